@@ -1,0 +1,7 @@
+//! Clusterarium: a Kubernetes cluster under glass.
+//!
+//! A plain library: the simulated cluster, without a DOM, a wall clock, a future or any I/O. Time, chance and
+//! everything from outside come in as arguments. `docs/architecture.md` is the way in.
+
+pub mod api;
+pub mod sim;

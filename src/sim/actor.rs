@@ -1,0 +1,178 @@
+//! What an actor sees of the world, and the only ways in which it may act on it.
+//!
+//! Picture to hold in mind: a clerk behind a counter with one tray in and one tray out. The clerk never
+//! leaves the counter: a letter, an alarm clock or the call to start work come in; letters, alarm clocks
+//! and notes for the record go out.
+
+use super::network::{HostId, Network};
+use super::random::Random;
+use super::time::{Duration, Time};
+use super::trace::RecordId;
+
+/// Names an actor. Identities are never reused, so a message can outlive its receiver.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct ActorId(pub u32);
+
+/// All actors of one simulation and the language they speak. `Clone` must be cheap: it is a checkpoint.
+pub trait World: Clone {
+    type Message: Message;
+    type Timer: Clone;
+    /// What the outside may ask.
+    type Command: Clone;
+    /// What an actor may write into the record beside its messages.
+    type Note: Clone;
+
+    /// Hands `input` to `actor`.
+    fn handle(&mut self, actor: ActorId, input: Input<Self>, context: &mut Context<Self>);
+    /// Carries out what the outside asks.
+    fn command(&mut self, command: &Self::Command, control: &mut Control<Self>);
+}
+
+pub trait Message: Clone {
+    /// A number that is equal for equal messages: the run's hash is made of these.
+    fn digest(&self) -> u64;
+    /// Groups messages for link filters ("drop votes"): the meaning is the world's.
+    fn class(&self) -> u16;
+    /// What the sender gets back when the host is up but nothing listens: `None` where silence is the answer.
+    fn refusal(&self) -> Option<Self>;
+    /// Whether a transport below resends what a lossy link loses (TCP): loss is then delay.
+    fn is_resent_when_lost(&self) -> bool;
+}
+
+/// What comes in.
+pub enum Input<W: World + ?Sized> {
+    /// The process begins, the first time or after a stop: everything volatile is gone.
+    Start,
+    Message {
+        from: ActorId,
+        message: W::Message,
+    },
+    Timer(W::Timer),
+}
+
+/// What goes out, as data.
+pub(super) enum Effect<W: World + ?Sized> {
+    Send { to: ActorId, message: W::Message, delay: Duration, cause: Option<RecordId> },
+    Timer { after: Duration, timer: W::Timer, cause: Option<RecordId> },
+    Note { note: W::Note, cause: Option<RecordId> },
+}
+
+/// An actor's hands while it handles one input.
+pub struct Context<'a, W: World + ?Sized> {
+    pub(super) now: Time,
+    pub(super) me: ActorId,
+    pub(super) random: &'a mut Random,
+    pub(super) cause: Option<RecordId>,
+    pub(super) effects: &'a mut Vec<Effect<W>>,
+}
+
+impl<W: World + ?Sized> Context<'_, W> {
+    pub fn now(&self) -> Time {
+        self.now
+    }
+    pub fn me(&self) -> ActorId {
+        self.me
+    }
+    /// This actor's own stream of chance.
+    pub fn random(&mut self) -> &mut Random {
+        self.random
+    }
+    /// What the effects of this moment are recorded as the consequence of.
+    pub fn cause(&self) -> Option<RecordId> {
+        self.cause
+    }
+    /// Records what `act` does as the consequence of `cause`: for work that waited in a queue.
+    pub fn because<R>(&mut self, cause: Option<RecordId>, act: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = std::mem::replace(&mut self.cause, cause);
+        let result = act(self);
+        self.cause = outer;
+        result
+    }
+    pub fn send(&mut self, to: ActorId, message: W::Message) {
+        self.send_after(Duration::ZERO, to, message);
+    }
+    /// Sends once `delay` has passed: the time that the work before it takes.
+    pub fn send_after(&mut self, delay: Duration, to: ActorId, message: W::Message) {
+        self.effects.push(Effect::Send { to, message, delay, cause: self.cause });
+    }
+    /// Sets an alarm. What it leads to is a consequence of what led to it.
+    pub fn timer(&mut self, after: Duration, timer: W::Timer) {
+        self.effects.push(Effect::Timer { after, timer, cause: self.cause });
+    }
+    /// Sets an alarm for work that happens for no reason but the time.
+    pub fn periodic(&mut self, after: Duration, timer: W::Timer) {
+        self.effects.push(Effect::Timer { after, timer, cause: None });
+    }
+    pub fn note(&mut self, note: W::Note) {
+        self.effects.push(Effect::Note { note, cause: self.cause });
+    }
+}
+
+/// The hands of the outside: what a command may do besides changing actors' state.
+pub struct Control<'a, W: World + ?Sized> {
+    pub(super) now: Time,
+    pub(super) seed: u64,
+    pub(super) cause: Option<RecordId>,
+    pub(super) network: &'a mut Network,
+    pub(super) next_actor: &'a mut u32,
+    pub(super) requests: &'a mut Vec<ControlRequest<W>>,
+}
+
+pub(super) enum ControlRequest<W: World + ?Sized> {
+    Start(ActorId),
+    Stop(ActorId),
+    Deliver { from: ActorId, to: ActorId, message: W::Message },
+    Wake { actor: ActorId, timer: W::Timer },
+    DropInFlight(RecordId),
+    DelayInFlight(RecordId, Duration),
+}
+
+impl<W: World + ?Sized> Control<'_, W> {
+    pub fn now(&self) -> Time {
+        self.now
+    }
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+    /// The record of the command itself.
+    pub fn cause(&self) -> Option<RecordId> {
+        self.cause
+    }
+    pub fn network(&mut self) -> &mut Network {
+        self.network
+    }
+    /// Makes room for an actor on `host`. It does nothing before [`Control::start`].
+    pub fn create(&mut self, host: HostId) -> ActorId {
+        let actor = ActorId(*self.next_actor);
+        *self.next_actor += 1;
+        self.network.place(actor, host);
+        actor
+    }
+    /// Starts a process; a running one is restarted: its timers and all that was volatile are gone.
+    pub fn start(&mut self, actor: ActorId) {
+        self.requests.push(ControlRequest::Start(actor));
+    }
+    /// Stops a process. Its host refuses connections to it, unless the host itself is down.
+    pub fn stop(&mut self, actor: ActorId) {
+        self.requests.push(ControlRequest::Stop(actor));
+    }
+    /// Sends on behalf of `from`, now.
+    pub fn send(&mut self, from: ActorId, to: ActorId, message: W::Message) {
+        self.requests.push(ControlRequest::Deliver { from, to, message });
+    }
+    /// Gives `actor` a timer that rings at once.
+    pub fn wake(&mut self, actor: ActorId, timer: W::Timer) {
+        self.requests.push(ControlRequest::Wake { actor, timer });
+    }
+    /// Takes one message that is under way off its link.
+    pub fn drop_in_flight(&mut self, message: RecordId) {
+        self.requests.push(ControlRequest::DropInFlight(message));
+    }
+    /// Makes one message that is under way take longer.
+    pub fn delay_in_flight(&mut self, message: RecordId, by: Duration) {
+        self.requests.push(ControlRequest::DelayInFlight(message, by));
+    }
+}

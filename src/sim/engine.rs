@@ -1,0 +1,336 @@
+//! The queue and the loop.
+//!
+//! Picture to hold in mind: a sorted pile of envelopes. The top one is opened, the clock jumps to its
+//! instant, its actor acts, and the new envelopes go into the pile. Equal instants open in the order in
+//! which they were put there, so there is one total order and no chance about it.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use super::actor::{ActorId, Context, Control, ControlRequest, Effect, Input, Message, World};
+use super::network::{Lost, Network};
+use super::random::Random;
+use super::time::{Duration, Time};
+use super::trace::{Record, RecordId, Trace, What};
+
+/// A whole simulation at one instant. A clone is a checkpoint.
+#[derive(Clone)]
+pub struct Engine<W: World> {
+    seed: u64,
+    now: Time,
+    sequence: u64,
+    queue: BinaryHeap<Entry<W>>,
+    pub world: W,
+    pub network: Network,
+    processes: Vec<Process>,
+    network_random: Random,
+    next_record: u64,
+    next_actor: u32,
+    events: u64,
+    hash: u64,
+}
+
+#[derive(Clone)]
+struct Process {
+    running: bool,
+    /// Counts starts: what was meant for an earlier life is not for this one.
+    incarnation: u32,
+    random: Random,
+}
+
+#[derive(Clone)]
+struct Entry<W: World> {
+    time: Time,
+    sequence: u64,
+    cause: Option<RecordId>,
+    due: Due<W>,
+}
+
+#[derive(Clone)]
+enum Due<W: World> {
+    /// The message of line `cause` arrives.
+    Delivery { from: ActorId, to: ActorId, message: W::Message },
+    /// A message leaves, after the work that precedes it.
+    Departure { from: ActorId, incarnation: u32, to: ActorId, message: W::Message },
+    Timer { actor: ActorId, incarnation: u32, timer: W::Timer },
+}
+
+impl<W: World> PartialEq for Entry<W> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.time, self.sequence) == (other.time, other.sequence)
+    }
+}
+impl<W: World> Eq for Entry<W> {}
+impl<W: World> PartialOrd for Entry<W> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<W: World> Ord for Entry<W> {
+    /// Reversed: the heap's greatest is the earliest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.time, other.sequence).cmp(&(self.time, self.sequence))
+    }
+}
+
+impl<W: World> Engine<W> {
+    pub fn new(seed: u64, world: W, network: Network) -> Engine<W> {
+        Engine {
+            seed,
+            now: Time::ZERO,
+            sequence: 0,
+            queue: BinaryHeap::new(),
+            world,
+            network,
+            processes: Vec::new(),
+            network_random: Random::stream(seed, "network"),
+            next_record: 0,
+            next_actor: 0,
+            events: 0,
+            hash: 0,
+        }
+    }
+    pub fn now(&self) -> Time {
+        self.now
+    }
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+    /// How many events have been handled: the unit in which work is counted.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+    /// A number that stands for everything that has happened: equal runs, equal hashes, on every target.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+    pub fn next_record(&self) -> RecordId {
+        RecordId(self.next_record)
+    }
+    pub fn is_running(&self, actor: ActorId) -> bool {
+        self.processes.get(actor.0 as usize).is_some_and(|process| process.running)
+    }
+    /// When the next thing happens; `None` when nothing ever will.
+    pub fn next_time(&self) -> Option<Time> {
+        self.queue.peek().map(|entry| entry.time)
+    }
+    /// Messages that are under way now: line, sender, receiver, arrival, message; in order of arrival.
+    pub fn in_flight(&self) -> Vec<(RecordId, ActorId, ActorId, Time, &W::Message)> {
+        let mut messages: Vec<_> = self
+            .queue
+            .iter()
+            .filter_map(|entry| match &entry.due {
+                Due::Delivery { from, to, message } => {
+                    entry.cause.map(|id| (entry.sequence, (id, *from, *to, entry.time, message)))
+                }
+                _ => None,
+            })
+            .collect();
+        messages.sort_by_key(|(sequence, (_, _, _, time, _))| (*time, *sequence));
+        messages.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Handles everything due up to and including `until`; the clock then stands at `until`.
+    pub fn run_until(&mut self, until: Time, trace: &mut Trace<W>) {
+        while self.next_time().is_some_and(|time| time <= until) {
+            self.step(trace);
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Handles the next event, if there is one, and says when that was.
+    pub fn step(&mut self, trace: &mut Trace<W>) -> Option<Time> {
+        let entry = self.queue.pop()?;
+        self.now = entry.time;
+        self.events += 1;
+        match entry.due {
+            Due::Delivery { from, to, message } => {
+                let sent = entry.cause.expect("a delivery's cause is its own line");
+                if let Some(why) = self.why_undeliverable(to) {
+                    self.record(trace, Some(sent), What::Undelivered { sent, why });
+                    if let (Lost::Refused, Some(refusal)) = (why, message.refusal()) {
+                        self.send(trace, to, from, refusal, Some(sent));
+                    }
+                } else {
+                    self.fold(&[1, u64::from(to.0), message.digest()]);
+                    self.hand(trace, to, Input::Message { from, message }, Some(sent));
+                }
+            }
+            Due::Departure { from, incarnation, to, message } => {
+                if self.is_alive(from, incarnation) {
+                    self.send(trace, from, to, message, entry.cause);
+                }
+            }
+            Due::Timer { actor, incarnation, timer } => {
+                if self.is_alive(actor, incarnation) {
+                    self.fold(&[2, u64::from(actor.0)]);
+                    self.hand(trace, actor, Input::Timer(timer), entry.cause);
+                }
+            }
+        }
+        Some(self.now)
+    }
+
+    /// Carries out a command of the outside, now.
+    pub fn command(&mut self, command: &W::Command, trace: &mut Trace<W>) -> RecordId {
+        let id = self.record(trace, None, What::Command(command.clone()));
+        let mut requests = Vec::new();
+        let mut control = Control {
+            now: self.now,
+            seed: self.seed,
+            cause: Some(id),
+            network: &mut self.network,
+            next_actor: &mut self.next_actor,
+            requests: &mut requests,
+        };
+        self.world.command(command, &mut control);
+        for number in self.processes.len() as u32..self.next_actor {
+            let random = Random::stream(self.seed, &format!("actor/{number}"));
+            self.processes.push(Process { running: false, incarnation: 0, random });
+        }
+        for request in requests {
+            self.carry_out(request, id, trace);
+        }
+        id
+    }
+
+    fn carry_out(&mut self, request: ControlRequest<W>, cause: RecordId, trace: &mut Trace<W>) {
+        match request {
+            ControlRequest::Start(actor) => {
+                let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
+                process.running = true;
+                process.incarnation += 1;
+                self.record(trace, Some(cause), What::Started(actor));
+                self.hand(trace, actor, Input::Start, Some(cause));
+            }
+            ControlRequest::Stop(actor) => {
+                let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
+                if std::mem::replace(&mut process.running, false) {
+                    self.record(trace, Some(cause), What::Stopped(actor));
+                }
+            }
+            ControlRequest::Deliver { from, to, message } => self.send(trace, from, to, message, Some(cause)),
+            ControlRequest::Wake { actor, timer } => {
+                if self.is_running(actor) {
+                    self.set_timer(actor, Duration::ZERO, timer, Some(cause));
+                }
+            }
+            ControlRequest::DropInFlight(id) => {
+                let before = self.queue.len();
+                self.queue.retain(|entry| !entry.is_delivery_of(id));
+                if self.queue.len() < before {
+                    self.record(trace, Some(cause), What::Undelivered { sent: id, why: Lost::Dropped });
+                }
+            }
+            ControlRequest::DelayInFlight(id, by) => {
+                let mut arrives = None;
+                let mut entries = std::mem::take(&mut self.queue).into_vec();
+                for entry in &mut entries {
+                    if entry.is_delivery_of(id) {
+                        entry.time += by;
+                        arrives = Some(entry.time);
+                    }
+                }
+                self.queue = entries.into();
+                if let Some(arrives) = arrives {
+                    self.record(trace, Some(cause), What::Delayed { sent: id, arrives });
+                }
+            }
+        }
+    }
+
+    fn hand(&mut self, trace: &mut Trace<W>, actor: ActorId, input: Input<W>, cause: Option<RecordId>) {
+        let mut effects = Vec::new();
+        let process = &mut self.processes[actor.0 as usize];
+        let mut context =
+            Context { now: self.now, me: actor, random: &mut process.random, cause, effects: &mut effects };
+        self.world.handle(actor, input, &mut context);
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message, delay: Duration::ZERO, cause } => {
+                    self.send(trace, actor, to, message, cause);
+                }
+                Effect::Send { to, message, delay, cause } => {
+                    let incarnation = self.processes[actor.0 as usize].incarnation;
+                    self.enqueue(
+                        self.now + delay,
+                        cause,
+                        Due::Departure { from: actor, incarnation, to, message },
+                    );
+                }
+                Effect::Timer { after, timer, cause } => self.set_timer(actor, after, timer, cause),
+                Effect::Note { note, cause } => {
+                    self.record(trace, cause, What::Note { actor, note });
+                }
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        trace: &mut Trace<W>,
+        from: ActorId,
+        to: ActorId,
+        message: W::Message,
+        cause: Option<RecordId>,
+    ) {
+        let arrives = self.network.route(
+            (from, to),
+            self.now,
+            message.class(),
+            message.is_resent_when_lost(),
+            &mut self.network_random,
+        );
+        self.fold(&[3, u64::from(from.0), u64::from(to.0), message.digest()]);
+        let id = self.record(trace, cause, What::Sent { from, to, arrives, message: message.clone() });
+        if let Ok(time) = arrives {
+            self.enqueue(time, Some(id), Due::Delivery { from, to, message });
+        }
+    }
+
+    fn set_timer(&mut self, actor: ActorId, after: Duration, timer: W::Timer, cause: Option<RecordId>) {
+        let incarnation = self.processes[actor.0 as usize].incarnation;
+        self.enqueue(self.now + after, cause, Due::Timer { actor, incarnation, timer });
+    }
+
+    fn enqueue(&mut self, time: Time, cause: Option<RecordId>, due: Due<W>) {
+        self.sequence += 1;
+        self.queue.push(Entry { time, sequence: self.sequence, cause, due });
+    }
+
+    fn record(&mut self, trace: &mut Trace<W>, cause: Option<RecordId>, what: What<W>) -> RecordId {
+        let id = RecordId(self.next_record);
+        self.next_record += 1;
+        trace.push(id, Record { time: self.now, cause, what });
+        id
+    }
+
+    fn is_alive(&self, actor: ActorId, incarnation: u32) -> bool {
+        self.processes.get(actor.0 as usize).is_some_and(|p| p.running && p.incarnation == incarnation)
+    }
+
+    fn why_undeliverable(&self, to: ActorId) -> Option<Lost> {
+        if self.network.host(to).is_none_or(|host| self.network.is_down(host)) {
+            Some(Lost::HostDown)
+        } else if !self.is_running(to) {
+            Some(Lost::Refused)
+        } else {
+            None
+        }
+    }
+
+    /// FNV-1a over whole words: cheap, and the same everywhere.
+    fn fold(&mut self, words: &[u64]) {
+        let mut hash = self.hash ^ self.now.0;
+        for word in words {
+            hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+        }
+        self.hash = hash;
+    }
+}
+
+impl<W: World> Entry<W> {
+    fn is_delivery_of(&self, id: RecordId) -> bool {
+        self.cause == Some(id) && matches!(self.due, Due::Delivery { .. })
+    }
+}

@@ -1,0 +1,182 @@
+//! The command log, checkpoints, seek and fork.
+//!
+//! Picture to hold in mind: a railway with a signal box every few miles. The command log is the timetable,
+//! the only thing that must be kept. To be anywhere on the line, start from the last box before it and
+//! drive. Changing the timetable behind you lays a branch; the old line stays on the map.
+
+use super::actor::World;
+use super::engine::Engine;
+use super::time::Time;
+use super::trace::{RecordId, Trace};
+
+/// A simulation with its past.
+pub struct History<W: World> {
+    engine: Engine<W>,
+    pub trace: Trace<W>,
+    log: Vec<(Time, W::Command)>,
+    /// Ascending in time; the first is the beginning of the run. Each knows how much of the log it contains.
+    checkpoints: Vec<Checkpoint<W>>,
+    /// The furthest instant that has been simulated on this line.
+    horizon: Time,
+    /// Lines that were left by a fork: their commands and how far they had gone.
+    pub branches: Vec<Branch<W>>,
+    events_at_checkpoint: u64,
+    spacing: u64,
+}
+
+#[derive(Clone)]
+struct Checkpoint<W: World> {
+    engine: Engine<W>,
+    commands: usize,
+}
+
+/// A future that a fork left: enough to go back to it.
+#[derive(Clone)]
+pub struct Branch<W: World> {
+    pub forked_at: Time,
+    pub horizon: Time,
+    pub log: Vec<(Time, W::Command)>,
+}
+
+/// Events between two checkpoints: a seek replays this many at most, some tens of milliseconds.
+const CHECKPOINT_SPACING: u64 = 10_000;
+/// Checkpoints kept at most; past this every second one goes and the spacing doubles.
+const CHECKPOINTS: usize = 256;
+
+impl<W: World> History<W> {
+    pub fn new(engine: Engine<W>) -> History<W> {
+        History {
+            checkpoints: vec![Checkpoint { engine: engine.clone(), commands: 0 }],
+            horizon: engine.now(),
+            engine,
+            trace: Trace::default(),
+            log: Vec::new(),
+            branches: Vec::new(),
+            events_at_checkpoint: 0,
+            spacing: CHECKPOINT_SPACING,
+        }
+    }
+    /// The state at the present instant.
+    pub fn engine(&self) -> &Engine<W> {
+        &self.engine
+    }
+    pub fn world(&self) -> &W {
+        &self.engine.world
+    }
+    pub fn now(&self) -> Time {
+        self.engine.now()
+    }
+    pub fn horizon(&self) -> Time {
+        self.horizon
+    }
+    pub fn log(&self) -> &[(Time, W::Command)] {
+        &self.log
+    }
+    pub fn checkpoints(&self) -> usize {
+        self.checkpoints.len()
+    }
+
+    /// Carries out `command` now. In the past this forks: what lay ahead becomes a branch.
+    pub fn command(&mut self, command: W::Command) -> RecordId {
+        let now = self.now();
+        let ahead = self.log.partition_point(|(time, _)| *time <= now);
+        if now < self.horizon {
+            self.branches.push(Branch { forked_at: now, horizon: self.horizon, log: self.log.clone() });
+            self.log.truncate(ahead);
+            self.checkpoints.retain(|checkpoint| checkpoint.engine.now() <= now);
+            self.trace.truncate(self.engine.next_record());
+            self.horizon = now;
+        }
+        self.log.push((now, command.clone()));
+        self.engine.command(&command, &mut self.trace)
+    }
+
+    /// Simulates until `until`, carrying out what the log says on the way.
+    pub fn run_until(&mut self, until: Time) {
+        let mut next = self.log.partition_point(|(time, _)| *time <= self.now());
+        loop {
+            let stop = self.log.get(next).map_or(until, |(time, _)| (*time).min(until));
+            while self.engine.next_time().is_some_and(|time| time <= stop) {
+                self.engine.step(&mut self.trace);
+                if self.engine.events() >= self.events_at_checkpoint + self.spacing {
+                    self.checkpoint();
+                }
+            }
+            self.engine.run_until(stop, &mut self.trace);
+            match self.log.get(next) {
+                Some((time, command)) if *time <= until => {
+                    let command = command.clone();
+                    self.engine.command(&command, &mut self.trace);
+                    next += 1;
+                }
+                _ => break,
+            }
+        }
+        self.horizon = self.horizon.max(until);
+    }
+
+    /// Handles just the next event, if it is due by `until`; says when it was.
+    pub fn step(&mut self, until: Time) -> Option<Time> {
+        let time = self.engine.next_time().filter(|time| *time <= until)?;
+        self.run_until(time);
+        Some(time)
+    }
+
+    /// Goes to `target`, back or forth. What is there is what a fresh run of the log has there.
+    pub fn seek(&mut self, target: Time) {
+        if target < self.now() {
+            let index = self.checkpoints.partition_point(|c| c.engine.now() <= target).max(1) - 1;
+            let checkpoint = &self.checkpoints[index];
+            self.engine = checkpoint.engine.clone();
+            self.events_at_checkpoint = self.engine.events();
+            // The checkpoint may stand between two commands of one instant.
+            let (now, done) = (self.now(), checkpoint.commands);
+            let mut due = done;
+            while self.log.get(due).is_some_and(|(time, _)| *time <= now) {
+                let command = self.log[due].1.clone();
+                self.engine.command(&command, &mut self.trace);
+                due += 1;
+            }
+        }
+        self.run_until(target);
+    }
+
+    /// Runs `log` from the beginning: a stored session, or a branch to go back to.
+    pub fn replace_log(&mut self, log: Vec<(Time, W::Command)>) {
+        self.checkpoints.truncate(1);
+        self.engine = self.checkpoints[0].engine.clone();
+        self.trace.clear();
+        self.log = log;
+        self.horizon = self.now();
+        self.events_at_checkpoint = 0;
+        self.spacing = CHECKPOINT_SPACING;
+        // Commands of the very first instant are not ahead of it.
+        let (now, log) = (self.now(), std::mem::take(&mut self.log));
+        for (_, command) in log.iter().take_while(|(time, _)| *time <= now) {
+            self.engine.command(command, &mut self.trace);
+        }
+        self.log = log;
+    }
+
+    fn checkpoint(&mut self) {
+        self.events_at_checkpoint = self.engine.events();
+        let now = self.now();
+        if self.checkpoints.last().is_some_and(|last| last.engine.events() >= self.engine.events()) {
+            return;
+        }
+        let commands = self.log.partition_point(|(time, _)| *time < now);
+        // Within the instant of a command it is not known which side of it this is.
+        if self.log.get(commands).is_some_and(|(time, _)| *time == now) {
+            return;
+        }
+        self.checkpoints.push(Checkpoint { engine: self.engine.clone(), commands });
+        if self.checkpoints.len() > CHECKPOINTS {
+            let mut index = 0;
+            self.checkpoints.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+            self.spacing *= 2;
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! How long a message takes, and whether it arrives at all.
+//!
+//! Picture to hold in mind: hosts joined by cables, all with all. A cable has a length (latency with some
+//! jitter) and faults that the user sets: cut, lossy, slow, or deaf to one class of message. Between two
+//! actors messages never overtake one another, as on a TCP connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::actor::ActorId;
+use super::random::Random;
+use super::time::{Duration, Time};
+
+/// A machine, or anything else with a network interface of its own.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct HostId(pub u32);
+
+/// Why a message did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Lost {
+    /// The link between the two hosts is cut.
+    Cut,
+    /// The link lost it by chance.
+    Loss,
+    /// A filter on the link took it.
+    Filtered,
+    /// The sender's or the receiver's host is down.
+    HostDown,
+    /// The host is up, nothing listens there.
+    Refused,
+    /// Taken off the link by hand.
+    Dropped,
+}
+
+/// What is wrong with one direction of one cable.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Fault {
+    pub cut: bool,
+    /// Lost messages in a million.
+    pub loss_per_million: u32,
+    pub extra_delay: Duration,
+    /// Classes of message that do not pass.
+    pub filtered: BTreeSet<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Network {
+    hosts: BTreeMap<ActorId, HostId>,
+    down: BTreeSet<HostId>,
+    faults: BTreeMap<(HostId, HostId), Fault>,
+    /// When the last message between two actors arrives: the next one does not come before it.
+    last_arrival: BTreeMap<(ActorId, ActorId), Time>,
+    /// Latency between processes of one host, lowest and highest.
+    pub local_latency: (Duration, Duration),
+    /// Latency between hosts, lowest and highest.
+    pub remote_latency: (Duration, Duration),
+}
+
+/// What a lossy link costs a transport that resends: TCP's lowest retransmission timeout on Linux.
+const RETRANSMISSION_DELAY: Duration = Duration::from_millis(200);
+
+impl Default for Network {
+    fn default() -> Network {
+        Network {
+            hosts: BTreeMap::new(),
+            down: BTreeSet::new(),
+            faults: BTreeMap::new(),
+            last_arrival: BTreeMap::new(),
+            local_latency: (Duration(40), Duration(120)),
+            remote_latency: (Duration(250), Duration(600)),
+        }
+    }
+}
+
+impl Network {
+    pub(super) fn place(&mut self, actor: ActorId, host: HostId) {
+        self.hosts.insert(actor, host);
+    }
+    pub fn host(&self, actor: ActorId) -> Option<HostId> {
+        self.hosts.get(&actor).copied()
+    }
+    pub fn is_down(&self, host: HostId) -> bool {
+        self.down.contains(&host)
+    }
+    /// Powers a host's interface off or on. Its actors must be stopped and started besides.
+    pub fn set_down(&mut self, host: HostId, down: bool) {
+        if down {
+            self.down.insert(host);
+        } else {
+            self.down.remove(&host);
+        }
+    }
+    /// The faults of the direction `from` to `to`, for changing.
+    pub fn fault_mut(&mut self, from: HostId, to: HostId) -> &mut Fault {
+        self.faults.entry((from, to)).or_default()
+    }
+    pub fn fault(&self, from: HostId, to: HostId) -> Option<&Fault> {
+        self.faults.get(&(from, to)).filter(|fault| **fault != Fault::default())
+    }
+    pub fn faults(&self) -> impl Iterator<Item = ((HostId, HostId), &Fault)> {
+        self.faults.iter().map(|(pair, fault)| (*pair, fault)).filter(|(_, fault)| **fault != Fault::default())
+    }
+    /// Cuts or joins both directions.
+    pub fn set_cut(&mut self, a: HostId, b: HostId, cut: bool) {
+        self.fault_mut(a, b).cut = cut;
+        self.fault_mut(b, a).cut = cut;
+    }
+    /// Mends every cable. Hosts that are down stay down.
+    pub fn heal(&mut self) {
+        self.faults.clear();
+    }
+
+    /// When a message sent at `now` arrives, or why it never does.
+    pub(super) fn route(
+        &mut self,
+        (from, to): (ActorId, ActorId),
+        now: Time,
+        class: u16,
+        is_resent: bool,
+        random: &mut Random,
+    ) -> Result<Time, Lost> {
+        let (Some(&source), Some(&target)) = (self.hosts.get(&from), self.hosts.get(&to)) else {
+            return Err(Lost::HostDown);
+        };
+        if self.down.contains(&source) || self.down.contains(&target) {
+            return Err(Lost::HostDown);
+        }
+        let (low, high) = if source == target { self.local_latency } else { self.remote_latency };
+        let mut latency = random.duration(low, high);
+        if let Some(fault) = self.faults.get(&(source, target)) {
+            if fault.cut {
+                return Err(Lost::Cut);
+            }
+            if fault.filtered.contains(&class) {
+                return Err(Lost::Filtered);
+            }
+            latency = latency + fault.extra_delay;
+            let mut resends = 0;
+            while fault.loss_per_million > 0 && random.chance(fault.loss_per_million) {
+                if !is_resent {
+                    return Err(Lost::Loss);
+                }
+                // Each retransmission waits twice as long as the one before; after eight the connection is lost.
+                latency = latency + RETRANSMISSION_DELAY.saturating_mul(1 << resends);
+                resends += 1;
+                if resends == 8 {
+                    return Err(Lost::Loss);
+                }
+            }
+        }
+        let arrival = (now + latency).max(self.last_arrival.get(&(from, to)).copied().unwrap_or_default());
+        self.last_arrival.insert((from, to), arrival);
+        Ok(arrival)
+    }
+}
