@@ -4,4 +4,9 @@
 //! everything from outside come in as arguments. `docs/architecture.md` is the way in.
 
 pub mod api;
+pub mod command;
+pub mod language;
+pub mod message;
+pub mod note;
 pub mod sim;
+pub mod timer;

@@ -10,25 +10,32 @@ use super::time::{Duration, Time};
 use super::trace::RecordId;
 
 /// Names an actor. Identities are never reused, so a message can outlive its receiver.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct ActorId(pub u32);
 
-/// All actors of one simulation and the language they speak. `Clone` must be cheap: it is a checkpoint.
-pub trait World: Clone {
+/// The words that the actors of one world share: what they say to one another, to themselves and to the record.
+pub trait Language: Clone + 'static {
     type Message: Message;
     type Timer: Clone;
     /// What the outside may ask.
     type Command: Clone;
     /// What an actor may write into the record beside its messages.
     type Note: Clone;
+}
+
+/// All actors of one simulation. `Clone` must be cheap: it is a checkpoint.
+pub trait World: Clone {
+    type Language: Language;
 
     /// Hands `input` to `actor`.
-    fn handle(&mut self, actor: ActorId, input: Input<Self>, context: &mut Context<Self>);
+    fn handle(&mut self, actor: ActorId, input: Input<Self::Language>, context: &mut Context<Self::Language>);
     /// Carries out what the outside asks.
-    fn command(&mut self, command: &Self::Command, control: &mut Control<Self>);
+    fn command(
+        &mut self,
+        command: &<Self::Language as Language>::Command,
+        control: &mut Control<Self::Language>,
+    );
 }
 
 pub trait Message: Clone {
@@ -43,33 +50,33 @@ pub trait Message: Clone {
 }
 
 /// What comes in.
-pub enum Input<W: World + ?Sized> {
+pub enum Input<L: Language> {
     /// The process begins, the first time or after a stop: everything volatile is gone.
     Start,
     Message {
         from: ActorId,
-        message: W::Message,
+        message: L::Message,
     },
-    Timer(W::Timer),
+    Timer(L::Timer),
 }
 
 /// What goes out, as data.
-pub(super) enum Effect<W: World + ?Sized> {
-    Send { to: ActorId, message: W::Message, delay: Duration, cause: Option<RecordId> },
-    Timer { after: Duration, timer: W::Timer, cause: Option<RecordId> },
-    Note { note: W::Note, cause: Option<RecordId> },
+pub(super) enum Effect<L: Language> {
+    Send { to: ActorId, message: L::Message, delay: Duration, cause: Option<RecordId> },
+    Timer { after: Duration, timer: L::Timer, cause: Option<RecordId> },
+    Note { note: L::Note, cause: Option<RecordId> },
 }
 
 /// An actor's hands while it handles one input.
-pub struct Context<'a, W: World + ?Sized> {
+pub struct Context<'a, L: Language> {
     pub(super) now: Time,
     pub(super) me: ActorId,
     pub(super) random: &'a mut Random,
     pub(super) cause: Option<RecordId>,
-    pub(super) effects: &'a mut Vec<Effect<W>>,
+    pub(super) effects: &'a mut Vec<Effect<L>>,
 }
 
-impl<W: World + ?Sized> Context<'_, W> {
+impl<L: Language> Context<'_, L> {
     pub fn now(&self) -> Time {
         self.now
     }
@@ -91,46 +98,46 @@ impl<W: World + ?Sized> Context<'_, W> {
         self.cause = outer;
         result
     }
-    pub fn send(&mut self, to: ActorId, message: W::Message) {
+    pub fn send(&mut self, to: ActorId, message: L::Message) {
         self.send_after(Duration::ZERO, to, message);
     }
     /// Sends once `delay` has passed: the time that the work before it takes.
-    pub fn send_after(&mut self, delay: Duration, to: ActorId, message: W::Message) {
+    pub fn send_after(&mut self, delay: Duration, to: ActorId, message: L::Message) {
         self.effects.push(Effect::Send { to, message, delay, cause: self.cause });
     }
     /// Sets an alarm. What it leads to is a consequence of what led to it.
-    pub fn timer(&mut self, after: Duration, timer: W::Timer) {
+    pub fn timer(&mut self, after: Duration, timer: L::Timer) {
         self.effects.push(Effect::Timer { after, timer, cause: self.cause });
     }
     /// Sets an alarm for work that happens for no reason but the time.
-    pub fn periodic(&mut self, after: Duration, timer: W::Timer) {
+    pub fn periodic(&mut self, after: Duration, timer: L::Timer) {
         self.effects.push(Effect::Timer { after, timer, cause: None });
     }
-    pub fn note(&mut self, note: W::Note) {
+    pub fn note(&mut self, note: L::Note) {
         self.effects.push(Effect::Note { note, cause: self.cause });
     }
 }
 
 /// The hands of the outside: what a command may do besides changing actors' state.
-pub struct Control<'a, W: World + ?Sized> {
+pub struct Control<'a, L: Language> {
     pub(super) now: Time,
     pub(super) seed: u64,
     pub(super) cause: Option<RecordId>,
     pub(super) network: &'a mut Network,
     pub(super) next_actor: &'a mut u32,
-    pub(super) requests: &'a mut Vec<ControlRequest<W>>,
+    pub(super) requests: &'a mut Vec<ControlRequest<L>>,
 }
 
-pub(super) enum ControlRequest<W: World + ?Sized> {
+pub(super) enum ControlRequest<L: Language> {
     Start(ActorId),
     Stop(ActorId),
-    Deliver { from: ActorId, to: ActorId, message: W::Message },
-    Wake { actor: ActorId, timer: W::Timer },
+    Deliver { from: ActorId, to: ActorId, message: L::Message },
+    Wake { actor: ActorId, timer: L::Timer },
     DropInFlight(RecordId),
     DelayInFlight(RecordId, Duration),
 }
 
-impl<W: World + ?Sized> Control<'_, W> {
+impl<L: Language> Control<'_, L> {
     pub fn now(&self) -> Time {
         self.now
     }
@@ -160,11 +167,11 @@ impl<W: World + ?Sized> Control<'_, W> {
         self.requests.push(ControlRequest::Stop(actor));
     }
     /// Sends on behalf of `from`, now.
-    pub fn send(&mut self, from: ActorId, to: ActorId, message: W::Message) {
+    pub fn send(&mut self, from: ActorId, to: ActorId, message: L::Message) {
         self.requests.push(ControlRequest::Deliver { from, to, message });
     }
     /// Gives `actor` a timer that rings at once.
-    pub fn wake(&mut self, actor: ActorId, timer: W::Timer) {
+    pub fn wake(&mut self, actor: ActorId, timer: L::Timer) {
         self.requests.push(ControlRequest::Wake { actor, timer });
     }
     /// Takes one message that is under way off its link.

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::actor::{ActorId, Context, Control, ControlRequest, Effect, Input, Message, World};
+use super::actor::{ActorId, Context, Control, ControlRequest, Effect, Input, Language, Message, World};
 use super::network::{Lost, Network};
 use super::random::Random;
 use super::time::{Duration, Time};
@@ -19,7 +19,7 @@ pub struct Engine<W: World> {
     seed: u64,
     now: Time,
     sequence: u64,
-    queue: BinaryHeap<Entry<W>>,
+    queue: BinaryHeap<Entry<W::Language>>,
     pub world: W,
     pub network: Network,
     processes: Vec<Process>,
@@ -39,39 +39,54 @@ struct Process {
 }
 
 #[derive(Clone)]
-struct Entry<W: World> {
+struct Entry<L: Language> {
     time: Time,
     sequence: u64,
     cause: Option<RecordId>,
-    due: Due<W>,
+    due: Due<L>,
 }
 
 #[derive(Clone)]
-enum Due<W: World> {
+enum Due<L: Language> {
     /// The message of line `cause` arrives.
-    Delivery { from: ActorId, to: ActorId, message: W::Message },
+    Delivery {
+        from: ActorId,
+        to: ActorId,
+        message: L::Message,
+    },
     /// A message leaves, after the work that precedes it.
-    Departure { from: ActorId, incarnation: u32, to: ActorId, message: W::Message },
-    Timer { actor: ActorId, incarnation: u32, timer: W::Timer },
+    Departure {
+        from: ActorId,
+        incarnation: u32,
+        to: ActorId,
+        message: L::Message,
+    },
+    Timer {
+        actor: ActorId,
+        incarnation: u32,
+        timer: L::Timer,
+    },
 }
 
-impl<W: World> PartialEq for Entry<W> {
+impl<L: Language> PartialEq for Entry<L> {
     fn eq(&self, other: &Self) -> bool {
         (self.time, self.sequence) == (other.time, other.sequence)
     }
 }
-impl<W: World> Eq for Entry<W> {}
-impl<W: World> PartialOrd for Entry<W> {
+impl<L: Language> Eq for Entry<L> {}
+impl<L: Language> PartialOrd for Entry<L> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl<W: World> Ord for Entry<W> {
+impl<L: Language> Ord for Entry<L> {
     /// Reversed: the heap's greatest is the earliest.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.time, other.sequence).cmp(&(self.time, self.sequence))
     }
 }
+
+type MessageOf<W> = <<W as World>::Language as Language>::Message;
 
 impl<W: World> Engine<W> {
     pub fn new(seed: u64, world: W, network: Network) -> Engine<W> {
@@ -115,7 +130,7 @@ impl<W: World> Engine<W> {
         self.queue.peek().map(|entry| entry.time)
     }
     /// Messages that are under way now: line, sender, receiver, arrival, message; in order of arrival.
-    pub fn in_flight(&self) -> Vec<(RecordId, ActorId, ActorId, Time, &W::Message)> {
+    pub fn in_flight(&self) -> Vec<(RecordId, ActorId, ActorId, Time, &MessageOf<W>)> {
         let mut messages: Vec<_> = self
             .queue
             .iter()
@@ -131,7 +146,7 @@ impl<W: World> Engine<W> {
     }
 
     /// Handles everything due up to and including `until`; the clock then stands at `until`.
-    pub fn run_until(&mut self, until: Time, trace: &mut Trace<W>) {
+    pub fn run_until(&mut self, until: Time, trace: &mut Trace<W::Language>) {
         while self.next_time().is_some_and(|time| time <= until) {
             self.step(trace);
         }
@@ -139,7 +154,7 @@ impl<W: World> Engine<W> {
     }
 
     /// Handles the next event, if there is one, and says when that was.
-    pub fn step(&mut self, trace: &mut Trace<W>) -> Option<Time> {
+    pub fn step(&mut self, trace: &mut Trace<W::Language>) -> Option<Time> {
         let entry = self.queue.pop()?;
         self.now = entry.time;
         self.events += 1;
@@ -172,7 +187,11 @@ impl<W: World> Engine<W> {
     }
 
     /// Carries out a command of the outside, now.
-    pub fn command(&mut self, command: &W::Command, trace: &mut Trace<W>) -> RecordId {
+    pub fn command(
+        &mut self,
+        command: &<W::Language as Language>::Command,
+        trace: &mut Trace<W::Language>,
+    ) -> RecordId {
         let id = self.record(trace, None, What::Command(command.clone()));
         let mut requests = Vec::new();
         let mut control = Control {
@@ -194,7 +213,12 @@ impl<W: World> Engine<W> {
         id
     }
 
-    fn carry_out(&mut self, request: ControlRequest<W>, cause: RecordId, trace: &mut Trace<W>) {
+    fn carry_out(
+        &mut self,
+        request: ControlRequest<W::Language>,
+        cause: RecordId,
+        trace: &mut Trace<W::Language>,
+    ) {
         match request {
             ControlRequest::Start(actor) => {
                 let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
@@ -239,7 +263,13 @@ impl<W: World> Engine<W> {
         }
     }
 
-    fn hand(&mut self, trace: &mut Trace<W>, actor: ActorId, input: Input<W>, cause: Option<RecordId>) {
+    fn hand(
+        &mut self,
+        trace: &mut Trace<W::Language>,
+        actor: ActorId,
+        input: Input<W::Language>,
+        cause: Option<RecordId>,
+    ) {
         let mut effects = Vec::new();
         let process = &mut self.processes[actor.0 as usize];
         let mut context =
@@ -268,10 +298,10 @@ impl<W: World> Engine<W> {
 
     fn send(
         &mut self,
-        trace: &mut Trace<W>,
+        trace: &mut Trace<W::Language>,
         from: ActorId,
         to: ActorId,
-        message: W::Message,
+        message: MessageOf<W>,
         cause: Option<RecordId>,
     ) {
         let arrives = self.network.route(
@@ -288,17 +318,28 @@ impl<W: World> Engine<W> {
         }
     }
 
-    fn set_timer(&mut self, actor: ActorId, after: Duration, timer: W::Timer, cause: Option<RecordId>) {
+    fn set_timer(
+        &mut self,
+        actor: ActorId,
+        after: Duration,
+        timer: <W::Language as Language>::Timer,
+        cause: Option<RecordId>,
+    ) {
         let incarnation = self.processes[actor.0 as usize].incarnation;
         self.enqueue(self.now + after, cause, Due::Timer { actor, incarnation, timer });
     }
 
-    fn enqueue(&mut self, time: Time, cause: Option<RecordId>, due: Due<W>) {
+    fn enqueue(&mut self, time: Time, cause: Option<RecordId>, due: Due<W::Language>) {
         self.sequence += 1;
         self.queue.push(Entry { time, sequence: self.sequence, cause, due });
     }
 
-    fn record(&mut self, trace: &mut Trace<W>, cause: Option<RecordId>, what: What<W>) -> RecordId {
+    fn record(
+        &mut self,
+        trace: &mut Trace<W::Language>,
+        cause: Option<RecordId>,
+        what: What<W::Language>,
+    ) -> RecordId {
         let id = RecordId(self.next_record);
         self.next_record += 1;
         trace.push(id, Record { time: self.now, cause, what });
@@ -329,7 +370,7 @@ impl<W: World> Engine<W> {
     }
 }
 
-impl<W: World> Entry<W> {
+impl<L: Language> Entry<L> {
     fn is_delivery_of(&self, id: RecordId) -> bool {
         self.cause == Some(id) && matches!(self.due, Due::Delivery { .. })
     }

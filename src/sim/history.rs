@@ -4,16 +4,18 @@
 //! the only thing that must be kept. To be anywhere on the line, start from the last box before it and
 //! drive. Changing the timetable behind you lays a branch; the old line stays on the map.
 
-use super::actor::World;
+use super::actor::{Language, World};
 use super::engine::Engine;
 use super::time::Time;
 use super::trace::{RecordId, Trace};
 
+type CommandOf<W> = <<W as World>::Language as Language>::Command;
+
 /// A simulation with its past.
 pub struct History<W: World> {
     engine: Engine<W>,
-    pub trace: Trace<W>,
-    log: Vec<(Time, W::Command)>,
+    pub trace: Trace<W::Language>,
+    log: Vec<(Time, CommandOf<W>)>,
     /// Ascending in time; the first is the beginning of the run. Each knows how much of the log it contains.
     checkpoints: Vec<Checkpoint<W>>,
     /// The furthest instant that has been simulated on this line.
@@ -35,7 +37,7 @@ struct Checkpoint<W: World> {
 pub struct Branch<W: World> {
     pub forked_at: Time,
     pub horizon: Time,
-    pub log: Vec<(Time, W::Command)>,
+    pub log: Vec<(Time, CommandOf<W>)>,
 }
 
 /// Events between two checkpoints: a seek replays this many at most, some tens of milliseconds.
@@ -69,7 +71,7 @@ impl<W: World> History<W> {
     pub fn horizon(&self) -> Time {
         self.horizon
     }
-    pub fn log(&self) -> &[(Time, W::Command)] {
+    pub fn log(&self) -> &[(Time, CommandOf<W>)] {
         &self.log
     }
     pub fn checkpoints(&self) -> usize {
@@ -77,7 +79,7 @@ impl<W: World> History<W> {
     }
 
     /// Carries out `command` now. In the past this forks: what lay ahead becomes a branch.
-    pub fn command(&mut self, command: W::Command) -> RecordId {
+    pub fn command(&mut self, command: CommandOf<W>) -> RecordId {
         let now = self.now();
         let ahead = self.log.partition_point(|(time, _)| *time <= now);
         if now < self.horizon {
@@ -142,7 +144,7 @@ impl<W: World> History<W> {
     }
 
     /// Runs `log` from the beginning: a stored session, or a branch to go back to.
-    pub fn replace_log(&mut self, log: Vec<(Time, W::Command)>) {
+    pub fn replace_log(&mut self, log: Vec<(Time, CommandOf<W>)>) {
         self.checkpoints.truncate(1);
         self.engine = self.checkpoints[0].engine.clone();
         self.trace.clear();

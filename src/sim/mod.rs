@@ -21,10 +21,10 @@ pub mod random;
 pub mod time;
 pub mod trace;
 
-pub use actor::{ActorId, Context, Control, Input, World};
+pub use actor::{ActorId, Context, Control, Input, Language, World};
 pub use engine::Engine;
 pub use history::History;
 pub use network::{HostId, Network};
 pub use random::Random;
 pub use time::{Duration, Time};
-pub use trace::{Record, RecordId, Trace};
+pub use trace::{Record, RecordId, Trace, What};

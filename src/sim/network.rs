@@ -11,9 +11,7 @@ use super::random::Random;
 use super::time::{Duration, Time};
 
 /// A machine, or anything else with a network interface of its own.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct HostId(pub u32);
 
@@ -100,7 +98,10 @@ impl Network {
         self.faults.get(&(from, to)).filter(|fault| **fault != Fault::default())
     }
     pub fn faults(&self) -> impl Iterator<Item = ((HostId, HostId), &Fault)> {
-        self.faults.iter().map(|(pair, fault)| (*pair, fault)).filter(|(_, fault)| **fault != Fault::default())
+        self.faults
+            .iter()
+            .map(|(pair, fault)| (*pair, fault))
+            .filter(|(_, fault)| **fault != Fault::default())
     }
     /// Cuts or joins both directions.
     pub fn set_cut(&mut self, a: HostId, b: HostId, cut: bool) {

@@ -5,57 +5,69 @@
 
 use std::ops::Range;
 
-use super::actor::{ActorId, World};
+use super::actor::{ActorId, Language};
 use super::network::Lost;
 use super::time::Time;
 
 /// The number of a line: its position in the run, the same on every replay.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct RecordId(pub u64);
 
 /// One line of the log.
 #[derive(Clone)]
-pub struct Record<W: World> {
+pub struct Record<L: Language> {
     pub time: Time,
     pub cause: Option<RecordId>,
-    pub what: What<W>,
+    pub what: What<L>,
 }
 
 #[derive(Clone)]
-pub enum What<W: World> {
+pub enum What<L: Language> {
     /// A message left, and when it arrives (or why it will not).
-    Sent { from: ActorId, to: ActorId, arrives: Result<Time, Lost>, message: W::Message },
+    Sent {
+        from: ActorId,
+        to: ActorId,
+        arrives: Result<Time, Lost>,
+        message: L::Message,
+    },
     /// A message that was under way did not arrive after all: line `sent`.
-    Undelivered { sent: RecordId, why: Lost },
+    Undelivered {
+        sent: RecordId,
+        why: Lost,
+    },
     /// A message that was under way arrives at another time than its line says.
-    Delayed { sent: RecordId, arrives: Time },
-    Command(W::Command),
-    Note { actor: ActorId, note: W::Note },
+    Delayed {
+        sent: RecordId,
+        arrives: Time,
+    },
+    Command(L::Command),
+    Note {
+        actor: ActorId,
+        note: L::Note,
+    },
     Started(ActorId),
     Stopped(ActorId),
 }
 
 /// The lines from `first` on. Older ones may have been let go; a replay writes them again.
 #[derive(Clone)]
-pub struct Trace<W: World> {
+pub struct Trace<L: Language> {
     first: u64,
-    records: std::collections::VecDeque<Record<W>>,
+    records: std::collections::VecDeque<Record<L>>,
     /// How many lines are kept at most.
     pub capacity: usize,
 }
 
-impl<W: World> Default for Trace<W> {
-    fn default() -> Trace<W> {
+impl<L: Language> Default for Trace<L> {
+    fn default() -> Trace<L> {
         Trace { first: 0, records: Default::default(), capacity: 2_000_000 }
     }
 }
 
-impl<W: World> Trace<W> {
+impl<L: Language> Trace<L> {
     /// Lines past `capacity` are let go a twentieth at a time.
-    pub(super) fn push(&mut self, id: RecordId, record: Record<W>) {
+    pub(super) fn push(&mut self, id: RecordId, record: Record<L>) {
         // A replay passes lines that are already written: they are equal, so they are left alone.
         if id.0 < self.first + self.records.len() as u64 {
             return;
@@ -78,7 +90,7 @@ impl<W: World> Trace<W> {
     pub(super) fn clear(&mut self) {
         self.records.clear();
     }
-    pub fn get(&self, id: RecordId) -> Option<&Record<W>> {
+    pub fn get(&self, id: RecordId) -> Option<&Record<L>> {
         self.records.get(id.0.checked_sub(self.first)? as usize)
     }
     /// The numbers of the lines that are kept.
@@ -88,17 +100,17 @@ impl<W: World> Trace<W> {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (RecordId, &Record<W>)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (RecordId, &Record<L>)> {
         self.records.iter().enumerate().map(|(index, record)| (RecordId(self.first + index as u64), record))
     }
     /// The lines written at `times.start <= time < times.end`, found by binary search.
-    pub fn between(&self, times: Range<Time>) -> impl DoubleEndedIterator<Item = (RecordId, &Record<W>)> {
+    pub fn between(&self, times: Range<Time>) -> impl DoubleEndedIterator<Item = (RecordId, &Record<L>)> {
         let start = self.records.partition_point(|record| record.time < times.start);
         let end = self.records.partition_point(|record| record.time < times.end).max(start);
         (start..end).map(|index| (RecordId(self.first + index as u64), &self.records[index]))
     }
     /// The line `id` and what led to it, nearest cause first.
-    pub fn causes(&self, id: RecordId) -> impl Iterator<Item = (RecordId, &Record<W>)> {
+    pub fn causes(&self, id: RecordId) -> impl Iterator<Item = (RecordId, &Record<L>)> {
         let mut next = Some(id);
         std::iter::from_fn(move || {
             let id = next?;

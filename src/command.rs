@@ -1,0 +1,99 @@
+//! Everything that the outside may ask of the cluster, faults included.
+//!
+//! Picture to hold in mind: the buttons of the machine. The user's mouse, a lesson's script and the fuzzer
+//! press the same ones, and a list of (instant, button) is all that must be kept to see the same run again.
+
+use serde::{Deserialize, Serialize};
+
+/// Names are those that the picture shows: `cp-1`, `worker-2`; `etcd-cp-1`, `kube-scheduler-cp-1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// The cluster is set up; always the first command of a log.
+    Boot(Scenario),
+    /// A line is entered in terminal `session`.
+    Exec {
+        session: u64,
+        line: String,
+        stdin: String,
+    },
+    /// Ctrl+C in terminal `session`.
+    Interrupt {
+        session: u64,
+    },
+    /// Files of the terminal's home directory are written (`None`: removed), as the editor does before an apply.
+    WriteFile {
+        path: String,
+        content: Option<String>,
+    },
+    /// A process stops; its host refuses connections to it.
+    StopProcess {
+        process: String,
+    },
+    StartProcess {
+        process: String,
+    },
+    /// A machine loses power: all its processes, and its network.
+    StopHost {
+        host: String,
+    },
+    StartHost {
+        host: String,
+    },
+    /// A container's main process is killed.
+    KillContainer {
+        namespace: String,
+        pod: String,
+        container: String,
+    },
+    /// Both directions of the cable between two hosts.
+    CutLink {
+        a: String,
+        b: String,
+    },
+    JoinLink {
+        a: String,
+        b: String,
+    },
+    /// One direction of a cable gets slower or lossy.
+    DegradeLink {
+        from: String,
+        to: String,
+        extra_delay_us: u64,
+        loss_per_million: u32,
+    },
+    /// All cables are mended.
+    HealNetwork,
+    /// One message that is under way, by its line in the record.
+    DropMessage {
+        record: u64,
+    },
+    DelayMessage {
+        record: u64,
+        by_us: u64,
+    },
+    /// An etcd member's election timer rings now.
+    Campaign {
+        member: String,
+    },
+    /// A machine joins the cluster as a worker.
+    AddNode {
+        name: String,
+    },
+}
+
+/// What the cluster is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    pub control_plane_nodes: u32,
+    pub workers: u32,
+    pub etcd_members: u32,
+    /// The reference cluster of the conformance data: no add-ons, containers that start at once and never exit.
+    pub hollow: bool,
+}
+
+impl Default for Scenario {
+    /// `cp-1` and three workers, etcd with three members.
+    fn default() -> Scenario {
+        Scenario { control_plane_nodes: 1, workers: 3, etcd_members: 3, hollow: false }
+    }
+}

@@ -1,0 +1,138 @@
+//! Every message that crosses a wire, grouped by protocol.
+//!
+//! Picture to hold in mind: the cables of the cluster, one bundle a protocol. Clients talk REST to the API
+//! server ([`rest`]); the API server talks to etcd ([`etcd`]); etcd's members talk Raft to one another; a
+//! kubelet talks CRI to the container engine of its node ([`cri`]). There is no other cable.
+//!
+//! A message is a pointer to shared data: sending, recording and drawing it copy nothing.
+
+pub mod cri;
+pub mod etcd;
+pub mod rest;
+
+use std::sync::Arc;
+
+use crate::sim;
+
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// Client to API server.
+    Request(Arc<rest::Request>),
+    /// API server to client.
+    Response(Arc<rest::Response>),
+    /// API server to client, on an open watch.
+    Watch(Arc<rest::WatchEvent>),
+    /// Either way: this exchange is over, as a closed or refused connection says it.
+    Closed(rest::Closed),
+    /// API server to etcd.
+    EtcdRequest(Arc<etcd::Request>),
+    /// etcd to API server.
+    EtcdResponse(Arc<etcd::Response>),
+    /// etcd to API server, on an open watch.
+    EtcdWatch(Arc<etcd::WatchResponse>),
+    /// Kubelet to container engine.
+    CriRequest(Arc<cri::Request>),
+    /// Container engine to kubelet.
+    CriResponse(Arc<cri::Response>),
+    /// Container engine to kubelet: something changed (the evented PLEG, KEP-3386).
+    CriEvent(Arc<cri::Event>),
+}
+
+/// Groups of messages for link filters and for drawing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[repr(u16)]
+pub enum Class {
+    Request,
+    Response,
+    Watch,
+    EtcdRequest,
+    EtcdResponse,
+    EtcdWatch,
+    RaftVote,
+    RaftAppend,
+    RaftHeartbeat,
+    RaftOther,
+    Cri,
+}
+
+impl Message {
+    pub fn kind(&self) -> Class {
+        match self {
+            Message::Request(_) => Class::Request,
+            Message::Response(_) | Message::Closed(_) => Class::Response,
+            Message::Watch(_) => Class::Watch,
+            Message::EtcdRequest(_) => Class::EtcdRequest,
+            Message::EtcdResponse(_) => Class::EtcdResponse,
+            Message::EtcdWatch(_) => Class::EtcdWatch,
+            Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => Class::Cri,
+        }
+    }
+}
+
+/// FNV-1a, word by word and byte by byte: for digests that must be equal on every target.
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    pub(crate) fn new(tag: u64) -> Digest {
+        Digest(0xcbf2_9ce4_8422_2325 ^ tag)
+    }
+    pub(crate) fn word(mut self, word: u64) -> Digest {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        self
+    }
+    pub(crate) fn text(mut self, text: &str) -> Digest {
+        for chunk in text.as_bytes().chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self = self.word(u64::from_le_bytes(word));
+        }
+        self
+    }
+    pub(crate) fn finish(self) -> u64 {
+        self.0
+    }
+}
+
+impl sim::actor::Message for Message {
+    fn digest(&self) -> u64 {
+        let digest = Digest::new(self.kind() as u64);
+        match self {
+            Message::Request(request) => request.digest(digest),
+            Message::Response(response) => response.digest(digest),
+            Message::Watch(event) => event.digest(digest),
+            Message::Closed(closed) => digest.word(closed.id),
+            Message::EtcdRequest(request) => digest.word(request.id),
+            Message::EtcdResponse(response) => digest.word(response.id).word(response.revision),
+            Message::EtcdWatch(response) => digest.word(response.watch_id).word(response.revision),
+            Message::CriRequest(request) => digest.word(request.id),
+            Message::CriResponse(response) => digest.word(response.id),
+            Message::CriEvent(event) => digest.text(&event.container_id),
+        }
+        .finish()
+    }
+    fn class(&self) -> u16 {
+        self.kind() as u16
+    }
+    fn refusal(&self) -> Option<Message> {
+        match self {
+            Message::Request(request) => {
+                Some(Message::Closed(rest::Closed { id: request.id, why: rest::CloseReason::Refused }))
+            }
+            Message::EtcdRequest(request) => Some(Message::EtcdResponse(Arc::new(etcd::Response {
+                id: request.id,
+                revision: 0,
+                member: 0,
+                raft_term: 0,
+                result: Err(etcd::Error::Unavailable),
+            }))),
+            Message::CriRequest(request) => Some(Message::CriResponse(Arc::new(cri::Response {
+                id: request.id,
+                result: Err("rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: connection refused\"".into()),
+            }))),
+            _ => None,
+        }
+    }
+    fn is_resent_when_lost(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,91 @@
+//! The alarms that actors set for themselves, as data.
+//!
+//! Picture to hold in mind: kitchen timers with a label. When one rings, the label says what it was for, and
+//! the actor that set it decides whether that still matters.
+
+use crate::api::Text;
+use crate::sim::ActorId;
+
+#[derive(Clone, Debug)]
+pub enum Timer {
+    Etcd(EtcdTimer),
+    ApiServer(ApiServerTimer),
+    Client(ClientTimer),
+    Scheduler(SchedulerTimer),
+    Kubelet(KubeletTimer),
+    Engine(EngineTimer),
+    Terminal(TerminalTimer),
+}
+
+#[derive(Clone, Debug)]
+pub enum EtcdTimer {
+    /// The Raft clock: every 100 ms.
+    Tick,
+    /// What was handed to the disk is on the disk.
+    Persisted,
+}
+
+#[derive(Clone, Debug)]
+pub enum ApiServerTimer {
+    /// A request has been through the handlers before storage.
+    Handled { client: ActorId, id: u64 },
+    /// Watch bookmarks, watch timeouts, compaction: once a second.
+    Housekeeping,
+}
+
+/// The alarms of `crate::client`, which every client of the API server has.
+#[derive(Clone, Debug)]
+pub enum ClientTimer {
+    /// The rate limiter of client `client` has a token for the next request in line.
+    Tokens { client: usize },
+    /// Looks for requests without an answer and for watches that went silent.
+    Timeouts,
+    /// A reflector tries again after its back-off.
+    Relist { informer: usize },
+    /// A work queue's delayed or rate-limited keys are due.
+    Queue { controller: usize },
+    /// A controller's periodic work.
+    Periodic { controller: usize },
+    /// The leader lease is acquired or renewed.
+    LeaderElection,
+}
+
+#[derive(Clone, Debug)]
+pub enum SchedulerTimer {
+    /// The scheduling loop has finished with one pod and takes the next.
+    Cycle,
+    /// Pods whose back-off is over go back to the active queue: once a second.
+    FlushBackoff,
+    /// Pods that have been unschedulable for too long are tried again.
+    FlushUnschedulable,
+}
+
+#[derive(Clone, Debug)]
+pub enum KubeletTimer {
+    /// The sync loop's housekeeping.
+    Housekeeping,
+    /// The node lease is renewed.
+    Lease,
+    /// The node's status is computed, and reported if it changed or is old.
+    NodeStatus,
+    /// A pod worker is to sync its pod (back-off over, periodic resync).
+    Pod { uid: Text },
+    /// A probe is due.
+    Probe { uid: Text, container: Text, kind: u8 },
+}
+
+#[derive(Clone, Debug)]
+pub enum EngineTimer {
+    /// A step of a CRI call has taken its time.
+    Step { id: u64 },
+    /// A container's process does its next thing: starts, writes, exits.
+    Process { container: Text, generation: u32 },
+}
+
+#[derive(Clone, Debug)]
+pub enum TerminalTimer {
+    /// A command that the outside entered begins.
+    Enter { id: u64 },
+    /// `sleep` is over, or a polling command looks again.
+    Resume { id: u64 },
+}
