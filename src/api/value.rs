@@ -264,14 +264,12 @@ impl Value {
     }
     /// Takes the value at `path` out of the tree.
     pub fn remove(&mut self, path: &str) -> Option<Value> {
-        let (parent, name) = match path.rsplit_once('.') {
-            Some((parent, name)) => (self.get_mut(parent)?, name),
-            None => (self, path),
-        };
-        match parent {
-            Value::Object(map) if map.contains_key(name) => Arc::make_mut(map).remove(name),
-            _ => None,
-        }
+        let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+        // Looked at before anything is made writable: what is not there must not cost a copy.
+        let holder = if parent.is_empty() { &*self } else { self.at(parent) };
+        holder.get(name)?;
+        let holder = if parent.is_empty() { self } else { self.at_mut(parent) };
+        holder.make_object().remove(name)
     }
     /// The fluent form of [`Value::set`], for building objects.
     #[must_use]

@@ -1,0 +1,583 @@
+//! Every resource that the API server serves, and the names people call it by.
+//!
+//! Picture to hold in mind: the directory on the wall of a town hall. Each line gives an office's full name, its
+//! nicknames, its floor and door, and what may be asked there. Built-in offices are painted on; the
+//! plates of custom resources are screwed on and off while the house is open.
+//!
+//! The built-in table holds what Kubernetes 1.36 serves by default (its discovery documents); lookups follow
+//! apimachinery's REST mappers (`pkg/api/meta`) and kubectl's shortcut expander.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use super::meta;
+use super::value::{Text, Value};
+
+macro_rules! grouped_name {
+    ($(#[$doc:meta])* $type:ident, $field:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type {
+            /// Empty for the core group.
+            pub group: Text,
+            pub $field: Text,
+        }
+        impl $type {
+            pub fn new(group: impl Into<Text>, $field: impl Into<Text>) -> $type {
+                $type { group: group.into(), $field: $field.into() }
+            }
+            pub fn is_empty(&self) -> bool {
+                self.group.is_empty() && self.$field.is_empty()
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str(&self.$field)?;
+                if self.group.is_empty() { Ok(()) } else { write!(formatter, ".{}", self.group) }
+            }
+        }
+    };
+}
+
+grouped_name!(
+    /// `Deployment` of `apps`; prints as `Deployment.apps`.
+    GroupKind,
+    kind
+);
+grouped_name!(
+    /// `deployments` of `apps`; prints as `deployments.apps`.
+    GroupResource,
+    resource
+);
+
+/// What may be asked of a resource, as discovery lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    Create,
+    Delete,
+    DeleteCollection,
+    Get,
+    List,
+    Patch,
+    Update,
+    Watch,
+}
+
+impl Verb {
+    pub const ALL: [Verb; 8] = [
+        Verb::Create,
+        Verb::Delete,
+        Verb::DeleteCollection,
+        Verb::Get,
+        Verb::List,
+        Verb::Patch,
+        Verb::Update,
+        Verb::Watch,
+    ];
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verb::Create => "create",
+            Verb::Delete => "delete",
+            Verb::DeleteCollection => "deletecollection",
+            Verb::Get => "get",
+            Verb::List => "list",
+            Verb::Patch => "patch",
+            Verb::Update => "update",
+            Verb::Watch => "watch",
+        }
+    }
+    /// Its letter in the built-in table.
+    fn letter(self) -> char {
+        match self {
+            Verb::DeleteCollection => 'x',
+            other => other.as_str().chars().next().unwrap_or('-'),
+        }
+    }
+    fn list(letters: &str) -> Vec<Verb> {
+        Verb::ALL.into_iter().filter(|verb| letters.contains(verb.letter())).collect()
+    }
+}
+
+/// `pods/log`, `deployments/scale`: a door beside the main one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subresource {
+    pub name: Text,
+    /// What is sent and received there: `v1`/`Pod`, `autoscaling/v1`/`Scale`.
+    pub api_version: Text,
+    pub kind: Text,
+    pub verbs: Vec<Verb>,
+}
+
+/// One resource of one group, at all of its versions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceInfo {
+    /// Empty for the core group.
+    pub group: Text,
+    /// Served versions, the preferred one first.
+    pub versions: Vec<Text>,
+    /// The version in which objects are stored.
+    pub storage_version: Text,
+    pub kind: Text,
+    /// `DeploymentList`.
+    pub list_kind: Text,
+    /// The name in paths: `deployments`.
+    pub plural: Text,
+    pub singular: Text,
+    pub short_names: Vec<Text>,
+    pub categories: Vec<Text>,
+    pub namespaced: bool,
+    pub verbs: Vec<Verb>,
+    pub subresources: Vec<Subresource>,
+    /// The etcd keys' beginning without a closing slash (`/registry/deployments`); empty for what is never
+    /// stored, such as reviews.
+    pub storage_prefix: Text,
+    /// Comes from a CustomResourceDefinition.
+    pub custom: bool,
+}
+
+impl ResourceInfo {
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(&self.group, &self.plural)
+    }
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind::new(&self.group, &self.kind)
+    }
+    pub fn preferred_version(&self) -> &Text {
+        self.versions.first().unwrap_or(&self.storage_version)
+    }
+    /// `apps/v1`, `v1`: the preferred one.
+    pub fn api_version(&self) -> Text {
+        join_api_version(&self.group, self.preferred_version())
+    }
+    pub fn storage_api_version(&self) -> Text {
+        join_api_version(&self.group, &self.storage_version)
+    }
+    pub fn serves(&self, version: &str) -> bool {
+        self.versions.iter().any(|served| served == version)
+    }
+    pub fn can(&self, verb: Verb) -> bool {
+        self.verbs.contains(&verb)
+    }
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+    /// The etcd key of one object.
+    pub fn storage_key(&self, namespace: &str, name: &str) -> String {
+        if self.namespaced {
+            format!("{}/{namespace}/{name}", self.storage_prefix)
+        } else {
+            format!("{}/{name}", self.storage_prefix)
+        }
+    }
+    /// What all etcd keys of this resource begin with, of one namespace if one is given.
+    pub fn storage_range(&self, namespace: &str) -> String {
+        if self.namespaced && !namespace.is_empty() {
+            format!("{}/{namespace}/", self.storage_prefix)
+        } else {
+            format!("{}/", self.storage_prefix)
+        }
+    }
+    /// The request path of an object, or of the collection when `name` is empty, at `version`.
+    pub fn path(&self, version: &str, namespace: &str, name: &str) -> String {
+        let mut path = if self.group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{}/{version}", self.group)
+        };
+        if self.namespaced && !namespace.is_empty() {
+            path.push_str("/namespaces/");
+            path.push_str(namespace);
+        }
+        for part in [self.plural.as_str(), name] {
+            if !part.is_empty() {
+                path.push('/');
+                path.push_str(part);
+            }
+        }
+        path
+    }
+
+    /// The resource that a stored CustomResourceDefinition describes, `None` if it serves nothing.
+    /// Follows apiextensions-apiserver `pkg/apiserver/customresource_discovery_controller.go`.
+    pub fn from_definition(definition: &Value) -> Option<ResourceInfo> {
+        let names = match definition.at("status.acceptedNames") {
+            accepted if accepted.has("kind") => accepted,
+            _ => definition.at("spec.names"),
+        };
+        let group = definition.shared_text("spec.group");
+        let all = definition.items("spec.versions");
+        let mut versions: Vec<Text> = all
+            .iter()
+            .filter(|version| version.is_true("served"))
+            .map(|version| version.shared_text("name"))
+            .collect();
+        versions.sort_by(|a, b| compare_versions(b, a));
+        let storage_version = all
+            .iter()
+            .find(|version| version.is_true("storage"))
+            .map(|version| version.shared_text("name"))?;
+        if versions.is_empty() || names.text("kind").is_empty() || names.text("plural").is_empty() {
+            return None;
+        }
+        let kind = names.shared_text("kind");
+        let texts = |field: &str| -> Vec<Text> {
+            names.items(field).iter().filter_map(|name| name.as_str().map(Text::from)).collect()
+        };
+        let or = |text: Text, default: String| if text.is_empty() { Text::from(default) } else { text };
+        let plural = names.shared_text("plural");
+        let mut subresources = Vec::new();
+        let api_version = join_api_version(&group, versions.first()?);
+        for (name, own_kind) in [("scale", false), ("status", true)] {
+            if all
+                .iter()
+                .any(|version| version.has("subresources") && version.at("subresources").get(name).is_some())
+            {
+                subresources.push(Subresource {
+                    name: Text::from(name),
+                    api_version: if own_kind { api_version.clone() } else { Text::from("autoscaling/v1") },
+                    kind: if own_kind { kind.clone() } else { Text::from("Scale") },
+                    verbs: Verb::list("gpu"),
+                });
+            }
+        }
+        Some(ResourceInfo {
+            storage_prefix: Text::from(format!("/registry/{group}/{plural}")),
+            singular: or(names.shared_text("singular"), kind.to_lowercase()),
+            list_kind: or(names.shared_text("listKind"), format!("{kind}List")),
+            group,
+            versions,
+            storage_version,
+            kind,
+            plural,
+            short_names: texts("shortNames"),
+            categories: texts("categories"),
+            namespaced: definition.text("spec.scope") == "Namespaced",
+            verbs: Verb::ALL.to_vec(),
+            subresources,
+            custom: true,
+        })
+    }
+}
+
+/// `group/version`, or `version` alone in the core group.
+pub fn join_api_version(group: &str, version: &str) -> Text {
+    if group.is_empty() { Text::from(version) } else { Text::from(format!("{group}/{version}")) }
+}
+
+/// Orders API versions by preference, greatest first wanted: `v10 > v2 > v1 > v2beta1 > v1alpha1 > other`.
+/// Follows `k8s.io/apimachinery/pkg/version.CompareKubeAwareVersionStrings`.
+pub fn compare_versions(a: &str, b: &str) -> std::cmp::Ordering {
+    fn rank(version: &str) -> Option<(u8, u64, u64)> {
+        let rest = version.strip_prefix('v')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let major = rest[..digits].parse().ok()?;
+        let tail = &rest[digits..];
+        if tail.is_empty() {
+            return Some((2, major, 0));
+        }
+        for (stage, name) in [(1, "beta"), (0, "alpha")] {
+            if let Some(minor) = tail.strip_prefix(name) {
+                return Some((stage, major, if minor.is_empty() { 0 } else { minor.parse().ok()? }));
+            }
+        }
+        None
+    }
+    match (rank(a), rank(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        (Some(_), None) => std::cmp::Ordering::Greater,
+        (None, Some(_)) => std::cmp::Ordering::Less,
+        (None, None) => b.cmp(a),
+    }
+}
+
+/// All resources at one instant: the built-in ones, and those that definitions added. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    built_in: &'static Index,
+    custom: Arc<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    /// In discovery order.
+    resources: Vec<Arc<ResourceInfo>>,
+    by_resource: BTreeMap<(Text, Text), usize>,
+    by_kind: BTreeMap<(Text, Text), usize>,
+}
+
+impl Index {
+    fn new(resources: Vec<Arc<ResourceInfo>>) -> Index {
+        let mut index = Index::default();
+        for (position, info) in resources.iter().enumerate() {
+            index.by_resource.entry((info.group.clone(), info.plural.clone())).or_insert(position);
+            index.by_kind.entry((info.group.clone(), info.kind.clone())).or_insert(position);
+        }
+        index.resources = resources;
+        index
+    }
+}
+
+static BUILT_IN: LazyLock<Index> = LazyLock::new(|| Index::new(read_table(include_str!("kind/builtin.txt"))));
+
+/// Reads the table: `[group/version ...]` headings; then, a line each: plural, singular, kind, scope, verbs by
+/// letter, short names, categories, storage prefix, and subresources `name=[api version.]Kind:verbs`.
+fn read_table(table: &str) -> Vec<Arc<ResourceInfo>> {
+    let mut resources = Vec::new();
+    let (mut group, mut versions) = (Text::new(), Vec::new());
+    for line in table.lines() {
+        if let Some(heading) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            let (name, list) = heading.split_once('/').unwrap_or(("", heading));
+            group = Text::from(name);
+            versions = list.split(' ').map(Text::from).collect();
+            continue;
+        }
+        let mut words = line.split(' ').map(|word| if word == "-" { "" } else { word });
+        let mut next = || words.next().unwrap_or("");
+        let list = |word: &str| -> Vec<Text> {
+            word.split(',').filter(|name| !name.is_empty()).map(Text::from).collect()
+        };
+        let (plural, singular, kind) = (next(), next(), next());
+        let (scope, verbs, short_names, categories, prefix) = (next(), next(), next(), next(), next());
+        let version = versions.first().cloned().unwrap_or_default();
+        let subresources = words
+            .filter_map(|word| {
+                let (name, rest) = word.split_once('=')?;
+                let (kind, verbs) = rest.split_once(':')?;
+                let (api_version, kind) = match kind.rsplit_once('.') {
+                    Some((api_version, kind)) => (Text::from(api_version), kind),
+                    None => (join_api_version(&group, &version), kind),
+                };
+                Some(Subresource {
+                    name: name.into(),
+                    api_version,
+                    kind: kind.into(),
+                    verbs: Verb::list(verbs),
+                })
+            })
+            .collect();
+        resources.push(Arc::new(ResourceInfo {
+            group: group.clone(),
+            versions: versions.clone(),
+            storage_version: version,
+            kind: kind.into(),
+            list_kind: format!("{kind}List").into(),
+            plural: plural.into(),
+            singular: singular.into(),
+            short_names: list(short_names),
+            categories: list(categories),
+            namespaced: scope == "namespaced",
+            verbs: Verb::list(verbs),
+            subresources,
+            storage_prefix: if prefix.is_empty() {
+                Text::new()
+            } else {
+                format!("/registry/{prefix}").into()
+            },
+            custom: false,
+        }));
+    }
+    resources
+}
+
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry::new()
+    }
+}
+
+impl Registry {
+    /// What a fresh cluster serves.
+    pub fn new() -> Registry {
+        Registry { built_in: &BUILT_IN, custom: Arc::default() }
+    }
+    /// The same with these custom resources in place of those it had.
+    #[must_use]
+    pub fn with_custom(&self, custom: impl IntoIterator<Item = ResourceInfo>) -> Registry {
+        Registry {
+            built_in: self.built_in,
+            custom: Arc::new(Index::new(custom.into_iter().map(Arc::new).collect())),
+        }
+    }
+
+    fn indexes(&self) -> [&Index; 2] {
+        [self.built_in, &self.custom]
+    }
+    /// All resources, groups in the order in which discovery lists them.
+    pub fn resources(&self) -> impl Iterator<Item = &Arc<ResourceInfo>> {
+        self.built_in.resources.iter().chain(self.custom.resources.iter())
+    }
+    /// By the name in paths: `("apps", "deployments")`.
+    pub fn resource(&self, group: &str, plural: &str) -> Option<&Arc<ResourceInfo>> {
+        let key = (Text::from(group), Text::from(plural));
+        self.indexes()
+            .into_iter()
+            .find_map(|index| index.by_resource.get(&key).map(|position| &index.resources[*position]))
+    }
+    /// By kind, at any version.
+    pub fn kind(&self, group: &str, kind: &str) -> Option<&Arc<ResourceInfo>> {
+        let key = (Text::from(group), Text::from(kind));
+        self.indexes()
+            .into_iter()
+            .find_map(|index| index.by_kind.get(&key).map(|position| &index.resources[*position]))
+    }
+    /// By what an object says of itself; only if that version is served.
+    pub fn for_api_version(&self, api_version: &str, kind: &str) -> Option<&Arc<ResourceInfo>> {
+        let (group, version) = meta::split_api_version(api_version);
+        self.kind(group, kind).filter(|info| info.serves(version))
+    }
+    pub fn for_object(&self, object: &Value) -> Option<&Arc<ResourceInfo>> {
+        self.for_api_version(meta::api_version(object), meta::kind(object))
+    }
+
+    /// What a person may type for a resource: `po`, `pod`, `pods`, `Deployment`, `deploy.apps`,
+    /// `deployments.v1.apps`, a group's beginning too (`ing.networking`). Of several the first in discovery
+    /// order, which is group priority. Also tells the version when one was named.
+    pub fn find(&self, typed: &str) -> Option<(&Arc<ResourceInfo>, Option<Text>)> {
+        let typed = typed.to_lowercase();
+        let Some((name, rest)) = typed.split_once('.') else {
+            return self.find_name(&typed, |_| true).map(|info| (info, None));
+        };
+        // resource.version.group comes before resource.group, as in ParseResourceArg.
+        if let Some((version, group)) = rest.split_once('.')
+            && let Some(info) = self.find_name(name, |info| info.group == group && info.serves(version))
+        {
+            return Some((info, Some(Text::from(version))));
+        }
+        if let Some(info) = self.find_name(name, |info| info.group.is_empty() && info.serves(rest)) {
+            return Some((info, Some(Text::from(rest))));
+        }
+        self.find_name(name, |info| info.group == rest)
+            .or_else(|| self.find_name(name, |info| info.group.starts_with(rest)))
+            .map(|info| (info, None))
+    }
+
+    fn find_name(&self, name: &str, fits: impl Fn(&ResourceInfo) -> bool) -> Option<&Arc<ResourceInfo>> {
+        self.resources().find(|info| fits(info) && (info.plural == name || info.singular == name)).or_else(
+            || self.resources().find(|info| fits(info) && info.short_names.iter().any(|s| s == name)),
+        )
+    }
+
+    /// The resources of a category (`all`, `api-extensions`), in discovery order.
+    pub fn category(&self, name: &str) -> Vec<&Arc<ResourceInfo>> {
+        self.resources().filter(|info| info.categories.iter().any(|category| category == name)).collect()
+    }
+    /// Every served `group/version`, the core group first, then in discovery order, preferred versions first.
+    pub fn group_versions(&self) -> Vec<(Text, Text)> {
+        let mut list: Vec<(Text, Text)> = Vec::new();
+        for info in self.resources() {
+            for version in &info.versions {
+                let pair = (info.group.clone(), version.clone());
+                if !list.contains(&pair) {
+                    list.push(pair);
+                }
+            }
+        }
+        list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{array, object};
+
+    #[test]
+    fn people_find_resources_by_many_names() {
+        let registry = Registry::new();
+        for (typed, expected) in [
+            ("po", "pods"),
+            ("Pod", "pods"),
+            ("deploy", "deployments.apps"),
+            ("deployments.apps", "deployments.apps"),
+            ("deployments.v1.apps", "deployments.apps"),
+            ("deploy.apps", "deployments.apps"),
+            ("ing.networking", "ingresses.networking.k8s.io"),
+            ("ev", "events"),
+            ("events.events.k8s.io", "events.events.k8s.io"),
+            ("hpa.v1.autoscaling", "horizontalpodautoscalers.autoscaling"),
+            ("pods.v1", "pods"),
+            ("crds", "customresourcedefinitions.apiextensions.k8s.io"),
+            ("endpoints", "endpoints"),
+            ("unicorn", ""),
+            ("deployments.batch", ""),
+            ("", ""),
+            (".", ""),
+        ] {
+            let found = registry.find(typed).map(|(info, _)| info.group_resource().to_string());
+            assert_eq!(found.unwrap_or_default(), expected, "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_what_the_real_server_lists() {
+        let table = include_str!("../../tests/conformance/kubectl/discovery.json");
+        let steps: Value = serde_json::from_str(table).unwrap();
+        let listed = steps.as_array().unwrap()[0].text("stdout");
+        let registry = Registry::new();
+        let mut count = 0;
+        for line in listed.lines().skip(1) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [.., api_version, namespaced, kind] = words[..] else { panic!("{line}") };
+            let info = registry.for_api_version(api_version, kind).expect(line);
+            assert_eq!(info.plural, words[0]);
+            assert_eq!(info.api_version(), api_version);
+            assert_eq!(info.namespaced.to_string(), namespaced);
+            let short_names = if words.len() == 5 { words[1] } else { "" };
+            assert_eq!(info.short_names.join(","), short_names);
+            count += 1;
+        }
+        assert_eq!(count, registry.resources().count());
+    }
+
+    #[test]
+    fn keys_and_paths() {
+        let registry = Registry::new();
+        for (typed, namespace, name, key, path) in [
+            (
+                "svc",
+                "default",
+                "web",
+                "/registry/services/specs/default/web",
+                "/api/v1/namespaces/default/services/web",
+            ),
+            ("no", "", "worker-1", "/registry/minions/worker-1", "/api/v1/nodes/worker-1"),
+            ("deploy", "a", "", "/registry/deployments/a/", "/apis/apps/v1/namespaces/a/deployments"),
+        ] {
+            let info = registry.find(typed).unwrap().0;
+            assert_eq!(info.storage_key(namespace, name), key);
+            assert_eq!(info.path(info.preferred_version(), namespace, name), path);
+        }
+    }
+
+    #[test]
+    fn versions_order_as_kubernetes_orders_them() {
+        let order =
+            ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"];
+        for pair in order.windows(2) {
+            assert_eq!(compare_versions(pair[0], pair[1]), std::cmp::Ordering::Greater, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_definition_adds_a_resource() {
+        let definition = object! {
+            "spec" => object! {
+                "group" => "shop.example.com",
+                "scope" => "Namespaced",
+                "names" => object! { "kind" => "Widget", "plural" => "widgets", "shortNames" => array!["wd"] },
+                "versions" => array![
+                    object! { "name" => "v1beta1", "served" => true, "storage" => false },
+                    object! { "name" => "v1", "served" => true, "storage" => true,
+                        "subresources" => object! { "status" => object! {} } },
+                ],
+            },
+        };
+        let registry = Registry::new().with_custom(ResourceInfo::from_definition(&definition));
+        let info = registry.find("wd").unwrap().0;
+        assert_eq!(info.api_version(), "shop.example.com/v1");
+        assert_eq!(info.storage_key("a", "b"), "/registry/shop.example.com/widgets/a/b");
+        assert!(info.subresource("status").is_some() && info.subresource("scale").is_none());
+        assert!(ResourceInfo::from_definition(&Value::Null).is_none());
+    }
+}
