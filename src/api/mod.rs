@@ -1,7 +1,7 @@
 //! Kubernetes objects as data: what they are made of, how they are read, checked, compared and printed.
 
-pub mod defaults;
 pub mod content;
+pub mod defaults;
 pub mod field;
 pub mod kind;
 pub mod meta;
