@@ -6,6 +6,7 @@ pub mod field;
 pub mod kind;
 pub mod meta;
 pub mod status;
+pub mod time;
 pub mod value;
 
 pub use field::{BadValue, FieldError, FieldErrorKind, FieldPath};
