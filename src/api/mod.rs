@@ -3,14 +3,20 @@
 pub mod content;
 pub mod defaults;
 pub mod field;
+pub mod int_or_string;
 pub mod kind;
 pub mod meta;
+pub mod quantity;
+pub mod selector;
 pub mod status;
 pub mod time;
+pub mod time_format;
 pub mod value;
 
 pub use field::{BadValue, FieldError, FieldErrorKind, FieldPath};
 pub use kind::{GroupKind, GroupResource, Registry, ResourceInfo, Verb};
 pub use meta::ObjectKey;
+pub use quantity::Quantity;
+pub use selector::{FieldSelector, LabelSelector};
 pub use status::{Reason, Status};
 pub use value::{Map, Text, Value};
