@@ -58,6 +58,10 @@ impl<W: World> History<W> {
             spacing: CHECKPOINT_SPACING,
         }
     }
+    /// Keeps a checkpoint every `events` events: the most that a seek replays.
+    pub fn checkpoint_every(&mut self, events: u64) {
+        self.spacing = events;
+    }
     /// The state at the present instant.
     pub fn engine(&self) -> &Engine<W> {
         &self.engine
@@ -81,11 +85,14 @@ impl<W: World> History<W> {
     /// Carries out `command` now. In the past this forks: what lay ahead becomes a branch.
     pub fn command(&mut self, command: CommandOf<W>) -> RecordId {
         let now = self.now();
+        // What the last command of this instant set off comes before the next one, here as in a replay.
+        self.run_until(now);
         let ahead = self.log.partition_point(|(time, _)| *time <= now);
         if now < self.horizon {
             self.branches.push(Branch { forked_at: now, horizon: self.horizon, log: self.log.clone() });
             self.log.truncate(ahead);
-            self.checkpoints.retain(|checkpoint| checkpoint.engine.now() <= now);
+            self.checkpoints
+                .retain(|checkpoint| checkpoint.engine.now() <= now && checkpoint.commands <= ahead);
             self.trace.truncate(self.engine.next_record());
             self.horizon = now;
         }
@@ -95,24 +102,26 @@ impl<W: World> History<W> {
 
     /// Simulates until `until`, carrying out what the log says on the way.
     pub fn run_until(&mut self, until: Time) {
-        let mut next = self.log.partition_point(|(time, _)| *time <= self.now());
+        let now = self.now();
+        self.advance(self.log.partition_point(|(time, _)| *time <= now), until);
+    }
+
+    /// Runs on from an engine that contains the first `next` commands of the log. A command comes after every
+    /// event of its instant that was not caused by it: so it was when it was given.
+    fn advance(&mut self, mut next: usize, until: Time) {
         loop {
             let stop = self.log.get(next).map_or(until, |(time, _)| (*time).min(until));
             while self.engine.next_time().is_some_and(|time| time <= stop) {
                 self.engine.step(&mut self.trace);
                 if self.engine.events() >= self.events_at_checkpoint + self.spacing {
-                    self.checkpoint();
+                    self.checkpoint(next);
                 }
             }
             self.engine.run_until(stop, &mut self.trace);
-            match self.log.get(next) {
-                Some((time, command)) if *time <= until => {
-                    let command = command.clone();
-                    self.engine.command(&command, &mut self.trace);
-                    next += 1;
-                }
-                _ => break,
-            }
+            let Some((_, command)) = self.log.get(next).filter(|(time, _)| *time <= until) else { break };
+            let command = command.clone();
+            self.engine.command(&command, &mut self.trace);
+            next += 1;
         }
         self.horizon = self.horizon.max(until);
     }
@@ -128,19 +137,13 @@ impl<W: World> History<W> {
     pub fn seek(&mut self, target: Time) {
         if target < self.now() {
             let index = self.checkpoints.partition_point(|c| c.engine.now() <= target).max(1) - 1;
-            let checkpoint = &self.checkpoints[index];
-            self.engine = checkpoint.engine.clone();
+            let commands = self.checkpoints[index].commands;
+            self.engine = self.checkpoints[index].engine.clone();
             self.events_at_checkpoint = self.engine.events();
-            // The checkpoint may stand between two commands of one instant.
-            let (now, done) = (self.now(), checkpoint.commands);
-            let mut due = done;
-            while self.log.get(due).is_some_and(|(time, _)| *time <= now) {
-                let command = self.log[due].1.clone();
-                self.engine.command(&command, &mut self.trace);
-                due += 1;
-            }
+            self.advance(commands, target);
+        } else {
+            self.run_until(target);
         }
-        self.run_until(target);
     }
 
     /// Runs `log` from the beginning: a stored session, or a branch to go back to.
@@ -151,24 +154,14 @@ impl<W: World> History<W> {
         self.log = log;
         self.horizon = self.now();
         self.events_at_checkpoint = 0;
-        self.spacing = CHECKPOINT_SPACING;
-        // Commands of the very first instant are not ahead of it.
-        let (now, log) = (self.now(), std::mem::take(&mut self.log));
-        for (_, command) in log.iter().take_while(|(time, _)| *time <= now) {
-            self.engine.command(command, &mut self.trace);
-        }
-        self.log = log;
+        self.advance(0, self.now());
     }
 
-    fn checkpoint(&mut self) {
+    /// Keeps the engine as it is; it contains the first `commands` of the log.
+    fn checkpoint(&mut self, commands: usize) {
         self.events_at_checkpoint = self.engine.events();
-        let now = self.now();
+        // On a replay these instants are kept already.
         if self.checkpoints.last().is_some_and(|last| last.engine.events() >= self.engine.events()) {
-            return;
-        }
-        let commands = self.log.partition_point(|(time, _)| *time < now);
-        // Within the instant of a command it is not known which side of it this is.
-        if self.log.get(commands).is_some_and(|(time, _)| *time == now) {
             return;
         }
         self.checkpoints.push(Checkpoint { engine: self.engine.clone(), commands });
