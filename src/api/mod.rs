@@ -7,6 +7,7 @@ pub mod int_or_string;
 pub mod kind;
 pub mod meta;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;
