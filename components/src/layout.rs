@@ -1,0 +1,227 @@
+//! What is folded, how wide each panel is, light or dark.
+//!
+//! Picture to hold in mind: furniture that stays where it was left. Everything here is the user's own
+//! arrangement, kept for the next visit, and none of it is the cluster's.
+
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::storage;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Panel {
+    Editor,
+    Stage,
+    Inspector,
+    Timeline,
+    Terminal,
+}
+
+impl Panel {
+    pub const ALL: [Panel; 5] =
+        [Panel::Editor, Panel::Stage, Panel::Inspector, Panel::Timeline, Panel::Terminal];
+    pub fn title(self) -> &'static str {
+        match self {
+            Panel::Editor => "Editor",
+            Panel::Stage => "Cluster",
+            Panel::Inspector => "Inspector",
+            Panel::Timeline => "Timeline",
+            Panel::Terminal => "Terminal",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    Light,
+    Dark,
+}
+
+impl Theme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+}
+
+/// What is kept: folded panels, and lengths in rem by the name of their token.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Arrangement {
+    folded: Vec<Panel>,
+    lengths: Vec<(Edge, f64)>,
+}
+
+/// A line between panels that can be dragged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Edge {
+    Editor,
+    Inspector,
+    Bottom,
+    Terminal,
+}
+
+impl Edge {
+    /// The token that it sets, with the shortest and the longest length in rem.
+    fn token(self) -> (&'static str, f64, f64) {
+        match self {
+            Edge::Editor => ("--editor-width", 16.0, 60.0),
+            Edge::Inspector => ("--inspector-width", 14.0, 60.0),
+            Edge::Bottom => ("--bottom-height", 8.0, 45.0),
+            Edge::Terminal => ("--terminal-share", 16.0, 90.0),
+        }
+    }
+    /// The length in rem that puts the edge at (`x`, `y`) in a window of `width` by `height`, all in rem.
+    fn length(self, x: f64, y: f64, width: f64, height: f64) -> f64 {
+        match self {
+            Edge::Editor => x,
+            Edge::Inspector | Edge::Terminal => width - x,
+            Edge::Bottom => height - y,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Layout {
+    arrangement: RwSignal<Arrangement>,
+    pub theme: RwSignal<Theme>,
+    /// Only the stage and its caption.
+    pub presenting: RwSignal<bool>,
+    /// The panel that a phone shows.
+    pub phone: RwSignal<Panel>,
+}
+
+impl Layout {
+    pub fn load() -> Layout {
+        let arrangement =
+            storage::read("layout").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        // index.html has chosen before the first paint.
+        let dark = document().document_element().and_then(|root| root.get_attribute("data-theme"));
+        let theme = if dark.as_deref() == Some("dark") { Theme::Dark } else { Theme::Light };
+        Layout {
+            arrangement: RwSignal::new(arrangement),
+            theme: RwSignal::new(theme),
+            presenting: RwSignal::new(false),
+            phone: RwSignal::new(Panel::Stage),
+        }
+    }
+
+    pub fn is_folded(self, panel: Panel) -> bool {
+        self.arrangement.with(|arrangement| arrangement.folded.contains(&panel))
+    }
+
+    pub fn fold(self, panel: Panel, folded: bool) {
+        self.arrangement.update(|arrangement| {
+            arrangement.folded.retain(|other| *other != panel);
+            if folded {
+                arrangement.folded.push(panel);
+            }
+        });
+        self.save();
+    }
+
+    /// The shell's classes: what is folded, whether it presents, what a phone shows.
+    pub fn classes(self) -> String {
+        let mut classes = String::from("shell");
+        if self.presenting.get() {
+            classes.push_str(" presenting");
+        }
+        for panel in Panel::ALL {
+            let name = panel_class(panel);
+            if self.is_folded(panel) {
+                classes.push_str(&format!(" fold-{name}"));
+            }
+            if self.phone.get() == panel {
+                classes.push_str(&format!(" phone-{name}"));
+            }
+        }
+        classes
+    }
+
+    /// The shell's tokens that differ from the style sheet's. A folded panel keeps the sheet's rail.
+    pub fn style(self) -> String {
+        let folded = |panel| self.is_folded(panel);
+        self.arrangement.with(|arrangement| {
+            let applies = |edge: &Edge| match edge {
+                Edge::Editor => !folded(Panel::Editor),
+                Edge::Inspector => !folded(Panel::Inspector),
+                Edge::Bottom => !(folded(Panel::Timeline) && folded(Panel::Terminal)),
+                Edge::Terminal => true,
+            };
+            let lengths = arrangement.lengths.iter().filter(|(edge, _)| applies(edge));
+            lengths.map(|(edge, length)| format!("{}:{length:.2}rem;", edge.token().0)).collect()
+        })
+    }
+
+    /// Moves `edge` to the pointer at (`x`, `y`) pixels.
+    pub fn drag(self, edge: Edge, x: f64, y: f64) {
+        let rem = rem();
+        let size = |value: Result<wasm_bindgen::JsValue, _>| {
+            value.ok().and_then(|value| value.as_f64()).unwrap_or(1000.0) / rem
+        };
+        let (width, height) = (size(window().inner_width()), size(window().inner_height()));
+        let (_, least, most) = edge.token();
+        let most = most.min(if edge == Edge::Bottom { height - 14.0 } else { width - 24.0 }).max(least);
+        let length = edge.length(x / rem, y / rem, width, height).clamp(least, most);
+        self.set(edge, length);
+    }
+    /// Moves `edge` by `rem`, from the keyboard.
+    pub fn nudge(self, edge: Edge, rem: f64) {
+        let (token, least, most) = edge.token();
+        let kept = self.arrangement.with_untracked(|arrangement| {
+            arrangement.lengths.iter().find(|(other, _)| *other == edge).map(|(_, length)| *length)
+        });
+        let sheet = || {
+            let root = document().document_element()?;
+            let style = window().get_computed_style(&root).ok()??;
+            style.get_property_value(token).ok()?.trim().trim_end_matches("rem").parse::<f64>().ok()
+        };
+        let length = kept.or_else(sheet).unwrap_or(30.0);
+        self.set(edge, (length + rem).clamp(least, most));
+        self.save();
+    }
+    fn set(self, edge: Edge, length: f64) {
+        self.arrangement.update(|arrangement| {
+            arrangement.lengths.retain(|(other, _)| *other != edge);
+            arrangement.lengths.push((edge, length));
+        });
+    }
+
+    /// Keeps the arrangement; where it cannot be kept, the next visit starts with the usual one.
+    pub fn save(self) {
+        if let Ok(text) = self.arrangement.with_untracked(serde_json::to_string) {
+            storage::write("layout", &text);
+        }
+    }
+
+    pub fn toggle_theme(self) {
+        let theme = if self.theme.get_untracked() == Theme::Dark { Theme::Light } else { Theme::Dark };
+        self.theme.set(theme);
+        storage::write("theme", theme.name());
+        if let Some(root) = document().document_element() {
+            // An element always takes an attribute of this name.
+            let _ = root.set_attribute("data-theme", theme.name());
+        }
+    }
+}
+
+pub fn panel_class(panel: Panel) -> &'static str {
+    match panel {
+        Panel::Editor => "editor",
+        Panel::Stage => "stage",
+        Panel::Inspector => "inspector",
+        Panel::Timeline => "timeline",
+        Panel::Terminal => "terminal",
+    }
+}
+
+/// Pixels in one rem.
+pub fn rem() -> f64 {
+    let size = || {
+        let root = document().document_element()?;
+        let style = window().get_computed_style(&root).ok()??;
+        style.get_property_value("font-size").ok()?.trim_end_matches("px").parse::<f64>().ok()
+    };
+    size().unwrap_or(16.0)
+}

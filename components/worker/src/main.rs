@@ -1,0 +1,75 @@
+//! Ties the clerk to the browser's worker: the port, the clock, and what happens when the code panics.
+//!
+//! Picture to hold in mind: the slot in the glass. Slips come in as text and go out as text; in between the
+//! clock is read and handed in as an argument, for behind the counter there is none.
+
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use std::cell::RefCell;
+
+    use wasm_bindgen::prelude::*;
+    use worker::protocol::{FromWorker, decode, encode};
+    use worker::session::Clerk;
+
+    /// Wall time between two looks at the clock, in milliseconds: about a frame.
+    const TICK_MS: i32 = 16;
+    /// A pause of the whole tab (a closed lid) is not caught up with.
+    const LONGEST_TICK_US: f64 = 250_000.0;
+
+    thread_local! {
+        static CLERK: RefCell<Clerk> = RefCell::new(Clerk::default());
+    }
+
+    fn scope() -> web_sys::DedicatedWorkerGlobalScope {
+        js_sys::global().unchecked_into()
+    }
+
+    fn post(slips: &[FromWorker]) {
+        for slip in slips {
+            // A port that cannot take a text is a page that is gone.
+            let _ = scope().post_message(&JsValue::from_str(&encode(slip)));
+        }
+    }
+
+    pub fn run() {
+        std::panic::set_hook(Box::new(|panic| {
+            let message = panic.to_string();
+            web_sys::console::error_1(&message.as_str().into());
+            post(&[FromWorker::Panicked { message }]);
+        }));
+        let on_message = Closure::<dyn FnMut(_)>::new(|event: web_sys::MessageEvent| {
+            let mut out = Vec::new();
+            match event.data().as_string().ok_or("not a text".to_string()).and_then(|text| decode(&text)) {
+                Ok(slip) => CLERK.with_borrow_mut(|clerk| clerk.receive(slip, &mut out)),
+                Err(message) => out.push(FromWorker::Failed { message }),
+            }
+            post(&out);
+        });
+        scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        on_message.forget();
+
+        let now_ms = || scope().performance().map_or(0.0, |performance| performance.now());
+        let mut last_ms = now_ms();
+        let on_tick = Closure::<dyn FnMut()>::new(move || {
+            let elapsed_us = ((now_ms() - last_ms) * 1000.0).clamp(0.0, LONGEST_TICK_US);
+            last_ms = now_ms();
+            let mut out = Vec::new();
+            CLERK.with_borrow_mut(|clerk| clerk.tick(elapsed_us as u64, &mut out));
+            post(&out);
+        });
+        let started = scope().set_interval_with_callback_and_timeout_and_arguments_0(
+            on_tick.as_ref().unchecked_ref(),
+            TICK_MS,
+        );
+        on_tick.forget();
+        match started {
+            Ok(_) => post(&[FromWorker::Ready]),
+            Err(_) => post(&[FromWorker::Panicked { message: "the worker has no timer".into() }]),
+        }
+    }
+}
+
+fn main() {
+    #[cfg(target_arch = "wasm32")]
+    browser::run();
+}

@@ -1,0 +1,189 @@
+//! What the page and the worker say to each other.
+//!
+//! Picture to hold in mind: the slips of paper that pass below the glass. Each is whole in itself and plain
+//! data; one side never waits for the other, so a slow answer is a late slip and nothing worse.
+//!
+//! A slip crosses as JSON text: one codec, in this file, for everything.
+
+use clusterarium::command::{Command, Scenario};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A session's format. A stored one of another version is set aside, not guessed at.
+pub const SESSION_VERSION: u32 = 1;
+
+/// Ground truth of a run: everything else is derived from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    pub version: u32,
+    pub seed: u64,
+    /// What was asked of the cluster, and when (microseconds of simulated time), ascending.
+    pub log: Vec<(u64, Command)>,
+    /// How far it had been simulated, in microseconds.
+    pub horizon_us: u64,
+}
+
+impl Session {
+    /// A cluster that has only just been set up.
+    pub fn new(seed: u64, scenario: Scenario) -> Session {
+        Session { version: SESSION_VERSION, seed, log: vec![(0, Command::Boot(scenario))], horizon_us: 0 }
+    }
+
+    /// Reads a stored session, or says in a sentence why it cannot be used.
+    pub fn read(text: &str) -> Result<Session, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let damaged = |error: serde_json::Error| format!("it is damaged ({error})");
+        let Version { version } = serde_json::from_str(text).map_err(damaged)?;
+        if version != SESSION_VERSION {
+            return Err(format!("it is of version {version}, and this page reads version {SESSION_VERSION}"));
+        }
+        let session: Session = serde_json::from_str(text).map_err(damaged)?;
+        if !session.log.is_sorted_by_key(|(time, _)| *time) {
+            return Err("it is damaged (its commands are out of order)".to_string());
+        }
+        match session.log.first() {
+            Some((0, Command::Boot(_))) => Ok(session),
+            _ => Err("it is damaged (it does not begin with the set-up of a cluster)".to_string()),
+        }
+    }
+
+    pub fn write(&self) -> String {
+        encode(self)
+    }
+}
+
+/// Who typed a command line: each has its own terminal in the simulated machine, all share its files.
+pub mod terminal {
+    /// The terminal panel.
+    pub const PANEL: u64 = 0;
+    /// The editor's Apply and Delete.
+    pub const EDITOR: u64 = 1;
+    /// `window.clusterarium.exec`.
+    pub const DOOR: u64 = 2;
+}
+
+/// From the page to the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The first slip, and again whenever another session takes the place of the present one.
+    Open(Session),
+    /// Something is asked of the cluster, now; in the past this forks.
+    Command(Command),
+    /// A manifest is checked; the answer is [`FromWorker::Diagnostics`] with the same `id`.
+    Lint { id: u64, text: String },
+    /// The page has drawn the last picture and wants the next.
+    Drawn,
+    /// Answered with [`FromWorker::Pong`]: shows that the worker is alive.
+    Ping,
+    /// The worker fails on purpose, so that what the page then does can be tried.
+    Panic,
+}
+
+/// From the worker to the page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The code is there: slips are read from now on.
+    Ready,
+    /// The session of [`ToWorker::Open`] runs.
+    Opened,
+    /// The session has changed: what the page keeps for the next visit.
+    Session(Session),
+    /// A command line wrote something, or ended with `exit`.
+    Terminal {
+        session: u64,
+        stdout: String,
+        stderr: String,
+        exit: Option<i32>,
+    },
+    Diagnostics {
+        id: u64,
+        diagnostics: Vec<Diagnostic>,
+    },
+    Pong,
+    /// A slip could not be read or carried out; the session goes on.
+    Failed {
+        message: String,
+    },
+    /// The worker has stopped for good.
+    Panicked {
+        message: String,
+    },
+}
+
+/// A problem in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// Where, in UTF-16 code units from the start of the text, as the browser counts.
+    pub from: u32,
+    pub to: u32,
+    pub severity: Severity,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    Warning,
+    Info,
+}
+
+/// A slip as text.
+pub fn encode<T: Serialize>(slip: &T) -> String {
+    // Only a map with keys that are not strings could fail, and no slip holds one.
+    serde_json::to_string(slip).unwrap_or_else(|error| format!("null /* {error} */"))
+}
+
+/// A slip from text; the error is for a developer.
+pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| format!("not a slip of this protocol: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_session_is_read_back_or_refused_with_a_reason() {
+        let session = Session::new(7, Scenario::default());
+        let text = session.write();
+        assert_eq!(Session::read(&text), Ok(session));
+        let cases = [
+            ("", "damaged"),
+            ("{\"version\":1,", "damaged"),
+            ("[]", "damaged"),
+            ("{\"version\":1}", "damaged"),
+            ("{\"version\":99,\"planet\":\"mars\"}", "version 99"),
+            (&text.replace("\"log\":[[0,", "\"log\":[[5,"), "set-up"),
+            ("{\"version\":1,\"seed\":1,\"log\":[],\"horizon_us\":0}", "set-up"),
+            (
+                "{\"version\":1,\"seed\":1,\"log\":[[9,\"HealNetwork\"],[3,\"HealNetwork\"]],\"horizon_us\":9}",
+                "order",
+            ),
+        ];
+        for (text, reason) in cases {
+            let refusal = Session::read(text).expect_err(text);
+            assert!(refusal.contains(reason), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn slips_survive_the_crossing() {
+        let slips = [
+            ToWorker::Open(Session::new(u64::MAX, Scenario::default())),
+            ToWorker::Command(Command::Exec {
+                session: 1,
+                line: "echo \"ü\"".into(),
+                stdin: "\u{0}\n".into(),
+            }),
+            ToWorker::Lint { id: 3, text: "a: [".into() },
+        ];
+        for slip in slips {
+            assert_eq!(decode::<ToWorker>(&encode(&slip)), Ok(slip));
+        }
+        assert!(decode::<ToWorker>("{\"Dance\":1}").is_err());
+    }
+}

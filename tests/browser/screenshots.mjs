@@ -1,0 +1,64 @@
+// Pictures of the page's main states, in each size and both themes, for the README and for whoever changes a style.
+
+import { mkdirSync } from "node:fs";
+import { launch, open, serve } from "./driver.mjs";
+
+const SIZES = [
+  [1920, 1080],
+  [1280, 720],
+  [390, 844],
+];
+
+const phone = (page) => page.viewportSize().width < 760;
+const tab = async (page, name) => phone(page) && page.locator(".phone-tab", { hasText: name }).click();
+
+/** Each state by name: what to do on a page that has just been opened. */
+const STATES = {
+  start: async () => {},
+  applied: async (page) => {
+    await tab(page, "Editor");
+    await page.getByRole("button", { name: /^Apply/ }).click();
+    await tab(page, "Cluster");
+    await page.waitForTimeout(6000);
+  },
+  editor: async (page) => {
+    await tab(page, "Editor");
+    await page.getByRole("button", { name: "Examples" }).click();
+  },
+  terminal: async (page) => {
+    await tab(page, "Terminal");
+    const command = page.getByLabel("Command");
+    for (const line of ["kubectl get nodes", "kubectl get pods -A", "kubectl get pod nothing"]) {
+      await command.fill(line);
+      await command.press("Enter");
+      await page.waitForTimeout(1500);
+    }
+  },
+  presenting: async (page) => {
+    await page.getByRole("button", { name: "Present" }).click();
+    await page.waitForTimeout(500);
+  },
+};
+
+const directory = process.argv[2] ?? "screenshots";
+const only = process.argv.slice(3);
+mkdirSync(directory, { recursive: true });
+const { address, close } = await serve();
+const browser = await launch();
+for (const [width, height] of SIZES) {
+  for (const colorScheme of ["light", "dark"]) {
+    for (const [name, act] of Object.entries(STATES)) {
+      const file = `${directory}/${name}-${width}x${height}-${colorScheme}.png`;
+      if (only.length > 0 && !only.some((part) => file.includes(part))) continue;
+      const { context, page, complaints } = await open(browser, address, { viewport: { width, height }, colorScheme });
+      await act(page);
+      await page.evaluate(() => document.fonts.ready);
+      await page.waitForTimeout(300);
+      await page.screenshot({ path: file });
+      console.log(file, ...complaints);
+      await context.close();
+    }
+  }
+}
+await browser.close();
+close();
