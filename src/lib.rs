@@ -6,6 +6,7 @@
 pub mod api;
 pub mod client;
 pub mod command;
+pub mod etcd;
 pub mod language;
 pub mod message;
 pub mod note;

@@ -8,6 +8,7 @@
 
 pub mod cri;
 pub mod etcd;
+pub mod raft;
 pub mod rest;
 
 use std::sync::Arc;
