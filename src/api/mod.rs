@@ -10,8 +10,10 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod strategy;
 pub mod time;
 pub mod time_format;
+pub mod validation;
 pub mod value;
 
 pub use field::{BadValue, FieldError, FieldErrorKind, FieldPath};

@@ -6,6 +6,7 @@
 
 use super::edit::{each, each_value, fill, fill_zero, missing, present, within};
 use super::pod::volume_source;
+use crate::api::validation::resources::{aggregate, is_huge_page, is_pod_level};
 use crate::api::value::{Text, Value};
 use crate::array;
 
@@ -189,5 +190,30 @@ pub fn dynamic_resources(kind: &str, object: &mut Value) {
     }
 }
 
-/// Pod-level requests and huge-page limits that follow from the containers' (KEP-2837).
-pub fn pod_level_resources(_spec: &mut Value) {}
+/// Pod-level requests and huge-page limits that follow from the containers' (KEP-2837): `defaultHugePagePodLimits`
+/// and `defaultPodRequests`.
+pub fn pod_level_resources(spec: &mut Value) {
+    if spec.map("resources.limits").is_empty() && spec.map("resources.requests").is_empty() {
+        return;
+    }
+    for (name, limit) in aggregate(spec, "limits") {
+        let given = |kind: &str| spec.at("resources").map(kind).contains_key(&name);
+        if is_huge_page(&name) && !given("requests") && !given("limits") {
+            spec.at_mut("resources.limits").make_object().insert(name, limit.to_string());
+        }
+    }
+    if spec.map("resources.limits").is_empty() {
+        return;
+    }
+    for (name, request) in aggregate(spec, "requests") {
+        if is_pod_level(&name) && !is_huge_page(&name) && !spec.map("resources.requests").contains_key(&name)
+        {
+            spec.at_mut("resources.requests").make_object().insert(name, request.to_string());
+        }
+    }
+    for (name, limit) in spec.map("resources.limits").clone().iter() {
+        if is_pod_level(name) && !spec.map("resources.requests").contains_key(name) {
+            spec.at_mut("resources.requests").make_object().insert(name.clone(), limit);
+        }
+    }
+}

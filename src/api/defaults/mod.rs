@@ -20,7 +20,9 @@ mod workloads;
 
 use super::value::Value;
 
+pub use edit::each;
 pub use pod::{pod_spec, pod_template};
+pub use service::externally_accessible;
 
 /// Applies the defaults of one kind. Kinds without defaults, and unknown ones, are left alone.
 pub fn apply(group: &str, version: &str, kind: &str, object: &mut Value) {
