@@ -31,6 +31,8 @@ pub enum Message {
     EtcdResponse(Arc<etcd::Response>),
     /// etcd to API server, on an open watch.
     EtcdWatch(Arc<etcd::WatchResponse>),
+    /// Between members of etcd.
+    Raft(Arc<raft::Message<etcd::Replicated>>),
     /// Kubelet to container engine.
     CriRequest(Arc<cri::Request>),
     /// Container engine to kubelet.
@@ -65,6 +67,17 @@ impl Message {
             Message::EtcdRequest(_) => Class::EtcdRequest,
             Message::EtcdResponse(_) => Class::EtcdResponse,
             Message::EtcdWatch(_) => Class::EtcdWatch,
+            Message::Raft(message) => match message.body {
+                raft::Body::PreVote { .. }
+                | raft::Body::PreVoteResp { .. }
+                | raft::Body::Vote { .. }
+                | raft::Body::VoteResp { .. } => Class::RaftVote,
+                raft::Body::App { .. } | raft::Body::AppResp { .. } | raft::Body::Snap { .. } => {
+                    Class::RaftAppend
+                }
+                raft::Body::Heartbeat { .. } | raft::Body::HeartbeatResp { .. } => Class::RaftHeartbeat,
+                _ => Class::RaftOther,
+            },
             Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => Class::Cri,
         }
     }
@@ -105,6 +118,7 @@ impl sim::actor::Message for Message {
             Message::EtcdRequest(request) => digest.word(request.id),
             Message::EtcdResponse(response) => digest.word(response.id).word(response.revision),
             Message::EtcdWatch(response) => digest.word(response.watch_id).word(response.revision),
+            Message::Raft(message) => digest.word(message.digest()),
             Message::CriRequest(request) => digest.word(request.id),
             Message::CriResponse(response) => digest.word(response.id),
             Message::CriEvent(event) => digest.text(&event.container_id),
