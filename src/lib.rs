@@ -6,6 +6,7 @@
 pub mod api;
 pub mod client;
 pub mod command;
+pub mod controllers;
 pub mod etcd;
 pub mod language;
 pub mod message;
