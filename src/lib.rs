@@ -6,12 +6,9 @@
 pub mod api;
 pub mod client;
 pub mod command;
-pub mod controllers;
 pub mod etcd;
-pub mod fidelity;
 pub mod language;
 pub mod message;
 pub mod note;
-pub mod shell;
 pub mod sim;
 pub mod timer;

@@ -167,13 +167,11 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
     let key = move |event: ev::KeyboardEvent| {
         let Some(entry) = entry.get_untracked() else { return };
         match (event.key().as_str(), event.ctrl_key()) {
-            ("Enter", false) => {
-                // While a command runs, what is typed waits.
-                if !paper.busy.get_untracked() {
-                    let line = entry.value();
-                    entry.set_value("");
-                    run(line);
-                }
+            // While a command runs, what is typed waits.
+            ("Enter", false) if !paper.busy.get_untracked() => {
+                let line = entry.value();
+                entry.set_value("");
+                run(line);
             }
             ("ArrowUp", false) => {
                 event.prevent_default();

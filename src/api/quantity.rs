@@ -252,6 +252,7 @@ impl std::ops::Add for Quantity {
 }
 impl std::ops::Sub for Quantity {
     type Output = Quantity;
+    #[allow(clippy::suspicious_arithmetic_impl)]
     fn sub(self, other: Quantity) -> Quantity {
         self + other.negated()
     }

@@ -29,6 +29,7 @@ impl Random {
         }
         random
     }
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
         self.generator.next_u64()
     }

@@ -96,5 +96,9 @@ pub fn build() -> Outcome {
 fn screenshots() -> Outcome {
     setup::ensure(&Need::BROWSER)?;
     build()?;
-    Command::new("node").args(["tests/browser/screenshots.mjs", "screenshots"]).run()
+    let chromium = setup::chromium().ok_or("Chromium is missing")?;
+    Command::new("node")
+        .args(["tests/browser/screenshots.mjs", "screenshots"])
+        .env("CHROME", &chromium.to_string_lossy())
+        .run()
 }

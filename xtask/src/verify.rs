@@ -8,9 +8,12 @@ use std::time::Instant;
 use crate::setup::{self, Need};
 use crate::shell::{Command, Outcome, find};
 
+/// A step by the name that the command line knows.
+type Step = (&'static str, fn() -> Outcome);
+
 /// Runs the named steps, or all.
 pub fn test(only: &[&str]) -> Outcome {
-    let steps: [(&str, fn() -> Outcome); 6] = [
+    let steps: [Step; 6] = [
         ("format", format),
         ("clippy", clippy),
         ("native", native),
@@ -90,7 +93,7 @@ fn native() -> Outcome {
 fn wasm() -> Outcome {
     let driver = find("chromedriver").ok_or("chromedriver is missing")?;
     Command::new("cargo")
-        .args(["test", "-p", "components", "--target", "wasm32-unknown-unknown"])
+        .args(["test", "-p", "components", "--lib", "--tests", "--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner")
         .env("CHROMEDRIVER", &driver.to_string_lossy())
         .env("WASM_BINDGEN_TEST_TIMEOUT", "120")
@@ -101,7 +104,8 @@ fn wasm() -> Outcome {
 fn browser() -> Outcome {
     let chromium = setup::chromium().ok_or("Chromium is missing")?;
     Command::new("node")
-        .args(["--test", "--test-concurrency=1", "tests/browser/page.test.mjs"])
+        .args(["--test", "--test-concurrency=1", "tests/browser/tokens.test.mjs"])
+        .args(["tests/browser/page.test.mjs"])
         .env("CHROME", &chromium.to_string_lossy())
         .run()
 }

@@ -37,6 +37,8 @@ struct Desk {
     paper: Paper,
     notices: Notices,
     code: StoredValue<Option<CodeMirror>, LocalStorage>,
+    /// The file that lies on the desk: the active one, once it has been laid out.
+    shown: StoredValue<Option<u64>>,
     diagnostics: RwSignal<Vec<Diagnostic>>,
     /// The check under way, and whether the text has changed since.
     lint: StoredValue<(u64, bool, bool)>,
@@ -49,16 +51,9 @@ struct Desk {
 impl Desk {
     /// The text on the desk is the newest; the list follows it when it matters.
     fn take_in(self) {
-        if let Some(code) = self.code.get_value() {
-            self.files.set_text(self.files.active.get_untracked(), code.text());
+        if let (Some(code), Some(shown)) = (self.code.get_value(), self.shown.get_value()) {
+            self.files.set_text(shown, code.text());
         }
-    }
-
-    fn show(self, id: u64) {
-        self.take_in();
-        self.files.active.set(id);
-        self.files.save();
-        self.lay_out();
     }
 
     /// Puts the active file on the desk and has it checked.
@@ -66,17 +61,13 @@ impl Desk {
         let file = self.files.current();
         if let Some(code) = self.code.get_value() {
             code.show(&file.id.to_string(), &file.text);
+            self.shown.set_value(Some(file.id));
+            self.check();
         }
-        self.check();
     }
 
     fn add(self, name: &str, text: &str) {
-        self.take_in();
         self.files.add(name, text);
-        self.lay_out();
-        if let Some(code) = self.code.get_value() {
-            code.focus();
-        }
     }
 
     fn close(self, id: u64) {
@@ -85,7 +76,6 @@ impl Desk {
             code.forget(&id.to_string());
         }
         self.files.close(id);
-        self.lay_out();
     }
 
     fn changed(self) {
@@ -170,6 +160,7 @@ pub fn Editor(cluster: Cluster, paper: Paper, notices: Notices, layout: Layout) 
         paper,
         notices,
         code: StoredValue::new_local(None),
+        shown: StoredValue::new(None),
         diagnostics: RwSignal::new(Vec::new()),
         lint: StoredValue::new((0, false, false)),
         save: StoredValue::new_local(None),
@@ -194,6 +185,16 @@ pub fn Editor(cluster: Cluster, paper: Paper, notices: Notices, layout: Layout) 
     });
     on_cleanup(move || leaving.remove());
 
+    // Whatever makes another file the active one: the desk follows.
+    Effect::new(move |_| {
+        desk.files.active.track();
+        desk.take_in();
+        desk.files.save();
+        desk.lay_out();
+        if let Some(code) = desk.code.get_value() {
+            code.focus();
+        }
+    });
     let place = NodeRef::<html::Div>::new();
     Effect::new(move |_| {
         if let Some(place) = place.get() {
@@ -268,7 +269,7 @@ fn Tabs(desk: Desk) -> impl IntoView {
                                     move || view! {
                                         <button class="tab-name" role="tab" aria-selected=move || is_active().to_string()
                                             title="Double click to rename"
-                                            on:click=move |_| if files.active.get_untracked() != id { desk.show(id) }
+                                            on:click=move |_| files.active.set(id)
                                             on:dblclick=move |_| renaming.set(Some(id))
                                             on:keydown=move |event| if event.key() == "F2" { renaming.set(Some(id)) }>
                                             {shown.clone()}
@@ -333,7 +334,7 @@ fn Examples(desk: Desk) -> impl IntoView {
                 .map(|file| file.id)
         });
         match same {
-            Some(id) => desk.show(id),
+            Some(id) => desk.files.active.set(id),
             None => desk.add(example.file, example.text),
         }
     };
