@@ -6,9 +6,12 @@
 pub mod api;
 pub mod client;
 pub mod command;
+pub mod controllers;
 pub mod etcd;
+pub mod fidelity;
 pub mod language;
 pub mod message;
 pub mod note;
+pub mod shell;
 pub mod sim;
 pub mod timer;

@@ -132,6 +132,11 @@ impl Call<'_> {
     pub fn once(&mut self) -> bool {
         self.journal.once()
     }
+    /// What `look` saw the first time that this sync came by here: for reading the controller's own memory,
+    /// which other keys and news change while this sync waits.
+    pub fn remember(&mut self, look: impl FnOnce() -> i64) -> i64 {
+        self.journal.remember(look)
+    }
     /// Records an event about `object`; `kind` is `Normal` or `Warning`.
     pub fn event(&mut self, object: &Value, kind: &'static str, reason: &str, message: impl Into<Text>) {
         if self.journal.once() {

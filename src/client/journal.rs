@@ -16,11 +16,20 @@ pub struct Journal<A> {
     position: usize,
     effects_done: usize,
     effects_seen: usize,
+    facts: Vec<i64>,
+    facts_seen: usize,
 }
 
 impl<A> Default for Journal<A> {
     fn default() -> Journal<A> {
-        Journal { steps: Vec::new(), position: 0, effects_done: 0, effects_seen: 0 }
+        Journal {
+            steps: Vec::new(),
+            position: 0,
+            effects_done: 0,
+            effects_seen: 0,
+            facts: Vec::new(),
+            facts_seen: 0,
+        }
     }
 }
 
@@ -40,6 +49,7 @@ impl<A: Clone> Journal<A> {
     pub fn rewind(&mut self) {
         self.position = 0;
         self.effects_seen = 0;
+        self.facts_seen = 0;
     }
     /// The answers to a step of `count` questions; `ask` is called for each, the first time only, with the
     /// place under which its answer is to be [`Journal::answer`]ed.
@@ -76,6 +86,15 @@ impl<A: Clone> Journal<A> {
             self.effects_done = self.effects_seen;
         }
         is_first
+    }
+    /// What `look` saw the first time that the function came by here: for reading what changes under it.
+    pub fn remember(&mut self, look: impl FnOnce() -> i64) -> i64 {
+        let place = self.facts_seen;
+        self.facts_seen += 1;
+        if place == self.facts.len() {
+            self.facts.push(look());
+        }
+        self.facts[place]
     }
 }
 

@@ -25,8 +25,16 @@ use super::work_queue::WorkQueue;
 
 /// One control loop: which news it wants, which keys that news touches, and how a key is set right.
 pub trait Controller: Send + Sync {
-    /// The name under which it calls the API server: `deployment-controller`.
+    /// What the controller manager calls it: `deployment-controller`.
     fn name(&self) -> &'static str;
+    /// The name under which it calls the API server: its service account's.
+    fn user_agent(&self) -> &'static str {
+        self.name()
+    }
+    /// The `source.component` of its events.
+    fn event_source(&self) -> &'static str {
+        self.name()
+    }
     /// How many keys it works on at a time.
     fn workers(&self) -> usize {
         5
@@ -175,7 +183,7 @@ impl Runner {
     }
     /// Adds a controller that calls as `user` with `qps` and `burst` of its own.
     pub fn add(&mut self, mut controller: Box<dyn Controller>, user: Arc<User>, qps: u64, burst: u64) {
-        let window = self.connection.window(user, controller.name(), qps, burst);
+        let window = self.connection.window(user, controller.user_agent(), qps, burst);
         let index = self.benches.len();
         controller.subscribe(&mut Subscriptions {
             informers: &mut self.informers,
@@ -187,7 +195,7 @@ impl Runner {
             queue: WorkQueue::default(),
             hands: vec![None; controller.workers()],
             window,
-            recorder: Recorder::new(EventApi::Core, controller.name(), "", window),
+            recorder: Recorder::new(EventApi::Core, controller.event_source(), "", window),
             alarm: None,
             controller,
         });

@@ -1,0 +1,77 @@
+//! kube-controller-manager: one process in which all controllers run, one of several such processes at a time.
+//!
+//! Picture to hold in mind: the hall of thermostats has one main switch, and the hand that holds the lease holds
+//! the switch. Each thermostat signs its letters with its own name (a service account of kube-system).
+//!
+//! After `cmd/kube-controller-manager/app` (`controllermanager.go`, `core.go`, `apps.go`).
+
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::client::{Controller, Runner};
+use crate::language::{Context, Input};
+use crate::message::rest::User;
+use crate::sim::ActorId;
+use crate::timer::Timer;
+
+use super::deployment::DeploymentController;
+use super::namespace::NamespaceController;
+use super::replicaset::ReplicaSetController;
+use super::root_ca::RootCaPublisher;
+use super::service_account::ServiceAccountController;
+
+/// Requests a second of each controller, and how many at once (`--kube-api-qps`, `--kube-api-burst`).
+const QPS: u64 = 20;
+const BURST: u64 = 30;
+
+/// The actor.
+#[derive(Clone)]
+pub struct ControllerManager {
+    runner: Runner,
+}
+
+/// A user of the API server that is a service account of kube-system.
+pub fn service_account(name: &str) -> Arc<User> {
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+    Arc::new(User {
+        name: arcstr::format!("system:serviceaccount:kube-system:{name}"),
+        groups: groups.into_iter().map(Text::from).collect(),
+    })
+}
+
+/// Adds a controller with `share` times the usual requests a second.
+fn add(runner: &mut Runner, controller: impl Controller + 'static, share: u64) {
+    let user = service_account(controller.user_agent());
+    runner.add(Box::new(controller), user, QPS * share, BURST * share);
+}
+
+impl ControllerManager {
+    /// One that talks to `server`; `identity` is its name in the lease: `cp-1_` and a UUID.
+    pub fn new(server: ActorId, identity: &str) -> ControllerManager {
+        let mut runner = Runner::new(server);
+        add(&mut runner, DeploymentController::new(), 1);
+        add(&mut runner, ReplicaSetController::new(), 1);
+        // Deleting a namespace takes two requests a resource.
+        add(&mut runner, NamespaceController::default(), 20);
+        add(&mut runner, ServiceAccountController::default(), 1);
+        add(&mut runner, RootCaPublisher::default(), 1);
+        let user = User {
+            name: "system:kube-controller-manager".into(),
+            groups: vec!["system:authenticated".into()],
+        };
+        runner.elect_leader("kube-controller-manager", identity, Arc::new(user));
+        ControllerManager { runner }
+    }
+    /// The controllers with their queues, for the picture.
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+    pub fn handle(&mut self, input: Input, context: &mut Context) {
+        match input {
+            Input::Start => self.runner.start(context),
+            Input::Message { from, message } => self.runner.message(context, from, &message),
+            Input::Timer(Timer::Client(timer)) => self.runner.timer(context, &timer),
+            Input::Timer(_) => {}
+        }
+    }
+}

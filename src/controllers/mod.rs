@@ -1,0 +1,26 @@
+//! The control loops of kube-controller-manager, one file a controller.
+//!
+//! Picture to hold in mind: a hall of thermostats. Each looks at one pair of numbers, wanted and found, and
+//! turns one knob by one notch towards the wanted one; none knows of the others, and the room becomes warm.
+//!
+//! Each controller is a [`crate::client::Controller`]: it says which news concerns which key, and how a key is
+//! set right. [`manager`] is the process that runs them all. What several controllers need is in [`kinds`]
+//! (resources by name), [`claim`] (adopting and releasing dependents), [`expectations`], [`pods`] and
+//! [`pod_control`], [`hash`].
+
+pub mod claim;
+pub mod deployment;
+pub mod expectations;
+pub mod hash;
+pub mod kinds;
+pub mod manager;
+pub mod namespace;
+pub mod pod_control;
+pub mod pods;
+pub mod replicaset;
+pub mod root_ca;
+pub mod service_account;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use manager::ControllerManager;

@@ -1,0 +1,129 @@
+//! What is simplified or absent, on purpose: the words of error messages and of the fidelity cards.
+//!
+//! Picture to hold in mind: the list at a museum's door of what is a replica. Nothing is left out silently:
+//! who asks for it is told, in one sentence, and what to use instead.
+
+/// One entry: the part of the cluster, what was asked for, and what is told.
+pub struct Entry {
+    /// The component whose card shows it: `kubectl`, `shell`, `container engine` ...
+    pub component: &'static str,
+    pub what: &'static str,
+    pub message: &'static str,
+}
+
+pub const REGISTRY: &[Entry] = &[
+    Entry {
+        component: "kubectl",
+        what: "edit",
+        message: "there is no editor in this terminal: change the manifest in the editor panel and apply it, or use \"kubectl patch\"",
+    },
+    Entry {
+        component: "kubectl",
+        what: "proxy",
+        message: "no port can be opened in the simulation: use \"kubectl get --raw\", or \"clusterarium serve\" outside of it",
+    },
+    Entry {
+        component: "kubectl",
+        what: "plugin",
+        message: "plugins are programs of the machine that kubectl runs on, and there is none here",
+    },
+    Entry {
+        component: "kubectl",
+        what: "kustomize",
+        message: "kustomizations are not built here: apply the manifests that they make",
+    },
+    Entry {
+        component: "kubectl",
+        what: "completion",
+        message: "the terminal completes by itself: press Tab",
+    },
+    Entry { component: "kubectl", what: "kuberc", message: "there is no preference file in this terminal" },
+    Entry {
+        component: "kubectl",
+        what: "apply --prune",
+        message: "pruning is not simulated: delete what is no longer wanted with \"kubectl delete\"",
+    },
+    Entry {
+        component: "kubectl",
+        what: "-f URL",
+        message: "there is no network beyond the cluster: write the manifest to a file first",
+    },
+    Entry { component: "kubectl", what: "debug", message: "ephemeral containers are not simulated" },
+    Entry {
+        component: "kubectl",
+        what: "attach",
+        message: "there is no terminal inside of a simulated container: use \"kubectl logs -f\"",
+    },
+    Entry { component: "kubectl", what: "port-forward", message: "no port can be opened in the simulation" },
+    Entry { component: "kubectl", what: "cp", message: "containers have no file system in the simulation" },
+    Entry {
+        component: "shell",
+        what: "vi",
+        message: "there is no editor in this terminal: use the editor panel, or a here-document (cat > FILE <<EOF)",
+    },
+    Entry {
+        component: "shell",
+        what: "vim",
+        message: "there is no editor in this terminal: use the editor panel, or a here-document (cat > FILE <<EOF)",
+    },
+    Entry {
+        component: "shell",
+        what: "nano",
+        message: "there is no editor in this terminal: use the editor panel, or a here-document (cat > FILE <<EOF)",
+    },
+    Entry {
+        component: "shell",
+        what: "curl",
+        message: "there is no network beyond the cluster: use \"kubectl get --raw\" for the API server",
+    },
+    Entry { component: "shell", what: "wget", message: "there is no network beyond the cluster" },
+    Entry {
+        component: "shell",
+        what: "helm",
+        message: "charts are not rendered here: apply the manifests that they make",
+    },
+    Entry {
+        component: "shell",
+        what: "docker",
+        message: "nodes run containerd, through the CRI; there is no Docker daemon",
+    },
+    Entry { component: "shell", what: "etcdctl", message: "the simulated etcd has no command line yet" },
+    Entry {
+        component: "shell",
+        what: "crictl",
+        message: "the simulated container engine has no command line yet",
+    },
+    Entry {
+        component: "shell",
+        what: "kubeadm",
+        message: "the cluster was set up before you came; kubeadm is not simulated yet",
+    },
+    Entry { component: "shell", what: "calicoctl", message: "Calico is not simulated yet" },
+    Entry { component: "shell", what: "ssh", message: "nodes have no shell of their own in the simulation" },
+    Entry { component: "shell", what: "systemctl", message: "nodes have no init system in the simulation" },
+    Entry { component: "shell", what: "apt", message: "nodes have no packages in the simulation yet" },
+    Entry { component: "shell", what: "apt-get", message: "nodes have no packages in the simulation yet" },
+    Entry {
+        component: "shell",
+        what: "jq",
+        message: "there is no jq here: use \"kubectl get -o jsonpath=...\"",
+    },
+    Entry {
+        component: "shell",
+        what: "watch",
+        message: "use \"kubectl get --watch\", or: while true; do COMMAND; sleep 2; done",
+    },
+];
+
+/// What is told when `what` is asked of `component`.
+pub fn message(component: &str, what: &str) -> Option<&'static str> {
+    REGISTRY
+        .iter()
+        .find(|entry| entry.component == component && entry.what == what)
+        .map(|entry| entry.message)
+}
+
+/// Why a well-known program is not there.
+pub fn missing_command(name: &str) -> Option<&'static str> {
+    message("shell", name)
+}

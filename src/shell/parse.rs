@@ -1,0 +1,579 @@
+//! Reads shell text, one complete command at a time, as a shell reads its input.
+//!
+//! Picture to hold in mind: a reader with a finger on the text. It stops after each whole command, so that
+//! what stands before a mistake has already run when the mistake is met, as in a real shell.
+
+use std::sync::Arc;
+
+use super::syntax::{Node, Piece, Redirection, Simple, Target, Word};
+
+/// Deeper nesting than this is refused, so that no input can exhaust the stack.
+pub(super) const MAXIMUM_DEPTH: usize = 60;
+
+/// Why a text is no command, in bash's words, without `bash: `.
+pub type SyntaxError = String;
+
+pub struct Parser<'a> {
+    pub(super) text: &'a [char],
+    pub(super) position: usize,
+    pub(super) depth: usize,
+    /// Where the text goes on after the line at hand: behind its here-documents.
+    pub(super) after_line: Option<usize>,
+}
+
+/// Characters that end an unquoted word.
+pub(super) fn is_meta(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')')
+}
+
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+const CLOSING: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
+
+impl<'a> Parser<'a> {
+    pub fn new(text: &'a [char], position: usize) -> Parser<'a> {
+        Parser { text, position, depth: 0, after_line: None }
+    }
+
+    /// The next complete command (a line, or more where it goes on), `None` at the end of the text.
+    pub fn next_command(&mut self) -> Result<Option<Node>, SyntaxError> {
+        loop {
+            self.skip_blank();
+            if !self.newline() {
+                break;
+            }
+        }
+        if self.peek().is_none() {
+            return Ok(None);
+        }
+        let node = self.line()?;
+        self.skip_blank();
+        match self.peek() {
+            None => {}
+            Some('\n') => {
+                self.newline();
+            }
+            Some(_) => return Err(self.unexpected()),
+        }
+        Ok(Some(node))
+    }
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    pub(super) fn peek(&self) -> Option<char> {
+        self.text.get(self.position).copied()
+    }
+    pub(super) fn peek_at(&self, ahead: usize) -> Option<char> {
+        self.text.get(self.position + ahead).copied()
+    }
+    pub(super) fn looking_at(&self, token: &str) -> bool {
+        token.chars().enumerate().all(|(index, character)| self.peek_at(index) == Some(character))
+    }
+    pub(super) fn take(&mut self, token: &str) -> bool {
+        let found = self.looking_at(token);
+        if found {
+            self.position += token.chars().count();
+        }
+        found
+    }
+    /// Spaces, comments and joined lines.
+    fn skip_blank(&mut self) {
+        loop {
+            match self.peek() {
+                Some(' ' | '\t' | '\r') => self.position += 1,
+                Some('\\') if self.peek_at(1) == Some('\n') => self.position += 2,
+                Some('#') => {
+                    while self.peek().is_some_and(|c| c != '\n') {
+                        self.position += 1;
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+    /// Takes a line's end, and the here-documents behind it.
+    fn newline(&mut self) -> bool {
+        if self.peek() != Some('\n') {
+            return false;
+        }
+        self.position += 1;
+        if let Some(position) = self.after_line.take() {
+            self.position = position.max(self.position);
+        }
+        true
+    }
+    fn skip_newlines(&mut self) {
+        loop {
+            self.skip_blank();
+            if !self.newline() {
+                return;
+            }
+        }
+    }
+    fn unexpected(&self) -> SyntaxError {
+        let rest: String = self.text[self.position..].iter().take(40).collect();
+        let token: String = match rest.chars().next() {
+            None => return "syntax error: unexpected end of file".into(),
+            Some('\n') => "newline".into(),
+            Some(_) => ["&&", "||", ";;", ";", "|", "&", "(", ")", "<", ">"]
+                .iter()
+                .find(|token| rest.starts_with(**token))
+                .map(|token| token.to_string())
+                .unwrap_or_else(|| rest.chars().take_while(|c| !is_meta(*c)).collect()),
+        };
+        format!("syntax error near unexpected token `{token}'")
+    }
+    pub(super) fn enter(&mut self) -> Result<(), SyntaxError> {
+        self.depth += 1;
+        if self.depth > MAXIMUM_DEPTH {
+            return Err("syntax error: commands are nested too deeply".into());
+        }
+        Ok(())
+    }
+
+    /// The keyword that stands here, if any of `words` does.
+    fn keyword(&self, words: &[&'static str]) -> Option<&'static str> {
+        words.iter().copied().find(|word| {
+            self.looking_at(word) && self.peek_at(word.len()).is_none_or(|next| is_meta(next) || next == '#')
+        })
+    }
+    fn expect_keyword(&mut self, word: &'static str) -> Result<(), SyntaxError> {
+        self.skip_newlines();
+        if self.keyword(&[word]).is_none() {
+            return Err(self.unexpected());
+        }
+        self.take(word);
+        Ok(())
+    }
+
+    /// `and-or ; and-or & ...` up to the end of the line.
+    fn line(&mut self) -> Result<Node, SyntaxError> {
+        let mut nodes = Vec::new();
+        loop {
+            let mut node = self.and_or()?;
+            self.skip_blank();
+            let mut more = false;
+            if self.looking_at("&") && !self.looking_at("&&") {
+                self.position += 1;
+                node = Node::Background(Arc::new(node));
+                more = true;
+            } else if self.looking_at(";") && !self.looking_at(";;") {
+                self.position += 1;
+                more = true;
+            }
+            nodes.push(Arc::new(node));
+            self.skip_blank();
+            if !more || self.ends_list() || self.peek() == Some('\n') {
+                break;
+            }
+        }
+        Ok(one_or_list(nodes))
+    }
+    fn ends_list(&self) -> bool {
+        match self.peek() {
+            None | Some(')') => true,
+            Some(';') => self.looking_at(";;"),
+            _ => self.keyword(&CLOSING).is_some(),
+        }
+    }
+    /// Lines up to a closing word.
+    fn compound_list(&mut self) -> Result<Node, SyntaxError> {
+        self.enter()?;
+        let mut nodes = Vec::new();
+        loop {
+            self.skip_newlines();
+            if self.ends_list() {
+                break;
+            }
+            nodes.push(Arc::new(self.line()?));
+            self.skip_blank();
+            if self.peek() != Some('\n') && !self.ends_list() {
+                return Err(self.unexpected());
+            }
+        }
+        self.depth -= 1;
+        if nodes.is_empty() {
+            return Err(self.unexpected());
+        }
+        Ok(one_or_list(nodes))
+    }
+    fn and_or(&mut self) -> Result<Node, SyntaxError> {
+        let mut node = self.pipeline()?;
+        loop {
+            self.skip_blank();
+            let and = self.looking_at("&&");
+            if !and && !self.looking_at("||") {
+                return Ok(node);
+            }
+            self.position += 2;
+            self.skip_newlines();
+            let right = Arc::new(self.pipeline()?);
+            node = if and { Node::And(Arc::new(node), right) } else { Node::Or(Arc::new(node), right) };
+        }
+    }
+    fn pipeline(&mut self) -> Result<Node, SyntaxError> {
+        self.skip_blank();
+        let mut negated = false;
+        while self.keyword(&["!"]).is_some() {
+            self.position += 1;
+            negated = !negated;
+            self.skip_blank();
+        }
+        let mut parts = vec![Arc::new(self.command()?)];
+        loop {
+            self.skip_blank();
+            if !self.looking_at("|") || self.looking_at("||") {
+                break;
+            }
+            self.position += 1;
+            if self.take("&") {
+                // `|&` is `2>&1 |`.
+                let last = parts.pop().unwrap_or_else(|| Arc::new(Node::List(Vec::new())));
+                parts.push(Arc::new(Node::Group {
+                    body: last,
+                    redirections: vec![Redirection { descriptor: 2, target: Target::Duplicate(1) }],
+                }));
+            }
+            self.skip_newlines();
+            parts.push(Arc::new(self.command()?));
+        }
+        if parts.len() == 1 && !negated {
+            return Ok(parts.pop().map_or(Node::List(Vec::new()), |part| (*part).clone()));
+        }
+        Ok(Node::Pipeline { negated, parts })
+    }
+
+    fn command(&mut self) -> Result<Node, SyntaxError> {
+        self.enter()?;
+        self.skip_blank();
+        let node = self.command_inner()?;
+        self.depth -= 1;
+        Ok(node)
+    }
+    fn command_inner(&mut self) -> Result<Node, SyntaxError> {
+        if self.looking_at("(") {
+            self.position += 1;
+            let body = Arc::new(self.compound_list()?);
+            self.skip_newlines();
+            if !self.take(")") {
+                return Err(self.unexpected());
+            }
+            return Ok(Node::Subshell { body, redirections: self.redirections()? });
+        }
+        let compound = match self.keyword(&["{", "if", "while", "until", "for", "case"]) {
+            None => return self.simple(),
+            Some(word) => {
+                self.take(word);
+                word
+            }
+        };
+        let node = match compound {
+            "{" => {
+                let body = self.compound_list()?;
+                self.expect_keyword("}")?;
+                body
+            }
+            "if" => self.if_clause()?,
+            "for" => self.for_clause()?,
+            "case" => self.case_clause()?,
+            _ => {
+                let condition = Arc::new(self.compound_list()?);
+                let body = Arc::new(self.do_group()?);
+                Node::Loop { until: compound == "until", condition, body }
+            }
+        };
+        let redirections = self.redirections()?;
+        Ok(if redirections.is_empty() { node } else { Node::Group { body: Arc::new(node), redirections } })
+    }
+    fn do_group(&mut self) -> Result<Node, SyntaxError> {
+        self.expect_keyword("do")?;
+        let body = self.compound_list()?;
+        self.expect_keyword("done")?;
+        Ok(body)
+    }
+    fn if_clause(&mut self) -> Result<Node, SyntaxError> {
+        let mut branches = Vec::new();
+        let mut otherwise = None;
+        loop {
+            let condition = Arc::new(self.compound_list()?);
+            self.expect_keyword("then")?;
+            branches.push((condition, Arc::new(self.compound_list()?)));
+            self.skip_newlines();
+            match self.keyword(&["elif", "else", "fi"]) {
+                Some("elif") => {
+                    self.take("elif");
+                }
+                Some("else") => {
+                    self.take("else");
+                    otherwise = Some(Arc::new(self.compound_list()?));
+                    self.expect_keyword("fi")?;
+                    break;
+                }
+                _ => {
+                    self.expect_keyword("fi")?;
+                    break;
+                }
+            }
+        }
+        Ok(Node::If { branches, otherwise })
+    }
+    fn for_clause(&mut self) -> Result<Node, SyntaxError> {
+        self.skip_blank();
+        let name = self.bare_word();
+        if !is_name(&name) {
+            return Err(format!("`{name}': not a valid identifier"));
+        }
+        self.skip_newlines();
+        let mut words = None;
+        if self.keyword(&["in"]).is_some() {
+            self.take("in");
+            let mut list = Vec::new();
+            loop {
+                self.skip_blank();
+                match self.peek() {
+                    None | Some('\n' | ';') => break,
+                    Some(c) if is_meta(c) => return Err(self.unexpected()),
+                    Some(_) => list.push(self.word()?),
+                }
+            }
+            words = Some(list);
+        }
+        self.skip_blank();
+        self.take(";");
+        let body = Arc::new(self.do_group()?);
+        Ok(Node::For { name, words, body })
+    }
+    fn case_clause(&mut self) -> Result<Node, SyntaxError> {
+        self.skip_blank();
+        let word = self.word()?;
+        self.expect_keyword("in")?;
+        let mut arms = Vec::new();
+        loop {
+            self.skip_newlines();
+            if self.keyword(&["esac"]).is_some() {
+                self.take("esac");
+                return Ok(Node::Case { word, arms });
+            }
+            self.take("(");
+            let mut patterns = Vec::new();
+            loop {
+                self.skip_blank();
+                if self.peek().is_none_or(is_meta) {
+                    return Err(self.unexpected());
+                }
+                patterns.push(self.word()?);
+                self.skip_blank();
+                if self.take(")") {
+                    break;
+                }
+                if !self.take("|") {
+                    return Err(self.unexpected());
+                }
+            }
+            self.skip_newlines();
+            let body = if self.looking_at(";;") || self.keyword(&["esac"]).is_some() {
+                Node::List(Vec::new())
+            } else {
+                self.compound_list()?
+            };
+            arms.push((patterns, Arc::new(body)));
+            self.skip_newlines();
+            self.take(";;");
+        }
+    }
+    fn bare_word(&mut self) -> String {
+        let mut word = String::new();
+        while let Some(character) = self.peek().filter(|c| !is_meta(*c)) {
+            word.push(character);
+            self.position += 1;
+        }
+        word
+    }
+
+    fn simple(&mut self) -> Result<Node, SyntaxError> {
+        let mut simple = Simple::default();
+        loop {
+            self.skip_blank();
+            if let Some(redirection) = self.redirection()? {
+                simple.redirections.push(redirection);
+                continue;
+            }
+            let Some(next) = self.peek() else { break };
+            if is_meta(next) {
+                break;
+            }
+            if simple.words.is_empty()
+                && let Some((name, value)) = self.assignment()?
+            {
+                simple.assignments.push((name, value));
+                continue;
+            }
+            if simple.words.is_empty() && simple.assignments.is_empty() && self.keyword(&CLOSING).is_some() {
+                return Err(self.unexpected());
+            }
+            simple.words.push(self.word()?);
+            // `name() { ...; }`
+            if simple.words.len() == 1
+                && self.looking_at("()")
+                && let [Piece::Text(name)] = simple.words[0].as_slice()
+                && is_name(&name.replace('-', "_"))
+            {
+                let name = name.clone();
+                self.position += 2;
+                self.skip_newlines();
+                let body = Arc::new(self.command()?);
+                return Ok(Node::Function { name, body });
+            }
+        }
+        if simple == Simple::default() {
+            return Err(self.unexpected());
+        }
+        Ok(Node::Simple(simple))
+    }
+    fn assignment(&mut self) -> Result<Option<(String, Word)>, SyntaxError> {
+        let mut length = 0;
+        while self.peek_at(length).is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') {
+            length += 1;
+        }
+        let name: String = self.text[self.position..self.position + length].iter().collect();
+        if self.peek_at(length) != Some('=') || !is_name(&name) {
+            return Ok(None);
+        }
+        self.position += length + 1;
+        let value = if self.peek().is_none_or(is_meta) { Word::new() } else { self.word()? };
+        Ok(Some((name, value)))
+    }
+
+    fn redirections(&mut self) -> Result<Vec<Redirection>, SyntaxError> {
+        let mut redirections = Vec::new();
+        loop {
+            self.skip_blank();
+            match self.redirection()? {
+                Some(redirection) => redirections.push(redirection),
+                None => return Ok(redirections),
+            }
+        }
+    }
+    fn redirection(&mut self) -> Result<Option<Redirection>, SyntaxError> {
+        if self.looking_at("&>") {
+            // `&> file` is `> file 2>&1`: the second half is left in the text's stead.
+            self.position += 2;
+            let append = self.take(">");
+            self.skip_blank();
+            let word = self.word()?;
+            return Ok(Some(Redirection { descriptor: 3, target: Target::Write { word, append } }));
+        }
+        let digit =
+            self.peek().and_then(|c| c.to_digit(10)).filter(|_| matches!(self.peek_at(1), Some('<' | '>')));
+        let descriptor = match (digit, self.peek()) {
+            (Some(digit), _) => {
+                self.position += 1;
+                Some(digit as u8)
+            }
+            (None, Some('<' | '>')) => None,
+            _ => return Ok(None),
+        };
+        if descriptor.is_some_and(|descriptor| descriptor > 2) {
+            return Err(format!("{}: Bad file descriptor", descriptor.unwrap_or(0)));
+        }
+        if self.take("<<<") {
+            self.skip_blank();
+            let mut word = self.word()?;
+            word.push(Piece::Quoted("\n".into()));
+            return Ok(Some(Redirection { descriptor: 0, target: Target::Here(word) }));
+        }
+        if self.take("<<") {
+            let strip_tabs = self.take("-");
+            return Ok(Some(Redirection {
+                descriptor: 0,
+                target: Target::Here(self.here_document(strip_tabs)?),
+            }));
+        }
+        let write = self.peek() == Some('>');
+        self.position += 1;
+        let append = write && self.take(">");
+        let duplicate = !append && self.take("&");
+        if write {
+            self.take("|");
+        }
+        self.skip_blank();
+        let descriptor = descriptor.unwrap_or(u8::from(write));
+        if duplicate {
+            let target = self.peek().and_then(|c| c.to_digit(10)).filter(|digit| *digit <= 2);
+            let Some(target) = target else { return Err(self.unexpected()) };
+            self.position += 1;
+            return Ok(Some(Redirection { descriptor, target: Target::Duplicate(target as u8) }));
+        }
+        if self.peek().is_none_or(is_meta) {
+            return Err(self.unexpected());
+        }
+        let word = self.word()?;
+        let target = if write { Target::Write { word, append } } else { Target::Read(word) };
+        Ok(Some(Redirection { descriptor, target }))
+    }
+    fn here_document(&mut self, strip_tabs: bool) -> Result<Word, SyntaxError> {
+        self.skip_blank();
+        let word = self.word()?;
+        let quoted = word.iter().any(|piece| matches!(piece, Piece::Quoted(_)));
+        let delimiter: String = word
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) | Piece::Quoted(text) => text.as_str(),
+                _ => "",
+            })
+            .collect();
+        let mut start = self.after_line.unwrap_or_else(|| self.line_end(self.position));
+        let mut body = String::new();
+        loop {
+            if start >= self.text.len() {
+                // Bash warns and takes what there is.
+                break;
+            }
+            let end =
+                (start..self.text.len()).find(|index| self.text[*index] == '\n').unwrap_or(self.text.len());
+            let line: String = self.text[start..end].iter().collect();
+            let line = if strip_tabs { line.trim_start_matches('\t') } else { &line };
+            start = end + 1;
+            if line == delimiter {
+                break;
+            }
+            body.push_str(line);
+            body.push('\n');
+        }
+        self.after_line = Some(start.min(self.text.len()));
+        if quoted {
+            return Ok(vec![Piece::Quoted(body)]);
+        }
+        let text: Vec<char> = body.chars().collect();
+        let mut inner = Parser { text: &text, position: 0, depth: self.depth, after_line: None };
+        inner.double_quoted(None)
+    }
+    /// The position behind the end of the line at `from`; quotes may hold a line's end.
+    fn line_end(&self, from: usize) -> usize {
+        let mut quote = None;
+        let mut index = from;
+        while let Some(&character) = self.text.get(index) {
+            match (character, quote) {
+                ('\\', None | Some('"')) => index += 1,
+                ('\'' | '"', None) => quote = Some(character),
+                (c, Some(q)) if c == q => quote = None,
+                ('\n', None) => return index + 1,
+                _ => {}
+            }
+            index += 1;
+        }
+        self.text.len()
+    }
+}
+
+fn one_or_list(mut nodes: Vec<Arc<Node>>) -> Node {
+    match nodes.len() {
+        1 => nodes.pop().map_or(Node::List(Vec::new()), |node| (*node).clone()),
+        _ => Node::List(nodes),
+    }
+}

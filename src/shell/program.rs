@@ -1,0 +1,467 @@
+//! How a program such as kubectl runs in the terminal: as straight-line code that can stop at any question.
+//!
+//! Picture to hold in mind: an actor who starts the scene from its first line each time a letter arrives, and
+//! finds in a prompt book what was answered before ([`crate::client::journal`] has the same picture). Two
+//! things are added for programs that run long: an act that is over is torn out of the book and only its
+//! outcome kept ([`Cli::fold`]), so that a thousand documents cost a thousand short acts; and what was said
+//! aloud is not said again, because the house counts the words.
+//!
+//! A program is a plain function over [`Cli`]. It must reach the same questions in the same order each time,
+//! so it reads the outside only through `Cli`.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::client::Answer;
+use crate::message::rest::Request;
+use crate::sim::{Duration, Time};
+
+use super::files::{FileError, Files, absolute};
+
+/// A program: returns `Ok` for exit code 0.
+pub type Main = fn(&mut Cli) -> Run<()>;
+
+/// Why a run stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// For an answer, an alarm or input: it will be run again.
+    Waiting,
+    /// For good, with this exit code.
+    Exit(i32),
+}
+
+pub type Run<T> = Result<T, Halt>;
+
+type Remembered = Arc<dyn Any + Send + Sync>;
+
+/// A program while it runs.
+#[derive(Clone)]
+pub struct Process {
+    main: Main,
+    arguments: Arc<Vec<String>>,
+    folder: Arc<str>,
+    variables: Arc<BTreeMap<String, String>>,
+    journal: Journal,
+    /// Bytes that were said so far, on both outputs together.
+    said: usize,
+    next_ticket: u64,
+    streams: BTreeMap<u64, Stream>,
+}
+
+#[derive(Clone, Default)]
+struct Journal {
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone)]
+enum Entry {
+    Remembered(Remembered),
+    Asked { first: u64, answers: Vec<Option<Answer>> },
+    Alarm(Time),
+    Fold { state: Remembered, said: usize, journal: Journal, finished: bool },
+}
+
+#[derive(Clone, Default)]
+struct Stream {
+    queue: VecDeque<Answer>,
+    alarm: Option<Time>,
+}
+
+/// What a process wants of the terminal.
+#[derive(Debug)]
+pub enum Wish {
+    /// The answers come back under this ticket.
+    Send(u64, Box<Request>),
+    /// The exchange of this ticket is over.
+    Cancel(u64),
+    /// Run the process again at this instant.
+    Wake(Time),
+}
+
+/// What there is to read.
+#[derive(Clone, Debug)]
+pub enum Stdin {
+    /// More may come.
+    Open,
+    /// All of it, or what has not been read yet.
+    Ended(Text),
+}
+
+/// The terminal as seen by one run.
+pub struct Host<'a> {
+    pub now: Time,
+    pub files: &'a mut Files,
+    pub stdin: Stdin,
+    /// `true`: on the standard error.
+    pub output: Vec<(bool, String)>,
+    pub wishes: Vec<Wish>,
+}
+
+impl Process {
+    pub fn new(
+        main: Main,
+        arguments: Vec<String>,
+        folder: &str,
+        variables: Arc<BTreeMap<String, String>>,
+    ) -> Process {
+        Process {
+            main,
+            arguments: Arc::new(arguments),
+            folder: folder.into(),
+            variables,
+            journal: Journal::default(),
+            said: 0,
+            next_ticket: 0,
+            streams: BTreeMap::new(),
+        }
+    }
+    /// Runs as far as it goes; the exit code when it has ended.
+    pub fn poll(&mut self, host: &mut Host) -> Option<i32> {
+        let (main, arguments) = (self.main, self.arguments.clone());
+        let journal = std::mem::take(&mut self.journal);
+        let mut cli = Cli { process: self, host, arguments, journal, cursor: 0, said: 0 };
+        let result = main(&mut cli);
+        let journal = cli.journal;
+        self.journal = journal;
+        match result {
+            Ok(()) => Some(0),
+            Err(Halt::Exit(code)) => Some(code),
+            Err(Halt::Waiting) => None,
+        }
+    }
+    /// Writes down what came for `ticket`.
+    pub fn deliver(&mut self, ticket: u64, answer: Answer) {
+        if let Some(stream) = self.streams.get_mut(&ticket) {
+            stream.queue.push_back(answer);
+            return;
+        }
+        self.journal.deliver(ticket, answer);
+    }
+}
+
+impl Journal {
+    fn deliver(&mut self, ticket: u64, answer: Answer) {
+        // Only the last question at each depth can be open.
+        match self.entries.last_mut() {
+            Some(Entry::Asked { first, answers }) => {
+                let slot = ticket.checked_sub(*first).and_then(|index| answers.get_mut(index as usize));
+                if let Some(slot) = slot {
+                    *slot = Some(answer);
+                }
+            }
+            Some(Entry::Fold { journal, .. }) => journal.deliver(ticket, answer),
+            _ => {}
+        }
+    }
+}
+
+/// What a program sees: its arguments, its input and outputs, the API server, the files, the clock.
+pub struct Cli<'a, 'h> {
+    process: &'a mut Process,
+    host: &'a mut Host<'h>,
+    arguments: Arc<Vec<String>>,
+    journal: Journal,
+    cursor: usize,
+    said: usize,
+}
+
+impl Cli<'_, '_> {
+    /// The words of the command, its own name first.
+    pub fn arguments(&self) -> Arc<Vec<String>> {
+        self.arguments.clone()
+    }
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.process.variables.get(name).map(String::as_str)
+    }
+    pub fn folder(&self) -> &str {
+        &self.process.folder
+    }
+
+    fn say(&mut self, on_error: bool, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.said += text.len();
+        if self.said > self.process.said {
+            self.process.said = self.said;
+            match self.host.output.last_mut() {
+                Some((last, written)) if *last == on_error => written.push_str(text),
+                _ => self.host.output.push((on_error, text.to_string())),
+            }
+        }
+    }
+    /// Writes to the standard output.
+    pub fn print(&mut self, text: impl AsRef<str>) {
+        self.say(false, text.as_ref());
+    }
+    pub fn println(&mut self, text: impl AsRef<str>) {
+        self.say(false, text.as_ref());
+        self.say(false, "\n");
+    }
+    /// Writes a line to the standard error.
+    pub fn eprintln(&mut self, text: impl AsRef<str>) {
+        self.say(true, text.as_ref());
+        self.say(true, "\n");
+    }
+    /// Says why on the standard error and ends with exit code 1.
+    pub fn fail<T>(&mut self, text: impl AsRef<str>) -> Run<T> {
+        self.eprintln(text);
+        Err(Halt::Exit(1))
+    }
+
+    fn next_entry(&mut self) -> usize {
+        self.cursor += 1;
+        self.cursor - 1
+    }
+    /// Does `work` the first time and remembers the result: for what is costly, or may change under the run.
+    pub fn once<T: Send + Sync + 'static>(&mut self, work: impl FnOnce(&mut Host) -> T) -> Arc<T> {
+        let index = self.next_entry();
+        if let Some(Entry::Remembered(value)) = self.journal.entries.get(index)
+            && let Ok(value) = value.clone().downcast::<T>()
+        {
+            return value;
+        }
+        let value = Arc::new(work(self.host));
+        self.journal.entries.truncate(index);
+        self.journal.entries.push(Entry::Remembered(value.clone()));
+        value
+    }
+    /// The instant at which the program first asked here.
+    pub fn now(&mut self) -> Time {
+        *self.once(|host| host.now)
+    }
+    /// Everything on the standard input, once it has ended.
+    pub fn stdin(&mut self) -> Run<Text> {
+        if self.cursor == self.journal.entries.len() && matches!(self.host.stdin, Stdin::Open) {
+            return Err(Halt::Waiting);
+        }
+        let text = self.once(|host| match &host.stdin {
+            Stdin::Ended(text) => text.clone(),
+            Stdin::Open => Text::new(),
+        });
+        Ok((*text).clone())
+    }
+
+    /// The absolute form of a path that the user wrote.
+    pub fn path(&self, path: &str) -> String {
+        absolute(self.folder(), path)
+    }
+    pub fn read_file(&mut self, path: &str) -> Result<Text, FileError> {
+        let path = self.path(path);
+        (*self.once(|host| host.files.read(&path))).clone()
+    }
+    pub fn write_file(&mut self, path: &str, content: &str) -> Result<(), FileError> {
+        let path = self.path(path);
+        *self.once(|host| host.files.write(&path, content.into()))
+    }
+    /// All that the terminal's files are at this moment.
+    pub fn files(&mut self) -> Arc<Files> {
+        self.once(|host| host.files.clone())
+    }
+
+    /// Sends `requests` together and waits for all answers.
+    pub fn ask_all(&mut self, requests: Vec<Request>) -> Run<Vec<Answer>> {
+        let index = self.next_entry();
+        if index == self.journal.entries.len() {
+            let first = self.process.next_ticket;
+            self.process.next_ticket += requests.len() as u64;
+            self.journal.entries.push(Entry::Asked { first, answers: vec![None; requests.len()] });
+            for (ticket, request) in (first..).zip(requests) {
+                self.host.wishes.push(Wish::Send(ticket, Box::new(request)));
+            }
+        }
+        let Some(Entry::Asked { answers, .. }) = self.journal.entries.get(index) else {
+            return Err(Halt::Waiting);
+        };
+        answers.iter().cloned().collect::<Option<Vec<Answer>>>().ok_or(Halt::Waiting)
+    }
+    /// Sends one request and waits for its answer.
+    pub fn ask(&mut self, request: Request) -> Run<Answer> {
+        self.ask_all(vec![request])?.pop().ok_or(Halt::Waiting)
+    }
+    /// Lets time pass.
+    pub fn sleep(&mut self, duration: Duration) -> Run<()> {
+        let index = self.next_entry();
+        if index == self.journal.entries.len() {
+            let until = self.host.now + duration;
+            self.journal.entries.push(Entry::Alarm(until));
+            self.host.wishes.push(Wish::Wake(until));
+        }
+        match self.journal.entries.get(index) {
+            Some(Entry::Alarm(until)) if *until <= self.host.now => Ok(()),
+            _ => Err(Halt::Waiting),
+        }
+    }
+
+    /// Opens a stream of answers (a watch, a followed log) and does not wait for it.
+    pub fn open(&mut self, request: Request) -> u64 {
+        let index = self.next_entry();
+        if let Some(Entry::Remembered(ticket)) = self.journal.entries.get(index)
+            && let Some(ticket) = ticket.downcast_ref::<u64>()
+        {
+            return *ticket;
+        }
+        let ticket = self.process.next_ticket;
+        self.process.next_ticket += 1;
+        self.process.streams.insert(ticket, Stream::default());
+        self.host.wishes.push(Wish::Send(ticket, Box::new(request)));
+        self.journal.entries.push(Entry::Remembered(Arc::new(ticket)));
+        ticket
+    }
+    /// The next that came on a stream; `None` when `deadline` passes first.
+    pub fn next(&mut self, ticket: u64, deadline: Option<Time>) -> Run<Option<Answer>> {
+        let index = self.next_entry();
+        if let Some(Entry::Remembered(value)) = self.journal.entries.get(index)
+            && let Some(answer) = value.downcast_ref::<Option<Answer>>()
+        {
+            return Ok(answer.clone());
+        }
+        let now = self.host.now;
+        let stream = self.process.streams.entry(ticket).or_default();
+        let answer = match stream.queue.pop_front() {
+            Some(answer) => Some(answer),
+            None if deadline.is_some_and(|deadline| deadline <= now) => None,
+            None => {
+                if let Some(deadline) = deadline.filter(|deadline| stream.alarm != Some(*deadline)) {
+                    stream.alarm = Some(deadline);
+                    self.host.wishes.push(Wish::Wake(deadline));
+                }
+                return Err(Halt::Waiting);
+            }
+        };
+        self.journal.entries.push(Entry::Remembered(Arc::new(answer.clone())));
+        Ok(answer)
+    }
+    /// Ends a stream.
+    pub fn close(&mut self, ticket: u64) {
+        if self.process.streams.remove(&ticket).is_some() {
+            self.host.wishes.push(Wish::Cancel(ticket));
+        }
+    }
+
+    /// Runs `step` again and again, each time with what the last one left, until it breaks. What is over is
+    /// forgotten but for that state, so that a long run stays as cheap as a short one.
+    pub fn fold<S: Clone + Send + Sync + 'static>(
+        &mut self,
+        initial: S,
+        mut step: impl FnMut(&mut Self, S) -> Run<ControlFlow<S, S>>,
+    ) -> Run<S> {
+        let index = self.next_entry();
+        let (mut state, mut inner) = match self.journal.entries.get_mut(index) {
+            Some(Entry::Fold { state, said, journal, finished }) => {
+                self.said = *said;
+                let state = state.downcast_ref::<S>().cloned().unwrap_or(initial);
+                if *finished {
+                    return Ok(state);
+                }
+                (state, std::mem::take(journal))
+            }
+            _ => {
+                self.journal.entries.truncate(index);
+                self.journal.entries.push(Entry::Fold {
+                    state: Arc::new(()),
+                    said: self.said,
+                    journal: Journal::default(),
+                    finished: false,
+                });
+                (initial, Journal::default())
+            }
+        };
+        let mut said_before = self.said;
+        loop {
+            let outer = std::mem::replace(&mut self.journal, inner);
+            let outer_cursor = std::mem::replace(&mut self.cursor, 0);
+            let result = step(self, state.clone());
+            inner = std::mem::replace(&mut self.journal, outer);
+            self.cursor = outer_cursor;
+            let (halt, finished) = match result {
+                Ok(ControlFlow::Continue(next)) => {
+                    state = next;
+                    inner = Journal::default();
+                    said_before = self.said;
+                    continue;
+                }
+                Ok(ControlFlow::Break(last)) => {
+                    state = last;
+                    inner = Journal::default();
+                    said_before = self.said;
+                    (None, true)
+                }
+                Err(halt) => (Some(halt), false),
+            };
+            self.journal.entries[index] =
+                Entry::Fold { state: Arc::new(state.clone()), said: said_before, journal: inner, finished };
+            return match halt {
+                Some(halt) => Err(halt),
+                None => Ok(state),
+            };
+        }
+    }
+    /// Runs `step` for each of `items`, with a state that goes along.
+    pub fn each<T, S: Clone + Send + Sync + 'static>(
+        &mut self,
+        items: &[T],
+        initial: S,
+        mut step: impl FnMut(&mut Self, &T, S) -> Run<S>,
+    ) -> Run<S> {
+        let (_, state) = self.fold((0usize, initial), |cli, (index, state)| {
+            let Some(item) = items.get(index) else { return Ok(ControlFlow::Break((index, state))) };
+            let state = step(cli, item, state)?;
+            Ok(ControlFlow::Continue((index + 1, state)))
+        })?;
+        Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(process: &mut Process, now: u64) -> (Option<i32>, String, Vec<Wish>) {
+        let mut files = Files::default();
+        let mut host = Host {
+            now: Time::from_secs(now),
+            files: &mut files,
+            stdin: Stdin::Ended("in".into()),
+            output: Vec::new(),
+            wishes: Vec::new(),
+        };
+        let code = process.poll(&mut host);
+        (code, host.output.into_iter().map(|(_, text)| text).collect(), host.wishes)
+    }
+
+    fn counting(cli: &mut Cli) -> Run<()> {
+        cli.println("begin");
+        let sum = cli.each(&[1, 2, 3], 0, |cli, item, sum| {
+            cli.print(format!("<{item}"));
+            cli.sleep(Duration::from_secs(1))?;
+            cli.println(">");
+            Ok(sum + item)
+        })?;
+        let input = cli.stdin()?;
+        cli.println(format!("{sum} {input}"));
+        Err(Halt::Exit(sum))
+    }
+
+    #[test]
+    fn a_program_says_everything_once_however_often_it_is_run() {
+        let mut process = Process::new(counting, vec!["count".into()], "/", Arc::default());
+        let mut all = String::new();
+        for (now, code) in [(0, None), (0, None), (1, None), (1, None), (2, None), (3, Some(6))] {
+            let (ended, said, _) = run(&mut process, now);
+            assert_eq!(ended, code, "at {now}");
+            all += &said;
+        }
+        assert_eq!(all, "begin\n<1>\n<2>\n<3>\n6 in\n");
+    }
+
+    #[test]
+    fn a_wake_is_asked_for_once() {
+        let mut process = Process::new(counting, vec!["count".into()], "/", Arc::default());
+        assert_eq!(run(&mut process, 0).2.len(), 1);
+        assert_eq!(run(&mut process, 0).2.len(), 0);
+    }
+}

@@ -1,0 +1,266 @@
+//! The terminal as an actor: sessions, their shells, and the kubectl processes in them.
+//!
+//! Picture to hold in mind: a row of desks in one room that share a filing cabinet and a post office. A line
+//! that is entered while the desk is busy waits in the tray.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::client::{Answer, Connection};
+use crate::language::{Context, Input};
+use crate::message::rest::User;
+use crate::note::Note;
+use crate::sim::ActorId;
+use crate::timer::{ClientTimer, TerminalTimer, Timer};
+
+use super::files::{FileError, Files, HOME, absolute};
+use super::machine::{Effect, Machine, Surroundings};
+use super::program::Main;
+use super::task::Shell;
+
+/// Requests that kubectl may send a second, and at once: `cli-runtime`'s `ConfigFlags` raise client-go's.
+const QUERIES_PER_SECOND: u64 = 50;
+const BURST: u64 = 300;
+const MAXIMUM_HISTORY: usize = 1000;
+
+/// Which process an answer is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Purpose {
+    session: u64,
+    task: u32,
+    ticket: u64,
+}
+
+#[derive(Clone)]
+pub struct Terminal {
+    connection: Connection<Purpose>,
+    window: usize,
+    programs: Arc<[(&'static str, Main)]>,
+    pub files: Files,
+    sessions: BTreeMap<u64, Session>,
+    /// What the outside asked and the actor has not begun.
+    tray: BTreeMap<u64, Order>,
+    next_order: u64,
+}
+
+#[derive(Clone)]
+enum Order {
+    Line { session: u64, line: String, stdin: String },
+    Interrupt { session: u64 },
+}
+
+#[derive(Clone, Default)]
+struct Session {
+    machine: Machine,
+    shell: Shell,
+    /// The strand whose end is the end of the line.
+    foreground: Option<u32>,
+    waiting: VecDeque<(String, String)>,
+    history: Vec<String>,
+}
+
+impl Terminal {
+    /// A terminal whose programs talk to `server`.
+    pub fn new(server: ActorId, programs: &[(&'static str, Main)]) -> Terminal {
+        let mut connection = Connection::new(server);
+        let user = User {
+            name: "kubernetes-admin".into(),
+            groups: vec![
+                "kubeadm:cluster-admins".into(),
+                "system:masters".into(),
+                "system:authenticated".into(),
+            ],
+        };
+        let window = connection.window(Arc::new(user), "kubectl", QUERIES_PER_SECOND, BURST);
+        Terminal {
+            connection,
+            window,
+            programs: programs.into(),
+            files: Files::default(),
+            sessions: BTreeMap::new(),
+            tray: BTreeMap::new(),
+            next_order: 0,
+        }
+    }
+    /// Takes a line; the caller wakes the actor with [`TerminalTimer::Enter`] and the number returned.
+    pub fn enter(&mut self, session: u64, line: impl Into<String>, stdin: impl Into<String>) -> u64 {
+        self.order(Order::Line { session, line: line.into(), stdin: stdin.into() })
+    }
+    /// Takes a Ctrl+C; the caller wakes the actor as with [`Terminal::enter`].
+    pub fn interrupt(&mut self, session: u64) -> u64 {
+        self.order(Order::Interrupt { session })
+    }
+    fn order(&mut self, order: Order) -> u64 {
+        self.next_order += 1;
+        self.tray.insert(self.next_order, order);
+        self.next_order
+    }
+    /// Writes or removes a file; a relative path is one in the home directory.
+    pub fn write_file(&mut self, path: &str, content: Option<&str>) -> Result<(), FileError> {
+        let path = absolute(HOME, path);
+        match content {
+            Some(content) => self.files.put(&path, content.into()),
+            None => self.files.remove(&path),
+        }
+    }
+    /// Whether a line is running or waiting in `session`.
+    pub fn is_busy(&self, session: u64) -> bool {
+        let queued =
+            self.tray.values().any(|order| matches!(order, Order::Line { session: s, .. } if *s == session));
+        queued
+            || self
+                .sessions
+                .get(&session)
+                .is_some_and(|session| session.foreground.is_some() || !session.waiting.is_empty())
+    }
+    /// The folder that `session` is in, for the prompt.
+    pub fn folder(&self, session: u64) -> &str {
+        self.sessions.get(&session).map_or(HOME, |session| &session.shell.folder)
+    }
+
+    pub fn handle(&mut self, input: Input, context: &mut Context) {
+        match input {
+            Input::Start => {
+                self.connection.restart();
+                for session in self.sessions.values_mut() {
+                    *session =
+                        Session { history: std::mem::take(&mut session.history), ..Session::default() };
+                }
+            }
+            Input::Message { from, message } => {
+                if let Some((purpose, answer)) = self.connection.receive(context, from, &message) {
+                    self.deliver(purpose, answer, context);
+                }
+            }
+            Input::Timer(Timer::Client(ClientTimer::Tokens { client })) => {
+                self.connection.tokens(context, client)
+            }
+            Input::Timer(Timer::Client(ClientTimer::Timeouts)) => {
+                for (purpose, answer) in self.connection.timeouts(context) {
+                    self.deliver(purpose, answer, context);
+                }
+            }
+            Input::Timer(Timer::Terminal(TerminalTimer::Enter { id })) => match self.tray.remove(&id) {
+                Some(Order::Line { session, line, stdin }) => {
+                    self.sessions.entry(session).or_default().waiting.push_back((line, stdin));
+                    self.run(session, context);
+                }
+                Some(Order::Interrupt { session }) => self.stop(session, context),
+                None => {}
+            },
+            Input::Timer(Timer::Terminal(TerminalTimer::Resume { id })) => {
+                self.run(id, context);
+            }
+            Input::Timer(_) => {}
+        }
+    }
+    fn deliver(&mut self, purpose: Purpose, answer: Answer, context: &mut Context) {
+        if let Some(session) = self.sessions.get_mut(&purpose.session) {
+            session.machine.deliver(purpose.task, purpose.ticket, answer);
+            self.run(purpose.session, context);
+        }
+    }
+
+    /// Lets the machine of `id` run, and carries out what it wants.
+    fn run(&mut self, id: u64, context: &mut Context) {
+        loop {
+            let Some(session) = self.sessions.get_mut(&id) else { return };
+            if session.foreground.is_none() && !session.begin_next() {
+                // Strands in the background may have something to do all the same.
+                self.with_machine(id, context, |machine, around| machine.run(around));
+                return;
+            }
+            self.with_machine(id, context, |machine, around| machine.run(around));
+            if !self.finish(id, context) {
+                return;
+            }
+        }
+    }
+    /// Notes the end of the line at hand; false while it goes on.
+    fn finish(&mut self, id: u64, context: &mut Context) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let Some(foreground) = session.foreground else { return false };
+        if session.machine.is_running(foreground) {
+            return false;
+        }
+        let (status, shell) = session.machine.result(foreground).unwrap_or((0, Shell::default()));
+        session.shell = shell;
+        session.shell.status = status;
+        session.foreground = None;
+        context.note(Note::Terminal {
+            session: id,
+            stdout: Text::new(),
+            stderr: Text::new(),
+            exit: Some(status),
+        });
+        true
+    }
+    fn stop(&mut self, id: u64, context: &mut Context) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.waiting.clear();
+            self.with_machine(id, context, |machine, around| machine.interrupt(around));
+            self.finish(id, context);
+        }
+    }
+    fn with_machine(
+        &mut self,
+        id: u64,
+        context: &mut Context,
+        act: impl FnOnce(&mut Machine, &mut Surroundings),
+    ) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let mut around = Surroundings {
+            now: context.now(),
+            files: &mut self.files,
+            programs: &self.programs,
+            history: &session.history,
+            output: Vec::new(),
+            effects: Vec::new(),
+        };
+        act(&mut session.machine, &mut around);
+        let (output, effects) = (around.output, around.effects);
+        for (on_error, text) in output {
+            let text = Text::from(text);
+            let (stdout, stderr) = if on_error { (Text::new(), text) } else { (text, Text::new()) };
+            context.note(Note::Terminal { session: id, stdout, stderr, exit: None });
+        }
+        for effect in effects {
+            match effect {
+                Effect::Send { task, ticket, request } => {
+                    self.connection.send(
+                        context,
+                        self.window,
+                        *request,
+                        Purpose { session: id, task, ticket },
+                    );
+                }
+                Effect::Cancel { task, ticket } => {
+                    self.connection.cancel_watch(&Purpose { session: id, task, ticket }, context);
+                }
+                Effect::Forget { task } => {
+                    self.connection.cancel(context, |purpose| purpose.session == id && purpose.task == task);
+                }
+                Effect::Wake(time) => {
+                    let after = time.since(context.now());
+                    context.timer(after, Timer::Terminal(TerminalTimer::Resume { id }));
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Begins the next line that waits.
+    fn begin_next(&mut self) -> bool {
+        let Some((line, stdin)) = self.waiting.pop_front() else { return false };
+        if !line.trim().is_empty() {
+            self.history.push(line.clone());
+            if self.history.len() > MAXIMUM_HISTORY {
+                self.history.remove(0);
+            }
+        }
+        self.foreground = Some(self.machine.start(self.shell.clone(), &line, &stdin));
+        true
+    }
+}

@@ -1,0 +1,196 @@
+//! What a line of shell prints, case by case.
+
+use super::files::Files;
+use super::machine::{Effect, Machine, Surroundings};
+use super::task::Shell;
+use crate::sim::Time;
+
+/// Runs a script to its end: stdout, stderr, status, and the seconds that passed.
+fn run(script: &str, files: &mut Files) -> (String, String, i32, u64) {
+    let mut machine = Machine::default();
+    let task = machine.start(Shell::default(), script, "first\nsecond\n");
+    let (mut stdout, mut stderr, mut now) = (String::new(), String::new(), Time::ZERO);
+    loop {
+        let history = ["old".to_string()];
+        let mut around = Surroundings {
+            now,
+            files,
+            programs: &[],
+            history: &history,
+            output: Vec::new(),
+            effects: Vec::new(),
+        };
+        machine.run(&mut around);
+        for (on_error, text) in around.output {
+            if on_error { stderr += &text } else { stdout += &text }
+        }
+        let wake = around
+            .effects
+            .iter()
+            .filter_map(|effect| if let Effect::Wake(time) = effect { Some(*time) } else { None });
+        match wake.min() {
+            Some(time) if machine.is_running(task) => now = time,
+            _ => break,
+        }
+    }
+    let (status, _) = machine.result(task).expect("the line has ended");
+    (stdout, stderr, status, now.as_secs())
+}
+
+#[test]
+fn lines_print_what_bash_prints() {
+    for (script, stdout, status) in [
+        ("echo hello   world", "hello world\n", 0),
+        ("echo 'a  b' \"c  d\" e\\ f", "a  b c  d e f\n", 0),
+        ("x=1; y=\"$x 2\"; echo $y \"$y\" '$y' ${y}3", "1 2 1 2 $y 1 23\n", 0),
+        ("echo ${none:-default} ${none} ${HOME##*/}", "default student\n", 0),
+        ("false; echo $?; true; echo $?", "1\n0\n", 0),
+        ("true && echo yes || echo no; false && echo yes || echo no", "yes\nno\n", 0),
+        ("! true; echo $?", "1\n", 0),
+        ("echo a; exit 3; echo b", "a\n", 3),
+        ("echo $(echo inner $(echo deep)) \"$(printf 'x\\n\\n')\"", "inner deep x\n", 0),
+        ("echo `echo old`", "old\n", 0),
+        ("echo $((1 + 2 * 3)); i=5; echo $((i * i))", "7\n25\n", 0),
+        ("printf '%s\\n' b a c | sort | head -n 2", "a\nb\n", 0),
+        ("printf 'a\\nb\\nc\\n' | wc -l", "3\n", 0),
+        ("echo one two | awk '{print $2, NR}'", "two 1\n", 0),
+        ("printf 'n 1\\nm 22\\n' | awk '$2 > 5 {s += $2; print $1} END {print s}'", "m\n22\n", 0),
+        ("printf 'a,b\\nc,d\\n' | awk -F, '{print $2 \"-\" $1}'", "b-a\nd-c\n", 0),
+        ("printf 'a1\\nb2\\n' | sed 's/[0-9]/<&>/; /b/d'", "a<1>\n", 0),
+        ("printf '1\\n2\\n3\\n4\\n' | sed -n '2,3p'", "2\n3\n", 0),
+        ("printf 'x\\ny\\nx\\n' | grep -c x", "2\n", 0),
+        ("printf 'x\\ny\\n' | grep z; echo $?", "1\n", 0),
+        ("printf 'a\\nb\\nc\\nd\\n' | grep -A1 -n b", "2:b\n3-c\n", 0),
+        ("printf 'pod/a 1\\npod/b 2\\n' | cut -d' ' -f1 | cut -d/ -f2", "a\nb\n", 0),
+        ("echo abc | tr a-c A-C; echo aab | tr -s a", "ABC\nab\n", 0),
+        ("echo hi > f; cat f; echo more >> f; cat < f", "hi\nhi\nmore\n", 0),
+        ("cat <<EOF\n$USER $(echo x)\n\\$USER\nEOF\necho after", "student x\n$USER\nafter\n", 0),
+        ("cat <<'EOF'\n$USER\nEOF", "$USER\n", 0),
+        ("cat <<A; cat <<B\n1\nA\n2\nB", "1\n2\n", 0),
+        ("cat > a.yaml <<E\nkind: Pod\nE\ngrep kind a.yaml | sed 's/kind: //'", "Pod\n", 0),
+        ("cat <<< 'here string'", "here string\n", 0),
+        ("for i in 1 2 3; do echo -n $i,; done; echo", "1,2,3,\n", 0),
+        (
+            "i=0; while [ $i -lt 3 ]; do i=$((i+1)); if [ $i = 2 ]; then continue; fi; echo $i; done",
+            "1\n3\n",
+            0,
+        ),
+        ("until false; do echo once; break; done", "once\n", 0),
+        ("case abc in a*) echo starts;; *) echo other;; esac", "starts\n", 0),
+        ("f() { echo \"$1 of $#\"; return 4; }; f a b; echo $?", "a of 2\n4\n", 0),
+        ("if false; then echo a; elif true; then echo b; else echo c; fi", "b\n", 0),
+        ("(x=2; cd /; echo $x $(pwd)); echo \"<$x>\" $(pwd)", "2 /\n<> /home/student\n", 0),
+        ("{ echo a; echo b; } | tail -1", "b\n", 0),
+        (
+            "touch b.txt a.txt c.md; echo *.txt; echo *.none; ls",
+            "a.txt b.txt\n*.none\na.txt\nb.txt\nc.md\n",
+            0,
+        ),
+        ("mkdir -p x/y; cd x/y; pwd; cd -; ls x", "/home/student/x/y\n/home/student\ny\n", 0),
+        ("echo a > f; cp f g; mv g h; rm f; ls; cat h", "h\na\n", 0),
+        ("echo # no comment's text", "\n", 0),
+        ("echo a#b # c", "a#b\n", 0),
+        ("read x; read y; echo $y $x", "second first\n", 0),
+        ("printf 'a b\\nc d\\n' | while read x y; do echo $y$x; done", "ba\ndc\n", 0),
+        ("echo a b | xargs -n1 echo item", "item a\nitem b\n", 0),
+        ("printf 'a\\nb\\n' | xargs -I{} echo '<{}>'", "<a>\n<b>\n", 0),
+        ("echo secret | base64; echo c2VjcmV0Cg== | base64 -d", "c2VjcmV0Cg==\nsecret\n", 0),
+        ("export A=1 B=2; env | grep -E '^(A|B)='", "A=1\nB=2\n", 0),
+        ("echo out; ls none 2>/dev/null; echo $?", "out\n2\n", 0),
+        ("ls none 2>&1 | sed 's/^/> /'", "> ls: cannot access 'none': No such file or directory\n", 0),
+        ("ls none > all 2>&1; cat all", "ls: cannot access 'none': No such file or directory\n", 0),
+        ("set -- a 'b c'; for x in \"$@\"; do echo \"<$x>\"; done", "<a>\n<b c>\n", 0),
+        ("alias say='echo said'; say it", "said it\n", 0),
+        ("seq 3 | tac | paste -s 2>/dev/null; seq 2", "1\n2\n", 0),
+        ("echo 'echo sourced $1' > s.sh; bash s.sh x; . ./s.sh", "sourced x\nsourced\n", 0),
+        ("set -e; false; echo not here", "", 1),
+        ("yes=1; [ \"$yes\" = 1 ] && [ -n \"$yes\" ] && echo ok", "ok\n", 0),
+        ("seq 100000 | head -1", "1\n", 0),
+        ("sleep 5 & wait; date +%S", "05\n", 0),
+        ("echo a | tee t; cat t", "a\na\n", 0),
+        ("echo 3 > x; sed -i s/3/4/ x; cat x", "4\n", 0),
+    ] {
+        let (out, err, code, _) = run(script, &mut Files::default());
+        assert_eq!((out.as_str(), code), (stdout, status), "{script}\nstderr: {err}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_in_the_words_of_bash() {
+    for (script, stderr, status) in [
+        ("foo", "bash: foo: command not found\n", 127),
+        ("./run.sh", "bash: ./run.sh: No such file or directory\n", 127),
+        ("cat none", "cat: none: No such file or directory\n", 1),
+        ("echo 'open", "bash: unexpected EOF while looking for matching `''\n", 2),
+        ("echo |", "bash: syntax error: unexpected end of file\n", 2),
+        ("| cat", "bash: syntax error near unexpected token `|'\n", 2),
+        ("if true; then", "bash: syntax error: unexpected end of file\n", 2),
+        ("cd /none", "bash: cd: /none: No such file or directory\n", 1),
+        ("cat < none", "bash: none: No such file or directory\n", 1),
+        ("echo x > /none/y", "bash: /none/y: No such file or directory\n", 1),
+        ("sleep x", "sleep: invalid time interval 'x'\nTry 'sleep --help' for more information.\n", 1),
+        ("rm d", "rm: cannot remove 'd': No such file or directory\n", 1),
+    ] {
+        let (_, err, code, _) = run(script, &mut Files::default());
+        assert_eq!((err.as_str(), code), (stderr, status), "{script}");
+    }
+}
+
+#[test]
+fn sleep_passes_simulated_time() {
+    assert_eq!(
+        run("sleep 2; sleep 0.5; sleep 1m; date +%T", &mut Files::default()),
+        ("08:01:02\n".into(), String::new(), 0, 62)
+    );
+}
+
+#[test]
+fn what_stands_before_a_mistake_has_run() {
+    let (out, err, code, _) = run("echo one\necho two; )\necho three", &mut Files::default());
+    assert_eq!((out.as_str(), code), ("one\n", 2));
+    assert!(err.contains("unexpected token `)'"), "{err}");
+}
+
+#[test]
+fn no_line_can_hang_or_panic() {
+    for script in [
+        "while true; do :; done",
+        "f() { f; }; f",
+        "f() { f | f; }; f",
+        "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done",
+        "x=$(f() { f; }; f)",
+        "echo $(echo $(echo $(echo \"$(echo $((1))))",
+        "${",
+        "$((",
+        "`",
+        "\"$(",
+        "a=(1 2)",
+        "<<",
+        "<<<",
+        "cat <<EOF",
+        ">",
+        "2>&",
+        "&& &&",
+        ";;",
+        "{ }",
+        "()",
+        "case x in",
+        "for",
+        "for x",
+        "for x in; do echo $x; done",
+        "if; then; fi",
+        "!",
+        "\\",
+        "'",
+        "\u{0}",
+        "é*ü",
+        "[",
+        "[[ ]]",
+        "$'\\",
+    ] {
+        run(script, &mut Files::default());
+    }
+    for open in ["(", "{ ", "$(", "\"$(", "${x:-", "if ", "while ", "! "] {
+        run(&open.repeat(20_000), &mut Files::default());
+    }
+}

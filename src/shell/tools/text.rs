@@ -1,0 +1,176 @@
+//! Conversions of text: base64 and `printf`.
+//!
+//! Picture to hold in mind: a typewriter that swaps its letters.
+
+use super::Output;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+pub fn base64_encode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let mut word = 0u32;
+        for index in 0..3 {
+            word = word << 8 | u32::from(chunk.get(index).copied().unwrap_or(0));
+        }
+        for index in 0..4 {
+            if index <= chunk.len() {
+                text.push(char::from(ALPHABET[(word >> (18 - 6 * index)) as usize & 63]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+/// `None` for what is no base64.
+pub fn base64_decode(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut word, mut bits) = (0u32, 0);
+    for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
+        if byte == b'=' {
+            continue;
+        }
+        let value = ALPHABET.iter().position(|letter| *letter == byte)? as u32;
+        word = (word << 6 | value) & 0xff_ffff;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((word >> bits) as u8);
+        }
+    }
+    (bits < 6).then_some(bytes)
+}
+
+pub(super) fn base64(decode: bool, wrap: usize, input: &str, out: &mut Output) -> i32 {
+    if decode {
+        return match base64_decode(input) {
+            Some(bytes) => {
+                out.stdout.push_str(&String::from_utf8_lossy(&bytes));
+                0
+            }
+            None => {
+                out.stderr.push_str("base64: invalid input\n");
+                1
+            }
+        };
+    }
+    let text = base64_encode(input.as_bytes());
+    if wrap == 0 {
+        out.stdout.push_str(&text);
+        return 0;
+    }
+    for line in text.as_bytes().chunks(wrap) {
+        out.line(&String::from_utf8_lossy(line));
+    }
+    0
+}
+
+/// Backslash sequences, as `echo -e` and `printf` know them.
+pub fn unescape(text: &str) -> String {
+    let mut result = String::new();
+    let mut source = text.chars();
+    while let Some(character) = source.next() {
+        if character != '\\' {
+            result.push(character);
+            continue;
+        }
+        match source.next() {
+            Some('n') => result.push('\n'),
+            Some('t') => result.push('\t'),
+            Some('r') => result.push('\r'),
+            Some('e') => result.push('\u{1b}'),
+            Some('\\') => result.push('\\'),
+            Some('"') => result.push('"'),
+            Some('0') => result.push('\0'),
+            Some(other) => {
+                result.push('\\');
+                result.push(other);
+            }
+            None => result.push('\\'),
+        }
+    }
+    result
+}
+
+/// The shell's `printf`: the format is used again while arguments remain.
+pub fn printf(format: &str, arguments: &[String]) -> String {
+    let format = unescape(format);
+    let mut result = String::new();
+    let mut rest = arguments.iter();
+    loop {
+        let mut used = false;
+        let mut source = format.chars().peekable();
+        while let Some(character) = source.next() {
+            if character != '%' {
+                result.push(character);
+                continue;
+            }
+            let mut specification = String::new();
+            let kind = loop {
+                match source.next() {
+                    Some(c) if c.is_ascii_alphabetic() || c == '%' => break Some(c),
+                    Some(c) => specification.push(c),
+                    None => break None,
+                }
+            };
+            let Some(kind) = kind else { break };
+            if kind == '%' {
+                result.push('%');
+                continue;
+            }
+            used = true;
+            let argument = rest.next().cloned().unwrap_or_default();
+            let left = specification.starts_with('-');
+            let zero = specification.trim_start_matches('-').starts_with('0');
+            let (width, precision) =
+                specification.split_once('.').map_or((specification.as_str(), None), |(w, p)| (w, Some(p)));
+            let width =
+                width.trim_start_matches(['-', '0', '+', ' ']).parse::<usize>().unwrap_or(0).min(1000);
+            let text = match kind {
+                'd' | 'i' | 'u' => argument.trim().parse::<i64>().unwrap_or(0).to_string(),
+                'x' => format!("{:x}", argument.trim().parse::<i64>().unwrap_or(0)),
+                'b' => unescape(&argument),
+                'c' => argument.chars().take(1).collect(),
+                'q' => format!("'{}'", argument.replace('\'', "'\\''")),
+                _ => match precision.and_then(|precision| precision.parse::<usize>().ok()) {
+                    Some(precision) => argument.chars().take(precision).collect(),
+                    None => argument,
+                },
+            };
+            result.push_str(&match (left, zero && kind != 's') {
+                (true, _) => format!("{text:<width$}"),
+                (false, true) => format!("{text:0>width$}"),
+                _ => format!("{text:>width$}"),
+            });
+        }
+        if !used || rest.len() == 0 || result.len() > 1 << 20 {
+            return result;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_goes_both_ways() {
+        for (plain, coded) in
+            [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("s3cret!", "czNjcmV0IQ==")]
+        {
+            assert_eq!(base64_encode(plain.as_bytes()), coded);
+            assert_eq!(base64_decode(coded).unwrap(), plain.as_bytes());
+        }
+        assert!(base64_decode("#").is_none());
+        assert!(base64_decode("A").is_none());
+    }
+
+    #[test]
+    fn printf_repeats_its_format() {
+        let arguments: Vec<String> = ["a", "1", "b", "2"].map(String::from).to_vec();
+        assert_eq!(printf("%s=%03d\\n", &arguments), "a=001\nb=002\n");
+        assert_eq!(printf("%-5s|%5s|", &arguments[..2]), "a    |    1|");
+    }
+}
