@@ -77,9 +77,12 @@ pub enum KubeletTimer {
 #[derive(Clone, Debug)]
 pub enum EngineTimer {
     /// A step of a CRI call has taken its time.
-    Step { id: u64 },
-    /// A container's process does its next thing: starts, writes, exits.
-    Process { container: Text, generation: u32 },
+    Step { operation: u64 },
+    /// A container's process does its next thing: writes, exits, is killed. Of several that were set, only
+    /// the one that names the container's present `wake` counts.
+    Process { container: Text, wake: u32 },
+    /// Somebody kills a container's first process; `POD` is the pause container.
+    Kill { namespace: Text, pod: Text, container: Text },
 }
 
 #[derive(Clone, Debug)]

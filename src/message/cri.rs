@@ -4,6 +4,9 @@
 //! pull an image, create, start, stop, remove a container, report what is there.
 //!
 //! The names are those of `k8s.io/cri-api/pkg/apis/runtime/v1`; only fields that the simulation reads exist.
+//! Three calls are not CRI, but what a kubelet does on its own node and only the keeper of the containers can
+//! act out here: it writes the files of volumes to the disk ([`Call::WriteVolume`]), clears them away
+//! ([`Call::RemoveVolumes`]), and dials ports of pods for its probes ([`Call::Dial`]).
 
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ pub struct Request {
 
 #[derive(Clone, Debug)]
 pub enum Call {
-    RunPodSandbox(SandboxConfig),
+    RunPodSandbox(Arc<SandboxConfig>),
     StopPodSandbox {
         sandbox: Text,
     },
@@ -33,7 +36,7 @@ pub enum Call {
     },
     CreateContainer {
         sandbox: Text,
-        container: ContainerConfig,
+        container: Arc<ContainerConfig>,
     },
     StartContainer {
         container: Text,
@@ -50,6 +53,8 @@ pub enum Call {
     ExecSync {
         container: Text,
         command: Vec<Text>,
+        /// 0: none.
+        timeout_seconds: u64,
     },
     /// Everything that the engine knows: sandboxes and containers with their states.
     ListPodSandboxes,
@@ -63,6 +68,42 @@ pub enum Call {
         tail: Option<usize>,
     },
     ListImages,
+    /// Whether the runtime and its network are ready.
+    Status,
+    /// The node's pod ranges, from which the CNI configuration is written.
+    UpdateRuntimeConfig {
+        pod_cidrs: Vec<Text>,
+    },
+    /// A volume's files are written to the node's disk; what it held before is replaced.
+    WriteVolume {
+        pod_uid: Text,
+        volume: Text,
+        files: Files,
+    },
+    /// The volumes of a pod that is gone are cleared away.
+    RemoveVolumes {
+        pod_uid: Text,
+    },
+    /// Opens a connection to a port of a pod.
+    Dial {
+        sandbox: Text,
+        port: u16,
+        request: DialRequest,
+        timeout_seconds: u64,
+    },
+}
+
+/// Paths below a volume's root, and what the files hold.
+pub type Files = Arc<Vec<(Text, Text)>>;
+
+#[derive(Clone, Debug)]
+pub enum DialRequest {
+    /// Connect, and close again.
+    TcpSocket,
+    HttpGet {
+        path: Text,
+    },
+    Grpc,
 }
 
 impl Call {
@@ -83,6 +124,11 @@ impl Call {
             Call::PodSandboxStatus { .. } => "PodSandboxStatus",
             Call::ContainerLogs { .. } => "ContainerLogs",
             Call::ListImages => "ListImages",
+            Call::Status => "Status",
+            Call::UpdateRuntimeConfig { .. } => "UpdateRuntimeConfig",
+            Call::WriteVolume { .. } => "WriteVolume",
+            Call::RemoveVolumes { .. } => "RemoveVolumes",
+            Call::Dial { .. } => "Dial",
         }
     }
 }
@@ -95,18 +141,52 @@ pub struct SandboxConfig {
     pub attempt: u32,
     pub hostname: Text,
     pub host_network: bool,
+    pub host_ipc: bool,
+    pub share_process_namespace: bool,
+    pub dns: DnsConfig,
     pub annotations: Value,
+}
+
+/// What becomes the pod's `/etc/resolv.conf`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsConfig {
+    pub servers: Vec<Text>,
+    pub searches: Vec<Text>,
+    pub options: Vec<Text>,
 }
 
 #[derive(Clone, Debug)]
 pub struct ContainerConfig {
-    /// The Container of the pod's spec, after defaulting and with its environment resolved.
+    /// The Container of the pod's spec, after defaulting.
     pub spec: Value,
     pub attempt: u32,
+    /// The environment that the kubelet resolved, in order.
+    pub environment: Vec<(Text, Text)>,
+    /// `command` and `args` with their `$(NAME)` references resolved.
+    pub command: Vec<Text>,
+    pub args: Vec<Text>,
     /// The pod's annotations: the process model reads its `clusterarium.dev/` ones.
     pub annotations: Value,
-    /// Files mounted into the container: path and content.
-    pub files: Vec<(Text, Text)>,
+    pub mounts: Vec<Mount>,
+    /// Bytes, 0 for none.
+    pub memory_limit_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub container_path: Text,
+    pub source: MountSource,
+    /// A path below the source, or empty.
+    pub sub_path: Text,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountSource {
+    /// A volume that lives as long as its pod.
+    Pod { volume: Text },
+    /// A path of the node, which outlives pods.
+    Host { path: Text },
 }
 
 #[derive(Clone, Debug)]
@@ -135,12 +215,23 @@ pub enum Reply {
     Sandboxes(Vec<SandboxStatus>),
     Logs(Vec<(Time, Text)>),
     Images(Vec<Image>),
+    Status {
+        /// Empty: the runtime is ready; else why it is not.
+        runtime_error: Text,
+        network_error: Text,
+    },
+    /// What came back from a port: the HTTP status (0 for a bare connection) and body.
+    Dialed {
+        status: u16,
+        body: Text,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
+    /// The name with host and tag: `docker.io/library/nginx:1.27`.
     pub reference: Text,
-    /// `sha256:...` as `imageID` shows it.
+    /// `docker.io/library/nginx@sha256:...` as `imageID` shows it.
     pub id: Text,
     pub size_bytes: u64,
 }
@@ -154,6 +245,7 @@ pub struct SandboxStatus {
     /// Empty with the host's network.
     pub ips: Vec<Text>,
     pub created_at: Time,
+    /// By creation, oldest first.
     pub containers: Vec<ContainerStatus>,
 }
 
@@ -166,6 +258,15 @@ pub struct ContainerStatus {
     pub attempt: u32,
     pub state: ContainerState,
     pub created_at: Time,
+    /// User and groups of the first process; `None` where the engine does not say.
+    pub user: Option<LinuxUser>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinuxUser {
+    pub uid: i64,
+    pub gid: i64,
+    pub supplemental_groups: Vec<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -178,16 +279,16 @@ pub enum ContainerState {
 /// What the engine reports by itself.
 #[derive(Clone, Debug)]
 pub struct Event {
+    /// Of a container, or of a sandbox.
     pub container_id: Text,
     pub pod_uid: Text,
     pub kind: EventType,
-    /// The sandbox as it is after the event.
+    /// The sandbox as it is after the event; `None` once it is removed.
     pub status: Option<SandboxStatus>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
-    Created,
     Started,
     Stopped,
     Deleted,

@@ -1,0 +1,350 @@
+//! Files: what containers of one pod can hand to one another.
+//!
+//! Picture to hold in mind: shelves. Each container has a small one of its own (its writable layer), each
+//! volume is a shelf that several containers may have mounted at different places, and the node has one that
+//! stays when pods go. A path leads through the mounts to one shelf and a place on it.
+//!
+//! A directory exists because something lies in it, or because it was made: its name then ends in `/`.
+//! A file keeps its last 64 KiB: a container that writes for hours must not fill the browser's memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rpds::RedBlackTreeMapSync;
+
+use crate::api::Text;
+use crate::message::cri::{Mount, MountSource};
+
+const FILE_CAPACITY: usize = 64 * 1024;
+
+/// Paths without a leading slash, and contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    entries: BTreeMap<Text, Text>,
+}
+
+impl Directory {
+    pub fn from_files(files: &[(Text, Text)]) -> Directory {
+        Directory { entries: files.iter().cloned().collect() }
+    }
+    pub fn read(&self, path: &str) -> Option<&Text> {
+        self.entries.get(path)
+    }
+    pub fn is_directory(&self, path: &str) -> bool {
+        path.is_empty() || {
+            let prefix = format!("{path}/");
+            self.entries
+                .range(Text::from(&prefix)..)
+                .next()
+                .is_some_and(|(name, _)| name.starts_with(&prefix))
+        }
+    }
+    pub fn write(&mut self, path: &str, content: &str, append: bool) {
+        let mut text = match self.entries.get(path) {
+            Some(old) if append => old.to_string() + content,
+            _ => content.to_string(),
+        };
+        if text.len() > FILE_CAPACITY {
+            let mut from = text.len() - FILE_CAPACITY;
+            while !text.is_char_boundary(from) {
+                from += 1;
+            }
+            text.drain(..from);
+        }
+        self.entries.insert(path.into(), text.into());
+    }
+    pub fn make_directory(&mut self, path: &str) {
+        self.entries.insert(arcstr::format!("{path}/"), Text::new());
+    }
+    /// Takes away a file, or a directory with all that is in it; true if there was something.
+    pub fn remove(&mut self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        let before = self.entries.len();
+        self.entries.retain(|name, _| name != path && !name.starts_with(&prefix));
+        self.entries.len() < before
+    }
+    /// The names directly below `path`, sorted.
+    pub fn list(&self, path: &str) -> Vec<Text> {
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let mut names: Vec<Text> = self
+            .entries
+            .keys()
+            .filter_map(|name| name.strip_prefix(prefix.as_str()))
+            .filter_map(|rest| rest.split('/').next())
+            .filter(|name| !name.is_empty())
+            .map(Text::from)
+            .collect();
+        names.dedup();
+        names
+    }
+    pub fn iter(&self) -> impl Iterator<Item = (&Text, &Text)> {
+        self.entries.iter()
+    }
+}
+
+/// All shelves of a node but the containers' own. A copy costs nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    /// (pod UID, volume name).
+    volumes: RedBlackTreeMapSync<(Text, Text), Arc<Directory>>,
+    host: Arc<Directory>,
+}
+
+impl Disk {
+    pub fn write_volume(&mut self, pod_uid: &Text, volume: &Text, files: &[(Text, Text)]) {
+        self.volumes.insert_mut((pod_uid.clone(), volume.clone()), Arc::new(Directory::from_files(files)));
+    }
+    pub fn remove_volumes(&mut self, pod_uid: &str) {
+        let first = (Text::from(pod_uid), Text::new());
+        let of_pod: Vec<(Text, Text)> = self
+            .volumes
+            .range(first..)
+            .map(|(key, _)| key.clone())
+            .take_while(|(uid, _)| uid == pod_uid)
+            .collect();
+        for key in of_pod {
+            self.volumes.remove_mut(&key);
+        }
+    }
+    pub fn volume(&self, pod_uid: &str, volume: &str) -> Option<&Directory> {
+        self.volumes.get(&(Text::from(pod_uid), Text::from(volume))).map(|directory| &**directory)
+    }
+    pub fn read_host(&self, path: &str) -> Option<&Text> {
+        self.host.read(path.trim_start_matches('/'))
+    }
+    pub fn host_mut(&mut self) -> &mut Directory {
+        Arc::make_mut(&mut self.host)
+    }
+}
+
+/// The file system as one container sees it.
+pub struct View<'a> {
+    pub disk: &'a mut Disk,
+    pub layer: &'a mut Directory,
+    pub mounts: &'a [Mount],
+    pub pod_uid: &'a Text,
+}
+
+/// Where a path leads.
+enum Place<'a> {
+    Layer,
+    Mount(&'a Mount),
+}
+
+/// Takes out `.`, `..` and doubled slashes; relative paths start at `directory`.
+pub fn normalize(directory: &str, path: &str) -> String {
+    let whole = if path.starts_with('/') { path.to_string() } else { format!("{directory}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+impl View<'_> {
+    /// `path` is absolute and normal.
+    fn resolve(&self, path: &str) -> (Place<'_>, String) {
+        let mut best: Option<(&Mount, usize, &str)> = None;
+        for mount in self.mounts {
+            let point = mount.container_path.trim_end_matches('/');
+            let Some(rest) = path.strip_prefix(point) else { continue };
+            if !(rest.is_empty() || rest.starts_with('/')) {
+                continue;
+            }
+            if best.is_none_or(|(_, length, _)| point.len() > length) {
+                best = Some((mount, point.len(), rest));
+            }
+        }
+        match best {
+            Some((mount, _, rest)) => {
+                let base = match &mount.source {
+                    MountSource::Host { path } => normalize(path, &mount.sub_path),
+                    MountSource::Pod { .. } => normalize("/", &mount.sub_path),
+                };
+                let inside = normalize("/", &format!("{base}/{rest}"));
+                (Place::Mount(mount), inside.trim_start_matches('/').to_string())
+            }
+            None => (Place::Layer, path.trim_start_matches('/').to_string()),
+        }
+    }
+    fn directory(&self, place: &Place) -> Option<&Directory> {
+        match place {
+            Place::Layer => Some(self.layer),
+            Place::Mount(mount) => match &mount.source {
+                MountSource::Host { .. } => Some(&self.disk.host),
+                MountSource::Pod { volume } => self.disk.volume(self.pod_uid, volume),
+            },
+        }
+    }
+    fn change(&mut self, path: &str, act: impl FnOnce(&mut Directory, &str)) -> Result<(), &'static str> {
+        let (place, inside) = self.resolve(path);
+        let source = match place {
+            Place::Layer => {
+                act(self.layer, &inside);
+                return Ok(());
+            }
+            Place::Mount(mount) if mount.read_only => return Err("Read-only file system"),
+            Place::Mount(mount) => mount.source.clone(),
+        };
+        match source {
+            MountSource::Host { .. } => act(self.disk.host_mut(), &inside),
+            MountSource::Pod { volume } => {
+                let key = (self.pod_uid.clone(), volume);
+                let mut directory = self.disk.volumes.get(&key).cloned().unwrap_or_default();
+                self.disk.volumes.remove_mut(&key);
+                act(Arc::make_mut(&mut directory), &inside);
+                self.disk.volumes.insert_mut(key, directory);
+            }
+        }
+        Ok(())
+    }
+    pub fn read(&self, path: &str) -> Option<Text> {
+        let (place, inside) = self.resolve(path);
+        self.directory(&place)?.read(&inside).cloned()
+    }
+    pub fn is_directory(&self, path: &str) -> bool {
+        let (place, inside) = self.resolve(path);
+        let is_mount_point = inside.is_empty() || {
+            let prefix = format!("{}/", path.trim_end_matches('/'));
+            self.mounts.iter().any(|mount| mount.container_path.starts_with(&prefix))
+        };
+        is_mount_point
+            || self.directory(&place).is_some_and(|directory| directory.is_directory(&inside))
+            || (matches!(place, Place::Layer) && STANDARD_DIRECTORIES.contains(&path))
+    }
+    pub fn exists(&self, path: &str) -> bool {
+        self.read(path).is_some() || self.is_directory(path)
+    }
+    /// Names in a directory, mount points below it included; `None` if there is no such directory.
+    pub fn list(&self, path: &str) -> Option<Vec<Text>> {
+        if !self.is_directory(path) {
+            return None;
+        }
+        let (place, inside) = self.resolve(path);
+        let mut names = self.directory(&place).map(|directory| directory.list(&inside)).unwrap_or_default();
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let below = |point: &str| -> Option<Text> {
+            point.strip_prefix(prefix.as_str())?.split('/').next().filter(|n| !n.is_empty()).map(Text::from)
+        };
+        names.extend(self.mounts.iter().filter_map(|mount| below(&mount.container_path)));
+        if matches!(place, Place::Layer) {
+            names.extend(STANDARD_DIRECTORIES.iter().filter_map(|directory| below(directory)));
+        }
+        names.sort();
+        names.dedup();
+        Some(names)
+    }
+    /// The error is the kernel's word for it.
+    pub fn write(&mut self, path: &str, content: &str, append: bool) -> Result<(), &'static str> {
+        if path == "/dev/null" || path == "/dev/stdout" || path == "/dev/stderr" {
+            return Ok(());
+        }
+        if self.is_directory(path) {
+            return Err("Is a directory");
+        }
+        let parent =
+            path.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+        if !self.is_directory(parent) {
+            return Err("No such file or directory");
+        }
+        self.change(path, |directory, inside| directory.write(inside, content, append))
+    }
+    pub fn make_directory(&mut self, path: &str) -> Result<(), &'static str> {
+        self.change(path, Directory::make_directory)
+    }
+    pub fn remove(&mut self, path: &str) -> Result<bool, &'static str> {
+        let existed = self.exists(path);
+        self.change(path, |directory, inside| {
+            directory.remove(inside);
+        })?;
+        Ok(existed)
+    }
+}
+
+/// Directories that every image has.
+const STANDARD_DIRECTORIES: &[&str] = &[
+    "/",
+    "/bin",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/share",
+    "/usr/local",
+    "/usr/local/bin",
+    "/var",
+    "/var/log",
+    "/var/run",
+    "/var/lib",
+    "/var/tmp",
+    "/usr/share/nginx",
+    "/usr/share/nginx/html",
+    "/etc/nginx",
+    "/etc/nginx/conf.d",
+    "/var/log/nginx",
+    "/usr/local/apache2",
+    "/usr/local/apache2/htdocs",
+    "/dev/shm",
+    "/var/cache",
+    "/data",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(path: &str, source: MountSource, read_only: bool) -> Mount {
+        Mount { container_path: path.into(), source, sub_path: Text::new(), read_only }
+    }
+
+    #[test]
+    fn containers_of_a_pod_share_a_volume_under_different_paths() {
+        let (mut disk, mut app, mut logger) = (Disk::default(), Directory::default(), Directory::default());
+        let uid = Text::from("uid");
+        let volume = || MountSource::Pod { volume: "logs".into() };
+        let app_mounts = [mount("/var/log/app", volume(), false)];
+        let logger_mounts = [mount("/in", volume(), true)];
+        let mut view = View { disk: &mut disk, layer: &mut app, mounts: &app_mounts, pod_uid: &uid };
+        view.write("/var/log/app/a.log", "one\n", true).unwrap();
+        view.write("/var/log/app/a.log", "two\n", true).unwrap();
+        view.write("/tmp/own", "x", false).unwrap();
+        assert_eq!(view.write("/db/x", "", false), Err("No such file or directory"));
+        assert_eq!(view.write("/tmp", "", false), Err("Is a directory"));
+        let mut view = View { disk: &mut disk, layer: &mut logger, mounts: &logger_mounts, pod_uid: &uid };
+        assert_eq!(view.read("/in/a.log").as_deref(), Some("one\ntwo\n"));
+        assert_eq!(view.list("/in").unwrap(), ["a.log"]);
+        assert_eq!(view.read("/tmp/own"), None);
+        assert_eq!(view.write("/in/b", "", false), Err("Read-only file system"));
+        assert_eq!(view.list("/db"), None);
+    }
+
+    #[test]
+    fn paths_are_made_normal() {
+        for (directory, path, expected) in [
+            ("/", "a", "/a"),
+            ("/x", "../a/./b", "/a/b"),
+            ("/x/y", "..", "/x"),
+            ("/", "//a//", "/a"),
+            ("/", "..", "/"),
+        ] {
+            assert_eq!(normalize(directory, path), expected);
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! The container engine of a node: containerd with its shims, runc, CNI plugins and the kernel below them.
+//!
+//! Picture to hold in mind: a crane driver who does what the kubelet signals, one careful step after another,
+//! and calls out whenever something on the site moves by itself.
+//!
+//! It outlives the kubelet: what it holds stays when the kubelet restarts. When the machine loses power
+//! ([`ContainerEngine::lose_power`]), the processes are gone and the disk stays.
+//!
+//! - [`sandbox`] the pause container and what it holds
+//! - [`container`] processes with files, output, end
+//! - [`calls`] the CRI
+//! - [`images`] the catalogue; [`program`] what programs do; [`shell`] what scripts do
+//! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
+
+mod calls;
+pub mod container;
+pub mod files;
+pub mod images;
+pub mod operation;
+pub mod program;
+pub mod reach;
+pub mod sandbox;
+pub mod shell;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::api::{Text, Value};
+use crate::language::{Context, Input};
+use crate::message::Message;
+use crate::message::cri::{self, ContainerState, EventType, Image};
+use crate::network::cni::Network;
+use crate::note::Note;
+use crate::sim::{ActorId, Duration, Time};
+use crate::timer::{EngineTimer, Timer};
+
+use container::Container;
+use files::{Disk, View};
+use operation::Operation;
+use reach::NodeNetwork;
+use sandbox::{Sandbox, Stage, step};
+use shell::machine::{Output, State as MachineState};
+use shell::{Machine, Surroundings};
+
+/// What does not change while the engine lives.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The kubelet that hears what happens.
+    pub kubelet: ActorId,
+    /// A fake engine, as Kubernetes' own scale tests use: everything starts at once and nothing exits.
+    pub hollow: bool,
+    /// Of the link to the registries, in bytes a second.
+    pub bandwidth_bytes_per_second: u64,
+    /// Images that are on the disk from the start.
+    pub images: Vec<Text>,
+}
+
+impl EngineConfig {
+    pub fn new(kubelet: ActorId, hollow: bool) -> EngineConfig {
+        EngineConfig { kubelet, hollow, bandwidth_bytes_per_second: 25_000_000, images: Vec::new() }
+    }
+}
+
+/// The actor. A clone is one pointer.
+#[derive(Clone)]
+pub struct ContainerEngine {
+    config: Arc<EngineConfig>,
+    state: Arc<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    sandboxes: BTreeMap<Text, Arc<Sandbox>>,
+    containers: BTreeMap<Text, Arc<Container>>,
+    /// By full name.
+    images: BTreeMap<Text, Image>,
+    disk: Disk,
+    /// The configuration as it lies in `/etc/cni/net.d`, and what was understood of it.
+    cni: Option<Network>,
+    cni_error: Text,
+    /// Somebody edited the configuration: the kubelet's range no longer overwrites it.
+    has_own_cni_config: bool,
+    operations: BTreeMap<u64, Operation>,
+    next_operation: u64,
+}
+
+const CNI_NOT_INITIALIZED: &str = "cni plugin not initialized";
+
+impl ContainerEngine {
+    pub fn new(config: EngineConfig) -> ContainerEngine {
+        let mut state = State { cni_error: CNI_NOT_INITIALIZED.into(), ..State::default() };
+        for name in &config.images {
+            let found =
+                images::Reference::parse(name).ok().and_then(|reference| images::look_up(&reference).ok());
+            if let Some(image) = found {
+                state.images.insert(image.reference.clone(), image);
+            }
+        }
+        ContainerEngine { config: Arc::new(config), state: Arc::new(state) }
+    }
+
+    pub fn handle(&mut self, input: Input, context: &mut Context) {
+        match input {
+            Input::Start => self.start(context),
+            Input::Message { from, message: Message::CriRequest(request) } => {
+                self.call(from, &request, context)
+            }
+            Input::Message { .. } => {}
+            Input::Timer(Timer::Engine(timer)) => match timer {
+                EngineTimer::Step { operation } => self.step(operation, context),
+                EngineTimer::Process { container, wake } => {
+                    if self.state.containers.get(&container).is_some_and(|found| found.wake == wake) {
+                        self.advance(&container, context);
+                    }
+                }
+                EngineTimer::Kill { namespace, pod, container } => {
+                    self.kill(&namespace, &pod, &container, context)
+                }
+            },
+            Input::Timer(_) => {}
+        }
+    }
+
+    /// The power fails: processes end, calls in progress are forgotten, files stay.
+    pub fn lose_power(&mut self, now: Time) {
+        let state = Arc::make_mut(&mut self.state);
+        state.operations.clear();
+        for container in state.containers.values_mut().filter(|container| container.is_running()) {
+            let container = Arc::make_mut(container);
+            // What containerd reports of a container whose shim is gone.
+            container.exit(now, 255, "Unknown", "");
+            container.stop_waiters.clear();
+        }
+        for sandbox in state.sandboxes.values_mut() {
+            Arc::make_mut(sandbox).is_broken = true;
+        }
+    }
+
+    /// Replaces the node's CNI configuration (`None`: the file is gone). Sandboxes that exist keep what they
+    /// have; addresses in use stay reserved where the ranges are the same.
+    pub fn set_cni_config(&mut self, config: Option<Value>) {
+        let state = Arc::make_mut(&mut self.state);
+        state.has_own_cni_config = true;
+        state.read_cni(config.as_ref());
+    }
+
+    fn start(&mut self, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        state.operations.clear();
+        let running: Vec<Text> =
+            state.containers.values().filter(|c| c.is_running()).map(|c| c.id.clone()).collect();
+        // A sandbox that was half built has nobody left who would finish it.
+        for sandbox in state.sandboxes.values_mut() {
+            if !matches!(sandbox.stage, Stage::Ready | Stage::Stopped) {
+                Arc::make_mut(sandbox).is_broken = true;
+            }
+        }
+        for id in running {
+            self.set_wake(&id, context);
+        }
+    }
+
+    /// Writes one line of a pod's story.
+    fn note(&self, context: &mut Context, sandbox: &str, step: &str, detail: impl Into<Text>) {
+        if let Some(sandbox) = self.state.sandboxes.get(sandbox) {
+            context.note(Note::Sandbox { pod: sandbox.pod(), step: step.into(), detail: detail.into() });
+        }
+    }
+
+    /// Tells the kubelet that something changed.
+    fn announce(&self, context: &mut Context, id: &Text, sandbox: &Text, kind: EventType) {
+        let status = self.sandbox_status(sandbox);
+        let pod_uid = status.as_ref().map(|status| status.config.uid.clone()).unwrap_or_default();
+        let event = cri::Event { container_id: id.clone(), pod_uid, kind, status };
+        context.send(self.config.kubelet, Message::CriEvent(Arc::new(event)));
+    }
+
+    fn sandbox_status(&self, id: &str) -> Option<cri::SandboxStatus> {
+        let sandbox = self.state.sandboxes.get(id)?;
+        let mut containers: Vec<&Arc<Container>> =
+            self.state.containers.values().filter(|container| container.sandbox == id).collect();
+        containers.sort_by_key(|container| container.created_at);
+        Some(
+            sandbox.status(
+                containers.into_iter().map(|container| container.status(self.config.hollow)).collect(),
+            ),
+        )
+    }
+
+    /// Sets the alarm for what a container does next.
+    fn set_wake(&mut self, id: &Text, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        let Some(container) = state.containers.get_mut(id) else { return };
+        let container = Arc::make_mut(container);
+        container.wake += 1;
+        if let Some(at) = container.next_wake().filter(|_| container.is_running()) {
+            let timer = EngineTimer::Process { container: id.clone(), wake: container.wake };
+            // Centuries ahead is never: `sleep infinity` needs no alarm.
+            if at.0 < u64::MAX / 8 {
+                context.timer(at.since(context.now()), Timer::Engine(timer));
+            }
+        }
+    }
+
+    /// Lets a container's process go on until time must pass, or ends it.
+    fn advance(&mut self, id: &Text, context: &mut Context) {
+        let now = context.now();
+        let Some(container) = self.state.containers.get(id).filter(|container| container.is_running()) else {
+            return;
+        };
+        if let Some((at, code, reason)) = container.end().filter(|(at, ..)| *at <= now) {
+            debug_assert!(at <= now);
+            self.exit(id, code, reason, "", context);
+            return;
+        }
+        let state = Arc::make_mut(&mut self.state);
+        state.run_process(id, now);
+        let Some(container) = state.containers.get(id) else { return };
+        match container.machine.as_ref().map(|machine| &machine.state) {
+            Some(MachineState::Exited(code)) => {
+                let code = *code;
+                self.exit(id, code, if code == 0 { "Completed" } else { "Error" }, "", context);
+            }
+            _ => self.set_wake(id, context),
+        }
+    }
+
+    /// A container's first process has ended.
+    fn exit(&mut self, id: &Text, code: i32, reason: &str, message: &str, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        let Some(container) = state.containers.get_mut(id) else { return };
+        let container = Arc::make_mut(container);
+        container.exit(context.now(), code, reason, message);
+        container.wake += 1;
+        let sandbox = container.sandbox.clone();
+        let detail = arcstr::format!("{} {id} exit code {code} ({reason})", container.name());
+        let waiters = std::mem::take(&mut container.stop_waiters);
+        self.note(context, &sandbox, step::CONTAINER_EXITED, detail);
+        self.announce(context, id, &sandbox, EventType::Stopped);
+        for client in waiters {
+            self.reply(client, Ok(cri::Reply::Done), context);
+        }
+    }
+
+    /// Somebody (the user) kills a container's first process.
+    fn kill(&mut self, namespace: &str, pod: &str, container: &str, context: &mut Context) {
+        let is_it = |sandbox: &Sandbox| {
+            sandbox.config.namespace == namespace && sandbox.config.name == pod && sandbox.is_ready()
+        };
+        let Some(sandbox) =
+            self.state.sandboxes.values().find(|sandbox| is_it(sandbox)).map(|s| s.id.clone())
+        else {
+            return;
+        };
+        if container == "POD" {
+            if let Some(found) = Arc::make_mut(&mut self.state).sandboxes.get_mut(&sandbox) {
+                Arc::make_mut(found).is_broken = true;
+            }
+            self.note(context, &sandbox, step::PAUSE_STOPPED, "killed");
+            self.announce(context, &sandbox, &sandbox, EventType::Stopped);
+            return;
+        }
+        let found = self
+            .state
+            .containers
+            .values()
+            .find(|c| c.sandbox == sandbox && c.name() == container && c.is_running());
+        if let Some(id) = found.map(|container| container.id.clone()) {
+            self.exit(&id, 137, "Error", "", context);
+        }
+    }
+
+    fn reply(&self, (client, id): (ActorId, u64), result: Result<cri::Reply, Text>, context: &mut Context) {
+        context.send(client, Message::CriResponse(Arc::new(cri::Response { id, result })));
+    }
+    /// Begins work that takes time.
+    fn begin(&mut self, operation: Operation, after: Duration, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        let id = state.next_operation;
+        state.next_operation += 1;
+        state.operations.insert(id, operation);
+        context.timer(after, Timer::Engine(EngineTimer::Step { operation: id }));
+    }
+}
+
+/// What may be seen from outside, as plain data.
+impl ContainerEngine {
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+    pub fn sandboxes(&self) -> impl Iterator<Item = &Sandbox> {
+        self.state.sandboxes.values().map(|sandbox| &**sandbox)
+    }
+    pub fn containers(&self) -> impl Iterator<Item = &Container> {
+        self.state.containers.values().map(|container| &**container)
+    }
+    /// The containers of one sandbox, oldest first.
+    pub fn containers_of(&self, sandbox: &str) -> Vec<&Container> {
+        let mut found: Vec<&Container> =
+            self.containers().filter(|container| container.sandbox == sandbox).collect();
+        found.sort_by_key(|container| container.created_at);
+        found
+    }
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.state.images.values()
+    }
+    pub fn disk(&self) -> &Disk {
+        &self.state.disk
+    }
+    pub fn network(&self) -> Option<&Network> {
+        self.state.cni.as_ref()
+    }
+    /// Why pods get no network; empty when they do.
+    pub fn network_error(&self) -> &str {
+        if self.config.hollow { "" } else { &self.state.cni_error }
+    }
+}
+
+impl State {
+    fn read_cni(&mut self, config: Option<&Value>) {
+        let read = config.map(Network::read);
+        match read {
+            Some(Ok(mut network)) => {
+                if let Some(old) = self.cni.take() {
+                    for ledger in &mut network.ipam {
+                        let same = old.ipam.iter().find(|former| former.range() == ledger.range());
+                        if let Some(same) = same {
+                            *ledger = same.clone();
+                        }
+                    }
+                }
+                self.cni = Some(network);
+                self.cni_error = Text::new();
+            }
+            Some(Err(error)) => {
+                self.cni = None;
+                self.cni_error = arcstr::format!("cni config load failed: {error}");
+            }
+            None => {
+                self.cni = None;
+                self.cni_error = CNI_NOT_INITIALIZED.into();
+            }
+        }
+    }
+
+    /// Gives the processor to a container until it must wait.
+    fn run_process(&mut self, id: &Text, now: Time) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        let Some(mut machine) = Arc::make_mut(container).machine.take() else { return };
+        let container = container.clone();
+        let mut output = Output::new();
+        self.run_beside(&container, &mut machine, now, &mut output);
+        // Released before the container is changed, or the change would copy it.
+        drop(container);
+        let Some(container) = self.containers.get_mut(id) else { return };
+        let container = Arc::make_mut(container);
+        for (_, text) in output {
+            container.log(now, &text);
+        }
+        if let (Some(server), None) = (machine.server().cloned(), &container.server) {
+            container.serve(server, now);
+        }
+        container.machine = Some(machine);
+    }
+
+    /// Runs a script in a container's place: its files, its network, its name.
+    fn run_beside(&mut self, container: &Container, machine: &mut Machine, now: Time, output: &mut Output) {
+        let Some(sandbox) = self.sandboxes.get(&container.sandbox).cloned() else { return };
+        let processes = self.processes(container);
+        let mut layer = container.layer.clone();
+        let network = NodeNetwork {
+            now,
+            me: &sandbox,
+            sandboxes: &self.sandboxes,
+            containers: &self.containers,
+            disk: self.disk.clone(),
+        };
+        let mut surroundings = Surroundings {
+            now,
+            files: View {
+                disk: &mut self.disk,
+                layer: &mut layer,
+                mounts: &container.config.mounts,
+                pod_uid: &sandbox.config.uid,
+            },
+            hostname: &sandbox.config.hostname,
+            processes: &processes,
+            has_only_known_programs: container.content.is_closed,
+            network: &network,
+        };
+        machine.run(&mut surroundings, output);
+        if layer != container.layer
+            && let Some(container) = self.containers.get_mut(&container.id)
+        {
+            Arc::make_mut(container).layer = layer;
+        }
+    }
+
+    /// Names of what runs in a container, or in all of its pod if they share a PID namespace.
+    fn processes(&self, container: &Container) -> Vec<Text> {
+        let Some(sandbox) = self.sandboxes.get(&container.sandbox) else { return Vec::new() };
+        let command = |container: &Container| -> Text {
+            let words: Vec<String> = container.arguments().iter().map(ToString::to_string).collect();
+            words.join(" ").into()
+        };
+        if !sandbox.config.share_process_namespace {
+            return vec![command(container)];
+        }
+        let mut names = vec![Text::from("/pause")];
+        let others =
+            self.containers.values().filter(|other| other.sandbox == container.sandbox && other.is_running());
+        names.extend(others.map(|other| command(other)));
+        names
+    }
+
+    fn is_first_process(&self, container: &Container) -> bool {
+        self.sandboxes.get(&container.sandbox).is_none_or(|sandbox| !sandbox.config.share_process_namespace)
+    }
+
+    fn is_running_in(&self, sandbox: &str) -> Vec<Text> {
+        let running = self
+            .containers
+            .values()
+            .filter(|c| c.sandbox == sandbox && matches!(c.state, ContainerState::Running { .. }));
+        running.map(|container| container.id.clone()).collect()
+    }
+}

@@ -1,0 +1,266 @@
+//! The container network interface: a configuration file on each node, and a plugin that acts on it.
+//!
+//! Picture to hold in mind: the engine reads the file on the wall (`/etc/cni/net.d`), calls the plugin that it
+//! names with ADD when a sandbox is born and with DEL when it dies, and believes the JSON that comes back.
+//!
+//! Follows the CNI specification 1.0.0 and the `bridge` and `ptp` plugins of `containernetworking/plugins`:
+//! one interface a sandbox, `eth0`, joined by a veth pair to the node.
+
+use std::net::IpAddr;
+
+use crate::api::{Text, Value};
+use crate::{array, object};
+
+use super::ipam::{Cidr, HostLocal};
+
+/// The plugin's part of a network configuration (list) that was understood, and its address ledgers.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub name: Text,
+    pub cni_version: Text,
+    /// `bridge` or `ptp`.
+    pub plugin: Text,
+    /// The bridge's name, `cni0` by default; empty for `ptp`.
+    pub bridge: Text,
+    pub ip_masquerade: bool,
+    pub ipam: Vec<HostLocal>,
+    pub config: Value,
+}
+
+/// What ADD made: the CNI result, in the simulator's terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// `eth0`.
+    pub interface: Text,
+    /// The other end of the pair, on the node: `veth1a2b3c4d`.
+    pub host_interface: Text,
+    pub mac: Text,
+    pub addresses: Vec<IpAddr>,
+    pub prefix_lengths: Vec<u8>,
+    pub gateways: Vec<IpAddr>,
+    pub bridge: Text,
+    /// `/var/run/netns/cni-...`.
+    pub namespace: Text,
+}
+
+/// The configuration that containerd writes from its template once it knows the node's pod ranges.
+pub fn default_config(pod_cidrs: &[Text]) -> Value {
+    let ranges: Vec<Value> =
+        pod_cidrs.iter().map(|cidr| array![object! { "subnet" => cidr.as_str() }]).collect();
+    let routes: Vec<Value> = pod_cidrs
+        .iter()
+        .map(|cidr| object! { "dst" => if cidr.contains(':') { "::/0" } else { "0.0.0.0/0" } })
+        .collect();
+    object! {
+        "cniVersion" => "1.0.0",
+        "name" => "containerd-net",
+        "plugins" => array![
+            object! {
+                "type" => "bridge", "bridge" => "cni0", "isGateway" => true, "ipMasq" => true,
+                "promiscMode" => true,
+                "ipam" => object! { "type" => "host-local", "ranges" => Value::from(ranges), "routes" => Value::from(routes) },
+            },
+            object! { "type" => "portmap", "capabilities" => object! { "portMappings" => true } },
+        ],
+    }
+}
+
+impl Network {
+    /// Reads a configuration (`type` at the top) or a configuration list (`plugins`). The error says what is
+    /// wrong with it, in the words in which libcni or the plugin says it.
+    pub fn read(config: &Value) -> Result<Network, String> {
+        let plugin = match config.items("plugins") {
+            [] if config.has("plugins") => {
+                return Err("error parsing configuration list: no plugins in list".into());
+            }
+            [] => config,
+            [first, ..] => first,
+        };
+        let name = config.shared_text("name");
+        if name.is_empty() {
+            return Err("error parsing configuration: missing network name:".into());
+        }
+        let kind = plugin.shared_text("type");
+        if !matches!(kind.as_str(), "bridge" | "ptp") {
+            return Err(if kind.is_empty() {
+                "error parsing configuration: missing 'type'".into()
+            } else {
+                format!("failed to find plugin \"{kind}\" in path [/opt/cni/bin]")
+            });
+        }
+        let ipam_kind = plugin.text("ipam.type");
+        if ipam_kind != "host-local" {
+            return Err(format!("failed to find plugin \"{ipam_kind}\" in path [/opt/cni/bin]"));
+        }
+        let mut subnets: Vec<&str> = Vec::new();
+        if plugin.has("ipam.subnet") {
+            subnets.push(plugin.text("ipam.subnet"));
+        }
+        for set in plugin.items("ipam.ranges") {
+            subnets.extend(set.as_array().unwrap_or_default().iter().map(|range| range.text("subnet")));
+        }
+        if subnets.is_empty() {
+            return Err("no IP ranges specified".into());
+        }
+        let mut ipam = Vec::new();
+        for subnet in subnets {
+            let range = Cidr::parse(subnet).ok_or_else(|| format!("invalid CIDR address: {subnet}"))?;
+            ipam.push(HostLocal::new(range));
+        }
+        let bridge = match (kind.as_str(), plugin.text("bridge")) {
+            ("ptp", _) => Text::new(),
+            (_, "") => "cni0".into(),
+            (_, bridge) => bridge.into(),
+        };
+        let cni_version = match config.text("cniVersion") {
+            "" => "0.1.0".into(),
+            version => version.into(),
+        };
+        Ok(Network {
+            name,
+            cni_version,
+            plugin: kind,
+            bridge,
+            ip_masquerade: plugin.is_true("ipMasq"),
+            ipam,
+            config: config.clone(),
+        })
+    }
+
+    /// ADD: an interface for the sandbox `container`. Nothing is kept of a failed one.
+    pub fn add(&mut self, container: &Text) -> Result<Attachment, String> {
+        let mut addresses = Vec::new();
+        for (number, ledger) in self.ipam.iter_mut().enumerate() {
+            match ledger.allocate(container) {
+                Ok(address) => addresses.push(address),
+                Err(error) => {
+                    for ledger in &mut self.ipam {
+                        ledger.release(container);
+                    }
+                    return Err(format!(
+                        "plugin type=\"{}\" failed (add): failed to allocate for range {number}: {error}",
+                        self.plugin
+                    ));
+                }
+            }
+        }
+        Ok(Attachment {
+            interface: "eth0".into(),
+            host_interface: arcstr::format!("veth{}", container.get(..8).unwrap_or(container)),
+            mac: mac_of(addresses.first()),
+            prefix_lengths: self.ipam.iter().map(|ledger| ledger.range().prefix_length()).collect(),
+            gateways: self.ipam.iter().map(|ledger| ledger.range().gateway()).collect(),
+            addresses,
+            bridge: self.bridge.clone(),
+            namespace: arcstr::format!("/var/run/netns/cni-{}", container.get(8..24).unwrap_or(container)),
+        })
+    }
+    /// DEL: releases the addresses; doing it twice is no error.
+    pub fn delete(&mut self, container: &str) {
+        for ledger in &mut self.ipam {
+            ledger.release(container);
+        }
+    }
+}
+
+/// The hardware address that goes with a pod's address: `0a:58:` and the four bytes of the address.
+fn mac_of(address: Option<&IpAddr>) -> Text {
+    let bytes = match address {
+        Some(IpAddr::V4(v4)) => v4.octets(),
+        Some(IpAddr::V6(v6)) => {
+            let octets = v6.octets();
+            [octets[12], octets[13], octets[14], octets[15]]
+        }
+        None => [0; 4],
+    };
+    arcstr::format!("0a:58:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2], bytes[3])
+}
+
+impl Attachment {
+    /// `10.244.1.2/24`.
+    pub fn address_texts(&self) -> Vec<String> {
+        self.addresses.iter().zip(&self.prefix_lengths).map(|(ip, length)| format!("{ip}/{length}")).collect()
+    }
+    /// The routes inside of the sandbox, as `ip route` prints them.
+    pub fn routes(&self) -> Vec<String> {
+        let mut routes = Vec::new();
+        for ((ip, length), gateway) in self.addresses.iter().zip(&self.prefix_lengths).zip(&self.gateways) {
+            routes.push(format!("default via {gateway} dev {}", self.interface));
+            if let Some(network) = Cidr::parse(&format!("{ip}/{length}")) {
+                routes.push(format!("{network} dev {} proto kernel scope link src {ip}", self.interface));
+            }
+        }
+        routes
+    }
+    /// The result that the plugin prints.
+    pub fn result(&self, cni_version: &str) -> Value {
+        let ips: Vec<Value> = self
+            .address_texts()
+            .into_iter()
+            .zip(&self.gateways)
+            .map(|(address, gateway)| {
+                object! { "interface" => 2, "address" => address, "gateway" => gateway.to_string() }
+            })
+            .collect();
+        let mut interfaces = Vec::new();
+        if !self.bridge.is_empty() {
+            interfaces.push(object! { "name" => &self.bridge });
+        }
+        interfaces.push(object! { "name" => &self.host_interface });
+        interfaces.push(object! {
+            "name" => &self.interface, "mac" => &self.mac, "sandbox" => &self.namespace,
+        });
+        object! { "cniVersion" => cni_version, "interfaces" => Value::from(interfaces), "ips" => Value::from(ips) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_read_or_refused() {
+        let chapter = r#"{"cniVersion":"0.2.0","name":"mynet","type":"bridge","bridge":"cni0","isGateway":true,
+            "ipMasq":true,"ipam":{"type":"host-local","subnet":"10.22.0.0/16","routes":[{"dst":"0.0.0.0/0"}]}}"#;
+        let list = default_config(&["10.244.1.0/24".into(), "fd00:1::/64".into()]).to_string();
+        let cases = [
+            (chapter, Ok("10.22.0.0/16")),
+            (list.as_str(), Ok("10.244.1.0/24 fd00:1::/64")),
+            (r#"{"name":"x","plugins":[]}"#, Err("error parsing configuration list: no plugins in list")),
+            (
+                r#"{"name":"x","type":"calico"}"#,
+                Err("failed to find plugin \"calico\" in path [/opt/cni/bin]"),
+            ),
+            (
+                r#"{"name":"x","type":"bridge","ipam":{"type":"host-local","subnet":"10.22.0.0"}}"#,
+                Err("invalid CIDR address: 10.22.0.0"),
+            ),
+            (r#"{"type":"bridge"}"#, Err("error parsing configuration: missing network name:")),
+        ];
+        for (text, expected) in cases {
+            let network = Network::read(&serde_json::from_str(text).unwrap());
+            let ranges = network.map(|network| {
+                let ranges: Vec<String> = network.ipam.iter().map(|l| l.range().to_string()).collect();
+                ranges.join(" ")
+            });
+            assert_eq!(ranges.as_deref().map_err(String::as_str), expected);
+        }
+    }
+
+    #[test]
+    fn add_tells_what_it_made_and_delete_takes_it_back() {
+        let mut network = Network::read(&default_config(&["10.244.1.0/30".into()])).unwrap();
+        let made = network.add(&"0123456789abcdef0123456789abcdef".into()).unwrap();
+        assert_eq!(
+            made.result("1.0.0").to_string(),
+            r#"{"cniVersion":"1.0.0","interfaces":[{"name":"cni0"},{"name":"veth01234567"},{"mac":"0a:58:0a:f4:01:02","name":"eth0","sandbox":"/var/run/netns/cni-89abcdef01234567"}],"ips":[{"address":"10.244.1.2/30","gateway":"10.244.1.1","interface":2}]}"#
+        );
+        assert_eq!(made.routes()[0], "default via 10.244.1.1 dev eth0");
+        assert_eq!(
+            network.add(&"second".into()).unwrap_err(),
+            "plugin type=\"bridge\" failed (add): failed to allocate for range 0: no IP addresses available in range set: 10.244.1.1-10.244.1.2"
+        );
+        network.delete("0123456789abcdef0123456789abcdef");
+        assert!(network.add(&"second".into()).is_ok());
+    }
+}
