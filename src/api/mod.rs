@@ -15,6 +15,7 @@ pub mod time;
 pub mod time_format;
 pub mod validation;
 pub mod value;
+pub mod yaml;
 
 pub use field::{BadValue, FieldError, FieldErrorKind, FieldPath};
 pub use kind::{GroupKind, GroupResource, Registry, ResourceInfo, Verb};
