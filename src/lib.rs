@@ -4,6 +4,7 @@
 //! everything from outside come in as arguments. `docs/architecture.md` is the way in.
 
 pub mod api;
+pub mod apiserver;
 pub mod client;
 pub mod command;
 pub mod controllers;

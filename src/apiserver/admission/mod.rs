@@ -1,0 +1,122 @@
+//! Admission: what policy fills in, and what it refuses.
+//!
+//! Picture to hold in mind: a row of inspectors with one rubber stamp each. Those who may change the form stand first, those
+//! who only say yes or no stand behind; each knows one rule.
+//!
+//! Follows `pkg/kubeapiserver/options/plugins.go` (the default plugins and their order) and `plugin/pkg/admission`.
+
+mod limit_ranger;
+mod namespaces;
+mod pods;
+mod quota;
+mod service_account;
+mod storage;
+
+use crate::api::kind::ResourceInfo;
+use crate::api::status::Status;
+use crate::api::{Text, Value, meta};
+use crate::language::Context;
+
+use super::ApiServer;
+use super::cycle::Companion;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    Delete,
+}
+
+/// What the inspectors are told besides the object.
+pub(crate) struct Attributes<'a> {
+    pub operation: Operation,
+    pub info: &'a ResourceInfo,
+    pub namespace: Text,
+    pub name: Text,
+    pub subresource: Text,
+    pub dry_run: bool,
+    /// What is to be written together with the object.
+    pub companions: Vec<Companion>,
+}
+
+impl Attributes<'_> {
+    /// Whether it is about `kind` of `group` itself, not one of its subresources.
+    fn is(&self, group: &str, kind: &str) -> bool {
+        self.subresource.is_empty() && self.info.kind == kind && self.info.group == group
+    }
+    fn is_subresource(&self, plural: &str, subresource: &str) -> bool {
+        self.subresource == subresource && self.info.plural == plural && self.info.group.is_empty()
+    }
+    /// `admission.NewForbidden`.
+    fn forbidden(&self, object: &Value, error: impl std::fmt::Display) -> Status {
+        let name = [self.name.as_str(), meta::name(object), meta::generate_name(object)]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or("Unknown");
+        Status::forbidden(&self.info.group_resource(), name, error)
+    }
+}
+
+impl ApiServer {
+    /// Mutating admission: the plugins that may change the object, in order.
+    pub(super) fn mutate(
+        &mut self,
+        attributes: &mut Attributes,
+        object: &mut Value,
+        old: Option<&Value>,
+        context: &mut Context,
+    ) -> Result<(), Status> {
+        let is_create = attributes.operation == Operation::Create;
+        self.check_namespace(attributes, object)?;
+        if is_create && attributes.is("", "Pod") {
+            self.default_limits(attributes, object);
+            self.check_limits(attributes, object)?;
+            self.mount_service_account(attributes, object, context)?;
+        }
+        if is_create && attributes.is("", "Node") {
+            pods::taint_new_node(object);
+        }
+        if attributes.is("", "Pod") {
+            self.set_priority(attributes, object, old)?;
+            pods::tolerate_node_problems(object);
+        }
+        if is_create {
+            self.choose_classes(attributes, object)?;
+            storage::protect(attributes, object);
+            if attributes.is("", "Pod") {
+                self.apply_runtime_class(attributes, object)?;
+            }
+        }
+        self.label_topology(attributes, object);
+        Ok(())
+    }
+
+    /// Validating admission: the plugins that look at the finished object (`Null` for a deletion).
+    pub(super) fn validate(
+        &mut self,
+        attributes: &mut Attributes,
+        object: &Value,
+        old: Option<&Value>,
+        context: &mut Context,
+    ) -> Result<(), Status> {
+        let _ = context;
+        match attributes.operation {
+            Operation::Delete => self.check_namespace(attributes, old.unwrap_or(object)),
+            _ => {
+                if attributes.operation == Operation::Create && attributes.is("", "Pod") {
+                    self.check_limits(attributes, object)?;
+                }
+                if attributes.is("", "PersistentVolumeClaim") {
+                    self.check_claim_limits(attributes, object)?;
+                    if let Some(old) = old {
+                        self.check_claim_resize(attributes, object, old)?;
+                    }
+                }
+                if attributes.is("scheduling.k8s.io", "PriorityClass") {
+                    self.check_priority_class(attributes, object)?;
+                }
+                self.check_quota(attributes, object, old)
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! How the caches are filled and kept up with etcd.
+//!
+//! Picture to hold in mind: one newspaper subscription. The server first takes stock of the whole archive, then
+//! reads every issue from the next number on; a missing number is ordered again; when the printer no longer has
+//! it, stock is taken anew.
+//!
+//! Upstream opens one etcd watch for each resource; here a single watch on `/registry/` carries the same events in one
+//! order for all resources, so that every cache is as new as every other. The rest follows
+//! `k8s.io/apiserver/pkg/storage/etcd3/watcher.go` and `cacher/cacher.go`; compaction every five minutes
+//! follows `etcd3/compact.go`.
+
+use std::sync::Arc;
+
+use crate::api::value::literal;
+use crate::api::{Text, Value, meta};
+use crate::language::Context;
+use crate::message::{Message, etcd};
+use crate::sim::{ActorId, Duration, Time};
+
+use super::ApiServer;
+use super::catalog::Catalog;
+use super::store::Purpose;
+
+const PREFIX: Text = literal!("/registry/");
+const PREFIX_END: Text = literal!("/registry0");
+const COMPACTION_INTERVAL: Duration = Duration::from_secs(300);
+/// A member that has said nothing for so long although asked is taken for dead.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Where the server stands in etcd's history.
+#[derive(Clone, Default)]
+pub(crate) struct Feed {
+    /// The caches hold everything up to here; 0 before the first list.
+    revision: u64,
+    /// The number of the watch, 0 for none.
+    watch: u64,
+    /// The next message may skip revisions: the watch has just been opened behind them.
+    may_skip: bool,
+    endpoint: Option<ActorId>,
+    heard: Time,
+    next_compaction: Time,
+    /// What is compacted next time: the revision of five minutes ago.
+    compact_revision: u64,
+}
+
+impl Feed {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.revision > 0
+    }
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+impl ApiServer {
+    /// Takes stock of all that etcd holds.
+    pub(super) fn list_everything(&mut self, context: &mut Context) {
+        self.feed.watch = 0;
+        let range = etcd::Range { key: PREFIX, range_end: PREFIX_END, ..etcd::Range::default() };
+        self.store.ask(etcd::Operation::Range(range), Purpose::List, context);
+    }
+
+    pub(super) fn listed(&mut self, response: &etcd::Response, context: &mut Context) {
+        let Ok(etcd::Outcome::Range(range)) = &response.result else {
+            self.list_everything(context);
+            return;
+        };
+        // Definitions first: they decide which caches there are.
+        let definitions = self.catalog.shelves.definitions;
+        let is_definition =
+            |key: &str| self.catalog.locate(key).is_some_and(|(cache, _)| cache == definitions);
+        let custom: Vec<Value> = range
+            .pairs
+            .iter()
+            .filter(|pair| is_definition(&pair.key))
+            .map(|pair| pair.value.clone())
+            .collect();
+        self.redraw_catalog(&custom);
+        let mut stock: Vec<Vec<(Text, Value)>> = vec![Vec::new(); self.caches.len()];
+        for pair in &range.pairs {
+            if let Some((cache, below)) = self.catalog.locate(&pair.key) {
+                let mut object = pair.value.clone();
+                meta::set_resource_version(&mut object, pair.mod_revision);
+                stock[cache].push((below.into(), object));
+            }
+        }
+        // After a compaction had left the watch behind, open watches cannot be told what they missed.
+        let lost: Vec<_> = self.streams.keys().copied().collect();
+        for exchange in lost {
+            self.fail_stream(exchange, "too old resource version", context);
+        }
+        for (cache, objects) in self.caches.iter_mut().zip(stock) {
+            Arc::make_mut(cache).reset(objects.into_iter(), response.revision);
+        }
+        let services = self.caches.get(self.catalog.shelves.services);
+        self.allocator.reset(services.into_iter().flat_map(|cache| cache.objects.values()));
+        let is_first = !self.feed.is_ready();
+        // Even an empty store has a revision: etcd begins at 1.
+        self.feed.revision = response.revision.max(1);
+        if is_first {
+            self.feed.next_compaction = context.now() + COMPACTION_INTERVAL;
+        }
+        self.watch_everything(context);
+        if is_first {
+            self.begin_bootstrap(context);
+        }
+        self.serve_waiting(context);
+    }
+
+    /// Follows etcd from the next revision on.
+    pub(super) fn watch_everything(&mut self, context: &mut Context) {
+        self.feed.endpoint = self.store.endpoint();
+        self.feed.heard = context.now();
+        self.feed.may_skip = true;
+        let operation = etcd::Operation::Watch {
+            key: PREFIX,
+            range_end: PREFIX_END,
+            start_revision: self.feed.revision + 1,
+            // The caches hold every previous state themselves.
+            previous: false,
+            progress: true,
+        };
+        self.feed.watch = self.store.ask(operation, Purpose::Watch, context);
+    }
+
+    pub(super) fn watch_answered(&mut self, response: &etcd::Response, context: &mut Context) {
+        match &response.result {
+            Ok(_) => self.feed.heard = context.now(),
+            Err(etcd::Error::Compacted { .. }) => self.list_everything(context),
+            // Housekeeping opens the watch again.
+            Err(_) => self.feed.watch = 0,
+        }
+    }
+
+    /// An issue of the newspaper.
+    pub(super) fn changed(&mut self, from: ActorId, response: &etcd::WatchResponse, context: &mut Context) {
+        if response.watch_id != self.feed.watch {
+            // A watch that was given up: its member need not go on.
+            let cancel = etcd::Request {
+                id: 0,
+                operation: etcd::Operation::CancelWatch { watch_id: response.watch_id },
+            };
+            context.send(from, Message::EtcdRequest(Arc::new(cancel)));
+            return;
+        }
+        self.feed.heard = context.now();
+        if response.compact_revision > 0 {
+            self.list_everything(context);
+            return;
+        }
+        // A progress notification tells of no change: one that is ahead of us passed a change that was lost.
+        let expected = self.feed.revision + u64::from(!response.events.is_empty());
+        let first = response.events.first().map_or(response.revision, |event| event.mod_revision);
+        if first > expected && !self.feed.may_skip {
+            // An issue is missing: lost on the way, or made of keys that are not Kubernetes'. Asking again tells.
+            self.watch_everything(context);
+            return;
+        }
+        self.feed.may_skip = false;
+        for event in &response.events {
+            if event.mod_revision > self.feed.revision {
+                self.take_in(event, context);
+            }
+        }
+        self.feed.revision = self.feed.revision.max(response.revision);
+        self.serve_waiting(context);
+    }
+
+    fn take_in(&mut self, event: &etcd::WatchEvent, context: &mut Context) {
+        let catalog = Arc::clone(&self.catalog);
+        let Some((number, below)) = catalog.locate(&event.key) else { return };
+        let object = event.current.as_ref().map(|pair| {
+            let mut object = pair.value.clone();
+            meta::set_resource_version(&mut object, event.mod_revision);
+            object
+        });
+        let Some(cache) = self.caches.get_mut(number) else { return };
+        let cache = Arc::make_mut(cache);
+        let Some(event) = cache.apply(below.into(), object, event.mod_revision, context.now()) else {
+            return;
+        };
+        self.tell(number, &event, context);
+        if number == catalog.shelves.services {
+            self.allocator.changed(&event);
+        } else if number == catalog.shelves.definitions {
+            self.definitions_changed(context);
+        }
+    }
+
+    /// A custom resource definition came, went or changed.
+    fn definitions_changed(&mut self, context: &mut Context) {
+        let _ = context;
+        let definitions: Vec<Value> = match self.caches.get(self.catalog.shelves.definitions) {
+            Some(cache) => cache.objects.values().cloned().collect(),
+            None => Vec::new(),
+        };
+        self.redraw_catalog(&definitions);
+    }
+
+    /// Opens the doors that the definitions describe; caches of doors that stay are kept.
+    fn redraw_catalog(&mut self, definitions: &[Value]) {
+        use crate::api::kind::{Registry, ResourceInfo};
+        if definitions.is_empty() && self.catalog.registry.resources().all(|info| !info.custom) {
+            return;
+        }
+        let custom = definitions
+            .iter()
+            .filter(|definition| meta::is_condition_true(definition, "Established"))
+            .filter_map(ResourceInfo::from_definition);
+        let catalog = Catalog::new(Registry::new().with_custom(custom));
+        let caches = catalog
+            .by_cache
+            .iter()
+            .map(|info| {
+                let old =
+                    self.catalog.by_cache.iter().position(|old| old.storage_prefix == info.storage_prefix);
+                old.and_then(|old| self.caches.get(old)).cloned().unwrap_or_default()
+            })
+            .collect();
+        // Open streams remember their cache by number.
+        let streams: Vec<_> = self.streams.iter().map(|(exchange, cache)| (*exchange, *cache)).collect();
+        for (exchange, old) in streams {
+            let prefix = self.catalog.by_cache.get(old).map(|info| info.storage_prefix.clone());
+            let new = prefix
+                .and_then(|prefix| catalog.by_cache.iter().position(|info| info.storage_prefix == prefix));
+            if let Some(new) = new {
+                self.streams.insert_mut(exchange, new);
+            }
+        }
+        self.caches = caches;
+        self.catalog = Arc::new(catalog);
+    }
+
+    /// Asks the member that serves the watch for a sign of life, and turns to another if it gives none; compacts.
+    pub(super) fn look_after_feed(&mut self, context: &mut Context) {
+        if !self.feed.is_ready() {
+            return;
+        }
+        let now = context.now();
+        if self.feed.watch == 0 || self.feed.endpoint != self.store.endpoint() {
+            self.watch_everything(context);
+        } else if now.since(self.feed.heard) >= SILENCE {
+            self.store.turn_away();
+            self.watch_everything(context);
+        } else if now.since(self.feed.heard) >= Duration::from_secs(1) {
+            self.store.ask(etcd::Operation::Progress, Purpose::Probe, context);
+        }
+        if now >= self.feed.next_compaction {
+            self.feed.next_compaction = now + COMPACTION_INTERVAL;
+            if self.feed.compact_revision > 0 {
+                let operation = etcd::Operation::Compact { revision: self.feed.compact_revision };
+                self.store.ask(operation, Purpose::Compaction, context);
+            }
+            self.feed.compact_revision = self.feed.revision;
+        }
+    }
+}

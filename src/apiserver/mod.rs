@@ -1,0 +1,261 @@
+//! The API server: the only meeting place of the cluster, and the only process that speaks to etcd.
+//!
+//! Picture to hold in mind: a town hall. A form is handed in at the door; one desk asks who you are, the next
+//! whether you may, others fill in what you left blank and check what you wrote; the archive (etcd) stamps it, and only
+//! then do you get your copy. Everybody who subscribed to that kind of form is sent a copy as well, out of the
+//! show window (the watch cache), not out of the archive.
+//!
+//! - [`pipeline`](self) requests come in, go through their stages and are answered
+//! - `read`, `cycle`, `create`, `update`, `delete` the verbs; `subresource` the doors beside the main ones
+//! - `admission` what is filled in and refused by policy; `allocation` cluster IPs and node ports
+//! - `cache`, `watchers`, `filter`, `store` the watch cache over etcd
+//! - `tables`, `form`, `conversion` how answers look; `discovery`, `health` what is not about a resource
+//! - `bootstrap` the server's own objects; `audit` the record of who asked for what
+//!
+//! Follows `k8s.io/apiserver` and `pkg/registry` of Kubernetes 1.36.
+
+mod access;
+mod admission;
+mod allocation;
+mod audit;
+mod bootstrap;
+mod cache;
+mod catalog;
+mod conversion;
+mod create;
+mod cycle;
+mod delete;
+mod discovery;
+mod exchange;
+mod filter;
+mod form;
+mod health;
+mod ingest;
+mod pipeline;
+mod read;
+mod seam;
+mod store;
+mod subresource;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod update;
+mod watch;
+mod watchers;
+
+use std::sync::Arc;
+
+use rpds::RedBlackTreeMapSync;
+
+use crate::api::kind::Registry;
+use crate::api::{Text, Value};
+use crate::language::{Context, Input};
+use crate::message::rest::{CloseReason, Closed};
+use crate::message::{Message, etcd};
+use crate::sim::{ActorId, Duration, Time};
+use crate::timer::{ApiServerTimer, Timer};
+
+use allocation::Allocator;
+use cache::Cache;
+use catalog::Catalog;
+use exchange::Exchange;
+use store::{Purpose, Store};
+use watchers::ExchangeId;
+
+/// What a server is started with: its command line.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node that it runs on: `cp-1`.
+    pub host: Text,
+    /// `--advertise-address`.
+    pub advertise_address: Text,
+    /// `--etcd-servers`: the first that answers is used.
+    pub etcd: Vec<ActorId>,
+    /// Whether the stages of each request are noted. Part of a scenario: it changes the numbers of the record's lines.
+    pub notes_stages: bool,
+    /// Whether requests are audited (`--audit-log-path`).
+    pub audits: bool,
+}
+
+impl Config {
+    pub fn new(host: impl Into<Text>, etcd: Vec<ActorId>) -> Config {
+        Config {
+            host: host.into(),
+            advertise_address: "192.168.56.10".into(),
+            etcd,
+            notes_stages: true,
+            audits: false,
+        }
+    }
+}
+
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// The process. A clone is a checkpoint: it shares all objects and most of its tables.
+#[derive(Clone)]
+pub struct ApiServer {
+    config: Arc<Config>,
+    catalog: Arc<Catalog>,
+    /// By the catalog's numbers.
+    caches: Vec<Arc<Cache>>,
+    store: Store,
+    /// Requests that are under way.
+    exchanges: RedBlackTreeMapSync<ExchangeId, Exchange>,
+    /// Those that wait until the caches are as new as a revision.
+    awaiting_revision: RedBlackTreeMapSync<(u64, ExchangeId), Time>,
+    /// Those that wait for a lease for their event.
+    awaiting_lease: Vec<ExchangeId>,
+    /// Which cache an open watch looks at.
+    streams: RedBlackTreeMapSync<ExchangeId, usize>,
+    /// When which stream gets a bookmark.
+    bookmarks: RedBlackTreeMapSync<(Time, ExchangeId), ()>,
+    /// When which stream ends.
+    ends: RedBlackTreeMapSync<(Time, ExchangeId), ()>,
+    feed: ingest::Feed,
+    allocator: Allocator,
+    bootstrap: bootstrap::Bootstrap,
+    /// The server is its own client for the objects it makes itself.
+    own_requests: u64,
+    started: Time,
+}
+
+impl ApiServer {
+    pub fn new(config: Config) -> ApiServer {
+        let catalog = Catalog::new(Registry::new());
+        ApiServer {
+            caches: catalog.by_cache.iter().map(|_| Arc::default()).collect(),
+            catalog: Arc::new(catalog),
+            store: Store::new(&config.etcd),
+            config: Arc::new(config),
+            exchanges: RedBlackTreeMapSync::new_sync(),
+            awaiting_revision: RedBlackTreeMapSync::new_sync(),
+            awaiting_lease: Vec::new(),
+            streams: RedBlackTreeMapSync::new_sync(),
+            bookmarks: RedBlackTreeMapSync::new_sync(),
+            ends: RedBlackTreeMapSync::new_sync(),
+            feed: ingest::Feed::default(),
+            allocator: Allocator::default(),
+            bootstrap: bootstrap::Bootstrap::default(),
+            own_requests: 0,
+            started: Time::ZERO,
+        }
+    }
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// Whether the caches are filled and requests are served.
+    pub fn is_ready(&self) -> bool {
+        self.feed.is_ready()
+    }
+    /// The revision up to which the caches know everything.
+    pub fn revision(&self) -> u64 {
+        self.feed.revision()
+    }
+    /// The clients and numbers of all requests and watches that are open: when the process dies, its host
+    /// resets these connections.
+    pub fn open_exchanges(&self) -> Vec<(ActorId, u64)> {
+        self.exchanges.keys().chain(self.streams.keys()).copied().collect()
+    }
+    /// The objects of a resource as the watch cache holds them, for pictures: never for deciding anything.
+    pub fn cached(&self, group: &str, plural: &str) -> impl Iterator<Item = &Value> {
+        let cache = self.catalog.find(group, plural).and_then(|route| route.cache);
+        cache.and_then(|cache| self.caches.get(cache)).into_iter().flat_map(|cache| cache.objects.values())
+    }
+    /// Who watches what: client, its exchange, resource, events sent so far.
+    pub fn watches(&self) -> impl Iterator<Item = (ActorId, u64, &Text, u64)> {
+        self.caches.iter().zip(&self.catalog.by_cache).flat_map(|(cache, info)| {
+            cache
+                .watchers
+                .iter()
+                .map(|watcher| (watcher.exchange.0, watcher.exchange.1, &info.plural, watcher.sequence))
+        })
+    }
+
+    pub fn handle(&mut self, input: Input, context: &mut Context) {
+        match input {
+            Input::Start => self.start(context),
+            Input::Message { from, message } => match message {
+                Message::Request(request) => self.receive(from, request, context),
+                Message::Closed(closed) => self.closed((from, closed.id), context),
+                Message::EtcdResponse(response) => self.etcd_answered(&response, context),
+                Message::EtcdWatch(response) => self.changed(from, &response, context),
+                _ => {}
+            },
+            Input::Timer(Timer::ApiServer(ApiServerTimer::Handled { client, id })) => {
+                self.handled((client, id), context);
+            }
+            Input::Timer(Timer::ApiServer(ApiServerTimer::Housekeeping)) => self.housekeeping(context),
+            Input::Timer(_) => {}
+        }
+    }
+
+    /// The process begins: all it knew was in memory, and its old connections are gone.
+    fn start(&mut self, context: &mut Context) {
+        let me = context.me();
+        for (client, id) in self.open_exchanges() {
+            if client != me {
+                context.send(client, Message::Closed(Closed { id, why: CloseReason::Reset }));
+            }
+        }
+        *self = ApiServer::new((*self.config).clone());
+        self.started = context.now();
+        self.list_everything(context);
+        context.periodic(HOUSEKEEPING, Timer::ApiServer(ApiServerTimer::Housekeeping));
+    }
+
+    /// The client no longer wants its answer.
+    fn closed(&mut self, exchange: ExchangeId, context: &mut Context) {
+        let _ = context;
+        self.end_stream(exchange);
+        // A write that is under way goes on: it may be committed already. Nobody hears of it.
+        if let Some(entry) = self.exchanges.get(&exchange)
+            && entry.request.verb.is_read()
+        {
+            self.exchanges.remove_mut(&exchange);
+        }
+    }
+
+    fn etcd_answered(&mut self, response: &etcd::Response, context: &mut Context) {
+        let Some(purpose) = self.store.answered(response, context) else { return };
+        match purpose {
+            Purpose::Exchange(exchange) => self.resume(exchange, Some(response), context),
+            Purpose::List => self.listed(response, context),
+            Purpose::Watch => self.watch_answered(response, context),
+            Purpose::Lease => {
+                self.store.lease_granted(response.result.is_ok(), context.now());
+                for exchange in std::mem::take(&mut self.awaiting_lease) {
+                    self.resume(exchange, None, context);
+                }
+            }
+            Purpose::Compaction | Purpose::Probe => {}
+        }
+    }
+
+    /// Once a second.
+    fn housekeeping(&mut self, context: &mut Context) {
+        context.periodic(HOUSEKEEPING, Timer::ApiServer(ApiServerTimer::Housekeeping));
+        for purpose in self.store.overdue(context) {
+            match purpose {
+                Purpose::Exchange(exchange) => self.give_up(exchange, context),
+                Purpose::List => self.list_everything(context),
+                Purpose::Watch => self.watch_everything(context),
+                Purpose::Lease => {
+                    self.store.lease_granted(false, context.now());
+                    for exchange in std::mem::take(&mut self.awaiting_lease) {
+                        self.resume(exchange, None, context);
+                    }
+                }
+                Purpose::Compaction | Purpose::Probe => {}
+            }
+        }
+        self.look_after_feed(context);
+        self.look_after_streams(context);
+        self.look_after_waiting(context);
+        self.look_after_own_objects(context);
+    }
+
+    /// The cached object of a shelf.
+    pub(crate) fn shelf(&self, cache: usize, key: &str) -> Option<&Value> {
+        self.caches.get(cache).and_then(|cache| cache.get(key))
+    }
+}

@@ -1,0 +1,277 @@
+//! What the API server asks of the knowledge about kinds: decoding, defaults, strategies, validation, patches.
+//!
+//! Picture to hold in mind: the clerks' handbook. The desks of this house do not know what a pod is; they look it up.
+//!
+//! Every call into `crate::api`'s strategies, validation and patches goes through here.
+
+use crate::api::field::FieldError;
+use crate::api::kind::ResourceInfo;
+use crate::api::schema::{self, Schema, Strictness};
+use crate::api::status::Status;
+use crate::api::{Text, Value, defaults, meta, strategy, validation};
+use crate::message::rest::{PatchType, Request};
+use crate::sim::Time;
+
+use super::conversion;
+
+/// The body of a request as an object of the kind, in its stored version. Unknown fields become errors, warnings or
+/// nothing, as `fieldValidation` says.
+pub(super) fn decode(
+    info: &ResourceInfo,
+    request: &Request,
+    body: &Value,
+    warnings: &mut Vec<Text>,
+) -> Result<Value, Status> {
+    let api_version = request.resource.api_version();
+    let Some(strictness) = Strictness::parse(&request.options.field_validation) else {
+        use crate::api::field::{FieldError, FieldPath};
+        let error = FieldError::not_supported(
+            &FieldPath::new("fieldValidation"),
+            request.options.field_validation.as_str(),
+            &["", "Ignore", "Strict", "Warn"],
+        );
+        let kind = crate::api::kind::GroupKind::new("meta.k8s.io", "CreateOptions");
+        return Err(Status::invalid(&kind, "", &[error]));
+    };
+    let mut object = body.clone();
+    if object.as_object().is_none() {
+        return Err(Status::bad_request(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            object.type_name()
+        )));
+    }
+    // Clients that know what they talk about may leave the type out.
+    object.set_default("apiVersion", api_version.as_str());
+    object.set_default("kind", &info.kind);
+    let (own_version, own_kind) = (object.text("apiVersion"), object.text("kind"));
+    if own_version != api_version
+        && meta::split_api_version(own_version).0 == info.group
+        && own_kind == info.kind
+    {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({own_version}) does not match the expected API version ({api_version})"
+        )));
+    }
+    if own_kind != info.kind || own_version != api_version {
+        let version = own_version.rsplit('/').next().unwrap_or("");
+        return Err(Status::bad_request(format!(
+            "{own_kind} in version \"{version}\" cannot be handled as a {}: no kind \"{own_kind}\" is registered for version \"{own_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            info.kind
+        )));
+    }
+    if let Some(place) = Schema::built_in().kind(&api_version, &info.kind) {
+        let (decoded, notes) = schema::decode_object(place, &info.kind, &object, &[], strictness)?;
+        warnings.extend(notes.into_iter().map(Text::from));
+        object = decoded;
+    }
+    if !request.resource.version.is_empty()
+        && (conversion::is_shared(info) || request.resource.version != info.storage_version)
+    {
+        defaults::apply(&info.group, &request.resource.version, &info.kind, &mut object);
+        object = conversion::to_storage(&object, &info.storage_api_version());
+    }
+    Ok(object)
+}
+
+/// Fills in what the author left out.
+pub(super) fn default(info: &ResourceInfo, object: &mut Value) {
+    let (group, version, kind) = stored_kind(info);
+    defaults::apply(group, version, kind, object);
+}
+
+/// The group, version and kind under which the handbook has the stored form.
+fn stored_kind(info: &ResourceInfo) -> (&str, &str, &str) {
+    match info.group.as_str() {
+        "events.k8s.io" => ("", "v1", &info.kind),
+        group => (group, &info.storage_version, &info.kind),
+    }
+}
+
+fn refused(info: &ResourceInfo, object: &Value, errors: &[FieldError]) -> Result<(), Status> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(&info.group_kind(), meta::name(object), errors))
+}
+
+pub(super) fn prepare_for_create(info: &ResourceInfo, object: &mut Value) {
+    let (group, version, kind) = stored_kind(info);
+    // What clients write there means nothing: the server counts.
+    object.remove("metadata.generation");
+    strategy::prepare_for_create(group, version, kind, object);
+}
+
+pub(super) fn prepare_for_update(info: &ResourceInfo, subresource: &str, object: &mut Value, old: &Value) {
+    let (group, version, kind) = stored_kind(info);
+    match subresource {
+        "status" => strategy::prepare_for_status_update(group, kind, object, old),
+        "approval" | "finalize" => keep_all_but(subresource, object, old),
+        "ephemeralcontainers" => keep_only(object, old, "spec.ephemeralContainers"),
+        "resize" => prepare_for_resize(object, old),
+        _ => strategy::prepare_for_update(group, version, kind, object, old),
+    }
+}
+
+/// `finalize` changes a namespace's `spec.finalizers`, `approval` a signing request's conditions: nothing else.
+fn keep_all_but(subresource: &str, object: &mut Value, old: &Value) {
+    let path = if subresource == "finalize" { "spec.finalizers" } else { "status.conditions" };
+    let finalizers = object.at("metadata.finalizers").clone();
+    keep_only(object, old, path);
+    if subresource == "finalize" && finalizers.is_null() {
+        object.remove("metadata.finalizers");
+    }
+}
+
+/// The old object with what the new one says at `path`.
+fn keep_only(object: &mut Value, old: &Value, path: &str) {
+    let mut kept = old.clone();
+    match object.at(path) {
+        Value::Null => {
+            kept.remove(path);
+        }
+        value => {
+            kept.set(path, value);
+        }
+    }
+    if path == "spec.ephemeralContainers" && kept.at(path) != old.at(path) {
+        meta::set_generation(&mut kept, meta::generation(old) + 1);
+    }
+    *object = kept;
+}
+
+/// `resize` changes the resources of containers, and nothing else.
+fn prepare_for_resize(object: &mut Value, old: &Value) {
+    let mut resized = old.clone();
+    let mut is_changed = false;
+    for field in ["spec.containers", "spec.initContainers"] {
+        let wanted = object.items(field);
+        for (index, container) in old.items(field).iter().enumerate() {
+            let Some(new) = wanted.iter().find(|new| new.text("name") == container.text("name")) else {
+                continue;
+            };
+            if new.at("resources") != container.at("resources") {
+                is_changed = true;
+                resized.at_mut(field).make_array()[index].set("resources", new.at("resources"));
+            }
+        }
+    }
+    if is_changed {
+        meta::set_generation(&mut resized, meta::generation(old) + 1);
+    }
+    *object = resized;
+}
+
+pub(super) fn validate_create(info: &ResourceInfo, object: &Value) -> Result<(), Status> {
+    let (group, version, kind) = stored_kind(info);
+    refused(info, object, &validation::validate_create(group, version, kind, object))
+}
+
+pub(super) fn validate_update(
+    info: &ResourceInfo,
+    subresource: &str,
+    object: &Value,
+    old: &Value,
+) -> Result<(), Status> {
+    let (group, version, kind) = stored_kind(info);
+    let errors = match subresource {
+        "status" | "approval" => validation::validate_status_update(group, kind, object, old),
+        "ephemeralcontainers" => validation::validate_ephemeral_containers(object, old),
+        "resize" => validation::validate_resize(object, old),
+        "finalize" => Vec::new(),
+        _ => validation::validate_update(group, version, kind, object, old),
+    };
+    refused(info, object, &errors)
+}
+
+pub(super) fn warnings_on_create(_info: &ResourceInfo, _object: &Value) -> Vec<Text> {
+    Vec::new()
+}
+
+pub(super) fn warnings_on_update(_info: &ResourceInfo, _object: &Value, _old: &Value) -> Vec<Text> {
+    Vec::new()
+}
+
+/// `AllowUnconditionalUpdate`: whether an update without a revision is one.
+pub(super) fn allows_unconditional_update(info: &ResourceInfo) -> bool {
+    !matches!(
+        (info.group.as_str(), info.kind.as_str()),
+        ("coordination.k8s.io", "Lease")
+            | ("policy", "PodDisruptionBudget")
+            | ("admissionregistration.k8s.io", _)
+            | ("apiregistration.k8s.io", _)
+            | ("apiextensions.k8s.io", _)
+            | ("storage.k8s.io", "CSIDriver" | "CSINode" | "VolumeAttachment" | "CSIStorageCapacity")
+            | ("node.k8s.io", "RuntimeClass")
+    ) && !info.custom
+}
+
+/// `AllowCreateOnUpdate`.
+pub(super) fn allows_create_on_update(info: &ResourceInfo) -> bool {
+    matches!(
+        (info.group.as_str(), info.kind.as_str()),
+        ("coordination.k8s.io", "Lease")
+            | ("", "Endpoints" | "Event" | "LimitRange" | "Service")
+            | ("events.k8s.io", "Event")
+            | ("node.k8s.io", "RuntimeClass")
+            | ("rbac.authorization.k8s.io", _)
+    )
+}
+
+/// The object as the request's version shows it, with the patch applied.
+pub(super) fn patch(
+    _info: &ResourceInfo,
+    request: &Request,
+    kind: PatchType,
+    object: &Value,
+    _now: Time,
+) -> Result<Value, Status> {
+    match kind {
+        PatchType::Merge | PatchType::StrategicMerge | PatchType::Apply => {
+            let mut patched = object.clone();
+            merge(&mut patched, &request.body);
+            Ok(patched)
+        }
+        PatchType::Json => Err(Status::bad_request("JSON patch is not understood yet")),
+    }
+}
+
+/// RFC 7396.
+fn merge(target: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    let object = target.make_object();
+    for (name, value) in fields.iter() {
+        if value.is_null() {
+            object.remove(name);
+        } else {
+            merge(object.entry(name), value);
+        }
+    }
+}
+
+pub(super) fn manage_fields_on_create(
+    _info: &ResourceInfo,
+    _request: &Request,
+    _object: &mut Value,
+    _now: Time,
+) {
+}
+
+pub(super) fn manage_fields_on_update(
+    _info: &ResourceInfo,
+    _request: &Request,
+    object: &mut Value,
+    old: &Value,
+    _now: Time,
+) {
+    match old.at("metadata").get("managedFields") {
+        Some(fields) => {
+            object.set("metadata.managedFields", fields);
+        }
+        None => {
+            object.remove("metadata.managedFields");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Reviews: may I, may they, what may I, who am I.
+//!
+//! Picture to hold in mind: asking the doorman before walking up.
+//!
+//! Follows `pkg/registry/authorization` and `pkg/registry/authentication`.
+
+use std::sync::Arc;
+
+use crate::api::status::Status;
+use crate::api::{Text, Value};
+use crate::message::rest::User;
+use crate::{array, object};
+
+use crate::apiserver::ApiServer;
+use crate::apiserver::access::Question;
+use crate::apiserver::catalog::Route;
+use crate::apiserver::exchange::{Answer, Exchange};
+use crate::apiserver::pipeline::method_not_allowed;
+
+fn user_info(user: &User) -> Value {
+    object! {
+        "username" => &user.name,
+        "groups" => Value::array(user.groups.iter().map(Value::from)),
+    }
+}
+
+impl ApiServer {
+    pub(super) fn review(&self, exchange: &Exchange, route: &Route) -> Result<Answer, Status> {
+        let request = Arc::clone(&exchange.request);
+        let mut review = request.body.clone();
+        review.set("kind", &route.info.kind);
+        review.set("apiVersion", request.resource.api_version());
+        review.set_default("metadata", Value::object());
+        match route.info.kind.as_str() {
+            "SelfSubjectReview" => {
+                review.set("status", object! { "userInfo" => user_info(&exchange.user) });
+            }
+            "SelfSubjectRulesReview" => {
+                // Without a rule book there is one rule for those who may do everything.
+                let all = object! {
+                    "verbs" => array!["*"], "apiGroups" => array!["*"], "resources" => array!["*"],
+                };
+                let paths = object! { "verbs" => array!["*"], "nonResourceURLs" => array!["*"] };
+                review.set(
+                    "status",
+                    object! { "resourceRules" => array![all], "nonResourceRules" => array![paths], "incomplete" => false },
+                );
+            }
+            "TokenReview" => {
+                review.set(
+                    "status",
+                    object! { "authenticated" => false, "error" => "token is not known here" },
+                );
+            }
+            "SelfSubjectAccessReview" | "SubjectAccessReview" | "LocalSubjectAccessReview" => {
+                let spec = request.body.at("spec").clone();
+                let user = if route.info.kind == "SelfSubjectAccessReview" {
+                    (*exchange.user).clone()
+                } else {
+                    User {
+                        name: spec.shared_text("user"),
+                        groups: spec
+                            .items("groups")
+                            .iter()
+                            .filter_map(Value::as_str)
+                            .map(Text::from)
+                            .collect(),
+                    }
+                };
+                let attributes = spec.at("resourceAttributes");
+                let question = Question {
+                    user: &user,
+                    verb: if attributes.is_null() {
+                        spec.text("nonResourceAttributes.verb")
+                    } else {
+                        attributes.text("verb")
+                    },
+                    group: attributes.text("group"),
+                    resource: attributes.text("resource"),
+                    subresource: attributes.text("subresource"),
+                    namespace: attributes.text("namespace"),
+                    name: attributes.text("name"),
+                    path: spec.text("nonResourceAttributes.path"),
+                };
+                let is_allowed = self.is_allowed(&question);
+                review.set("status", object! { "allowed" => is_allowed });
+            }
+            _ => return Err(method_not_allowed()),
+        }
+        Ok(Answer::new(201, review))
+    }
+}
