@@ -6,6 +6,7 @@ pub mod field;
 pub mod int_or_string;
 pub mod kind;
 pub mod meta;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

@@ -203,6 +203,11 @@ impl Status {
     pub fn bad_request(message: impl Into<Text>) -> Status {
         Status::new(400, Reason::BadRequest, message)
     }
+    /// A patch that could not be carried out: upstream's generic answer for 422.
+    pub fn unprocessable() -> Status {
+        let message = "the server rejected our request due to an error in our request";
+        Status::new(422, Reason::Invalid, message).with_details(Value::object())
+    }
     pub fn too_many_requests(message: impl Into<Text>, retry_after_seconds: u32) -> Status {
         Status::new(429, Reason::TooManyRequests, message)
             .with_details(Value::object())
