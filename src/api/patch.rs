@@ -8,6 +8,7 @@
 //! Follows RFC 6902, RFC 7386, `k8s.io/apimachinery/pkg/util/strategicpatch` with kubectl's three-way merge, and
 //! `sigs.k8s.io/structured-merge-diff` (KEP-555).
 
+pub mod apply;
 mod diff;
 mod json;
 mod merge;
@@ -20,7 +21,7 @@ use std::fmt;
 use super::field::{FieldError, FieldPath};
 use super::kind::GroupKind;
 use super::schema::{Schema, SchemaType};
-use super::status::Status;
+use super::status::{Reason, Status};
 use super::value::Value;
 
 pub use diff::{json_merge_diff, three_way, three_way_json, two_way};
@@ -85,7 +86,7 @@ impl PatchError {
             PatchError::Malformed(text) => Status::bad_request(text.as_str()),
             PatchError::Unprocessable(_) => Status::unprocessable(),
             PatchError::TooLarge(text) => Status::request_entity_too_large(text),
-            PatchError::Internal(text) => Status::internal_error(text),
+            PatchError::Internal(text) => Status::new(500, Reason::Unknown, text.as_str()),
         }
     }
 }

@@ -101,7 +101,8 @@ pub struct Field {
     /// Strategic merge patch: a patch names all the keys that stay.
     pub patch_retain_keys: bool,
     pub patch_merge_key: Option<Text>,
-    /// Custom resources only: the default of the structural schema, `Null` for none.
+    /// The default of a structural schema, and of built-in fields that complete a list item's key; `Null` for
+    /// none.
     pub default: Value,
 }
 

@@ -6,13 +6,14 @@
 //! - `Name=base value ...`: a named scalar, map or list, with the values of an enumeration (`""` for empty);
 //! - `Name field ...`: an object; `>atomic` as first word makes it one value to server-side apply.
 //!
-//! A field is `name flags : type patch list`:
+//! A field is `name flags : type patch list default`:
 //!
 //! - flags: `?` omitempty, `~` omitzero, `*` pointer, `!` required;
 //! - type: `[]T`, `{key}T` (a map; the key's type only if it is not plain string), a scalar's name, a type of
 //!   this package, or `alias.Type`;
 //! - patch: `<m` merge, `<r` retain keys, `<m(key)` merge by key;
-//! - list: `>set`, `>map(keys)`, `>atomic`.
+//! - list: `>set`, `>map(keys)`, `>atomic`;
+//! - default: `^value`, only where it completes a list item's key.
 
 use std::collections::BTreeMap;
 
@@ -98,6 +99,7 @@ impl<'a> Reader<'a> {
         let (head, rest) = word.split_once(':').unwrap_or((word, "Any"));
         let name = head.trim_end_matches(['?', '~', '*', '!']);
         let flags = &head[name.len()..];
+        let (rest, default) = rest.split_once('^').unwrap_or((rest, ""));
         let (rest, list) = rest.split_once('>').unwrap_or((rest, ""));
         let (type_, patch) = rest.split_once('<').unwrap_or((rest, ""));
         let (strategy, key) = patch.split_once('(').unwrap_or((patch, ""));
@@ -111,7 +113,7 @@ impl<'a> Reader<'a> {
             patch_merge: strategy.contains('m'),
             patch_retain_keys: strategy.contains('r'),
             patch_merge_key: (!key.is_empty()).then(|| Text::from(key.trim_end_matches(')'))),
-            default: Value::Null,
+            default: if default.is_empty() { Value::Null } else { Value::from(default) },
         }
     }
 
