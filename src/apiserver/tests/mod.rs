@@ -6,6 +6,7 @@
 mod etcd;
 mod load;
 mod script;
+mod table;
 
 use std::sync::Arc;
 
