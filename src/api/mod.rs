@@ -4,6 +4,7 @@ pub mod content;
 pub mod defaults;
 pub mod field;
 pub mod int_or_string;
+pub mod jsonpath;
 pub mod kind;
 pub mod meta;
 pub mod patch;
