@@ -15,6 +15,7 @@ pub mod language;
 pub mod message;
 pub mod network;
 pub mod note;
+pub mod scheduler;
 pub mod shell;
 pub mod sim;
 pub mod timer;

@@ -9,6 +9,7 @@ pub mod kind;
 pub mod meta;
 pub mod patch;
 pub mod quantity;
+pub mod scheduling;
 pub mod schema;
 pub mod selector;
 pub mod status;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod time_format;
 pub mod validation;
 pub mod value;
+pub mod volumes;
 pub mod yaml;
 
 pub use field::{BadValue, FieldError, FieldErrorKind, FieldPath};

@@ -26,6 +26,8 @@ pub mod recorder;
 pub mod request;
 pub mod runner;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod work_queue;
 
 pub use call::{Call, Interrupt};

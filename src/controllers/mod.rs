@@ -20,7 +20,5 @@ pub mod pods;
 pub mod replicaset;
 pub mod root_ca;
 pub mod service_account;
-#[cfg(test)]
-pub(crate) mod testing;
 
 pub use manager::ControllerManager;

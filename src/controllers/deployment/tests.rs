@@ -5,8 +5,8 @@ use super::revision::set_replicas_annotations;
 use super::scale::proportions;
 use crate::api::{Value, meta};
 use crate::client::Controller;
+use crate::client::testing::{Manager, Sandbox, Server, deployment};
 use crate::controllers::replicaset::ReplicaSetController;
-use crate::controllers::testing::{Manager, Sandbox, Server, deployment};
 use crate::object;
 
 fn sandbox(objects: Vec<Value>) -> Sandbox {

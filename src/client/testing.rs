@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::store::key_of;
 use crate::api::{Text, Value, meta, time};
-use crate::client::store::key_of;
 use crate::command::Command;
 use crate::language::{Context, Input, Wire};
 use crate::message::Message;
@@ -228,7 +228,9 @@ impl Server {
             }
             _ => {}
         }
-        let runs = plural == "pods" && object.has("spec.nodeName") && !super::pods::is_terminal(&object);
+        let runs = plural == "pods"
+            && object.has("spec.nodeName")
+            && !matches!(object.text("status.phase"), "Succeeded" | "Failed");
         let is_held = runs || plural == "namespaces" || !object.items("metadata.finalizers").is_empty();
         if !is_held {
             return self.remove(&plural, key);
@@ -336,7 +338,7 @@ impl Server {
 
     fn serve(&mut self, request: &Request, from: ActorId, now: Time) -> Result<Value, (u16, &'static str)> {
         let plural = &request.resource.plural;
-        let key = crate::client::store::key(&request.namespace, &request.name);
+        let key = super::store::key(&request.namespace, &request.name);
         let found = self.get(plural, &key).cloned().ok_or((404, "NotFound"));
         match request.verb {
             Verb::Get => found,
@@ -474,11 +476,11 @@ fn merge(target: &mut Value, patch: &Value, field: &str) {
 
 /// One controller in a process of its own.
 #[derive(Clone)]
-pub struct Manager(pub crate::client::Runner);
+pub struct Manager(pub super::Runner);
 
 impl Manager {
-    pub fn of(controllers: Vec<Box<dyn crate::client::Controller>>) -> Box<dyn Process> {
-        let mut runner = crate::client::Runner::new(SERVER);
+    pub fn of(controllers: Vec<Box<dyn super::Controller>>) -> Box<dyn Process> {
+        let mut runner = super::Runner::new(SERVER);
         for controller in controllers {
             runner.add(controller, Arc::new(User::default()), 1000, 1000);
         }
