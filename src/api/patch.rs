@@ -18,9 +18,9 @@ mod tests;
 
 use std::fmt;
 
-use super::field::{FieldError, FieldPath};
+use super::field::{FieldError, FieldPath, go_json};
 use super::kind::GroupKind;
-use super::schema::{Schema, SchemaType};
+use super::schema::{Schema, SchemaType, Strictness, conversion_error, decode};
 use super::status::{Reason, Status};
 use super::value::Value;
 
@@ -108,6 +108,31 @@ pub fn apply(
         }
     };
     result.map_err(|error| error.to_status())
+}
+
+/// The same, and the result read against the schema as the API server does: in printed form, with the warnings to
+/// send along. A result that does not fit is refused as an invalid patch. Defaults and validation are still due.
+pub fn apply_and_decode(
+    patch_type: PatchType,
+    place: Option<SchemaType>,
+    object: &Value,
+    patch: &Value,
+    strictness: Strictness,
+) -> Result<(Value, Vec<String>), Status> {
+    let patched = apply(patch_type, place, object, patch)?;
+    let Some(place) = place else { return Ok((patched, Vec::new())) };
+    if patch_type == PatchType::StrategicMerge {
+        if let Some(error) = conversion_error(place, &patched) {
+            return Err(undecodable(&go_display(patch), &error));
+        }
+        let mut decoded = decode(place, &patched, &[]);
+        // This way upstream collects unknown fields from a map, and sorts them.
+        decoded.strict.sort_by(|a, b| a.message.cmp(&b.message));
+        return decoded.into_result(strictness).map_err(|error| undecodable(&go_display(patch), &error));
+    }
+    decode(place, &patched, &[])
+        .into_result(strictness)
+        .map_err(|error| undecodable(&go_json(&patched), &error))
 }
 
 /// The refusal of a patch whose result cannot be decoded. `shown` is what upstream quotes: the patched object's

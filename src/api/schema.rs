@@ -7,6 +7,7 @@
 //! `schema/builtin.txt` lists the facts of the structs in `k8s.io/api/*/types.go` of 1.36 (its format: see
 //! [`table`]). Custom resources bring their own atlas at run time ([`Schema::structural`]).
 
+mod convert;
 mod decode;
 mod structural;
 mod table;
@@ -18,6 +19,7 @@ use std::sync::LazyLock;
 
 use super::value::{Text, Value};
 
+pub use convert::conversion_error;
 pub use decode::{Decoded, Problem, Strictness, check_object_meta, decode, decode_object};
 
 /// A type's place in its [`Schema`].

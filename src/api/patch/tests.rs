@@ -169,6 +169,43 @@ fn strategic_merge_patches_know_the_lists() {
 }
 
 #[test]
+fn a_patch_whose_result_does_not_fit_is_invalid() {
+    let object = json(r#"{"apiVersion":"apps/v1","kind":"Deployment","spec":{"replicas":1}}"#);
+    for (patch_type, patch, message) in [
+        (
+            PatchType::StrategicMerge,
+            r#"{"spec":{"replicas":"three"}}"#,
+            r#" "" is invalid: patch: Invalid value: "map[spec:map[replicas:three]]": unrecognized type: int32"#,
+        ),
+        (
+            PatchType::Merge,
+            r#"{"spec":{"replicas":"three"}}"#,
+            r#" "" is invalid: patch: Invalid value: "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"spec\":{\"replicas\":\"three\"}}": json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"#,
+        ),
+        (
+            PatchType::StrategicMerge,
+            r#"{"spec":{"unicorn":1}}"#,
+            r#" "" is invalid: patch: Invalid value: "map[spec:map[unicorn:1]]": strict decoding error: unknown field "spec.unicorn""#,
+        ),
+        (
+            PatchType::Json,
+            r#"[{"op":"remove","path":"/x"}]"#,
+            "the server rejected our request due to an error in our request",
+        ),
+    ] {
+        let place = place_of(&object);
+        let refused =
+            apply_and_decode(patch_type, place, &object, &json(patch), Strictness::Strict).unwrap_err();
+        assert_eq!(refused.message, message);
+    }
+    let patch = json(r#"{"spec":{"unicorn":1,"replicas":2}}"#);
+    let (patched, warnings) =
+        apply_and_decode(PatchType::Merge, place_of(&object), &object, &patch, Strictness::Warn).unwrap();
+    assert_eq!(warnings, [r#"unknown field "spec.unicorn""#]);
+    assert_eq!(patched.integer("spec.replicas"), Some(2));
+}
+
+#[test]
 fn apply_sets_what_i_write_and_deletes_what_i_no_longer_write() {
     let deployment = |replicas: &str, containers: &str, labels: &str| {
         json(&format!(

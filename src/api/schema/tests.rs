@@ -116,6 +116,26 @@ fn wrong_objects_are_refused_in_upstreams_words() {
 }
 
 #[test]
+fn patched_trees_are_refused_in_other_words() {
+    for (spec, expected) in [
+        (r#"{"replicas":"x"}"#, "unrecognized type: int32"),
+        (r#"{"replicas":1.5}"#, "cannot convert float64 to int32"),
+        (r#"{"paused":1,"replicas":"x"}"#, "unrecognized type: int32"),
+        (r#"{"paused":"yes"}"#, "unrecognized type: bool"),
+        (r#"{"template":7}"#, "cannot restore struct from: int64"),
+        (r#"{"template":{"spec":{"containers":{}}}}"#, "cannot restore slice from map"),
+        (r#"{"template":{"metadata":{"labels":["a"]}}}"#, "cannot restore map from slice"),
+        (r#"{"template":{"spec":{"containers":[{"name":3}]}}}"#, "cannot convert int64 to string"),
+        (r#"{"strategy":{"type":true}}"#, "unrecognized type: string"),
+        (r#"{"replicas":3}"#, ""),
+    ] {
+        let object = object! { "apiVersion" => "apps/v1", "kind" => "Deployment", "spec" => json(spec) };
+        let found = conversion_error(Schema::built_in().of(&object).unwrap(), &object);
+        assert_eq!(found.unwrap_or_default(), expected, "{spec}");
+    }
+}
+
+#[test]
 fn clients_check_metadata_first() {
     for (text, expected) in [
         (
