@@ -1,6 +1,7 @@
 //! Kubernetes objects as data: what they are made of, how they are read, checked, compared and printed.
 
 pub mod content;
+pub mod cron;
 pub mod defaults;
 pub mod field;
 pub mod int_or_string;

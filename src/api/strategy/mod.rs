@@ -9,7 +9,7 @@
 
 mod batch;
 pub mod pod;
-mod service;
+pub mod service;
 mod storage;
 
 use super::validation::semantic::equal;

@@ -7,6 +7,7 @@
 
 use crate::api::defaults::{each, externally_accessible};
 use crate::api::value::Value;
+use crate::array;
 
 fn needs_cluster_ip(service: &Value) -> bool {
     service.text("spec.type") != "ExternalName"
@@ -61,6 +62,56 @@ pub fn drop_type_dependent_fields(new: &mut Value, old: &Value) {
     }
     if !is_load_balancer(new) && new.has("status.loadBalancer.ingress") {
         new.set("status.loadBalancer", Value::object());
+    }
+}
+
+/// `normalizeClusterIPs` on create: the singular field leads.
+pub fn normalize_cluster_ips(new: &mut Value) {
+    let first = new.shared_text("spec.clusterIP");
+    if !first.is_empty() && new.items("spec.clusterIPs").is_empty() {
+        new.set("spec.clusterIPs", array![first]);
+    }
+}
+
+/// What precedes the preparation of an update: `patchAllocatedValues`, so that a manifest without the allocated
+/// addresses and ports keeps them, and `normalizeClusterIPs`.
+pub fn keep_allocated(new: &mut Value, old: &Value) {
+    if needs_cluster_ip(old) && needs_cluster_ip(new) {
+        if new.text("spec.clusterIP").is_empty() && !old.text("spec.clusterIP").is_empty() {
+            new.set("spec.clusterIP", old.at("spec.clusterIP"));
+        }
+        if new.items("spec.clusterIPs").is_empty() && !old.items("spec.clusterIPs").is_empty() {
+            new.set("spec.clusterIPs", old.at("spec.clusterIPs"));
+        }
+    }
+    if needs_node_port(old) && needs_node_port(new) {
+        let node_port = |port: &Value| port.integer("nodePort").unwrap_or(0);
+        let own: Vec<i64> = new.items("spec.ports").iter().map(node_port).collect();
+        each(new, "spec.ports", |port| {
+            let before =
+                old.items("spec.ports").iter().rfind(|other| other.text("name") == port.text("name"));
+            let before = before.map_or(0, node_port);
+            if node_port(port) == 0 && before != 0 && !own.contains(&before) {
+                port.set("nodePort", before);
+            }
+        });
+    }
+    let health = "spec.healthCheckNodePort";
+    if needs_health_check_port(old)
+        && needs_health_check_port(new)
+        && new.integer(health).unwrap_or(0) == 0
+        && old.has(health)
+    {
+        new.set(health, old.at(health));
+    }
+    let (was, now) = (old.text("spec.clusterIP"), new.text("spec.clusterIP"));
+    if was != now && new.at("spec.clusterIPs") == old.at("spec.clusterIPs") {
+        if now.is_empty() {
+            new.remove("spec.clusterIPs");
+        } else {
+            let now = new.shared_text("spec.clusterIP");
+            new.set("spec.clusterIPs", array![now]);
+        }
     }
 }
 

@@ -119,9 +119,6 @@ pub fn name_is_subdomain(name: &str, prefix: bool) -> Vec<String> {
 pub fn name_is_label(name: &str, prefix: bool) -> Vec<String> {
     mask_trailing_dash(name, prefix, dns1123_label)
 }
-pub fn name_is_dns1035_label(name: &str, prefix: bool) -> Vec<String> {
-    mask_trailing_dash(name, prefix, dns1035_label)
-}
 /// `ValidatePathSegmentName`, for RBAC's objects.
 pub fn name_is_path_segment(name: &str, prefix: bool) -> Vec<String> {
     if !prefix && (name == "." || name == "..") {

@@ -8,8 +8,13 @@
 //! defaults. Objects have been decoded against their schema and defaulted before.
 
 mod address;
+mod admission;
 mod affinity;
+mod autoscaling;
+mod batch;
 mod certificates;
+mod cluster;
+mod config;
 mod container;
 mod containers;
 mod diff;
@@ -18,13 +23,17 @@ mod errors;
 mod format;
 mod go;
 mod meta;
+mod network;
 mod path;
 mod pod;
 mod pod_update;
+mod rbac;
 pub mod resources;
 mod security;
 pub mod semantic;
+mod service;
 mod storage;
+mod storage_class;
 mod volume;
 mod volume_source;
 mod workloads;
@@ -59,6 +68,13 @@ pub fn validate_update(group: &str, version: &str, kind: &str, new: &Value, old:
 pub fn validate_status_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Errors::new();
     dispatch::status(group, kind, new, old, &mut errors);
+    errors.into_list()
+}
+
+/// What is wrong with an update of a namespace's `finalize` subresource.
+pub fn validate_namespace_finalize(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Errors::new();
+    config::namespace_finalize(new, old, &mut errors);
     errors.into_list()
 }
 

@@ -8,7 +8,7 @@
 use super::errors::Errors;
 use super::format::{dns1123_label, dns1123_subdomain, name_is_label, name_is_subdomain};
 use super::path::{local_descending_path, no_backsteps};
-use crate::api::field::{BadValue, FieldPath};
+use crate::api::field::FieldPath;
 use crate::api::value::Value;
 
 pub type SourceCheck = fn(&Value, &FieldPath, &mut Errors);
@@ -435,9 +435,4 @@ pub fn exactly_one(sources: &[Source], value: &Value, path: &FieldPath, errors: 
         }
     }
     count
-}
-
-/// What is quoted where upstream hands over a typed pointer.
-pub fn pointer(value: &Value) -> BadValue {
-    BadValue::Value(value.clone())
 }
