@@ -3,6 +3,7 @@
 pub mod content;
 pub mod cron;
 pub mod defaults;
+pub mod diagnose;
 pub mod field;
 pub mod int_or_string;
 pub mod jsonpath;
