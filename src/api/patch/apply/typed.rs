@@ -145,7 +145,7 @@ fn compare_at(
     {
         return;
     }
-    let Some(sample) = new.filter(|new| !new.is_null()).or(old) else { return };
+    let Some(sample) = new.filter(|new| !new.is_null()).or(old).or(new) else { return };
     let kind = atom(place, sample);
     let mixed = matches!((old, new), (Some(old), Some(new))
         if !old.is_null() && !new.is_null() && std::mem::discriminant(old) != std::mem::discriminant(new));
@@ -264,7 +264,7 @@ pub(super) fn merge(under: &Value, over: &Value, place: Place) -> Value {
 }
 
 fn merge_at(place: Place, under: Option<&Value>, over: Option<&Value>) -> Option<Value> {
-    let sample = over.filter(|over| !over.is_null()).or(under)?;
+    let sample = over.filter(|over| !over.is_null()).or(under).or(over)?;
     let keep = || over.or(under).cloned();
     let mixed = matches!((under, over), (Some(under), Some(over))
         if !under.is_null() && !over.is_null() && std::mem::discriminant(under) != std::mem::discriminant(over));
