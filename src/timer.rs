@@ -62,16 +62,25 @@ pub enum SchedulerTimer {
 
 #[derive(Clone, Debug)]
 pub enum KubeletTimer {
-    /// The sync loop's housekeeping.
-    Housekeeping,
+    /// The node registers itself (again).
+    Register,
     /// The node lease is renewed.
     Lease,
     /// The node's status is computed, and reported if it changed or is old.
     NodeStatus,
-    /// A pod worker is to sync its pod (back-off over, periodic resync).
-    Pod { uid: Text },
-    /// A probe is due.
-    Probe { uid: Text, container: Text, kind: u8 },
+    /// The pod lifecycle event generator looks at what has changed in the runtime.
+    Relist,
+    /// Statuses that could not be sent are tried again: every 10 s.
+    StatusBatch,
+    /// A pod worker goes on: a wait within a sync is over, or the next sync is due. Of several that were set,
+    /// only the one that names the worker's present `wake` counts.
+    Worker { uid: Text, wake: u32 },
+    /// The volume manager looks after a pod's volumes.
+    Volumes { uid: Text },
+    /// A container's end goes on: a hook's or an order's time is up.
+    Kill { uid: Text, container: Text, round: u32 },
+    /// A probe is due. `round` as for workers.
+    Probe { uid: Text, container: Text, kind: u8, round: u32 },
 }
 
 #[derive(Clone, Debug)]

@@ -1,0 +1,150 @@
+//! The kubelet's own server, which the API server asks for logs and commands (port 10250).
+//!
+//! Picture to hold in mind: a side door. Visitors of the office who want to look into a building are led through
+//! it.
+//!
+//! Requests come as they came to the API server: `pods/log` and `pods/exec` with their parameters. The answer to
+//! `log` is a string; to `exec` an object with `stdout`, `stderr` and `exitCode`. Follows
+//! `pkg/kubelet/server/server.go`.
+
+use std::sync::Arc;
+
+use crate::api::{Text, Value, time};
+use crate::language::Context;
+use crate::message::Message;
+use crate::message::cri::{Call, ContainerState, ContainerStatus, Reply};
+use crate::message::rest::{Request, Response};
+use crate::object;
+use crate::sim::ActorId;
+
+use super::{CallPurpose, State};
+
+fn parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.options.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+fn respond(client: ActorId, id: u64, code: u16, body: Value, context: &mut Context) {
+    let response = Response { id, code, body, warnings: Vec::new(), retry_after_seconds: None };
+    context.send(client, Message::Response(Arc::new(response)));
+}
+
+fn refuse(client: ActorId, id: u64, code: u16, reason: &str, message: String, context: &mut Context) {
+    let body = object! {
+        "kind" => "Status", "apiVersion" => "v1", "metadata" => Value::object(), "status" => "Failure",
+        "message" => message, "reason" => reason, "code" => code,
+    };
+    respond(client, id, code, body, context);
+}
+
+impl State {
+    pub(super) fn serve(&mut self, client: ActorId, request: &Request, context: &mut Context) {
+        let worker = self
+            .workers
+            .values()
+            .find(|worker| worker.name() == request.name && worker.namespace() == request.namespace);
+        let Some(worker) = worker.cloned() else {
+            let message = format!("pod {}/{} not found", request.namespace, request.name);
+            return refuse(client, request.id, 404, "NotFound", message, context);
+        };
+        let first =
+            worker.pod.items("spec.containers").first().map(|c| c.shared_text("name")).unwrap_or_default();
+        let name = parameter(request, "container").map_or(first, Text::from);
+        let pod = &request.name;
+        let mut of_name: Vec<&ContainerStatus> =
+            worker.containers().filter(|status| status.name == name).collect();
+        of_name.sort_by_key(|status| std::cmp::Reverse(status.created_at));
+        if request.subresource == "log" {
+            let wants_previous = parameter(request, "previous") == Some("true");
+            let found = of_name
+                .get(usize::from(wants_previous))
+                .filter(|status| status.state != ContainerState::Created);
+            let Some(status) = found else {
+                let message = if wants_previous {
+                    format!("previous terminated container \"{name}\" in pod \"{pod}\" not found")
+                } else {
+                    let reason = worker.reasons.get(&name).map_or_else(
+                        || {
+                            if worker.pod.items("spec.initContainers").is_empty() {
+                                "ContainerCreating"
+                            } else {
+                                "PodInitializing"
+                            }
+                        },
+                        |(reason, _)| reason.as_str(),
+                    );
+                    match reason {
+                        "ErrImagePull" => format!(
+                            "container \"{name}\" in pod \"{pod}\" is waiting to start: image can't be pulled"
+                        ),
+                        "ImagePullBackOff" => format!(
+                            "container \"{name}\" in pod \"{pod}\" is waiting to start: trying and failing to pull image"
+                        ),
+                        reason => {
+                            format!("container \"{name}\" in pod \"{pod}\" is waiting to start: {reason}")
+                        }
+                    }
+                };
+                return refuse(client, request.id, 400, "BadRequest", message, context);
+            };
+            let tail = parameter(request, "tailLines").and_then(|lines| lines.parse().ok());
+            let with_times = parameter(request, "timestamps") == Some("true");
+            let purpose = CallPurpose::Logs { client, id: request.id, with_times };
+            self.call(Call::ContainerLogs { container: status.id.clone(), tail }, purpose, context);
+            return;
+        }
+        let running = of_name.first().filter(|status| matches!(status.state, ContainerState::Running { .. }));
+        let Some(status) = running else {
+            let message = format!("container not found (\"{name}\")");
+            return refuse(client, request.id, 500, "InternalError", message, context);
+        };
+        let command: Vec<Text> = request
+            .options
+            .parameters
+            .iter()
+            .filter(|(key, _)| key == "command")
+            .map(|(_, word)| word.clone())
+            .collect();
+        let call = Call::ExecSync { container: status.id.clone(), command, timeout_seconds: 0 };
+        self.call(call, CallPurpose::Exec { client, id: request.id }, context);
+    }
+}
+
+pub(super) fn logs_read(
+    client: ActorId,
+    id: u64,
+    with_times: bool,
+    result: Result<Reply, Text>,
+    context: &mut Context,
+) {
+    match result {
+        Ok(Reply::Logs(lines)) => {
+            let mut text = String::new();
+            for (at, line) in lines {
+                if with_times {
+                    // Nanoseconds, as the engine writes them.
+                    text.push_str(time::micro_time(at).trim_end_matches('Z'));
+                    text.push_str("000Z ");
+                }
+                text.push_str(&line);
+                text.push('\n');
+            }
+            respond(client, id, 200, Value::from(text), context);
+        }
+        Ok(_) => respond(client, id, 200, Value::from(""), context),
+        Err(error) => refuse(client, id, 500, "InternalError", error.to_string(), context),
+    }
+}
+
+pub(super) fn executed(client: ActorId, id: u64, result: Result<Reply, Text>, context: &mut Context) {
+    match result {
+        Ok(Reply::Exec { exit_code, stdout, stderr }) => {
+            let body = object! { "exitCode" => exit_code, "stdout" => stdout, "stderr" => stderr };
+            respond(client, id, 200, body, context);
+        }
+        Ok(_) => respond(client, id, 200, Value::object(), context),
+        Err(error) => {
+            let message = format!("Internal error occurred: error executing command in container: {error}");
+            refuse(client, id, 500, "InternalError", message, context);
+        }
+    }
+}
