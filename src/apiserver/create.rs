@@ -34,6 +34,9 @@ impl ApiServer {
         let mut object = seam::decode(&route.info, &request, &request.body, &mut exchange.warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
         seam::default(&route.info, &mut object);
+        if self.config.tracks_fields {
+            seam::manage_fields(&route.info, &request, &mut object, &Value::Null, context.now());
+        }
         let mut attributes = Attributes {
             operation: Operation::Create,
             info: &route.info,
@@ -94,7 +97,6 @@ impl ApiServer {
         };
         self.validate(&mut attributes, &object, None, context)?;
         cycle.companions.append(&mut attributes.companions);
-        seam::manage_fields_on_create(info, &request, &mut object, context.now());
         Ok(object)
     }
 }

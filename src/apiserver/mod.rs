@@ -73,6 +73,9 @@ pub struct Config {
     pub etcd: Vec<ActorId>,
     /// Whether the stages of each request are noted. Part of a scenario: it changes the numbers of the record's lines.
     pub notes_stages: bool,
+    /// Whether `metadata.managedFields` tells who owns which field. Server-side apply works without, but sees one
+    /// owner of all that was there before.
+    pub tracks_fields: bool,
     /// Whether requests are audited (`--audit-log-path`).
     pub audits: bool,
 }
@@ -84,6 +87,7 @@ impl Config {
             advertise_address: "192.168.56.10".into(),
             etcd,
             notes_stages: true,
+            tracks_fields: true,
             audits: false,
         }
     }

@@ -4,12 +4,12 @@
 //!
 //! Every call into `crate::api`'s strategies, validation and patches goes through here.
 
-use crate::api::field::FieldError;
+use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::ResourceInfo;
-use crate::api::schema::{self, Schema, Strictness};
+use crate::api::schema::{self, Schema, SchemaType, Strictness};
 use crate::api::status::Status;
-use crate::api::{Text, Value, defaults, meta, strategy, validation};
-use crate::message::rest::{PatchType, Request};
+use crate::api::{Text, Value, defaults, meta, patch, strategy, time, validation};
+use crate::message::rest::{self, Request};
 use crate::sim::Time;
 
 use super::conversion;
@@ -217,61 +217,113 @@ pub(super) fn allows_create_on_update(info: &ResourceInfo) -> bool {
     )
 }
 
-/// The object as the request's version shows it, with the patch applied.
+/// The object as the request's version shows it (`Null` for one that an apply makes), with the patch applied.
 pub(super) fn patch(
-    _info: &ResourceInfo,
+    info: &ResourceInfo,
     request: &Request,
-    kind: PatchType,
+    kind: rest::PatchType,
     object: &Value,
-    _now: Time,
+    now: Time,
 ) -> Result<Value, Status> {
-    match kind {
-        PatchType::Merge | PatchType::StrategicMerge | PatchType::Apply => {
-            let mut patched = object.clone();
-            merge(&mut patched, &request.body);
-            Ok(patched)
+    let place = place_of(info, request);
+    let kind = match kind {
+        rest::PatchType::Json => patch::PatchType::Json,
+        rest::PatchType::Merge => patch::PatchType::Merge,
+        rest::PatchType::StrategicMerge if place.is_none() => {
+            let supported = [
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/apply-patch+yaml",
+            ];
+            return Err(Status::unsupported_media_type(&supported));
         }
-        PatchType::Json => Err(Status::bad_request("JSON patch is not understood yet")),
-    }
-}
-
-/// RFC 7396.
-fn merge(target: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *target = patch.clone();
-        return;
+        rest::PatchType::StrategicMerge => patch::PatchType::StrategicMerge,
+        rest::PatchType::Apply => {
+            let api_version = request.resource.api_version();
+            if request.options.field_manager.is_empty() {
+                let kind = crate::api::kind::GroupKind::new("meta.k8s.io", "PatchOptions");
+                let error =
+                    FieldError::required(&FieldPath::new("fieldManager"), "is required for apply patch");
+                return Err(Status::invalid(&kind, "", &[error]));
+            }
+            return patch::apply::apply(
+                object,
+                &request.body,
+                place,
+                &writer(info, request, &api_version, now),
+                request.options.force,
+            );
+        }
     };
-    let object = target.make_object();
-    for (name, value) in fields.iter() {
-        if value.is_null() {
-            object.remove(name);
-        } else {
-            merge(object.entry(name), value);
+    patch::apply(kind, place, object, &request.body)
+}
+
+/// A patched object, decoded as the body of a request is; what cannot be decoded is the patch's fault.
+pub(super) fn decode_patched(
+    info: &ResourceInfo,
+    request: &Request,
+    kind: rest::PatchType,
+    patched: &Value,
+    warnings: &mut Vec<Text>,
+) -> Result<Value, Status> {
+    let Some(place) = place_of(info, request) else { return decode(info, request, patched, warnings) };
+    let strictness = Strictness::parse(&request.options.field_validation).unwrap_or_default();
+    match schema::decode(place, patched, &[]).into_result(strictness) {
+        Ok(_) => decode(info, request, patched, warnings),
+        Err(error) if kind == rest::PatchType::StrategicMerge => {
+            Err(patch::undecodable(&patch::go_display(&request.body), &error))
         }
+        Err(error) => Err(patch::undecodable(&patched.to_string(), &error)),
     }
 }
 
-pub(super) fn manage_fields_on_create(
-    _info: &ResourceInfo,
-    _request: &Request,
-    _object: &mut Value,
-    _now: Time,
-) {
+fn place_of(info: &ResourceInfo, request: &Request) -> Option<SchemaType<'static>> {
+    if request.subresource == "scale" {
+        return Schema::built_in().kind("autoscaling/v1", "Scale");
+    }
+    Schema::built_in().kind(&request.resource.api_version(), &info.kind)
 }
 
-pub(super) fn manage_fields_on_update(
-    _info: &ResourceInfo,
-    _request: &Request,
+/// The manager of the fields that a request writes: `fieldManager`, or the program's name.
+fn writer<'a>(
+    info: &ResourceInfo,
+    request: &'a Request,
+    api_version: &'a str,
+    now: Time,
+) -> patch::apply::Writer<'a> {
+    let agent = request.user_agent.split('/').next().unwrap_or("");
+    let manager = match request.options.field_manager.as_str() {
+        // Controllers share one process, and so one name.
+        "" if request.user.name.starts_with("system:serviceaccount:kube-system:")
+            && agent.contains("-controller") =>
+        {
+            "kube-controller-manager"
+        }
+        "" => agent,
+        manager => manager,
+    };
+    patch::apply::Writer {
+        manager,
+        subresource: &request.subresource,
+        api_version,
+        now: time::rfc3339(now),
+        reset_fields: match request.subresource.as_str() {
+            "status" => &["spec"],
+            "" if info.subresource("status").is_some() => &["status"],
+            _ => &[],
+        },
+    }
+}
+
+/// Records who owns the fields of an object that is created (`old` is `Null`), updated or patched.
+pub(super) fn manage_fields(
+    info: &ResourceInfo,
+    request: &Request,
     object: &mut Value,
     old: &Value,
-    _now: Time,
+    now: Time,
 ) {
-    match old.at("metadata").get("managedFields") {
-        Some(fields) => {
-            object.set("metadata.managedFields", fields);
-        }
-        None => {
-            object.remove("metadata.managedFields");
-        }
-    }
+    let api_version = request.resource.api_version();
+    let writer = writer(info, request, &api_version, now);
+    patch::apply::track_update(old, object, place_of(info, request), &writer);
 }

@@ -75,6 +75,9 @@ impl ApiServer {
             Verb::Patch(kind) => self.patched(route, &request, kind, old, &mut cycle.warnings, context)?,
             _ => body,
         };
+        if self.config.tracks_fields && request.verb != Verb::Patch(PatchType::Apply) {
+            seam::manage_fields(info, &request, &mut object, old, context.now());
+        }
         if request.subresource.is_empty() || request.subresource == "status" {
             let mut attributes = self.update_attributes(route, &request);
             self.mutate(&mut attributes, &mut object, Some(old), context)?;
@@ -137,7 +140,6 @@ impl ApiServer {
         let mut attributes = self.update_attributes(route, &request);
         self.validate(&mut attributes, &object, Some(old), context)?;
         cycle.companions.append(&mut attributes.companions);
-        seam::manage_fields_on_update(info, &request, &mut object, old, context.now());
         if is_emptied(info, &object, old) {
             self.release_on_delete(info, old, cycle);
             return Ok(Change::Remove(object));
@@ -166,7 +168,8 @@ impl ApiServer {
             return Err(Status::not_found(&info.group_resource(), &request.name));
         }
         let mut object = if is_apply {
-            let mut object = seam::decode(info, &request, &request.body, &mut cycle.warnings)?;
+            let applied = seam::patch(info, &request, PatchType::Apply, &Value::Null, context.now())?;
+            let mut object = seam::decode(info, &request, &applied, &mut cycle.warnings)?;
             settle_namespace(route, &mut object, &request.namespace)?;
             check_name(&mut object, &request)?;
             seam::default(info, &mut object);
@@ -199,7 +202,7 @@ impl ApiServer {
         let info = &route.info;
         let shown = super::form::Form::new(info, request).object(old);
         let patched = seam::patch(info, request, kind, &shown, context.now())?;
-        let mut object = seam::decode(info, request, &patched, warnings)?;
+        let mut object = seam::decode_patched(info, request, kind, &patched, warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
         check_name(&mut object, request)?;
         seam::default(info, &mut object);
