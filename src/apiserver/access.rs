@@ -14,8 +14,8 @@ use crate::api::kind::GroupResource;
 use crate::api::status::{Reason, Status};
 use crate::message::rest::{Request, User};
 
-use super::ApiServer;
 use super::exchange::{Answer, Exchange};
+use super::{ApiServer, FieldTracking};
 
 const ANONYMOUS: &str = "system:anonymous";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
@@ -55,6 +55,15 @@ fn is_in(user: &User, group: &str) -> bool {
 }
 
 impl ApiServer {
+    /// Whether the fields that this user writes are recorded as the user's.
+    pub(super) fn tracks_fields(&self, user: &User) -> bool {
+        match self.config.field_tracking {
+            FieldTracking::Nobody => false,
+            FieldTracking::Everybody => true,
+            FieldTracking::Users => !user.name.starts_with("system:") || user.name == ANONYMOUS,
+        }
+    }
+
     /// Settles who asks: the request's user, nobody, or whom the user speaks for.
     pub(super) fn authenticate(&self, exchange: &mut Exchange) -> Result<(), Status> {
         let request = Arc::clone(&exchange.request);

@@ -34,7 +34,7 @@ impl ApiServer {
         let mut object = seam::decode(&route.info, &request, &request.body, &mut exchange.warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
         seam::default(&route.info, &mut object);
-        if self.config.tracks_fields {
+        if self.tracks_fields(&exchange.user) {
             seam::manage_fields(&route.info, &request, &mut object, &Value::Null, context.now());
         }
         let mut attributes = Attributes {

@@ -168,6 +168,11 @@ impl ApiServer {
             let revision = cycle.revision;
             return self.committed(exchange, cycle, change, revision, context);
         }
+        let mut change = change;
+        if let Change::Create(object) | Change::Put(object) = &mut change {
+            // As it will lie in etcd: the revision is the key's own. Nobody shares the object yet.
+            meta::set_resource_version(object, 0);
+        }
         cycle.change = Some(change);
         self.commit(exchange, cycle, context)
     }
@@ -193,7 +198,7 @@ impl ApiServer {
         let mut compare = vec![etcd::Compare::ModRevision { key: key.clone(), revision: cycle.revision }];
         let mut success = vec![match change {
             Change::Create(object) | Change::Put(object) => {
-                etcd::Change::Put { key: key.clone(), value: stored(object), lease }
+                etcd::Change::Put { key: key.clone(), value: object.clone(), lease }
             }
             Change::Remove(_) | Change::Same(_) => {
                 etcd::Change::Delete { key: key.clone(), range_end: Text::new() }

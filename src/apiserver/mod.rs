@@ -73,11 +73,20 @@ pub struct Config {
     pub etcd: Vec<ActorId>,
     /// Whether the stages of each request are noted. Part of a scenario: it changes the numbers of the record's lines.
     pub notes_stages: bool,
-    /// Whether `metadata.managedFields` tells who owns which field. Server-side apply works without, but sees one
-    /// owner of all that was there before.
-    pub tracks_fields: bool,
+    /// Whose writes `metadata.managedFields` tells.
+    pub field_tracking: FieldTracking,
     /// Whether requests are audited (`--audit-log-path`).
     pub audits: bool,
+}
+
+/// Whose writes are recorded as the owners of fields. A real server records everybody's; recording those of the
+/// cluster's own components costs more than all the rest of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldTracking {
+    Nobody,
+    /// All but the cluster's own components.
+    Users,
+    Everybody,
 }
 
 impl Config {
@@ -87,7 +96,7 @@ impl Config {
             advertise_address: "192.168.56.10".into(),
             etcd,
             notes_stages: true,
-            tracks_fields: true,
+            field_tracking: FieldTracking::Users,
             audits: false,
         }
     }

@@ -8,7 +8,7 @@ use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::ResourceInfo;
 use crate::api::schema::{self, Schema, SchemaType, Strictness};
 use crate::api::status::Status;
-use crate::api::{Text, Value, defaults, meta, patch, strategy, time, validation};
+use crate::api::{Map, Text, Value, defaults, meta, patch, strategy, time, validation};
 use crate::message::rest::{self, Request};
 use crate::sim::Time;
 
@@ -64,9 +64,7 @@ pub(super) fn decode(
         warnings.extend(notes.into_iter().map(Text::from));
         object = decoded;
     }
-    if !request.resource.version.is_empty()
-        && (conversion::is_shared(info) || request.resource.version != info.storage_version)
-    {
+    if !is_stored_version(info, request) {
         defaults::apply(&info.group, &request.resource.version, &info.kind, &mut object);
         object = conversion::to_storage(&object, &info.storage_api_version());
     }
@@ -77,6 +75,60 @@ pub(super) fn decode(
 pub(super) fn default(info: &ResourceInfo, object: &mut Value) {
     let (group, version, kind) = stored_kind(info);
     defaults::apply(group, version, kind, object);
+}
+
+/// Whether the request's version is the stored one.
+fn is_stored_version(info: &ResourceInfo, request: &Request) -> bool {
+    request.resource.version == info.storage_version && !conversion::is_shared(info)
+}
+
+/// [`decode`], but what the object shares with `old`, which has been decoded before, is not looked at again: a
+/// status update does not walk the spec.
+pub(super) fn decode_beside(
+    info: &ResourceInfo,
+    request: &Request,
+    body: &Value,
+    old: Option<&Value>,
+    warnings: &mut Vec<Text>,
+) -> Result<Value, Status> {
+    let (Some(old), Some(fields)) = (old, body.as_object()) else {
+        return decode(info, request, body, warnings);
+    };
+    if !is_stored_version(info, request) {
+        return decode(info, request, body, warnings);
+    }
+    let is_shared = |name: &str, value: &Value| {
+        matches!(value, Value::Object(_) | Value::Array(_))
+            && old.get(name).is_some_and(|old| old.is_same(value))
+    };
+    let shared: Vec<(&Text, &Value)> = fields.iter().filter(|(name, value)| is_shared(name, value)).collect();
+    if shared.is_empty() {
+        return decode(info, request, body, warnings);
+    }
+    let rest: Map = fields.iter().filter(|(name, value)| !is_shared(name, value)).collect();
+    let mut decoded = decode(info, request, &Value::from(rest), warnings)?;
+    let object = decoded.make_object();
+    for (name, value) in shared {
+        object.insert(name, value);
+    }
+    Ok(decoded)
+}
+
+/// [`default`], but not where all that has defaults is shared with `old`, which has them.
+pub(super) fn default_beside(info: &ResourceInfo, object: &mut Value, old: Option<&Value>) {
+    let has_them = |old: &Value| {
+        let differs = |(name, value): (&Text, &Value)| {
+            !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind")
+                && !old.get(name).is_some_and(|old| old.is_same(value))
+        };
+        object.as_object().is_some_and(|fields| !fields.iter().any(differs))
+            && object.as_object().map(Map::len) == old.as_object().map(Map::len)
+    };
+    // The status of a service has a default of its own, and so have a namespace's labels.
+    let only_above_status = !matches!(info.kind.as_str(), "Service" | "Namespace");
+    if !(only_above_status && old.is_some_and(has_them)) {
+        default(info, object);
+    }
 }
 
 /// The group, version and kind under which the handbook has the stored form.
@@ -264,17 +316,20 @@ pub(super) fn decode_patched(
     request: &Request,
     kind: rest::PatchType,
     patched: &Value,
+    old: &Value,
     warnings: &mut Vec<Text>,
 ) -> Result<Value, Status> {
-    let Some(place) = place_of(info, request) else { return decode(info, request, patched, warnings) };
-    let strictness = Strictness::parse(&request.options.field_validation).unwrap_or_default();
-    match schema::decode(place, patched, &[]).into_result(strictness) {
-        Ok(_) => decode(info, request, patched, warnings),
-        Err(error) if kind == rest::PatchType::StrategicMerge => {
-            Err(patch::undecodable(&patch::go_display(&request.body), &error))
+    decode_beside(info, request, patched, Some(old), warnings).map_err(|status| {
+        // The words after the colon are the decoder's own.
+        let words = format!(" cannot be handled as a {}: ", info.kind);
+        match status.message.split_once(words.as_str()) {
+            Some((_, error)) if kind == rest::PatchType::StrategicMerge => {
+                patch::undecodable(&patch::go_display(&request.body), error)
+            }
+            Some((_, error)) => patch::undecodable(&patched.to_string(), error),
+            None => status,
         }
-        Err(error) => Err(patch::undecodable(&patched.to_string(), &error)),
-    }
+    })
 }
 
 fn place_of(info: &ResourceInfo, request: &Request) -> Option<SchemaType<'static>> {

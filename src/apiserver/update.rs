@@ -35,7 +35,9 @@ impl ApiServer {
             return Err(Status::bad_request("name is required"));
         }
         let body = if request.verb == Verb::Update {
-            self.read_body(exchange, route, &request)?
+            let key = below(&route.info, &request.namespace, &request.name);
+            let old = self.shelf(cache, &key).cloned();
+            self.read_body(exchange, route, &request, old.as_ref())?
         } else {
             Value::Null
         };
@@ -44,11 +46,18 @@ impl ApiServer {
     }
 
     /// The body of a PUT, decoded, defaulted, and about the object that the URL names.
-    fn read_body(&self, exchange: &mut Exchange, route: &Route, request: &Request) -> Result<Value, Status> {
-        let mut object = seam::decode(&route.info, request, &request.body, &mut exchange.warnings)?;
+    fn read_body(
+        &self,
+        exchange: &mut Exchange,
+        route: &Route,
+        request: &Request,
+        old: Option<&Value>,
+    ) -> Result<Value, Status> {
+        let mut object =
+            seam::decode_beside(&route.info, request, &request.body, old, &mut exchange.warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
         check_name(&mut object, request)?;
-        seam::default(&route.info, &mut object);
+        seam::default_beside(&route.info, &mut object, old);
         Ok(object)
     }
 
@@ -75,8 +84,12 @@ impl ApiServer {
             Verb::Patch(kind) => self.patched(route, &request, kind, old, &mut cycle.warnings, context)?,
             _ => body,
         };
-        if self.config.tracks_fields && request.verb != Verb::Patch(PatchType::Apply) {
-            seam::manage_fields(info, &request, &mut object, old, context.now());
+        if request.verb != Verb::Patch(PatchType::Apply) {
+            if self.tracks_fields(&exchange.user) {
+                seam::manage_fields(info, &request, &mut object, old, context.now());
+            } else {
+                keep(&mut object, old, "managedFields");
+            }
         }
         if request.subresource.is_empty() || request.subresource == "status" {
             let mut attributes = self.update_attributes(route, &request);
@@ -182,6 +195,9 @@ impl ApiServer {
             let message = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
             return Err(Status::conflict(&info.group_resource(), &request.name, message));
         }
+        if self.tracks_fields(&exchange.user) && !is_apply {
+            seam::manage_fields(info, &request, &mut object, &Value::Null, context.now());
+        }
         let mut attributes =
             Attributes { operation: Operation::Create, ..self.update_attributes(route, &request) };
         self.mutate(&mut attributes, &mut object, None, context)?;
@@ -202,11 +218,25 @@ impl ApiServer {
         let info = &route.info;
         let shown = super::form::Form::new(info, request).object(old);
         let patched = seam::patch(info, request, kind, &shown, context.now())?;
-        let mut object = seam::decode_patched(info, request, kind, &patched, warnings)?;
+        let mut object = seam::decode_patched(info, request, kind, &patched, old, warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
         check_name(&mut object, request)?;
-        seam::default(info, &mut object);
+        seam::default_beside(info, &mut object, Some(old));
         Ok(object)
+    }
+}
+
+/// Puts back a field of the metadata as it was.
+fn keep(object: &mut Value, old: &Value, name: &str) {
+    let before = old.at("metadata").get(name);
+    let after = object.at("metadata").get(name);
+    match (before, after) {
+        (None, None) => {}
+        (Some(before), Some(after)) if before.is_same(after) => {}
+        (Some(before), _) => object.at_mut("metadata").make_object().insert(name, before),
+        (None, Some(_)) => {
+            object.at_mut("metadata").make_object().remove(name);
+        }
     }
 }
 
@@ -228,28 +258,15 @@ fn check_name(object: &mut Value, request: &Request) -> Result<(), Status> {
 
 /// What an update can neither change nor remove.
 fn keep_system_fields(object: &mut Value, old: &Value) {
-    let metadata = object.at_mut("metadata").make_object();
     for name in ["uid", "creationTimestamp", "deletionTimestamp", "generation"] {
-        match old.at("metadata").get(name) {
-            Some(value) => {
-                if metadata.get(name) != Some(value) {
-                    metadata.insert(name, value);
-                }
-            }
-            None => {
-                metadata.remove(name);
-            }
+        if object.at("metadata").get(name) != old.at("metadata").get(name) {
+            keep(object, old, name);
         }
     }
-    if let Some(seconds) = old.at("metadata").get("deletionGracePeriodSeconds")
-        && !metadata.contains_key("deletionGracePeriodSeconds")
-    {
-        metadata.insert("deletionGracePeriodSeconds", seconds);
+    if !old.has("metadata.deletionTimestamp") || !object.has("metadata.deletionGracePeriodSeconds") {
+        keep(object, old, "deletionGracePeriodSeconds");
     }
-    if !old.has("metadata.deletionTimestamp") {
-        metadata.remove("deletionGracePeriodSeconds");
-    }
-    metadata.remove("selfLink");
+    object.remove("metadata.selfLink");
 }
 
 /// Whether the update takes the last finalizer of an object that waits to be gone (`ShouldDeleteDuringUpdate`).

@@ -54,10 +54,19 @@ impl Driver {
 #[test]
 fn a_thousand_pods_are_created_bound_and_ready() {
     let user = Arc::new(User {
-        name: "admin".into(),
+        name: "system:kube-scheduler".into(),
         groups: vec!["system:masters".into(), "system:authenticated".into()],
     });
-    let mut driver = Driver { bench: Bench::new(|config| config.notes_stages = false), next: 0, user };
+    let mut driver = Driver {
+        bench: Bench::new(|config| {
+            config.notes_stages = false;
+            if std::env::var_os("TRACKED").is_some() {
+                config.field_tracking = crate::apiserver::FieldTracking::Everybody;
+            }
+        }),
+        next: 0,
+        user,
+    };
     let account = object! { "metadata" => object! { "name" => "default" } };
     let request = driver.request(Verb::Create, "serviceaccounts", "", "", account);
     driver.send(request);

@@ -274,7 +274,7 @@ fn transcribe(script: &str) -> String {
         }
         transcript += &body;
         for told in player.play(line, &body) {
-            transcript += &format!("= {told}\n");
+            transcript += &format!("= {}\n", told.replace('\n', "\\n"));
         }
     }
     transcript
