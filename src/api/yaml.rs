@@ -9,6 +9,7 @@
 //! `emit` its writer.
 
 mod emit;
+mod json;
 mod load;
 mod locate;
 mod parser;
@@ -66,7 +67,7 @@ enum Source {
     Parser,
     /// sigs.k8s.io/yaml, on the way to JSON.
     Conversion,
-    /// The reader that splits a stream.
+    /// The reader that splits a stream, or tries it as JSON.
     Stream,
 }
 
@@ -141,18 +142,21 @@ pub fn read(text: &str) -> Vec<Result<Document, YamlError>> {
         let problem = format!("the text is larger than {} MB", MAX_BYTES >> 20);
         return vec![Err(YamlError::separator(problem, Mark::default()))];
     }
-    if text.trim_start().starts_with('{')
-        && let Some(documents) = load::json_stream(text)
-    {
+    let maybe_json = text.trim_start().starts_with('{');
+    if maybe_json && let Some(documents) = load::json_stream(text) {
         return documents.into_iter().map(Ok).collect();
     }
-    chunks(text)
-        .filter_map(|chunk| match chunk.and_then(|chunk| load::document(&chunk)) {
-            Ok(Some(document)) => Some(Ok(document)),
-            Ok(None) => None,
-            Err(error) => Some(Err(error)),
-        })
-        .collect()
+    let documents = chunks(text).filter_map(|chunk| match chunk.and_then(|chunk| load::document(&chunk)) {
+        Ok(Some(document)) => Some(Ok(document)),
+        Ok(None) => None,
+        Err(error) => Some(Err(error)),
+    });
+    let documents: Vec<Result<Document, YamlError>> = documents.collect();
+    match documents.first() {
+        // Neither JSON nor YAML: the first guess is the one that is told.
+        Some(Err(_)) if maybe_json => vec![Err(json::error(text))],
+        _ => documents,
+    }
 }
 
 /// The same from bytes, which may not even be text.

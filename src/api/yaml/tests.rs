@@ -205,6 +205,25 @@ fn json_is_read_too() {
 }
 
 #[test]
+fn what_is_neither_json_nor_yaml_is_bad_json() {
+    for (text, message) in [
+        ("{\"a\": 1 \"b\": 2}", "json: offset 9: invalid character '\"' after object key:value pair"),
+        ("{\"a\": [1, 2}", "json: offset 12: invalid character '}' after array element"),
+        ("{\"a\" 1: 2}x: [", "json: offset 6: invalid character '1' after object key"),
+        ("{\"a\": nul, [}", "json: offset 10: invalid character ',' in literal null (expecting 'l')"),
+        ("{\"a\": \"x", "unexpected EOF"),
+        ("{a: b", "json: offset 2: invalid character 'a' looking for beginning of object key string"),
+        ("{\"a\": \"\\q\"}", "json: offset 9: invalid character 'q' in string escape code"),
+        ("{\"a\": -x, [}", "json: offset 8: invalid character 'x' in numeric literal"),
+    ] {
+        let found = read(text).into_iter().find_map(Result::err).map(|error| error.to_string());
+        assert_eq!(found.as_deref(), Some(message), "{text}");
+    }
+    // YAML allows what JSON does not.
+    assert_eq!(parse("{\"a\": 1,}").unwrap().to_string(), r#"{"a":1}"#);
+}
+
+#[test]
 fn bytes_that_are_no_text_are_refused() {
     for (bytes, problem) in [
         (&b"a: \xff"[..], "invalid leading UTF-8 octet"),
