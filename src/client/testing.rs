@@ -170,7 +170,13 @@ impl Server {
         if plural == "pods" {
             object.set_default("status.phase", "Pending");
             if self.assigns_nodes {
-                object.set_default("spec.nodeName", "node-1");
+                let required =
+                    object.at("spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+                let named = required
+                    .items("nodeSelectorTerms")
+                    .first()
+                    .and_then(|term| term.items("matchFields").first()?.items("values").first().cloned());
+                object.set_default("spec.nodeName", named.unwrap_or_else(|| "node-1".into()));
             }
             if object.has("spec.nodeName") {
                 self.starting.push((now + Duration::from_millis(100), key_of(&object)));
@@ -402,7 +408,7 @@ impl Server {
             Verb::Patch(PatchType::StrategicMerge | PatchType::Merge) => {
                 let old = found?;
                 let mut object = old.clone();
-                merge(&mut object, &request.body, "");
+                merge(&mut object, &request.body, "", request.verb == Verb::Patch(PatchType::StrategicMerge));
                 Ok(self.replace(plural, &old, object))
             }
             Verb::Patch(_) => Err((415, "UnsupportedMediaType")),
@@ -432,7 +438,7 @@ impl Server {
 }
 
 /// Enough of strategic merge for what controllers send.
-fn merge(target: &mut Value, patch: &Value, field: &str) {
+fn merge(target: &mut Value, patch: &Value, field: &str, strategic: bool) {
     match patch {
         Value::Object(fields) => {
             for (name, value) in fields.iter() {
@@ -443,11 +449,11 @@ fn merge(target: &mut Value, patch: &Value, field: &str) {
                 } else if value.is_null() {
                     target.make_object().remove(name);
                 } else {
-                    merge(target.make_object().entry(name), value, name);
+                    merge(target.make_object().entry(name), value, name, strategic);
                 }
             }
         }
-        Value::Array(items) if matches!(field, "ownerReferences" | "conditions") => {
+        Value::Array(items) if strategic && matches!(field, "ownerReferences" | "conditions") => {
             let by = if field == "conditions" { "type" } else { "uid" };
             for item in items.iter() {
                 let list = target.make_array();
@@ -456,13 +462,13 @@ fn merge(target: &mut Value, patch: &Value, field: &str) {
                     (Some(position), "delete") => {
                         list.remove(position);
                     }
-                    (Some(position), _) => merge(&mut list[position], item, ""),
+                    (Some(position), _) => merge(&mut list[position], item, "", strategic),
                     (None, "delete") => {}
                     (None, _) => list.push(item.clone()),
                 }
             }
         }
-        Value::Array(items) if field == "finalizers" => {
+        Value::Array(items) if strategic && field == "finalizers" => {
             for item in items.iter() {
                 let list = target.make_array();
                 if !list.contains(item) {

@@ -14,7 +14,9 @@ use crate::message::rest::User;
 use crate::sim::ActorId;
 use crate::timer::Timer;
 
+use super::daemonset::DaemonSetController;
 use super::deployment::DeploymentController;
+use super::garbage_collector::GarbageCollector;
 use super::namespace::NamespaceController;
 use super::replicaset::ReplicaSetController;
 use super::root_ca::RootCaPublisher;
@@ -51,8 +53,11 @@ impl ControllerManager {
         let mut runner = Runner::new(server);
         add(&mut runner, DeploymentController::new(), 1);
         add(&mut runner, ReplicaSetController::new(), 1);
+        add(&mut runner, DaemonSetController::default(), 1);
         // Deleting a namespace takes two requests a resource.
         add(&mut runner, NamespaceController::default(), 20);
+        // Each deletion takes two requests.
+        add(&mut runner, GarbageCollector::default(), 2);
         add(&mut runner, ServiceAccountController::default(), 1);
         add(&mut runner, RootCaPublisher::default(), 1);
         let user = User {

@@ -9,8 +9,10 @@
 //! [`pod_control`], [`hash`].
 
 pub mod claim;
+pub mod daemonset;
 pub mod deployment;
 pub mod expectations;
+pub mod garbage_collector;
 pub mod hash;
 pub mod kinds;
 pub mod manager;
