@@ -15,10 +15,18 @@ type Result<T> = std::result::Result<T, YamlError>;
 
 /// Reads one document; `None` for an empty one.
 pub(super) fn document(chunk: &Chunk) -> Result<Option<Document>> {
-    let result = read(chunk.text);
+    // kubectl's reader ends every line, the last one too.
+    let ended;
+    let text = if chunk.text.ends_with('\n') {
+        chunk.text
+    } else {
+        ended = format!("{}\n", chunk.text);
+        &ended
+    };
+    let result = read(text);
     // Line numbers in messages count from the document, marks from the whole text.
     let shift = |mark: &mut Mark| {
-        mark.offset += chunk.start.offset;
+        mark.offset = mark.offset.min(chunk.text.len()) + chunk.start.offset;
         mark.line += chunk.start.line;
     };
     let mut document = match result {
@@ -29,7 +37,7 @@ pub(super) fn document(chunk: &Chunk) -> Result<Option<Document>> {
             return Err(error);
         }
     };
-    if chunk.start.offset > 0 {
+    if chunk.start.offset > 0 || text.len() > chunk.text.len() {
         let shift_span = |span: &mut Span| {
             shift(&mut span.start);
             shift(&mut span.end);

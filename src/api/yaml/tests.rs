@@ -87,7 +87,7 @@ fn what_is_wrong_is_told_in_kubectls_words() {
         ("a: 1\nb: c: d", "yaml: line 2: mapping values are not allowed in this context"),
         ("a: 1\n\tb: 2", "yaml: line 2: found a tab character that violates indentation"),
         ("a:\n\tb: 2", "yaml: line 2: found character that cannot start any token"),
-        ("a: \"x\nb: 2", "yaml: line 2: found unexpected end of stream"),
+        ("a: \"x\nb: 2", "yaml: line 3: found unexpected end of stream"),
         ("a: 1\n b: 2\n", "yaml: line 2: mapping values are not allowed in this context"),
         ("a:\n  b: 1\n c: 2\n", "yaml: line 2: did not find expected key"),
         ("a:\n- b\n  c: 1\n", "yaml: line 3: mapping values are not allowed in this context"),
