@@ -70,7 +70,9 @@ fn has_changed(container: &Value, status: &ContainerStatus) -> bool {
     if wanted == status.image {
         return false;
     }
-    Reference::parse(wanted).is_ok_and(|reference| reference.full() != status.image)
+    // `nginx` and `docker.io/library/nginx:latest` are one image.
+    let full = |name: &str| Reference::parse(name).map(|reference| reference.full());
+    full(wanted) != full(&status.image)
 }
 
 /// (a new one is needed, its attempt, the old one's id).

@@ -184,7 +184,7 @@ impl State {
 }
 
 /// The name with `:latest` if it has neither tag nor digest.
-pub(super) fn with_tag(image: &str) -> Text {
+pub fn with_tag(image: &str) -> Text {
     let last = image.rsplit('/').next().unwrap_or("");
     if last.contains([':', '@']) { image.into() } else { arcstr::format!("{image}:latest") }
 }

@@ -161,7 +161,9 @@ impl ContainerEngine {
 
     fn image(&self, name: &str) -> Option<Image> {
         if self.config.hollow {
-            return Some(Image { reference: name.into(), id: name.into(), size_bytes: 0 });
+            // The fake engine keeps the name as it is asked for, which the kubelet does with a tag.
+            let name = crate::kubelet::images::with_tag(name);
+            return Some(Image { reference: name.clone(), id: name, size_bytes: 0 });
         }
         let reference = Reference::parse(name).ok()?;
         self.state.images.get(&reference.full()).cloned()

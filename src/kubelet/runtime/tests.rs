@@ -450,5 +450,5 @@ fn a_hollow_engine_starts_everything_at_once() {
     assert!(matches!(site.state(&id), ContainerState::Running { .. }));
     let Ok(Reply::Sandboxes(status)) = site.ask(Call::PodSandboxStatus { sandbox }) else { panic!() };
     assert_eq!(status[0].ips, ["192.168.192.168"]);
-    assert_eq!(status[0].containers[0].image_id, "busybox");
+    assert_eq!(status[0].containers[0].image_id, "busybox:latest");
 }
