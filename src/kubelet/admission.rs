@@ -7,7 +7,7 @@
 
 use crate::api::{Quantity, Text, Value, meta};
 
-use super::resources::pod_requests;
+use super::resources::{ResourceList, pod_requests};
 
 /// Why a pod is refused: reason and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +20,11 @@ fn refusal(reason: &str, message: String) -> Option<Refusal> {
     Some(Refusal { reason: reason.into(), message: message.into() })
 }
 
-/// `pods` are those that the node already has, this one not among them. `None`: it may come in.
+/// `pods` are the requests of those that the node already has, this one not among them. `None`: it may come in.
 pub fn admit<'a>(
     pod: &Value,
     node: &Value,
-    pods: impl Iterator<Item = &'a Value> + Clone,
+    pods: impl Iterator<Item = &'a ResourceList> + Clone,
     is_static: bool,
 ) -> Option<Refusal> {
     let os = pod.map("spec.nodeSelector").get("kubernetes.io/os").and_then(Value::as_str);
@@ -61,7 +61,7 @@ pub fn admit<'a>(
         }
         let in_units =
             |quantity: &Quantity| if name == "cpu" { quantity.milli_value() } else { quantity.value() };
-        let used: i64 = pods.clone().filter_map(|other| pod_requests(other).get(name).map(in_units)).sum();
+        let used: i64 = pods.clone().filter_map(|other| other.get(name).map(in_units)).sum();
         let (requested, capacity) = (in_units(amount), in_units(&capacity));
         if requested > capacity - used {
             return insufficient(&format!("OutOf{name}"), name, requested, used, capacity);
@@ -152,6 +152,7 @@ mod tests {
         let present: Value =
             serde_json::from_str(r#"{"spec":{"containers":[{"resources":{"requests":{"cpu":"3"}}}]}}"#)
                 .unwrap();
+        let requests = pod_requests(&present);
         let tolerant = r#""tolerations":[{"operator":"Exists"}]"#;
         let cases = [
             (format!(r#"{{{tolerant}}}"#), 1, None),
@@ -190,7 +191,7 @@ mod tests {
         ];
         for (spec, others, expected) in cases {
             let pod: Value = serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).unwrap();
-            let found = admit(&pod, &node, std::iter::repeat_n(&present, others), false);
+            let found = admit(&pod, &node, std::iter::repeat_n(&requests, others), false);
             let found = found.as_ref().map(|refusal| (refusal.reason.as_str(), refusal.message.as_str()));
             assert_eq!(found, expected, "{spec}");
         }

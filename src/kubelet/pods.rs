@@ -20,6 +20,7 @@ use crate::sim::Duration;
 use crate::timer::{KubeletTimer, Timer};
 
 use super::admission::{Refusal, admit};
+use super::resources::Totals;
 use super::status::generate::rejected;
 use super::status::phase::is_terminal;
 use super::steps::is_to_go;
@@ -153,7 +154,7 @@ impl State {
             .workers
             .values()
             .filter(|worker| !worker.is_rejected && worker.stage < Stage::Terminated)
-            .map(|worker| &worker.pod);
+            .map(|worker| &worker.totals.requests);
         admit(pod, &node, others, is_static)
     }
 
@@ -170,6 +171,9 @@ impl State {
     fn update_pod(&mut self, uid: &Text, pod: &Value, context: &mut Context) {
         let Some(worker) = self.worker(uid) else { return };
         let old = std::mem::replace(&mut worker.pod, with_kind(pod, "Pod"));
+        if !old.at("spec").is_same(pod.at("spec")) {
+            worker.totals = Totals::of(pod);
+        }
         let is_same = old.at("spec") == pod.at("spec")
             && old.at("metadata.labels") == pod.at("metadata.labels")
             && old.at("metadata.annotations") == pod.at("metadata.annotations")

@@ -74,6 +74,32 @@ pub fn pod_limits(pod: &Value) -> ResourceList {
     total(pod, "limits")
 }
 
+/// What a pod asks for, worked out once: it changes only with the spec.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub requests: ResourceList,
+    /// `status.allocatedResources`; `Null` when nothing is asked for.
+    pub allocated: Value,
+    /// `status.resources`.
+    pub resources: Value,
+}
+
+impl Totals {
+    pub fn of(pod: &Value) -> Totals {
+        let (requests, limits) = (pod_requests(pod), pod_limits(pod));
+        let mut resources = Value::object();
+        let mut allocated = Value::Null;
+        if !requests.is_empty() {
+            allocated = to_value(&requests);
+            resources.set("requests", &allocated);
+        }
+        if !limits.is_empty() {
+            resources.set("limits", to_value(&limits));
+        }
+        Totals { requests, allocated, resources }
+    }
+}
+
 pub fn to_value(list: &ResourceList) -> Value {
     Value::from(
         list.iter().map(|(name, amount)| (name.clone(), Value::from(amount.to_string()))).collect::<Map>(),

@@ -146,9 +146,11 @@ impl State {
         }
         let attempt = worker.newest(&start.container).map_or(0, |status| status.attempt + 1);
         let config = environment::container_config(&self.environment_source(), &worker, container, attempt);
+        let sandbox = worker.sandboxes.first().map(|sandbox| sandbox.id.clone()).unwrap_or_default();
+        // Let go of before the worker is changed, which would otherwise be copied.
+        drop(worker);
         match config {
             Ok(config) => {
-                let sandbox = worker.sandboxes.first().map(|sandbox| sandbox.id.clone()).unwrap_or_default();
                 let call = Call::CreateContainer { sandbox, container: Arc::new(config) };
                 self.call_for_step(uid, call, context);
             }

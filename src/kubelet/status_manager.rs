@@ -33,6 +33,7 @@ impl State {
             old: worker.known_status(),
             sandboxes: &worker.sandboxes,
             reasons: &worker.reasons,
+            totals: &worker.totals,
             probes: &probes,
             is_terminated,
             is_static: worker.is_static,

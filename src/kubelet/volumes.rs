@@ -116,13 +116,14 @@ impl State {
     /// The reconciler comes by: lays out what it can.
     pub(super) fn mount_volumes(&mut self, uid: &Text, context: &mut Context) {
         let now = context.now();
-        let Some(worker) = self.workers.get(uid).cloned() else { return };
+        let Some(worker) = self.workers.get(uid) else { return };
         let is_early = worker.volumes.retry_at.is_some_and(|at| now < at);
         if worker.volumes.is_mounted || worker.is_terminating() || is_early {
             return;
         }
+        let pod = worker.pod.clone();
         let (mut is_waiting, mut failures, mut laid_out) = (false, Vec::new(), Vec::new());
-        for volume in worker.pod.items("spec.volumes") {
+        for volume in pod.items("spec.volumes") {
             match self.contents(uid, volume, context) {
                 Ok(Some(files)) => laid_out.push((volume.shared_text("name"), files)),
                 Ok(None) => {}
@@ -159,7 +160,7 @@ impl State {
                 self.call(call, CallPurpose::Ignored, context);
             }
         }
-        let revisions = self.revisions(&worker.pod);
+        let revisions = self.revisions(&pod);
         if let Some(worker) = self.worker(uid) {
             worker.volumes.is_mounted = true;
             worker.volumes.retry_at = None;

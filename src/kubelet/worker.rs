@@ -17,6 +17,7 @@ use crate::sim::Time;
 use super::actions::KillOrder;
 use super::backoff::BackOff;
 use super::probes::Prober;
+use super::resources::Totals;
 use super::status::containers::Reasons;
 use super::volumes::Volumes;
 
@@ -36,6 +37,7 @@ pub enum Stage {
 pub struct Worker {
     /// As the API server (or the manifest) has it.
     pub pod: Value,
+    pub totals: Totals,
     pub is_static: bool,
     /// The API server's image of a static pod.
     pub mirror: Option<Value>,
@@ -225,6 +227,7 @@ impl Work {
 impl Worker {
     pub fn new(pod: Value, is_static: bool, now: Time) -> Worker {
         Worker {
+            totals: Totals::of(&pod),
             pod,
             is_static,
             mirror: None,

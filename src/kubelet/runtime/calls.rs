@@ -182,8 +182,9 @@ impl ContainerEngine {
                 return Some(Err(words));
             }
         };
-        let resolve = context.random().duration(Duration::from_millis(350), Duration::from_millis(900));
         let is_present = self.state.images.contains_key(&reference.full());
+        let (low, high) = if is_present { (120, 380) } else { (350, 900) };
+        let resolve = context.random().duration(Duration::from_millis(low), Duration::from_millis(high));
         let transfer = match images::look_up(&reference) {
             Ok(image) if !is_present => {
                 // The download, and then the layers are unpacked at some 80 MB a second.

@@ -6,7 +6,7 @@
 //! lamps.
 
 use crate::api::{Text, Value, meta, strategy};
-use crate::kubelet::resources::{self, is_sidecar};
+use crate::kubelet::resources::{Totals, is_sidecar};
 use crate::message::cri::{ContainerStatus, SandboxStatus};
 use crate::{array, object};
 
@@ -29,6 +29,7 @@ pub struct Observed<'a> {
     /// Newest first.
     pub sandboxes: &'a [SandboxStatus],
     pub reasons: &'a Reasons,
+    pub totals: &'a Totals,
     /// Called for each running container, by name and runtime id.
     pub probes: &'a dyn Fn(&str, &str) -> Probed,
     /// Nothing will be started any more.
@@ -159,16 +160,10 @@ pub fn generate(seen: &Observed) -> Value {
     }
     addresses(seen, &mut status, host_network);
     status.set("qosClass", strategy::pod::qos_class(pod));
-    let (requests, limits) = (resources::pod_requests(pod), resources::pod_limits(pod));
-    let mut total = Value::object();
-    if !requests.is_empty() {
-        total.set("requests", resources::to_value(&requests));
-        status.set("allocatedResources", resources::to_value(&requests));
+    if !seen.totals.allocated.is_null() {
+        status.set("allocatedResources", &seen.totals.allocated);
     }
-    if !limits.is_empty() {
-        total.set("limits", resources::to_value(&limits));
-    }
-    status.set("resources", total);
+    status.set("resources", &seen.totals.resources);
     status
 }
 
