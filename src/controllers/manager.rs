@@ -18,9 +18,14 @@ use super::daemonset::DaemonSetController;
 use super::deployment::DeploymentController;
 use super::garbage_collector::GarbageCollector;
 use super::namespace::NamespaceController;
+use super::node_ipam::NodeIpamController;
+use super::node_lifecycle::NodeLifecycleController;
+use super::pod_gc::PodGarbageCollector;
 use super::replicaset::ReplicaSetController;
 use super::root_ca::RootCaPublisher;
 use super::service_account::ServiceAccountController;
+use super::taint_eviction::TaintEvictionController;
+use super::ttl::TtlController;
 
 /// Requests a second of each controller, and how many at once (`--kube-api-qps`, `--kube-api-burst`).
 const QPS: u64 = 20;
@@ -58,6 +63,11 @@ impl ControllerManager {
         add(&mut runner, NamespaceController::default(), 20);
         // Each deletion takes two requests.
         add(&mut runner, GarbageCollector::default(), 2);
+        add(&mut runner, NodeLifecycleController::default(), 1);
+        add(&mut runner, TaintEvictionController::default(), 1);
+        add(&mut runner, NodeIpamController::default(), 1);
+        add(&mut runner, TtlController::default(), 1);
+        add(&mut runner, PodGarbageCollector::default(), 1);
         add(&mut runner, ServiceAccountController::default(), 1);
         add(&mut runner, RootCaPublisher::default(), 1);
         let user = User {

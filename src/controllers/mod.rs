@@ -17,10 +17,15 @@ pub mod hash;
 pub mod kinds;
 pub mod manager;
 pub mod namespace;
+pub mod node_ipam;
+pub mod node_lifecycle;
 pub mod pod_control;
+pub mod pod_gc;
 pub mod pods;
 pub mod replicaset;
 pub mod root_ca;
 pub mod service_account;
+pub mod taint_eviction;
+pub mod ttl;
 
 pub use manager::ControllerManager;
