@@ -64,6 +64,9 @@ pub(super) fn decode(
         warnings.extend(notes.into_iter().map(Text::from));
         object = decoded;
     }
+    if info.kind == "Secret" && info.group.is_empty() && object.has("stringData") {
+        encode_string_data(&mut object);
+    }
     if !is_stored_version(info, request) {
         defaults::apply(&info.group, &request.resource.version, &info.kind, &mut object);
         object = conversion::to_storage(&object, &info.storage_api_version());
@@ -75,6 +78,25 @@ pub(super) fn decode(
 pub(super) fn default(info: &ResourceInfo, object: &mut Value) {
     let (group, version, kind) = stored_kind(info);
     defaults::apply(group, version, kind, object);
+}
+
+/// `stringData` is written only: it is what `data` says in base64 (`pkg/apis/core/v1/conversion.go`).
+fn encode_string_data(secret: &mut Value) {
+    let Some(texts) = secret.remove("stringData") else { return };
+    let Some(texts) = texts.as_object().filter(|texts| !texts.is_empty()) else { return };
+    let data = secret.at_mut("data").make_object();
+    for (key, text) in texts.iter() {
+        data.insert(key, base64(text.as_str().unwrap_or("").as_bytes()));
+    }
+}
+
+/// RFC 4648 with padding.
+fn base64(bytes: &[u8]) -> String {
+    let mut text = super::read::base64_url(bytes).replace('-', "+").replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
 }
 
 /// Whether the request's version is the stored one.
@@ -150,7 +172,15 @@ pub(super) fn prepare_for_create(info: &ResourceInfo, object: &mut Value) {
     let (group, version, kind) = stored_kind(info);
     // What clients write there means nothing: the server counts.
     object.remove("metadata.generation");
+    // Go's maps are references: labels that a job was given from its template are the template's, and get what the
+    // strategy adds there.
+    let follows_template = kind == "Job"
+        && group == "batch"
+        && object.at("metadata.labels").is_same(object.at("spec.template.metadata.labels"));
     strategy::prepare_for_create(group, version, kind, object);
+    if follows_template {
+        object.set("metadata.labels", object.at("spec.template.metadata.labels").clone());
+    }
 }
 
 pub(super) fn prepare_for_update(info: &ResourceInfo, subresource: &str, object: &mut Value, old: &Value) {

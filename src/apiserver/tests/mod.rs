@@ -3,6 +3,7 @@
 //! A script is a list of requests; below each stand the lines of its answer. `CLUSTERARIUM_UPDATE=1 cargo test`
 //! writes the transcripts anew.
 
+mod conformance;
 mod etcd;
 mod load;
 mod script;
