@@ -7,7 +7,9 @@
 //! - [`raft`] how the ledgers stay identical: a pure step, no disk, no clock, no network
 //! - [`chunks`] the row of entries that both the log and the history of keys are made of
 //! - [`ordered`] keys in order: the index of the store
+//! - [`store`] keys with all their past
 
 pub mod chunks;
 pub mod ordered;
 pub mod raft;
+pub mod store;
