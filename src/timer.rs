@@ -23,6 +23,8 @@ pub enum EtcdTimer {
     Tick,
     /// What was handed to the disk is on the disk.
     Persisted,
+    /// The user makes the election timer ring now.
+    Campaign,
 }
 
 #[derive(Clone, Debug)]

@@ -171,7 +171,7 @@ mod tests {
 
     fn change(transition: Transition, changes: &[(ConfChangeKind, u64)]) -> ConfChange {
         let changes = changes.iter().map(|(kind, id)| (*kind, MemberId(*id))).collect();
-        ConfChange { transition, changes, context: Vec::new() }
+        ConfChange { transition, changes, ..ConfChange::default() }
     }
 
     /// Makes the changes one after the other, starting with voters 1, 2, 3.

@@ -11,6 +11,7 @@ use super::event::Event;
 use super::log::Log;
 use super::machine::Raft;
 use super::read::ReadState;
+use crate::api::Text;
 use crate::etcd::chunks::Chunks;
 use crate::message::raft::{
     Application, Body, ConfChange, ConfChangeKind, Entry, EntryId, HardState, MemberId, Message, Payload,
@@ -225,7 +226,7 @@ impl<A: Application> Default for Disk<A> {
 
 impl<A: Application> Disk<A> {
     /// The disk of a member of a new cluster: its members are the first, committed entries of term 1.
-    pub fn bootstrap(members: impl IntoIterator<Item = (MemberId, Vec<arcstr::ArcStr>)>) -> Disk<A> {
+    pub fn bootstrap(members: impl IntoIterator<Item = (MemberId, Vec<Text>)>) -> Disk<A> {
         let mut disk = Disk::default();
         for (id, context) in members {
             let change = ConfChange { context, ..ConfChange::single(ConfChangeKind::AddNode, id) };

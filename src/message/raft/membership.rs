@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::types::MemberId;
+use crate::api::Text;
 
 /// A set of members, sorted. Decisions need more than half of it; an empty one agrees to everything, so that
 /// a second room that nobody is in changes nothing.
@@ -95,8 +96,10 @@ pub enum Transition {
 pub struct ConfChange {
     pub transition: Transition,
     pub changes: Vec<(ConfChangeKind, MemberId)>,
-    /// The proposer's own, returned when the change is applied: etcd keeps the member's name and addresses here.
-    pub context: Vec<arcstr::ArcStr>,
+    /// The new member's name and peer address, as far as they are known.
+    pub context: Vec<Text>,
+    /// The member that was asked for this, and its own number for the request.
+    pub proposer: Option<(MemberId, u64)>,
 }
 
 impl ConfChange {

@@ -1,0 +1,115 @@
+//! What an entry does once it is committed (etcd's `server/etcdserver/apply`).
+//!
+//! Picture to hold in mind: the clerk carries out one line after the other, exactly as every other clerk does. Only
+//! one of them has somebody at his counter who waits for that line; he turns round and tells him.
+
+use super::{Member, Running};
+use crate::language::Context;
+use crate::message::etcd::{Error, Operation, Outcome, Proposed, Replicated, Request};
+use crate::message::raft::{Entry, Payload, Snapshot};
+
+use super::Backend;
+use super::lessor::granted_ttl;
+
+impl Member {
+    pub(super) fn apply(&mut self, entry: &Entry<Replicated>, context: &mut Context) {
+        let before = self.backend.store.revision();
+        let origin = self.running.as_mut().and_then(|running| running.take_origin(entry.index));
+        let cause = origin.or(context.cause());
+        context.because(cause, |context| {
+            match &entry.payload {
+                Payload::Empty => {}
+                Payload::Normal(proposal) => {
+                    let result = self.carry_out(&proposal.what, context);
+                    self.tell_watchers(before, context);
+                    if proposal.member == self.me.id {
+                        self.answer(proposal.number, result, context);
+                    }
+                }
+                Payload::ConfChange(change) => self.change_membership(change, context),
+            }
+            self.applied = entry.index;
+            if let Some(running) = &mut self.running {
+                running.raft.applied_to(entry.index);
+            }
+        });
+    }
+
+    fn carry_out(&mut self, what: &Proposed, context: &Context) -> Result<Outcome, Error> {
+        let store = &mut self.backend.store;
+        match what {
+            Proposed::Request(request) => match &request.operation {
+                Operation::Txn(txn) => {
+                    store.txn(txn).map(|(succeeded, results)| Outcome::Txn { succeeded, results })
+                }
+                Operation::LeaseGrant { lease, ttl_seconds } => {
+                    let (lease, ttl_seconds) = (*lease, granted_ttl(*ttl_seconds));
+                    store.grant(lease, ttl_seconds)?;
+                    if let Some(running) = &mut self.running {
+                        running.lessor.renew(lease, ttl_seconds, context.now());
+                    }
+                    Ok(Outcome::Lease { lease, ttl_seconds })
+                }
+                Operation::LeaseRevoke { lease } => self.end_lease(*lease),
+                Operation::Compact { revision } => store.compact(*revision).map(|()| Outcome::Compacted),
+                _ => Ok(Outcome::Done),
+            },
+            Proposed::Expired { lease } => self.end_lease(*lease),
+            Proposed::Publish { member, name, client_url } => {
+                if let Some(member) = self.backend.members.get_mut(member) {
+                    member.name = name.clone();
+                    member.client_url = client_url.clone();
+                }
+                Ok(Outcome::Done)
+            }
+            Proposed::ClusterVersion(version) => {
+                self.backend.cluster_version = version.clone();
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn end_lease(&mut self, lease: i64) -> Result<Outcome, Error> {
+        self.backend.store.revoke(lease)?;
+        if let Some(running) = &mut self.running {
+            running.lessor.forget(lease);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Takes over the leader's state in place of entries that the leader no longer has.
+    pub(super) fn install(&mut self, snapshot: &Snapshot<Replicated>, context: &mut Context) {
+        let Some(backend) = snapshot.data.0.downcast_ref::<Backend>() else { return };
+        let before = self.backend.store.revision();
+        self.backend = backend.clone();
+        self.applied = snapshot.last.index;
+        self.configuration = snapshot.configuration.clone();
+        self.look_up_peers();
+        if let Some(running) = &mut self.running {
+            running.origins.retain(|index, _| *index > snapshot.last.index);
+        }
+        // Watchers missed what the snapshot stands for; its history tells them, as far as it goes back.
+        self.tell_watchers(before, context);
+        self.answer_reads(context);
+    }
+}
+
+/// Whether a request changes something and so must go through the log.
+pub(super) fn must_be_proposed(request: &Request) -> bool {
+    match &request.operation {
+        Operation::Txn(txn) => !crate::etcd::store::Store::is_read_only(txn),
+        Operation::LeaseGrant { .. } | Operation::LeaseRevoke { .. } | Operation::Compact { .. } => true,
+        _ => false,
+    }
+}
+
+impl Running {
+    /// What had the entry at `index` committed.
+    fn take_origin(&mut self, index: u64) -> Option<crate::sim::RecordId> {
+        let origin = self.origins.range(index..).next().map(|(_, cause)| *cause);
+        while let Some(first) = self.origins.first_entry().filter(|first| *first.key() <= index) {
+            first.remove();
+        }
+        origin
+    }
+}

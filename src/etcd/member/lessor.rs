@@ -1,0 +1,107 @@
+//! The time of leases, which only the leader keeps (etcd's `server/lease/lessor.go`).
+//!
+//! Picture to hold in mind: hourglasses on the leader's desk, one a lease. A keep-alive turns one over; that is not
+//! written into the ledger. When the sand has run out, the leader proposes to end the lease, and it ends when that
+//! is committed. A new leader turns all of them over first: a lease may last too long, but never too short.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{ELECTION_TICKS, Member, TICK};
+use crate::etcd::store::Store;
+use crate::language::Context;
+use crate::message::etcd::{Error, Operation, Outcome, Proposal, Proposed};
+use crate::message::raft::Payload;
+use crate::sim::{Duration, Time};
+
+/// The hourglasses are looked at so often.
+const CHECK_TICKS: u64 = 5;
+/// The end of a lease that was proposed and has not come about is proposed again.
+const RETRY: Duration = Duration::from_secs(3);
+/// Ends proposed at a time at most (`leaseRevokeRate`).
+const ENDS_AT_A_TIME: usize = 500;
+
+/// The shortest lease: longer than an election, or every election would end it.
+pub(super) fn granted_ttl(ttl_seconds: u64) -> u64 {
+    let election = TICK.saturating_mul(u64::from(ELECTION_TICKS) * 3 / 2);
+    ttl_seconds.max(election.as_micros().div_ceil(1_000_000))
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lessor {
+    /// Only a leader has any.
+    ends: BTreeMap<i64, Time>,
+    is_leader: bool,
+}
+
+impl Lessor {
+    pub fn promote(&mut self, store: &Store, now: Time) {
+        self.is_leader = true;
+        // Time went by while there was no leader to renew with.
+        let election = TICK.saturating_mul(u64::from(ELECTION_TICKS));
+        let end = |ttl: u64| now + Duration::from_secs(ttl) + election;
+        self.ends = store.leases().map(|(id, lease)| (id, end(lease.ttl_seconds))).collect();
+    }
+    pub fn demote(&mut self) {
+        self.is_leader = false;
+        self.ends.clear();
+    }
+    pub fn renew(&mut self, lease: i64, ttl_seconds: u64, now: Time) {
+        if self.is_leader {
+            self.ends.insert(lease, now + Duration::from_secs(ttl_seconds));
+        }
+    }
+    pub fn forget(&mut self, lease: i64) {
+        self.ends.remove(&lease);
+    }
+    fn take_expired(&mut self, now: Time) -> Vec<i64> {
+        let expired = self.ends.iter().filter(|(_, end)| **end <= now).map(|(lease, _)| *lease);
+        let expired: Vec<i64> = expired.take(ENDS_AT_A_TIME).collect();
+        for lease in &expired {
+            self.ends.insert(*lease, now + RETRY);
+        }
+        expired
+    }
+}
+
+impl Member {
+    pub(super) fn expire_leases(&mut self, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        if !running.ticks.is_multiple_of(CHECK_TICKS) {
+            return;
+        }
+        for lease in running.lessor.take_expired(context.now()) {
+            let number = self.number();
+            let what = Proposed::Expired { lease };
+            let proposal = Proposal { member: self.me.id, number, size_bytes: 16, what };
+            self.propose(Payload::Normal(Arc::new(proposal)), context);
+        }
+    }
+
+    /// What only the leader can answer about a lease.
+    pub(super) fn ask_lessor(&mut self, operation: &Operation, now: Time) -> Result<Outcome, Error> {
+        let Some(running) = &mut self.running else { return Err(Error::NotLeader) };
+        match operation {
+            Operation::LeaseKeepAlive { lease } => {
+                let lease = *lease;
+                let ttl_seconds = self.backend.store.lease(lease).ok_or(Error::LeaseNotFound)?.ttl_seconds;
+                running.lessor.renew(lease, ttl_seconds, now);
+                Ok(Outcome::Lease { lease, ttl_seconds })
+            }
+            Operation::LeaseTimeToLive { lease } => {
+                let found = self.backend.store.lease(*lease);
+                let end = running.lessor.ends.get(lease).copied();
+                let remaining = end.map_or(-1, |end| end.since(now).as_secs() as i64);
+                Ok(Outcome::LeaseTimeToLive {
+                    lease: *lease,
+                    remaining_seconds: if found.is_some() { remaining } else { -1 },
+                    granted_seconds: found.map_or(0, |lease| lease.ttl_seconds),
+                    keys: found
+                        .map(|lease| lease.keys.iter().map(|(key, ())| key.clone()).collect())
+                        .unwrap_or_default(),
+                })
+            }
+            _ => Ok(Outcome::Done),
+        }
+    }
+}

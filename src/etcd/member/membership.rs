@@ -1,0 +1,165 @@
+//! Who is a member, and how clients change that (etcd's `server/etcdserver/server.go`, `membership/cluster.go`).
+//!
+//! Picture to hold in mind: the list of members is in the ledger too, so that nobody counts votes by another list
+//! than his neighbour. A clerk who reads that he has been struck off puts down his pen.
+
+use std::sync::Arc;
+
+use super::client::Waiting;
+use super::{Member, Running};
+use crate::api::Text;
+use crate::language::Context;
+use crate::message::etcd::{self, Error, Operation, Outcome};
+use crate::message::raft::{ConfChange, ConfChangeKind, MemberId, Payload};
+
+/// A learner may be promoted once it has this share of the leader's log, in percent (`readyPercentThreshold`).
+const READY_PERCENT: u64 = 90;
+
+impl Member {
+    pub(super) fn propose_membership(
+        &mut self,
+        waiting: Waiting,
+        operation: &Operation,
+        context: &mut Context,
+    ) {
+        let change = self.membership_change(operation, context);
+        match change {
+            Ok(mut change) => {
+                let number = self.wait(waiting);
+                change.proposer = Some((self.me.id, number));
+                self.propose(Payload::ConfChange(Arc::new(change)), context);
+            }
+            Err(error) => self.reply(waiting.client, waiting.id, Err(error), context),
+        }
+    }
+
+    fn membership_change(&self, operation: &Operation, context: &mut Context) -> Result<ConfChange, Error> {
+        let members = &self.backend.members;
+        let text = |text: &str| Err(Error::Other(text.into()));
+        match operation {
+            Operation::MemberAdd { peer_url, is_learner } => {
+                if members.values().any(|member| member.peer_url == *peer_url) {
+                    return text("etcdserver: Peer URLs already exists");
+                }
+                if *is_learner && members.values().any(|member| member.is_learner) {
+                    return text("etcdserver: too many learner members in cluster");
+                }
+                if !is_learner && !self.can_lose_votes_to(1) {
+                    return text("etcdserver: re-configuration failed due to not enough started members");
+                }
+                let kind =
+                    if *is_learner { ConfChangeKind::AddLearnerNode } else { ConfChangeKind::AddNode };
+                let id = MemberId(context.random().next() | 1);
+                let context = vec![Text::new(), peer_url.clone()];
+                Ok(ConfChange { context, ..ConfChange::single(kind, id) })
+            }
+            Operation::MemberRemove { member } => {
+                let id = MemberId(*member);
+                if !members.contains_key(&id) {
+                    return Err(Error::MemberNotFound);
+                }
+                Ok(ConfChange::single(ConfChangeKind::RemoveNode, id))
+            }
+            Operation::MemberPromote { member } => {
+                let id = MemberId(*member);
+                let Some(found) = members.get(&id) else { return Err(Error::MemberNotFound) };
+                if !found.is_learner {
+                    return text("etcdserver: can only promote a learner member");
+                }
+                let Some(running) = &self.running else { return Err(Error::NotLeader) };
+                let status = running.raft.status();
+                let matched = |id| status.progress.iter().find(|peer| peer.id == id).map_or(0, |peer| peer.matched);
+                if matched(id) * 100 < matched(self.me.id) * READY_PERCENT {
+                    return Err(Error::LearnerNotReady);
+                }
+                Ok(ConfChange::single(ConfChangeKind::AddNode, id))
+            }
+            _ => text("etcdserver: not a membership request"),
+        }
+    }
+
+    /// Whether the members that have started would still be a quorum with `more` voters that have not.
+    fn can_lose_votes_to(&self, more: usize) -> bool {
+        let voters = self.backend.members.values().filter(|member| !member.is_learner);
+        let (mut started, mut all) = (0, more);
+        for member in voters {
+            all += 1;
+            started += usize::from(!member.name.is_empty());
+        }
+        // A cluster of one may always grow, or it could never become more.
+        started > all / 2 || (started == 1 && all == 1 + more)
+    }
+
+    pub(super) fn change_membership(&mut self, change: &ConfChange, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        self.configuration = running.raft.apply_conf_change(change);
+        for (kind, id) in &change.changes {
+            match kind {
+                ConfChangeKind::AddNode | ConfChangeKind::AddLearnerNode => {
+                    let is_learner = self.configuration.learners.contains(*id);
+                    let text = |place: usize| change.context.get(place).cloned().unwrap_or_default();
+                    let member = self.backend.members.entry(*id).or_insert_with(|| etcd::Member {
+                        id: id.0,
+                        // The founders' names are in their founding entries, but they only count once published.
+                        name: Text::new(),
+                        peer_url: text(1),
+                        client_url: Text::new(),
+                        is_learner,
+                    });
+                    member.is_learner = is_learner;
+                }
+                ConfChangeKind::RemoveNode => {
+                    self.backend.members.remove(id);
+                }
+                ConfChangeKind::UpdateNode => {}
+            }
+        }
+        self.look_up_peers();
+        if let Some((member, number)) = change.proposer
+            && member == self.me.id
+        {
+            let members = self.backend.members.values().cloned().collect();
+            self.answer(number, Ok(Outcome::Members(members)), context);
+        }
+        let is_removed = |(kind, id): &(ConfChangeKind, MemberId)| {
+            *kind == ConfChangeKind::RemoveNode && *id == self.me.id
+        };
+        if change.changes.iter().any(is_removed) && !self.configuration.contains(self.me.id) {
+            // "the member has been permanently removed from the cluster": the process ends.
+            self.running = None;
+        }
+    }
+
+    /// Hands the leadership over. It is answered when another leads, or when it is too late for that.
+    pub(super) fn move_leader(&mut self, waiting: Waiting, target: MemberId, context: &mut Context) {
+        let Some(Running { raft, .. }) = &mut self.running else { return };
+        let error = if !raft.is_leader() {
+            Some(Error::NotLeader)
+        } else if !raft.configuration().voters.contains(target) {
+            Some(Error::Other("etcdserver: bad leader transferee".into()))
+        } else {
+            None
+        };
+        match error {
+            Some(error) => self.reply(waiting.client, waiting.id, Err(error), context),
+            None => {
+                raft.transfer_leadership(target);
+                let number = self.wait(waiting);
+                if let Some(running) = &mut self.running {
+                    running.transfers.push((target, number));
+                }
+                self.finish_transfers(context);
+            }
+        }
+    }
+    /// Answers those who asked for a leader that by now leads.
+    pub(super) fn finish_transfers(&mut self, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        let lead = running.raft.lead();
+        let done: Vec<_> =
+            running.transfers.extract_if(.., |(target, _)| Some(*target) == lead).collect();
+        for (_, number) in done {
+            self.answer(number, Ok(Outcome::Done), context);
+        }
+    }
+}

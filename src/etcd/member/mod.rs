@@ -1,0 +1,458 @@
+//! One member of etcd: Raft, the store, a disk, and clients at the counter (etcd's `server/etcdserver`).
+//!
+//! Picture to hold in mind: a clerk with a pigeonhole for every question that is not answered yet. A question that
+//! changes something becomes a line of the ledger, and is answered when that line has been copied by a majority and
+//! carried out here. A question that only asks waits until the leader has proved that he still leads. Then the
+//! power fails: the ledger is there in the morning, the pigeonholes are empty, and whoever stood at the counter
+//! waits until his patience ends.
+//!
+//! - [`apply`] what an entry that is committed does
+//! - [`client`] requests and answers; reads
+//! - [`membership`] who is a member, and how that is changed by clients
+//! - [`lessor`] the time of leases, which only the leader keeps
+//! - [`watch`] who is told what changes
+//! - [`view`] what can be seen
+
+mod apply;
+mod client;
+mod lessor;
+mod membership;
+pub mod view;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::client::{Reads, Waiting};
+use self::lessor::Lessor;
+use self::watch::Watches;
+use super::raft::{Config, Disk, Event, Raft, Role, Write};
+use super::store::Store;
+use crate::api::Text;
+use crate::api::value::literal;
+use crate::language::{Context, Input};
+use crate::message::Message;
+use crate::message::etcd::{self, Image, Proposal, Proposed, Replicated};
+use crate::message::raft::{self, Body, Configuration, MemberId, Payload, Snapshot};
+use crate::note::Note;
+use crate::sim::{ActorId, Duration, Random, RecordId, Time};
+use crate::timer::{EtcdTimer, Timer};
+
+/// `--heartbeat-interval`.
+pub const TICK: Duration = Duration::from_millis(100);
+/// `--election-timeout`, in ticks.
+pub const ELECTION_TICKS: u32 = 10;
+/// How long a request waits for what it needs: five seconds, and two elections.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
+/// `--snapshot-count`: entries applied between two snapshots of the member itself.
+const SNAPSHOT_ENTRIES: u64 = 10_000;
+/// `--experimental-snapshot-catchup-entries`: what of the log is kept for members that lag a little.
+const CATCH_UP_ENTRIES: u64 = 5_000;
+/// Of the image that kubeadm 1.36 runs.
+pub const VERSION: Text = literal!("3.6.8");
+
+/// A member as the others find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub id: MemberId,
+    pub name: Text,
+    pub peer_url: Text,
+    pub client_url: Text,
+    pub actor: ActorId,
+}
+
+/// The state machine that all members keep alike. It counts as being on disk, as etcd's database file is: only
+/// what is on this member's own disk and committed is ever applied to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    pub store: Store,
+    pub members: BTreeMap<MemberId, etcd::Member>,
+    pub cluster_version: Text,
+}
+
+/// An etcd process and its data directory.
+#[derive(Clone, Debug)]
+pub struct Member {
+    me: Peer,
+    /// Who answers at a peer address: the network's name service.
+    directory: BTreeMap<Text, ActorId>,
+    disk: Disk<Replicated>,
+    backend: Backend,
+    /// The last entry that is applied to `backend`, and the membership then.
+    applied: u64,
+    configuration: Configuration,
+    /// How often this process has begun: makes the numbers of its requests unlike those of earlier lives.
+    starts: u64,
+    /// How long the disk takes to flush, lowest and highest.
+    pub disk_latency: (Duration, Duration),
+    /// Everything that a crash takes.
+    running: Option<Running>,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    raft: Raft<Replicated>,
+    /// What the disk is busy with.
+    writing: Option<Write<Replicated>>,
+    peers: BTreeMap<MemberId, ActorId>,
+    next_number: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    /// Proposals that found no leader.
+    unproposed: Vec<Payload<Replicated>>,
+    reads: Reads,
+    watches: Watches,
+    lessor: Lessor,
+    /// What brought the entries up to an index here, or had them committed: so that *Why?* finds its way.
+    origins: BTreeMap<u64, RecordId>,
+    ticks: u64,
+    last_tick: Time,
+    /// Since when there has been no leader.
+    leaderless_since: Option<Time>,
+    published: Option<Time>,
+    version_proposed: Option<Time>,
+    /// Leadership transfers that somebody waits for: to whom, and his pigeonhole.
+    transfers: Vec<(MemberId, u64)>,
+}
+
+impl Member {
+    /// A member of a new cluster that consists of `founders`.
+    pub fn founding(me: &Peer, founders: &[Peer]) -> Member {
+        let disk = Disk::bootstrap(
+            founders.iter().map(|peer| (peer.id, vec![peer.name.clone(), peer.peer_url.clone()])),
+        );
+        let applied = disk.hard_state().commit;
+        Member::with(me, founders, disk, Store::default(), applied)
+    }
+    /// A member that has been added to a cluster and now starts for the first time: it knows nothing yet.
+    pub fn joining(me: &Peer, others: &[Peer]) -> Member {
+        let mut member = Member::with(me, others, Disk::default(), Store::default(), 0);
+        member.configuration = Configuration::default();
+        member.backend.members.clear();
+        member
+    }
+    /// A member of a new cluster that begins with what a backup holds (`etcdutl snapshot restore`). `None`: the
+    /// image is not one of etcd's.
+    pub fn restored(me: &Peer, founders: &[Peer], image: &Image) -> Option<Member> {
+        let backend: &Backend = image.0.downcast_ref()?;
+        let mut member = Member::founding(me, founders);
+        member.backend.store = backend.store.clone();
+        Some(member)
+    }
+
+    fn with(me: &Peer, peers: &[Peer], disk: Disk<Replicated>, store: Store, applied: u64) -> Member {
+        let known = |peer: &Peer| {
+            let member = etcd::Member {
+                id: peer.id.0,
+                name: Text::new(),
+                peer_url: peer.peer_url.clone(),
+                client_url: Text::new(),
+                is_learner: false,
+            };
+            (peer.id, member)
+        };
+        Member {
+            me: me.clone(),
+            directory: peers.iter().map(|peer| (peer.peer_url.clone(), peer.actor)).collect(),
+            disk,
+            backend: Backend {
+                store,
+                members: peers.iter().map(known).collect(),
+                cluster_version: Text::new(),
+            },
+            applied,
+            configuration: Configuration::of_voters(peers.iter().map(|peer| peer.id)),
+            starts: 0,
+            disk_latency: (Duration(600), Duration(1_400)),
+            running: None,
+        }
+    }
+
+    /// Tells where a member that is added later can be reached.
+    pub fn learn_address(&mut self, peer_url: Text, actor: ActorId) {
+        self.directory.insert(peer_url, actor);
+        self.look_up_peers();
+    }
+
+    pub fn handle(&mut self, input: Input, context: &mut Context) {
+        match input {
+            Input::Start => self.start(context),
+            Input::Timer(Timer::Etcd(EtcdTimer::Tick)) => self.tick(context),
+            Input::Timer(Timer::Etcd(EtcdTimer::Persisted)) => {
+                if let Some(write) = self.running.as_mut().and_then(|running| running.writing.take()) {
+                    self.finish_write(write, context);
+                }
+            }
+            Input::Timer(Timer::Etcd(EtcdTimer::Campaign)) => {
+                if let Some(running) = &mut self.running {
+                    running.raft.campaign();
+                }
+            }
+            Input::Timer(_) => {}
+            Input::Message { message: Message::Raft(message), .. } => self.receive(&message, context),
+            Input::Message { from, message: Message::EtcdRequest(request) } => {
+                self.request(from, request, context);
+            }
+            Input::Message { message: Message::EtcdResponse(response), .. } => {
+                self.forward_answer(&response, context);
+            }
+            Input::Message { .. } => {}
+        }
+        self.pump(context);
+    }
+
+    fn start(&mut self, context: &mut Context) {
+        self.starts += 1;
+        let config = Config { election_ticks: ELECTION_TICKS, ..Config::new(self.me.id) };
+        let random = Random::stream(context.random().next(), "raft");
+        let mut raft = Raft::new(config, &self.disk, self.applied, self.configuration.clone(), random);
+        // `initial-election-tick-advance`: it need not wait a whole timeout for a leader that may not exist.
+        let alone = self.configuration.members().len() <= 1;
+        raft.advance_ticks(if alone { ELECTION_TICKS - 1 } else { ELECTION_TICKS - 2 });
+        self.running = Some(Running {
+            raft,
+            writing: None,
+            peers: BTreeMap::new(),
+            next_number: self.starts << 40,
+            waiting: BTreeMap::new(),
+            unproposed: Vec::new(),
+            reads: Reads::default(),
+            watches: Watches::default(),
+            lessor: Lessor::default(),
+            origins: BTreeMap::new(),
+            ticks: 0,
+            last_tick: context.now(),
+            leaderless_since: Some(context.now()),
+            published: None,
+            version_proposed: None,
+            transfers: Vec::new(),
+        });
+        self.look_up_peers();
+        context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+    }
+
+    fn look_up_peers(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        running.peers = self
+            .backend
+            .members
+            .iter()
+            .filter_map(|(id, member)| Some((*id, *self.directory.get(&member.peer_url)?)))
+            .collect();
+    }
+
+    fn tick(&mut self, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+        running.ticks += 1;
+        running.last_tick = context.now();
+        running.raft.tick();
+        self.expire_leases(context);
+        self.look_for_leader(context);
+        self.introduce(context);
+        self.time_out(context);
+    }
+
+    /// Proposals that found no leader are tried again once there is one; watchers who insist on one are told when
+    /// there has been none for long.
+    fn look_for_leader(&mut self, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        if running.raft.lead().is_none() {
+            running.leaderless_since.get_or_insert(context.now());
+            self.end_leaderless_watches(context);
+            return;
+        }
+        running.leaderless_since = None;
+        self.finish_transfers(context);
+        let Some(running) = &mut self.running else { return };
+        for payload in std::mem::take(&mut running.unproposed) {
+            self.propose(payload, context);
+        }
+    }
+
+    /// A member says what it is called once it is started, and the leader which version they all speak.
+    fn introduce(&mut self, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        if running.raft.lead().is_none() {
+            return;
+        }
+        let (now, me) = (context.now(), &self.me);
+        let is_due = |last: Option<Time>| last.is_none_or(|last| now.since(last) >= REQUEST_TIMEOUT);
+        let known = self.backend.members.get(&me.id).map(|member| &member.client_url);
+        let mut proposals = Vec::new();
+        if known.is_some_and(|url| *url != me.client_url) && is_due(running.published) {
+            running.published = Some(now);
+            let (name, client_url) = (me.name.clone(), me.client_url.clone());
+            proposals.push(Proposed::Publish { member: me.id, name, client_url });
+        }
+        let all_are_named = self.backend.members.values().all(|member| !member.name.is_empty());
+        if running.raft.is_leader()
+            && self.backend.cluster_version.is_empty()
+            && all_are_named
+            && is_due(running.version_proposed)
+        {
+            running.version_proposed = Some(now);
+            proposals.push(Proposed::ClusterVersion(literal!("3.6.0")));
+        }
+        for what in proposals {
+            let number = self.number();
+            let proposal = Proposal { member: self.me.id, number, size_bytes: 64, what };
+            self.propose(Payload::Normal(Arc::new(proposal)), context);
+        }
+    }
+
+    /// A number for something that is asked; never given twice.
+    fn number(&mut self) -> u64 {
+        let Some(running) = &mut self.running else { return 0 };
+        running.next_number += 1;
+        running.next_number
+    }
+
+    fn propose(&mut self, payload: Payload<Replicated>, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        if running.raft.propose([payload.clone()]).is_err() {
+            running.unproposed.push(payload);
+        } else if running.raft.is_leader() {
+            running.remember_origin(running.raft.log().last_index(), context.cause());
+        }
+    }
+
+    fn receive(&mut self, message: &raft::Message<Replicated>, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        let cause = context.cause();
+        match &message.body {
+            // What has arrived with this, and what this says is committed, follows from it.
+            Body::App { entries, commit, .. } => {
+                if let Some(last) = entries.last() {
+                    running.remember_origin(last.index, cause);
+                }
+                if *commit > running.raft.log().committed() {
+                    running.remember_origin(*commit, cause);
+                }
+            }
+            Body::AppResp { index, rejected: None } if *index > running.raft.log().committed() => {
+                running.remember_origin(*index, cause);
+            }
+            _ => {}
+        }
+        let before = running.raft.log().last_index();
+        running.raft.step(message.clone());
+        if let Body::Prop { .. } = message.body
+            && running.raft.log().last_index() > before
+        {
+            running.remember_origin(running.raft.log().last_index(), cause);
+        }
+    }
+
+    /// Does all that Raft is ready for, until the disk or somebody else must answer.
+    fn pump(&mut self, context: &mut Context) {
+        while let Some(running) = &mut self.running {
+            let Some(mut ready) = running.raft.ready() else { return };
+            self.take_note(&ready.events, context);
+            let (applied, configuration, backend) = (self.applied, &self.configuration, &self.backend);
+            let Some(running) = &self.running else { return };
+            ready.freshen_snapshots(|| running.snapshot(applied, configuration, backend));
+            for message in ready.messages {
+                self.post(message, context);
+            }
+            for read in ready.reads {
+                self.read_confirmed(read);
+            }
+            for entry in ready.committed {
+                self.apply(&entry, context);
+            }
+            self.keep_snapshot();
+            self.answer_reads(context);
+            let Some(write) = ready.write else { continue };
+            if write.must_sync() {
+                let (low, high) = self.disk_latency;
+                let latency = context.random().duration(low, high);
+                if let Some(running) = &mut self.running {
+                    running.writing = Some(write);
+                    context.timer(latency, Timer::Etcd(EtcdTimer::Persisted));
+                }
+                return;
+            }
+            self.finish_write(write, context);
+        }
+    }
+
+    fn finish_write(&mut self, write: Write<Replicated>, context: &mut Context) {
+        let persisted = self.disk.write(write);
+        let Some(running) = &mut self.running else { return };
+        let released = running.raft.persisted(persisted);
+        if let Some(snapshot) = released.snapshot {
+            self.install(&snapshot, context);
+        }
+        for message in released.messages {
+            self.post(message, context);
+        }
+    }
+
+    /// Sends to another member, as the consequence of what made that necessary.
+    fn post(&self, message: raft::Message<Replicated>, context: &mut Context) {
+        let Some(running) = &self.running else { return };
+        let Some(to) = running.peers.get(&message.to).copied() else { return };
+        let index = match &message.body {
+            Body::App { entries, .. } => entries.last().map(|entry| entry.index),
+            Body::AppResp { index, rejected: None } => Some(*index),
+            _ => None,
+        };
+        let origin = index.and_then(|index| running.origins.get(&index).copied());
+        let cause = origin.or(context.cause());
+        context.because(cause, |context| context.send(to, Message::Raft(Arc::new(message))));
+    }
+
+    /// Elections are worth a line in the record; what they lead to here happens.
+    fn take_note(&mut self, events: &[Event], context: &mut Context) {
+        for event in events {
+            context.note(Note::Log { line: format!("{} {event}", self.me.id).into() });
+            let Some((role, term)) = event.role() else { continue };
+            let name = match role {
+                Role::Follower => "follower",
+                Role::PreCandidate => "pre-candidate",
+                Role::Candidate => "candidate",
+                Role::Leader => "leader",
+            };
+            context.note(Note::Role { role: name, term });
+            let Some(running) = &mut self.running else { return };
+            if role == Role::Leader {
+                running.lessor.promote(&self.backend.store, context.now());
+            } else {
+                running.lessor.demote();
+            }
+        }
+        if !events.is_empty() {
+            self.look_for_leader(context);
+        }
+    }
+
+    /// Every so many entries the member keeps a snapshot of itself and lets most of the log before it go.
+    fn keep_snapshot(&mut self) {
+        let last = self.disk.snapshot().map_or(0, |snapshot| snapshot.last.index);
+        if self.applied - last.min(self.applied) < SNAPSHOT_ENTRIES {
+            return;
+        }
+        let Some(running) = &mut self.running else { return };
+        let snapshot = running.snapshot(self.applied, &self.configuration, &self.backend);
+        self.disk.compact(snapshot.clone(), CATCH_UP_ENTRIES);
+        running.raft.compact(snapshot, CATCH_UP_ENTRIES);
+    }
+}
+
+impl Running {
+    fn remember_origin(&mut self, index: u64, cause: Option<RecordId>) {
+        if let Some(cause) = cause {
+            self.origins.insert(index, cause);
+        }
+    }
+    fn snapshot(
+        &self,
+        applied: u64,
+        configuration: &Configuration,
+        backend: &Backend,
+    ) -> Arc<Snapshot<Replicated>> {
+        let last = self.raft.log().id_of(applied);
+        let data = Image(Arc::new(backend.clone()));
+        Arc::new(Snapshot { last, configuration: configuration.clone(), data })
+    }
+}
