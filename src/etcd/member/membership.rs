@@ -47,8 +47,7 @@ impl Member {
                 if !is_learner && !self.can_lose_votes_to(1) {
                     return text("etcdserver: re-configuration failed due to not enough started members");
                 }
-                let kind =
-                    if *is_learner { ConfChangeKind::AddLearnerNode } else { ConfChangeKind::AddNode };
+                let kind = if *is_learner { ConfChangeKind::AddLearnerNode } else { ConfChangeKind::AddNode };
                 let id = MemberId(context.random().next() | 1);
                 let context = vec![Text::new(), peer_url.clone()];
                 Ok(ConfChange { context, ..ConfChange::single(kind, id) })
@@ -68,7 +67,8 @@ impl Member {
                 }
                 let Some(running) = &self.running else { return Err(Error::NotLeader) };
                 let status = running.raft.status();
-                let matched = |id| status.progress.iter().find(|peer| peer.id == id).map_or(0, |peer| peer.matched);
+                let matched =
+                    |id| status.progress.iter().find(|peer| peer.id == id).map_or(0, |peer| peer.matched);
                 if matched(id) * 100 < matched(self.me.id) * READY_PERCENT {
                     return Err(Error::LearnerNotReady);
                 }
@@ -156,8 +156,7 @@ impl Member {
     pub(super) fn finish_transfers(&mut self, context: &mut Context) {
         let Some(running) = &mut self.running else { return };
         let lead = running.raft.lead();
-        let done: Vec<_> =
-            running.transfers.extract_if(.., |(target, _)| Some(*target) == lead).collect();
+        let done: Vec<_> = running.transfers.extract_if(.., |(target, _)| Some(*target) == lead).collect();
         for (_, number) in done {
             self.answer(number, Ok(Outcome::Done), context);
         }

@@ -44,10 +44,6 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub const ELECTION_TICKS: u32 = 10;
 /// How long a request waits for what it needs: five seconds, and two elections.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
-/// `--snapshot-count`: entries applied between two snapshots of the member itself.
-const SNAPSHOT_ENTRIES: u64 = 10_000;
-/// `--experimental-snapshot-catchup-entries`: what of the log is kept for members that lag a little.
-const CATCH_UP_ENTRIES: u64 = 5_000;
 /// Of the image that kubeadm 1.36 runs.
 pub const VERSION: Text = literal!("3.6.8");
 
@@ -85,6 +81,10 @@ pub struct Member {
     starts: u64,
     /// How long the disk takes to flush, lowest and highest.
     pub disk_latency: (Duration, Duration),
+    /// `--snapshot-count`: entries applied between two snapshots of the member itself.
+    pub snapshot_entries: u64,
+    /// `--experimental-snapshot-catchup-entries`: what of the log is kept for members that lag a little.
+    pub catch_up_entries: u64,
     /// Everything that a crash takes.
     running: Option<Running>,
 }
@@ -163,6 +163,8 @@ impl Member {
             configuration: Configuration::of_voters(peers.iter().map(|peer| peer.id)),
             starts: 0,
             disk_latency: (Duration(600), Duration(1_400)),
+            snapshot_entries: 10_000,
+            catch_up_entries: 5_000,
             running: None,
         }
     }
@@ -429,13 +431,13 @@ impl Member {
     /// Every so many entries the member keeps a snapshot of itself and lets most of the log before it go.
     fn keep_snapshot(&mut self) {
         let last = self.disk.snapshot().map_or(0, |snapshot| snapshot.last.index);
-        if self.applied - last.min(self.applied) < SNAPSHOT_ENTRIES {
+        if self.applied - last.min(self.applied) < self.snapshot_entries {
             return;
         }
         let Some(running) = &mut self.running else { return };
         let snapshot = running.snapshot(self.applied, &self.configuration, &self.backend);
-        self.disk.compact(snapshot.clone(), CATCH_UP_ENTRIES);
-        running.raft.compact(snapshot, CATCH_UP_ENTRIES);
+        self.disk.compact(snapshot.clone(), self.catch_up_entries);
+        running.raft.compact(snapshot, self.catch_up_entries);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::api::Text;
 use crate::etcd::raft::{Role, Status};
 use crate::etcd::store::{Store, Version};
 use crate::message::etcd;
-use crate::message::raft::{Configuration, HardState, Payload};
+use crate::message::raft::{Configuration, Entry, HardState, Payload};
 use crate::sim::{Duration, Time};
 
 /// How sure a line of the log is.
@@ -75,8 +75,21 @@ impl Member {
     pub fn stopped(&mut self) {
         self.running = None;
     }
-    pub fn is_leader(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.raft.role() == Role::Leader)
+    /// The term that this member believes to be the leader of.
+    pub fn leads(&self) -> Option<u64> {
+        let raft = &self.running.as_ref()?.raft;
+        (raft.role() == Role::Leader).then(|| raft.term())
+    }
+    /// The last entry that has had its effect here.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+    /// What stands on line `index` of the log, as far as it is kept.
+    pub fn entry(&self, index: u64) -> Option<&Entry<etcd::Replicated>> {
+        match &self.running {
+            Some(running) => running.raft.log().get(index),
+            None => self.disk.entries().get(index),
+        }
     }
     /// Every revision of `key` that is still there, the oldest first.
     pub fn history(&self, key: &str) -> Vec<Version> {
@@ -112,11 +125,11 @@ impl Member {
     }
 
     fn log_rows(&self, raft: Option<&Status>, rows: usize) -> Vec<LogRow> {
-        let (stable, committed) = raft.map_or(
-            (self.disk.last_index(), self.disk.hard_state().commit),
-            |raft| (raft.stable, raft.committed),
-        );
-        let row = |entry: &crate::message::raft::Entry<etcd::Replicated>| LogRow {
+        let (stable, committed) = raft
+            .map_or((self.disk.last_index(), self.disk.hard_state().commit), |raft| {
+                (raft.stable, raft.committed)
+            });
+        let row = |entry: &Entry<etcd::Replicated>| LogRow {
             index: entry.index,
             term: entry.term,
             what: match &entry.payload {

@@ -124,12 +124,8 @@ impl Member {
             let wanted = changes.clone().filter(|change| watch.wants(change));
             let events: Vec<_> = wanted.map(|change| change.event(watch.with_previous)).collect();
             if !events.is_empty() {
-                let response = WatchResponse {
-                    watch_id: *id,
-                    revision: store.revision(),
-                    events,
-                    compact_revision: 0,
-                };
+                let response =
+                    WatchResponse { watch_id: *id, revision: store.revision(), events, compact_revision: 0 };
                 context.send(*client, Message::EtcdWatch(Arc::new(response)));
             }
         }
