@@ -89,11 +89,14 @@ pub struct Scenario {
     pub etcd_members: u32,
     /// The reference cluster of the conformance data: no add-ons, containers that start at once and never exit.
     pub hollow: bool,
+    /// Requests are written down as audit.k8s.io/v1 events.
+    #[serde(default)]
+    pub audit: bool,
 }
 
 impl Default for Scenario {
     /// `cp-1` and three workers, etcd with three members.
     fn default() -> Scenario {
-        Scenario { control_plane_nodes: 1, workers: 3, etcd_members: 3, hollow: false }
+        Scenario { control_plane_nodes: 1, workers: 3, etcd_members: 3, hollow: false, audit: false }
     }
 }

@@ -5,16 +5,21 @@
 
 pub mod api;
 pub mod apiserver;
+pub mod benchmark;
 pub mod client;
+pub mod cluster;
 pub mod command;
 pub mod controllers;
 pub mod etcd;
 pub mod fidelity;
+pub mod kubectl;
 pub mod kubelet;
 pub mod language;
 pub mod message;
 pub mod network;
 pub mod note;
+pub mod picture;
+pub mod playback;
 pub mod scheduler;
 pub mod shell;
 pub mod sim;

@@ -95,7 +95,7 @@ impl<V: Clone> Ordered<V> {
         Some(value)
     }
     /// The keys from `start` on, in order.
-    pub fn from(&self, start: &str) -> impl Iterator<Item = (&Text, &V)> {
+    pub fn from<'a>(&'a self, start: &str) -> impl Iterator<Item = (&'a Text, &'a V)> + use<'a, V> {
         let number = self.drawer(start);
         let first = self.drawers.get(number).map_or(0, |drawer| match Self::place(drawer, start) {
             Ok(place) | Err(place) => place,

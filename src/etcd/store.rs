@@ -169,6 +169,14 @@ impl Store {
     pub fn get(&self, key: &str) -> Option<&Arc<KeyValue>> {
         self.keys.get(key)?.latest.pair()
     }
+    /// The present pairs whose keys begin with `prefix`, in order.
+    pub fn under<'a>(&'a self, prefix: &str) -> impl Iterator<Item = &'a Arc<KeyValue>> + use<'a> {
+        let prefix = Text::from(prefix);
+        self.keys
+            .from(&prefix.clone())
+            .take_while(move |(key, _)| key.starts_with(prefix.as_str()))
+            .filter_map(|(_, versions)| versions.latest.pair())
+    }
     /// Every version of `key` that is still there, the oldest first.
     pub fn history(&self, key: &str) -> Vec<Version> {
         let Some(key) = self.keys.get(key) else { return Vec::new() };

@@ -22,6 +22,12 @@ use crate::{array, object};
 
 use super::form::Form;
 
+/// The STATUS cell of a pod, for whoever shows pods without a table.
+pub fn pod_status(pod: &Value) -> String {
+    let cells = pods::pod(pod, &Printer { now: Time::ZERO });
+    cells.get(2).and_then(Value::as_str).unwrap_or("").to_owned()
+}
+
 /// What printers get.
 struct Printer {
     now: Time,

@@ -50,7 +50,8 @@ impl<'a> Restarts<'a> {
     }
 }
 
-fn pod(pod: &Value, printer: &Printer) -> Vec<Value> {
+/// The cells of a pod's row: name, ready, status, restarts, age and so on.
+pub(super) fn pod(pod: &Value, printer: &Printer) -> Vec<Value> {
     let phase = pod.text("status.phase");
     let mut reason = text_or(pod, "status.reason", phase).to_owned();
     let gated = meta::condition(pod, "PodScheduled")

@@ -1,0 +1,381 @@
+//! Wires the actors to the engine; the only module that knows them all.
+//!
+//! Picture to hold in mind: the rack. Machines stand in it, processes run on machines, and here is written
+//! which process is on which machine, what it was started with, and which button of the outside does what.
+//!
+//! The default cluster is `cp-1` and three workers. etcd's first member runs on `cp-1` as a static pod, the
+//! others on machines of their own, so that a quorum can be lost and the control plane still be looked at.
+
+mod addons;
+
+use std::sync::Arc;
+
+use crate::apiserver::{self, ApiServer};
+use crate::command::{Command, Scenario};
+use crate::controllers::manager::ControllerManager;
+use crate::etcd::member::{Member, Peer};
+use crate::kubelet::config::KubeletConfig;
+use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
+use crate::kubelet::Kubelet;
+use crate::language::{Context, Input, Wire};
+use crate::message::raft::MemberId;
+use crate::scheduler::Scheduler;
+use crate::shell::terminal::Terminal;
+use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, World};
+use crate::object;
+use crate::timer::{EngineTimer, EtcdTimer, TerminalTimer, Timer};
+
+/// All actors of the cluster. A clone is a checkpoint: actors are shared until they next change.
+#[derive(Clone, Default)]
+pub struct Cluster {
+    /// By the actor's number.
+    processes: Vec<Process>,
+    /// By the host's number.
+    machines: Vec<Machine>,
+    scenario: Scenario,
+}
+
+/// One process, and where it runs.
+#[derive(Clone)]
+pub struct Process {
+    /// `kube-apiserver-cp-1`, `kubelet-worker-1`: the name that commands use.
+    pub name: String,
+    pub actor: ActorId,
+    pub host: HostId,
+    pub role: Arc<Role>,
+}
+
+#[derive(Clone)]
+pub struct Machine {
+    pub name: String,
+    pub ip: String,
+    pub kind: MachineKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineKind {
+    ControlPlane,
+    Worker,
+    Etcd,
+    Workstation,
+}
+
+/// What a process is. The variants are the actors of this world.
+#[derive(Clone)]
+pub enum Role {
+    Etcd(Member),
+    ApiServer(ApiServer),
+    ControllerManager(ControllerManager),
+    Scheduler(Scheduler),
+    Kubelet(Kubelet),
+    Engine(ContainerEngine),
+    Terminal(Terminal),
+}
+
+/// A new history of a cluster with `seed`, set up by [`Command::Boot`].
+pub fn boot(seed: u64, scenario: Scenario) -> History<Cluster> {
+    let mut history = History::new(Engine::new(seed, Cluster::default(), Network::default()));
+    history.command(Command::Boot(scenario));
+    history
+}
+
+impl World for Cluster {
+    type Language = Wire;
+
+    fn handle(&mut self, actor: ActorId, input: Input, context: &mut Context) {
+        let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
+        match Arc::make_mut(&mut process.role) {
+            Role::Etcd(member) => member.handle(input, context),
+            Role::ApiServer(server) => server.handle(input, context),
+            Role::ControllerManager(manager) => manager.handle(input, context),
+            Role::Scheduler(scheduler) => scheduler.handle(input, context),
+            Role::Kubelet(kubelet) => kubelet.handle(input, context),
+            Role::Engine(engine) => engine.handle(input, context),
+            Role::Terminal(terminal) => terminal.handle(input, context),
+        }
+    }
+
+    fn command(&mut self, command: &Command, control: &mut Control<Wire>) {
+        match command {
+            Command::Boot(scenario) => self.set_up(scenario, control),
+            Command::Exec { session, line, stdin } => {
+                if let Some((actor, terminal)) = self.terminal() {
+                    let id = terminal.enter(*session, line.as_str(), stdin.as_str());
+                    control.wake(actor, Timer::Terminal(TerminalTimer::Enter { id }));
+                }
+            }
+            Command::Interrupt { session } => {
+                if let Some((actor, terminal)) = self.terminal() {
+                    let id = terminal.interrupt(*session);
+                    control.wake(actor, Timer::Terminal(TerminalTimer::Enter { id }));
+                }
+            }
+            Command::WriteFile { path, content } => {
+                if let Some((_, terminal)) = self.terminal() {
+                    // A path that cannot be written changes nothing; the shell says so when it is used.
+                    let _ = terminal.write_file(path, content.as_deref());
+                }
+            }
+            Command::StopProcess { process } => {
+                if let Some(actor) = self.actor(process) {
+                    control.stop(actor);
+                }
+            }
+            Command::StartProcess { process } => {
+                if let Some(actor) = self.actor(process) {
+                    control.start(actor);
+                }
+            }
+            Command::StopHost { host } => self.power(host, false, control),
+            Command::StartHost { host } => self.power(host, true, control),
+            Command::KillContainer { namespace, pod, container } => {
+                self.kill(namespace, pod, container, control);
+            }
+            Command::CutLink { a, b } => self.cut(a, b, true, control),
+            Command::JoinLink { a, b } => self.cut(a, b, false, control),
+            Command::DegradeLink { from, to, extra_delay_us, loss_per_million } => {
+                if let (Some(from), Some(to)) = (self.host(from), self.host(to)) {
+                    let fault = control.network().fault_mut(from, to);
+                    fault.extra_delay = Duration(*extra_delay_us);
+                    fault.loss_per_million = (*loss_per_million).min(1_000_000);
+                }
+            }
+            Command::HealNetwork => control.network().heal(),
+            Command::DropMessage { record } => control.drop_in_flight(crate::sim::RecordId(*record)),
+            Command::DelayMessage { record, by_us } => {
+                control.delay_in_flight(crate::sim::RecordId(*record), Duration(*by_us));
+            }
+            Command::Campaign { member } => {
+                if let Some(actor) = self.actor(member) {
+                    control.wake(actor, Timer::Etcd(EtcdTimer::Campaign));
+                }
+            }
+            Command::AddNode { name } => {
+                if self.host(name).is_none() {
+                    self.add_node(name, MachineKind::Worker, control);
+                }
+            }
+        }
+    }
+}
+
+impl Cluster {
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+    pub fn machines(&self) -> &[Machine] {
+        &self.machines
+    }
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+    pub fn actor(&self, process: &str) -> Option<ActorId> {
+        self.processes.iter().find(|other| other.name == process).map(|other| other.actor)
+    }
+    pub fn host(&self, machine: &str) -> Option<HostId> {
+        self.machines.iter().position(|other| other.name == machine).map(|index| HostId(index as u32))
+    }
+    pub fn api_server(&self) -> Option<&ApiServer> {
+        self.processes.iter().find_map(|process| match &*process.role {
+            Role::ApiServer(server) => Some(server),
+            _ => None,
+        })
+    }
+    /// The kubelet and the container engine of a machine.
+    pub fn node(&self, host: HostId) -> (Option<&Kubelet>, Option<&ContainerEngine>) {
+        let mut node = (None, None);
+        for process in self.processes.iter().filter(|process| process.host == host) {
+            match &*process.role {
+                Role::Kubelet(kubelet) => node.0 = Some(kubelet),
+                Role::Engine(engine) => node.1 = Some(engine),
+                _ => {}
+            }
+        }
+        node
+    }
+    fn terminal(&mut self) -> Option<(ActorId, &mut Terminal)> {
+        let process = self.processes.iter_mut().find(|process| matches!(*process.role, Role::Terminal(_)))?;
+        match Arc::make_mut(&mut process.role) {
+            Role::Terminal(terminal) => Some((process.actor, terminal)),
+            _ => None,
+        }
+    }
+
+    fn set_up(&mut self, scenario: &Scenario, control: &mut Control<Wire>) {
+        if !self.processes.is_empty() {
+            return;
+        }
+        self.scenario = scenario.clone();
+        let workstation = self.machine("workstation", "192.168.56.1".into(), MachineKind::Workstation);
+        let mut planes = Vec::new();
+        for number in 1..=scenario.control_plane_nodes.max(1) {
+            let ip = format!("192.168.56.{}", 9 + number);
+            planes.push(self.machine(&format!("cp-{number}"), ip, MachineKind::ControlPlane));
+        }
+        // Members first: the API servers are started with their addresses.
+        let mut members: Vec<(String, HostId, ActorId)> = Vec::new();
+        for number in 1..=scenario.etcd_members.max(1) {
+            let (name, host) = match planes.get(number as usize - 1) {
+                Some(host) => (format!("etcd-cp-{number}"), *host),
+                None => {
+                    let name = format!("etcd-{number}");
+                    let host = self.machine(&name, format!("192.168.56.{}", 40 + number), MachineKind::Etcd);
+                    (name, host)
+                }
+            };
+            members.push((name, host, control.create(host)));
+        }
+        let peers: Vec<ActorId> = members.iter().map(|(_, _, actor)| *actor).collect();
+        let founders: Vec<Peer> =
+            members.iter().map(|(name, host, actor)| self.etcd_peer(name, *host, *actor)).collect();
+        for (me, (name, host, actor)) in founders.iter().zip(&members) {
+            self.process(name, *actor, *host, Role::Etcd(Member::founding(me, &founders)));
+        }
+        let mut servers = Vec::new();
+        for (index, host) in planes.iter().enumerate() {
+            let name = format!("cp-{}", index + 1);
+            // Each server prefers the member beside it.
+            let mut etcd = peers.clone();
+            etcd.rotate_left(index % peers.len());
+            let mut config = apiserver::Config::new(name.as_str(), etcd);
+            config.audits = scenario.audit;
+            let actor = control.create(*host);
+            self.process(&format!("kube-apiserver-{name}"), actor, *host, Role::ApiServer(ApiServer::new(config)));
+            servers.push(actor);
+        }
+        for (index, host) in planes.iter().enumerate() {
+            let name = format!("cp-{}", index + 1);
+            let mut random = Random::stream(control.seed(), &format!("identity/{name}"));
+            let mut identity = || format!("{name}_{}", random.uuid());
+            let manager = ControllerManager::new(servers[index], &identity());
+            let actor = control.create(*host);
+            let role = Role::ControllerManager(manager);
+            self.process(&format!("kube-controller-manager-{name}"), actor, *host, role);
+            let scheduler = Scheduler::new(servers[index], &name, &identity());
+            let actor = control.create(*host);
+            self.process(&format!("kube-scheduler-{name}"), actor, *host, Role::Scheduler(scheduler));
+        }
+        let actor = control.create(workstation);
+        self.process("terminal", actor, workstation, Role::Terminal(Terminal::new(servers[0], crate::kubectl::PROGRAMS)));
+        for process in &self.processes {
+            control.start(process.actor);
+        }
+        for host in planes {
+            let name = self.machines[host.0 as usize].name.clone();
+            self.node_processes(&name, host, control);
+        }
+        for number in 1..=scenario.workers {
+            self.add_node(&format!("worker-{number}"), MachineKind::Worker, control);
+        }
+    }
+
+    fn add_node(&mut self, name: &str, kind: MachineKind, control: &mut Control<Wire>) {
+        let workers = self.machines.iter().filter(|machine| machine.kind == MachineKind::Worker).count();
+        // Workers from .101 on; beyond a hundred and fifty the third byte counts on.
+        let (block, rest) = (workers / 150, workers % 150);
+        let host = self.machine(name, format!("192.168.{}.{}", 56 + block, 101 + rest), kind);
+        self.node_processes(name, host, control);
+    }
+
+    /// The container engine and the kubelet of a machine, started.
+    fn node_processes(&mut self, name: &str, host: HostId, control: &mut Control<Wire>) {
+        let Some(server) = self.processes.iter().find(|process| matches!(*process.role, Role::ApiServer(_)))
+        else {
+            return;
+        };
+        let server = server.actor;
+        let (engine, kubelet) = (control.create(host), control.create(host));
+        let machine = &self.machines[host.0 as usize];
+        let mut config = KubeletConfig::new(name, &machine.ip, server, engine, self.scenario.hollow);
+        if machine.kind == MachineKind::ControlPlane {
+            config.labels.push(("node-role.kubernetes.io/control-plane".into(), "".into()));
+            config.taints.push(object! {
+                "key" => "node-role.kubernetes.io/control-plane",
+                "effect" => "NoSchedule",
+            });
+            if !self.scenario.hollow {
+                config.manifests = addons::static_pods(name, &machine.ip);
+            }
+        } else {
+            let workers = self.machines.iter().filter(|machine| machine.kind == MachineKind::Worker).count();
+            // Zones a, b and c in turn; the third worker has the solid-state disk.
+            let zone = ["zone-a", "zone-b", "zone-c"][(workers - 1) % 3];
+            config.labels.push(("topology.kubernetes.io/zone".into(), zone.into()));
+            if workers == 3 {
+                config.labels.push(("disktype".into(), "ssd".into()));
+            }
+        }
+        let engine_config = EngineConfig::new(kubelet, self.scenario.hollow);
+        let engine_role = Role::Engine(ContainerEngine::new(engine_config));
+        self.process(&format!("containerd-{name}"), engine, host, engine_role);
+        self.process(&format!("kubelet-{name}"), kubelet, host, Role::Kubelet(Kubelet::new(config)));
+        control.start(engine);
+        control.start(kubelet);
+    }
+
+    /// How the other members find one.
+    fn etcd_peer(&self, name: &str, host: HostId, actor: ActorId) -> Peer {
+        let ip = &self.machines[host.0 as usize].ip;
+        let (peer_url, client_url) = (arcstr::format!("https://{ip}:2380"), arcstr::format!("https://{ip}:2379"));
+        // etcd hashes the peer's address and the cluster's token; any fixed and distinct number will do.
+        let id = Random::stream(u64::from(actor.0), &peer_url).next() | 1 << 63;
+        Peer { id: MemberId(id), name: name.trim_start_matches("etcd-cp-").into(), peer_url, client_url, actor }
+    }
+
+    fn machine(&mut self, name: &str, ip: String, kind: MachineKind) -> HostId {
+        self.machines.push(Machine { name: name.into(), ip, kind });
+        HostId(self.machines.len() as u32 - 1)
+    }
+    /// Actors are numbered in the order in which they are created, and so are processes.
+    fn process(&mut self, name: &str, actor: ActorId, host: HostId, role: Role) {
+        let index = actor.0 as usize;
+        if self.processes.len() <= index {
+            let filler = Process { name: String::new(), actor, host, role: Arc::new(role) };
+            self.processes.resize(index + 1, filler);
+            self.processes[index].name = name.into();
+        } else {
+            self.processes[index] = Process { name: name.into(), actor, host, role: Arc::new(role) };
+        }
+    }
+
+    fn power(&mut self, machine: &str, on: bool, control: &mut Control<Wire>) {
+        let Some(host) = self.host(machine) else { return };
+        if control.network().is_down(host) != on {
+            return;
+        }
+        control.network().set_down(host, !on);
+        for process in &mut self.processes {
+            if process.host != host {
+                continue;
+            }
+            if on {
+                control.start(process.actor);
+            } else {
+                // Containers do not outlive their machine.
+                if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
+                    engine.lose_power(control.now());
+                }
+                control.stop(process.actor);
+            }
+        }
+    }
+
+    fn kill(&mut self, namespace: &str, pod: &str, container: &str, control: &mut Control<Wire>) {
+        for process in &self.processes {
+            let Role::Engine(engine) = &*process.role else { continue };
+            let is_here = engine
+                .sandboxes()
+                .any(|sandbox| sandbox.config.namespace == namespace && sandbox.config.name == pod);
+            if is_here {
+                let (namespace, pod, container) = (namespace.into(), pod.into(), container.into());
+                control.wake(process.actor, Timer::Engine(EngineTimer::Kill { namespace, pod, container }));
+            }
+        }
+    }
+
+    fn cut(&mut self, a: &str, b: &str, cut: bool, control: &mut Control<Wire>) {
+        if let (Some(a), Some(b)) = (self.host(a), self.host(b)) {
+            control.network().set_cut(a, b, cut);
+        }
+    }
+}

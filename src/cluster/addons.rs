@@ -1,0 +1,93 @@
+//! What `kubeadm init` leaves on a fresh control plane besides the processes: the manifests of its static pods.
+//!
+//! Picture to hold in mind: the folder `/etc/kubernetes/manifests` in which the kubelet of a control-plane node
+//! finds the control plane itself. The processes are actors of their own; these pods are how the API shows them.
+
+use std::collections::BTreeMap;
+
+use crate::api::{Text, Value};
+use crate::{array, object};
+
+const REGISTRY: &str = "registry.k8s.io";
+const VERSION: &str = "v1.36.2";
+const ETCD_VERSION: &str = "3.6.6-0";
+
+/// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`: file name to pod.
+pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
+    let component = |name: &str, image: String, cpu: &str, flags: &[String]| -> (Text, Value) {
+        let command: Vec<Value> =
+            std::iter::once(Value::from(name)).chain(flags.iter().map(|flag| Value::from(flag.as_str()))).collect();
+        let pod = object! {
+            "apiVersion" => "v1",
+            "kind" => "Pod",
+            "metadata" => object! {
+                "name" => name,
+                "namespace" => "kube-system",
+                "labels" => object! { "component" => name, "tier" => "control-plane" },
+            },
+            "spec" => object! {
+                "containers" => array![object! {
+                    "name" => name,
+                    "image" => image,
+                    "imagePullPolicy" => "IfNotPresent",
+                    "command" => Value::from(command),
+                    "resources" => object! { "requests" => object! { "cpu" => cpu } },
+                }],
+                "hostNetwork" => true,
+                "priorityClassName" => "system-node-critical",
+                "priority" => 2_000_001_000,
+                "securityContext" => object! { "seccompProfile" => object! { "type" => "RuntimeDefault" } },
+            },
+        };
+        (arcstr::format!("{name}.yaml"), pod)
+    };
+    let image = |name: &str| format!("{REGISTRY}/{name}:{VERSION}");
+    let kubeconfig = |name: &str| format!("--kubeconfig=/etc/kubernetes/{name}.conf");
+    BTreeMap::from([
+        component(
+            "etcd",
+            format!("{REGISTRY}/etcd:{ETCD_VERSION}"),
+            "100m",
+            &[
+                format!("--name={node}"),
+                "--data-dir=/var/lib/etcd".into(),
+                format!("--advertise-client-urls=https://{ip}:2379"),
+                format!("--initial-advertise-peer-urls=https://{ip}:2380"),
+                "--cert-file=/etc/kubernetes/pki/etcd/server.crt".into(),
+                "--key-file=/etc/kubernetes/pki/etcd/server.key".into(),
+                "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt".into(),
+            ],
+        ),
+        component(
+            "kube-apiserver",
+            image("kube-apiserver"),
+            "250m",
+            &[
+                format!("--advertise-address={ip}"),
+                "--authorization-mode=Node,RBAC".into(),
+                "--enable-admission-plugins=NodeRestriction".into(),
+                "--etcd-servers=https://127.0.0.1:2379".into(),
+                "--secure-port=6443".into(),
+                "--service-cluster-ip-range=10.96.0.0/12".into(),
+            ],
+        ),
+        component(
+            "kube-controller-manager",
+            image("kube-controller-manager"),
+            "200m",
+            &[
+                "--allocate-node-cidrs=true".into(),
+                "--cluster-cidr=10.244.0.0/16".into(),
+                kubeconfig("controller-manager"),
+                "--leader-elect=true".into(),
+                "--use-service-account-credentials=true".into(),
+            ],
+        ),
+        component(
+            "kube-scheduler",
+            image("kube-scheduler"),
+            "100m",
+            &[kubeconfig("scheduler"), "--leader-elect=true".into()],
+        ),
+    ])
+}

@@ -1,0 +1,239 @@
+//! Messages and steps as the stage and the timeline show them.
+//!
+//! Picture to hold in mind: a musical score. Each note says when it sounds, how long, on which line, and what
+//! is sung; where the playhead is decides what is heard. Whoever draws a message needs nothing but this and
+//! the time (`docs/architecture.md`, invariant 9).
+
+use serde::{Deserialize, Serialize};
+
+use crate::language::Wire;
+use crate::message::rest::{Request, Verb, WatchType};
+use crate::message::raft::Body;
+use crate::message::{Message, etcd};
+use crate::sim::trace::What;
+use crate::sim::{Record, RecordId, Time};
+
+/// One message on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Its line in the record.
+    pub id: u64,
+    pub cause: Option<u64>,
+    pub from: u32,
+    pub to: u32,
+    pub sent_us: u64,
+    /// `None`: it never arrives.
+    pub arrives_us: Option<u64>,
+    /// Why it does not, where it does not.
+    pub lost: Option<String>,
+    pub shape: Shape,
+    /// `POST pods`, `201`, `ADDED Pod`, `MsgApp`.
+    pub label: String,
+    /// What it is about: `default/nginx`, or empty.
+    pub about: String,
+    /// For answers: whether it tells of a failure.
+    pub is_failure: bool,
+    /// Happens all the time whether or not anybody does anything: leases, heartbeats.
+    pub is_routine: bool,
+}
+
+/// Filled for requests, hollow for replies; each protocol has a form of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shape {
+    Request,
+    Reply,
+    WatchEvent,
+    EtcdRequest,
+    EtcdReply,
+    EtcdWatchEvent,
+    Vote,
+    Append,
+    Heartbeat,
+    RaftReply,
+    CriRequest,
+    CriReply,
+    Closed,
+}
+
+impl Flow {
+    /// The flow of a line of the record; `None` where the line is not of a message.
+    pub fn of(id: RecordId, record: &Record<Wire>) -> Option<Flow> {
+        let What::Sent { from, to, arrives, message } = &record.what else { return None };
+        let Caption { shape, label, about, is_failure } = caption(message);
+        Some(Flow {
+            id: id.0,
+            cause: record.cause.map(|cause| cause.0),
+            from: from.0,
+            to: to.0,
+            sent_us: record.time.0,
+            arrives_us: arrives.ok().map(|Time(us)| us),
+            lost: arrives.err().map(|why| format!("{why:?}")),
+            shape,
+            label,
+            about,
+            is_failure,
+            is_routine: is_routine(message),
+        })
+    }
+}
+
+struct Caption {
+    shape: Shape,
+    label: String,
+    about: String,
+    is_failure: bool,
+}
+
+fn caption(message: &Message) -> Caption {
+    let plain = |shape, label: String, about: String| Caption { shape, label, about, is_failure: false };
+    match message {
+        Message::Request(request) => plain(Shape::Request, request_label(request), request_about(request)),
+        Message::Response(response) => Caption {
+            shape: Shape::Reply,
+            label: if response.is_success() {
+                response.code.to_string()
+            } else {
+                format!("{} {}", response.code, response.reason())
+            },
+            about: about_object(&response.body),
+            is_failure: !response.is_success(),
+        },
+        Message::Watch(event) => {
+            let kind = match event.kind {
+                WatchType::Added => "ADDED",
+                WatchType::Modified => "MODIFIED",
+                WatchType::Deleted => "DELETED",
+                WatchType::Bookmark => "BOOKMARK",
+                WatchType::Error => "ERROR",
+            };
+            let label = format!("{kind} {}", event.object.text("kind"));
+            plain(Shape::WatchEvent, label, about_object(&event.object))
+        }
+        Message::Closed(closed) => plain(Shape::Closed, format!("{:?}", closed.why), String::new()),
+        Message::EtcdRequest(request) => {
+            let (label, about) = operation(&request.operation);
+            plain(Shape::EtcdRequest, label.into(), about)
+        }
+        Message::EtcdResponse(response) => Caption {
+            shape: Shape::EtcdReply,
+            label: match &response.result {
+                Ok(_) => format!("rev {}", response.revision),
+                Err(error) => error.to_string(),
+            },
+            about: String::new(),
+            is_failure: response.result.is_err(),
+        },
+        Message::EtcdWatch(response) => {
+            let about = response.events.first().map_or(String::new(), |event| event.key.to_string());
+            plain(Shape::EtcdWatchEvent, format!("rev {}", response.revision), about)
+        }
+        Message::CriRequest(request) => plain(Shape::CriRequest, request.call.name().into(), String::new()),
+        Message::CriResponse(response) => Caption {
+            shape: Shape::CriReply,
+            label: if response.result.is_ok() { "OK".into() } else { "error".into() },
+            about: String::new(),
+            is_failure: response.result.is_err(),
+        },
+        Message::CriEvent(event) => plain(Shape::CriReply, format!("{:?}", event.kind), String::new()),
+        Message::Raft(message) => {
+            let shape = match &message.body {
+                Body::App { .. } | Body::Snap { .. } | Body::Prop { .. } => Shape::Append,
+                Body::Heartbeat { .. } => Shape::Heartbeat,
+                Body::PreVote { .. } | Body::Vote { .. } | Body::TimeoutNow => Shape::Vote,
+                _ => Shape::RaftReply,
+            };
+            plain(shape, message.body.name().into(), format!("term {}", message.term))
+        }
+    }
+}
+
+fn request_label(request: &Request) -> String {
+    if !request.path.is_empty() {
+        return format!("GET {}", request.path);
+    }
+    let method = match request.verb {
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        verb => verb.http_method(),
+    };
+    let slash = if request.subresource.is_empty() { "" } else { "/" };
+    format!("{method} {}{slash}{}", request.resource.plural, request.subresource)
+}
+
+fn request_about(request: &Request) -> String {
+    let name = match request.name.as_str() {
+        "" => request.body.text("metadata.generateName"),
+        name => name,
+    };
+    join(&request.namespace, name)
+}
+
+fn about_object(object: &crate::api::Value) -> String {
+    join(object.text("metadata.namespace"), object.text("metadata.name"))
+}
+
+fn join(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() || name.is_empty() { name.into() } else { format!("{namespace}/{name}") }
+}
+
+fn operation(operation: &etcd::Operation) -> (&'static str, String) {
+    match operation {
+        etcd::Operation::Range(range) => ("Range", range.key.to_string()),
+        etcd::Operation::Txn(txn) => {
+            let about = txn.success.first().map_or(String::new(), |change| match change {
+                etcd::Change::Put { key, .. } | etcd::Change::Delete { key, .. } => key.to_string(),
+                etcd::Change::Range(range) => range.key.to_string(),
+            });
+            ("Txn", about)
+        }
+        etcd::Operation::Watch { key, .. } => ("Watch", key.to_string()),
+        etcd::Operation::CancelWatch { .. } => ("Watch cancel", String::new()),
+        etcd::Operation::Progress => ("Progress", String::new()),
+        etcd::Operation::LeaseGrant { .. } => ("LeaseGrant", String::new()),
+        etcd::Operation::LeaseRevoke { .. } => ("LeaseRevoke", String::new()),
+        etcd::Operation::LeaseKeepAlive { .. } => ("LeaseKeepAlive", String::new()),
+        etcd::Operation::Compact { .. } => ("Compact", String::new()),
+        etcd::Operation::Status => ("Status", String::new()),
+        etcd::Operation::LeaseTimeToLive { .. } => ("LeaseTimeToLive", String::new()),
+        etcd::Operation::LeaseList => ("LeaseLeases", String::new()),
+        _ => ("Maintenance", String::new()),
+    }
+}
+
+/// Whether a message is part of the cluster's breathing, which goes on when nobody asks anything of it.
+pub fn is_routine(message: &Message) -> bool {
+    match message {
+        Message::Request(request) => match request.resource.plural.as_str() {
+            "leases" => true,
+            "nodes" => request.subresource == "status",
+            _ => matches!(request.verb, Verb::List | Verb::Watch),
+        },
+        Message::Response(response) => match response.body.text("kind") {
+            "Lease" | "Node" => true,
+            kind => kind.ends_with("List") || response.body.is_null(),
+        },
+        Message::Watch(event) => {
+            event.kind == WatchType::Bookmark || matches!(event.object.text("kind"), "Lease" | "Node")
+        }
+        Message::Closed(_) => true,
+        Message::EtcdRequest(request) => match &request.operation {
+            etcd::Operation::Txn(_) => {
+                let (_, key) = operation(&request.operation);
+                key.starts_with("/registry/leases/") || key.starts_with("/registry/minions/")
+            }
+            _ => true,
+        },
+        // An answer is as interesting as its request; by itself it does not hold up time.
+        Message::EtcdResponse(_) => true,
+        Message::EtcdWatch(response) => response.events.iter().all(|event| {
+            event.key.starts_with("/registry/leases/") || event.key.starts_with("/registry/minions/")
+        }),
+        Message::CriRequest(_) | Message::CriResponse(_) => true,
+        Message::CriEvent(_) => false,
+        // Entries are as interesting as the request that they carry; elections are news.
+        Message::Raft(message) => !matches!(
+            message.body,
+            Body::PreVote { .. } | Body::PreVoteResp { .. } | Body::Vote { .. } | Body::VoteResp { .. }
+        ),
+    }
+}

@@ -1,0 +1,437 @@
+//! Everything about one thing: the card beside an exhibit.
+//!
+//! Picture to hold in mind: a magnifying glass held over one spot of the photograph, with a pencil: it also
+//! lists what could be done to the thing, as the very commands that a lesson or the fuzzer would use.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::Value;
+use crate::cluster::Cluster;
+use crate::command::Command;
+use crate::message::Message;
+use crate::message::rest::Verb;
+use crate::sim::trace::What;
+use crate::sim::{History, RecordId};
+
+use super::build::{Ledger, owner_of, stamp_us};
+use super::why::{creation, flow_of, last_write, name_of, why};
+use super::{ComponentKind, HostRole, Link, Owner};
+
+/// What is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Query {
+    Component { name: String },
+    Host { name: String },
+    Pod { namespace: String, name: String },
+    Container { namespace: String, pod: String, container: String },
+    /// A message, by its line in the record.
+    Message { record: u64 },
+    /// Any object of the API.
+    Object { kind: String, namespace: String, name: String },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    /// `Pod`, `kube-apiserver`, `request`.
+    pub kind: String,
+    pub title: String,
+    /// One plain sentence: what it is, or what it does now.
+    pub explanation: String,
+    /// Names and values, the most telling first.
+    pub summary: Vec<(String, String)>,
+    pub conditions: Vec<ConditionRow>,
+    /// Newest last.
+    pub events: Vec<EventRow>,
+    /// From the nearest owner up.
+    pub owners: Vec<Owner>,
+    /// The object, or a message's headers and body.
+    pub yaml: String,
+    /// What led to the state that it is in, nearest cause first.
+    pub why: Vec<Link>,
+    pub actions: Vec<Action>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConditionRow {
+    pub name: String,
+    pub status: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventRow {
+    pub time_us: u64,
+    pub reason: String,
+    pub message: String,
+    pub is_warning: bool,
+}
+
+/// Something that can be done, as a button.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Action {
+    pub label: String,
+    pub explanation: String,
+    pub command: Command,
+}
+
+/// The card of what `query` asks about; `None` when it is not there (any more).
+pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
+    match query {
+        Query::Message { record } => message(history, RecordId(*record)),
+        Query::Component { name } => component(history, name),
+        Query::Host { name } => host(history, name),
+        Query::Pod { namespace, name } => pod(history, namespace, name, None),
+        Query::Container { namespace, pod: name, container } => pod(history, namespace, name, Some(container)),
+        Query::Object { kind, namespace, name } => object(history, kind, namespace, name),
+    }
+}
+
+fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
+    let flow = flow_of(history, id)?;
+    let record = history.trace.get(id)?;
+    let cluster = history.world();
+    let What::Sent { from, to, arrives, message } = &record.what else { return None };
+    let mut summary = vec![
+        ("From".to_string(), name_of(cluster, *from).to_string()),
+        ("To".to_string(), name_of(cluster, *to).to_string()),
+        ("Sent".to_string(), record.time.to_string()),
+        match arrives {
+            Ok(time) => ("Under way".to_string(), format!("{} µs", time.since(record.time).0)),
+            Err(why) => ("Lost".to_string(), format!("{why:?}")),
+        },
+    ];
+    let mut yaml = String::new();
+    let kind = match message {
+        Message::Request(request) => {
+            let mut line = format!("{} {}", request.verb.http_method(), request.url_path());
+            let options = &request.options;
+            let query: Vec<String> = [
+                ("labelSelector", &options.label_selector),
+                ("fieldSelector", &options.field_selector),
+                ("resourceVersion", &options.resource_version),
+                ("fieldManager", &options.field_manager),
+            ]
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{name}={value}"))
+            .chain((request.verb == Verb::Watch).then(|| "watch=true".to_string()))
+            .collect();
+            if !query.is_empty() {
+                line = format!("{line}?{}", query.join("&"));
+            }
+            summary.push(("Request line".to_string(), line));
+            summary.push(("User".to_string(), request.user.name.to_string()));
+            summary.push(("User-Agent".to_string(), request.user_agent.to_string()));
+            yaml = to_yaml(&request.body);
+            "Request"
+        }
+        Message::Response(response) => {
+            summary.push(("Code".to_string(), response.code.to_string()));
+            yaml = to_yaml(&response.body);
+            "Response"
+        }
+        Message::Watch(event) => {
+            yaml = to_yaml(&event.object);
+            "Watch event"
+        }
+        Message::EtcdRequest(_) | Message::EtcdResponse(_) | Message::EtcdWatch(_) => "etcd",
+        Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => "Container Runtime Interface",
+        Message::Closed(_) => "Connection",
+        _ => "Raft",
+    };
+    Some(Detail {
+        kind: kind.to_string(),
+        title: flow.label.clone(),
+        explanation: flow.about.clone(),
+        summary,
+        yaml,
+        why: why(history, id),
+        actions: vec![
+            Action {
+                label: "Drop it".into(),
+                explanation: "Takes this message off its link while it is under way".into(),
+                command: Command::DropMessage { record: id.0 },
+            },
+            Action {
+                label: "Delay it by 1 s".into(),
+                explanation: "Makes this message take a second longer while it is under way".into(),
+                command: Command::DelayMessage { record: id.0, by_us: 1_000_000 },
+            },
+        ]
+        .into_iter()
+        .filter(|_| arrives.is_ok_and(|time| time > history.now()))
+        .collect(),
+        ..Detail::default()
+    })
+}
+
+fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
+    let picture = super::build(history);
+    let component = picture.components.iter().find(|component| component.name == *name)?;
+    let (kind, explanation) = match component.kind {
+        ComponentKind::ApiServer => (
+            "kube-apiserver",
+            "Every request of the cluster goes through it, and only it speaks to etcd: it authenticates, authorizes, \
+             admits, validates and stores.",
+        ),
+        ComponentKind::Etcd => (
+            "etcd",
+            "Keeps the cluster's state: a log that a majority of members must have before it counts, and the \
+             key-value store that follows from it.",
+        ),
+        ComponentKind::ControllerManager => (
+            "kube-controller-manager",
+            "Runs the control loops: each watches some objects and works until what is matches what should be.",
+        ),
+        ComponentKind::Scheduler => (
+            "kube-scheduler",
+            "Chooses a node for each pod that has none: filters the nodes that will do, scores them, binds the best.",
+        ),
+        ComponentKind::Kubelet => (
+            "kubelet",
+            "Makes the pods bound to its node run, and tells the API server how they and the node fare.",
+        ),
+        ComponentKind::ContainerEngine => (
+            "containerd",
+            "Pulls images and runs sandboxes and containers as the kubelet asks over the CRI.",
+        ),
+        ComponentKind::KubeProxy => ("kube-proxy", "Writes the rules by which the node reaches services."),
+        ComponentKind::Terminal => ("kubectl", "Your terminal: a client of the API server like any other."),
+    };
+    let mut detail = Detail {
+        kind: kind.to_string(),
+        title: name.to_string(),
+        explanation: explanation.to_string(),
+        summary: vec![
+            ("State".to_string(), if component.is_running { "running" } else { "stopped" }.to_string()),
+            ("Host".to_string(), component.host.clone()),
+        ],
+        ..Detail::default()
+    };
+    if matches!(component.kind, ComponentKind::ControllerManager | ComponentKind::Scheduler) {
+        detail.summary.push(("Leader".to_string(), if component.is_leader { "yes" } else { "no" }.to_string()));
+    }
+    for one in &component.loops {
+        let state = match (one.processing.as_slice(), one.queued.len()) {
+            ([], 0) => continue,
+            (working, queued) => format!("working on {}; {queued} waiting", working.join(", ")),
+        };
+        detail.summary.push((one.name.clone(), state));
+    }
+    if let Some(member) = picture.etcd.iter().find(|member| member.name == *name) {
+        detail.summary.extend([
+            ("Role".to_string(), member.role.clone()),
+            ("Term".to_string(), member.term.to_string()),
+            ("Voted for".to_string(), member.vote.clone().unwrap_or_else(|| "nobody".into())),
+            ("Log".to_string(), format!("{} entries, {} committed", member.last_index, member.commit_index)),
+        ]);
+        if member.is_running && member.role != "Leader" {
+            detail.actions.push(Action {
+                label: "Time out now".into(),
+                explanation: "Its election timer rings: it stands for election".into(),
+                command: Command::Campaign { member: name.to_string() },
+            });
+        }
+    }
+    let process = name.to_string();
+    if component.kind != ComponentKind::Terminal {
+        detail.actions.push(if component.is_running {
+            Action {
+                label: "Stop".into(),
+                explanation: "The process ends; what it kept in memory is gone".into(),
+                command: Command::StopProcess { process },
+            }
+        } else {
+            Action {
+                label: "Start".into(),
+                explanation: "The process begins again, with what it had written to its disk".into(),
+                command: Command::StartProcess { process },
+            }
+        });
+    }
+    let static_pod = Ledger::open(history).get(&format!("/registry/pods/kube-system/{name}"));
+    if let Some(pod) = static_pod {
+        detail.yaml = to_yaml(pod);
+    }
+    Some(detail)
+}
+
+fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
+    let picture = super::build(history);
+    let host = picture.hosts.iter().find(|host| host.name == *name)?;
+    let mut detail = Detail {
+        kind: "Node".into(),
+        title: name.to_string(),
+        explanation: "A machine: its kubelet runs the pods that are bound to it.".into(),
+        summary: vec![
+            ("Power".to_string(), if host.is_up { "on" } else { "off" }.to_string()),
+            ("Address".to_string(), host.ip.clone()),
+        ],
+        ..Detail::default()
+    };
+    if let Some(node) = &host.node {
+        detail.summary.push(("Status".to_string(), node.status.clone()));
+        detail.summary.push(("Pods".to_string(), format!("{} of {}", node.pods.used, node.pods.of)));
+        detail.summary.push(("Pod range".to_string(), node.pod_cidr.clone()));
+        if !node.taints.is_empty() {
+            detail.summary.push(("Taints".to_string(), node.taints.join(", ")));
+        }
+    }
+    let machine = name.to_string();
+    detail.actions.push(if host.is_up {
+        Action {
+            label: "Cut its power".into(),
+            explanation: "All its processes end at once, and it no longer answers".into(),
+            command: Command::StopHost { host: machine },
+        }
+    } else {
+        Action {
+            label: "Switch it on".into(),
+            explanation: "It boots: its kubelet and container engine start".into(),
+            command: Command::StartHost { host: machine },
+        }
+    });
+    if host.role == HostRole::Worker {
+        let control_plane = picture.hosts.iter().find(|host| host.role == HostRole::ControlPlane)?.name.clone();
+        let is_cut = picture.links.iter().any(|link| link.is_cut && (link.from == *name || link.to == *name));
+        let (a, b) = (name.to_string(), control_plane);
+        detail.actions.push(if is_cut {
+            Action {
+                label: "Join its link".into(),
+                explanation: format!("{a} and {b} reach each other again"),
+                command: Command::JoinLink { a, b },
+            }
+        } else {
+            Action {
+                label: "Cut its link".into(),
+                explanation: format!("{a} and {b} no longer reach each other; pods run on"),
+                command: Command::CutLink { a, b },
+            }
+        });
+    }
+    let ledger = Ledger::open(history);
+    if let Some(node) = ledger.get(&format!("/registry/minions/{name}")) {
+        fill(history, &mut detail, node, "nodes");
+    }
+    Some(detail)
+}
+
+fn pod(history: &History<Cluster>, namespace: &str, name: &str, container: Option<&String>) -> Option<Detail> {
+    let picture = super::build(history);
+    let shown = picture.pods.iter().find(|pod| pod.namespace == *namespace && pod.name == *name)?;
+    let ledger = Ledger::open(history);
+    let pod = ledger.get(&format!("/registry/pods/{namespace}/{name}"))?;
+    let mut detail = Detail {
+        kind: "Pod".into(),
+        title: name.to_string(),
+        explanation: format!(
+            "{} of {} containers ready: {}",
+            shown.ready.used, shown.ready.of, shown.status
+        ),
+        summary: vec![
+            ("Namespace".to_string(), namespace.to_string()),
+            ("Node".to_string(), if shown.node.is_empty() { "none yet".into() } else { shown.node.clone() }),
+            ("IP".to_string(), if shown.ip.is_empty() { "none yet".into() } else { shown.ip.clone() }),
+        ],
+        ..Detail::default()
+    };
+    for one in &shown.containers {
+        if let Some(chosen) = container {
+            if one.name != *chosen {
+                continue;
+            }
+            detail.kind = "Container".into();
+            detail.title = format!("{} in {name}", one.name);
+            detail.explanation = one.state.clone();
+            detail.summary.push(("Image".to_string(), one.image.clone()));
+            detail.summary.push(("Restarts".to_string(), one.restarts.to_string()));
+        } else {
+            detail.summary.push((one.name.clone(), one.state.clone()));
+        }
+        if one.state == "Running" {
+            detail.actions.push(Action {
+                label: format!("Kill {}", one.name),
+                explanation: "Its main process gets SIGKILL; the sandbox and its IP stay".into(),
+                command: Command::KillContainer {
+                    namespace: namespace.to_string(),
+                    pod: name.to_string(),
+                    container: one.name.clone(),
+                },
+            });
+        }
+    }
+    detail.actions.push(Action {
+        label: "Delete".into(),
+        explanation: "kubectl delete pod".into(),
+        command: Command::Exec {
+            session: 0,
+            line: format!("kubectl delete pod {name} -n {namespace} --wait=false"),
+            stdin: String::new(),
+        },
+    });
+    fill(history, &mut detail, pod, "pods");
+    Some(detail)
+}
+
+/// Any object, by the key under which etcd keeps it.
+fn object(history: &History<Cluster>, kind: &str, namespace: &str, name: &str) -> Option<Detail> {
+    let ledger = Ledger::open(history);
+    let all = ledger.objects("/registry/");
+    let object = all.into_iter().find(|object| {
+        object.text("kind") == kind
+            && object.text("metadata.namespace") == namespace
+            && object.text("metadata.name") == name
+    })?;
+    let mut detail = Detail { kind: kind.into(), title: name.into(), ..Detail::default() };
+    fill(history, &mut detail, object, &format!("{}s", kind.to_lowercase()));
+    Some(detail)
+}
+
+/// What the cards of all objects have: conditions, events, owners, the object itself, and why.
+fn fill(history: &History<Cluster>, detail: &mut Detail, object: &Value, plural: &str) {
+    let ledger = Ledger::open(history);
+    detail.conditions = object
+        .items("status.conditions")
+        .iter()
+        .map(|condition| ConditionRow {
+            name: condition.text("type").to_string(),
+            status: condition.text("status").to_string(),
+            message: match condition.text("message") {
+                "" => condition.text("reason").to_string(),
+                message => message.to_string(),
+            },
+        })
+        .collect();
+    let uid = object.text("metadata.uid");
+    let mut events: Vec<EventRow> = ledger
+        .objects("/registry/events/")
+        .into_iter()
+        .filter(|event| event.text("involvedObject.uid") == uid && !uid.is_empty())
+        .map(|event| EventRow {
+            time_us: stamp_us(event, "lastTimestamp").max(stamp_us(event, "eventTime")),
+            reason: event.text("reason").to_string(),
+            message: event.text("message").to_string(),
+            is_warning: event.text("type") == "Warning",
+        })
+        .collect();
+    events.sort_by_key(|event| event.time_us);
+    detail.events = events;
+    let mut owner = owner_of(object);
+    while let Some(next) = owner {
+        let prefix = format!("/registry/{}s/{}/{}", next.kind.to_lowercase(), object.text("metadata.namespace"), next.name);
+        owner = ledger.get(&prefix).and_then(owner_of);
+        detail.owners.push(next);
+        if detail.owners.len() > 8 {
+            break;
+        }
+    }
+    detail.yaml = to_yaml(object);
+    let (namespace, name) = (object.text("metadata.namespace"), object.text("metadata.name"));
+    let line = last_write(history, plural, namespace, name)
+        .or_else(|| creation(history, object.text("kind"), namespace, name));
+    detail.why = line.map_or(Vec::new(), |line| why(history, line));
+}
+
+fn to_yaml(value: &Value) -> String {
+    if value.is_null() { String::new() } else { crate::api::yaml::to_string(value) }
+}

@@ -1,0 +1,256 @@
+//! What can be seen at one instant: plain data in the viewer's words, without coordinates.
+//!
+//! Picture to hold in mind: a photograph with a caption under everything on it. Whoever draws it decides
+//! where things stand; the photograph says what there is, how it fares, and what is on its way to whom.
+//!
+//! A picture crosses a worker boundary, so it owns everything and borrows nothing. It is read from the
+//! actors' own state and from etcd: it never asks the API server, and never changes anything.
+
+mod build;
+mod pod;
+pub mod flow;
+mod inspect;
+mod why;
+
+use serde::{Deserialize, Serialize};
+
+pub use build::build;
+pub use flow::{Flow, Shape, is_routine};
+pub use inspect::{Action, ConditionRow, Detail, EventRow, Query, inspect};
+pub use why::{Link, why};
+
+/// The cluster at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// Microseconds since the run began.
+    pub time_us: u64,
+    /// The furthest instant that has been simulated.
+    pub horizon_us: u64,
+    pub hosts: Vec<Host>,
+    pub components: Vec<Component>,
+    pub etcd: Vec<EtcdMember>,
+    pub pods: Vec<Pod>,
+    pub workloads: Vec<Workload>,
+    /// Cables that are cut, slow or lossy.
+    pub links: Vec<LinkFault>,
+    /// Whether the API server answers, and with how many objects.
+    pub objects: u64,
+    /// The store's revision at the etcd leader.
+    pub revision: u64,
+}
+
+/// A machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    pub name: String,
+    pub role: HostRole,
+    pub ip: String,
+    pub is_up: bool,
+    /// For nodes of the cluster.
+    pub node: Option<NodeState>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostRole {
+    ControlPlane,
+    #[default]
+    Worker,
+    Etcd,
+    /// Where the user sits.
+    Workstation,
+}
+
+/// What the API knows of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// `Ready`, `NotReady`, `Unknown`, as `kubectl get nodes` shows it.
+    pub status: String,
+    pub is_schedulable: bool,
+    pub taints: Vec<String>,
+    pub pod_cidr: String,
+    pub cpu_milli: Share,
+    pub memory_mib: Share,
+    pub pods: Share,
+}
+
+/// Requested out of allocatable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    pub used: u64,
+    pub of: u64,
+}
+
+/// A process: an actor of the simulation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// `kube-apiserver-cp-1`: also the name that commands use.
+    pub name: String,
+    /// Identifies it in messages.
+    pub actor: u32,
+    pub kind: ComponentKind,
+    pub host: String,
+    pub is_running: bool,
+    /// Holds its leader lease, where there is one.
+    pub is_leader: bool,
+    /// Keys that wait in its queues, requests in hand: the number worth showing.
+    pub busy: u64,
+    pub loops: Vec<Loop>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ComponentKind {
+    #[default]
+    ApiServer,
+    Etcd,
+    ControllerManager,
+    Scheduler,
+    Kubelet,
+    ContainerEngine,
+    KubeProxy,
+    Terminal,
+}
+
+/// A control loop inside a component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Loop {
+    pub name: String,
+    pub queued: Vec<String>,
+    pub processing: Vec<String>,
+    pub workers: u32,
+}
+
+/// One etcd member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EtcdMember {
+    pub name: String,
+    pub actor: u32,
+    pub is_running: bool,
+    /// `Leader`, `Follower`, `Candidate`, `PreCandidate`, `Learner`.
+    pub role: String,
+    pub term: u64,
+    pub vote: Option<String>,
+    pub leader: Option<String>,
+    pub last_index: u64,
+    pub commit_index: u64,
+    pub applied_index: u64,
+    /// The end of the log, oldest first.
+    pub log: Vec<LogEntry>,
+    /// Share of the election timeout that has passed, in thousandths.
+    pub election_elapsed_per_mille: u32,
+    /// For a leader: how far each peer is.
+    pub peers: Vec<PeerProgress>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    pub index: u64,
+    pub term: u64,
+    /// `put /registry/pods/default/nginx`.
+    pub what: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PeerProgress {
+    pub name: String,
+    pub match_index: u64,
+    pub next_index: u64,
+}
+
+/// A pod, as the API and its node know it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pod {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// Empty while it is not bound.
+    pub node: String,
+    /// The STATUS column of `kubectl get pods`.
+    pub status: String,
+    pub tone: Tone,
+    pub ready: Share,
+    pub restarts: u64,
+    pub ip: String,
+    pub owner: Option<Owner>,
+    pub containers: Vec<Container>,
+    /// `None`: there is no sandbox (yet, or any more).
+    pub sandbox: Option<Sandbox>,
+    /// A static pod's mirror.
+    pub is_mirror: bool,
+    pub created_us: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Owner {
+    pub kind: String,
+    pub name: String,
+}
+
+/// How something fares: the colour and the shape it is drawn in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tone {
+    /// Not there yet.
+    #[default]
+    Pending,
+    /// On its way.
+    Progressing,
+    Healthy,
+    /// Something is wrong, and is being tried again.
+    Degraded,
+    Failed,
+    /// Ran to its end.
+    Completed,
+    /// On its way out.
+    Terminating,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    pub name: String,
+    pub image: String,
+    pub role: ContainerRole,
+    /// `Running`, `Waiting: ImagePullBackOff`, `Terminated: Completed`.
+    pub state: String,
+    pub tone: Tone,
+    pub is_ready: bool,
+    pub restarts: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContainerRole {
+    Init,
+    /// An init container that stays (`restartPolicy: Always`).
+    Sidecar,
+    #[default]
+    App,
+}
+
+/// The pause container and what hangs on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sandbox {
+    pub id: String,
+    pub is_ready: bool,
+    pub ip: String,
+    pub host_network: bool,
+    /// The last step of its birth or end: `veth pair`, `CNI ADD`.
+    pub step: String,
+}
+
+/// An object that makes pods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub ready: Share,
+    pub owner: Option<Owner>,
+    pub tone: Tone,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinkFault {
+    pub from: String,
+    pub to: String,
+    pub is_cut: bool,
+    pub extra_delay_us: u64,
+    pub loss_per_million: u32,
+}
