@@ -18,6 +18,7 @@ use crate::session;
 use crate::stage::{Lens, Stage};
 use crate::terminal::{Paper, Terminal};
 use crate::timeline::Timeline;
+use crate::view::View;
 
 /// What the panels share; copies are handles.
 #[derive(Clone, Copy)]
@@ -29,6 +30,8 @@ pub struct Page {
     /// What the caption says while presenting.
     pub caption: RwSignal<String>,
     pub paper: Paper,
+    /// The instant that all panels show.
+    pub view: View,
 }
 
 #[component]
@@ -44,6 +47,7 @@ pub fn App() -> impl IntoView {
         lens: RwSignal::new(Lens::ALL[0]),
         caption: RwSignal::new(String::new()),
         paper,
+        view: View::new(cluster),
     };
     if let Err(error) = door::open(cluster) {
         leptos::logging::error!("window.clusterarium could not be set: {error:?}");

@@ -21,6 +21,8 @@ icons! {
     more "M4 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0M11 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0M18 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0"
     copy "M9 9h10v11H9zM5 15V4h10"
     play "M7 5l12 7-12 7z"
+    step_back "M17 6l-8 6 8 6zM7 6v12"
+    step_forward "M7 6l8 6-8 6zM17 6v12"
     pause "M8 5v14M16 5v14"
     broom "M4 20h16M6 16l8-8 4 4-8 8M14 8l4-4"
 }

@@ -8,6 +8,7 @@
 //! - [`cluster`] the way to the worker and back; [`protocol`] what is said there
 //! - [`session`] what is kept for the next visit; [`storage`] the browser's drawer
 //! - [`editor`], [`terminal`], [`stage`], [`timeline`], [`inspector`] the panels
+//! - [`view`] the instant, its picture and its messages, for all panels
 //! - [`notices`] what the page has to say; [`frozen`] when the cluster has stopped for good
 //! - [`door`] `window.clusterarium`, for embedders
 
@@ -26,6 +27,7 @@ pub mod stage;
 pub mod storage;
 pub mod terminal;
 pub mod timeline;
+pub mod view;
 
 pub use worker::protocol;
 

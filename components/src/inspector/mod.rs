@@ -1,12 +1,22 @@
-//! The inspector: everything about the one thing that was clicked.
+//! What is selected, in words: what it is, how it fares, why, and what can be done to it.
+//!
+//! Picture to hold in mind: the card beside an exhibit. The answer to *Why?* comes first; under it the facts,
+//! the events, and the object as it stands in etcd.
 
+use std::sync::Arc;
+
+use clusterarium::picture::Detail;
 use leptos::prelude::*;
+use worker::protocol::ToWorker;
 
 use crate::app::{Page, divider, fold_button};
 use crate::layout::{Edge, Panel};
+use crate::timeline::clock;
+use crate::view::View;
 
 #[component]
 pub fn Inspector(page: Page) -> impl IntoView {
+    let view = page.view;
     view! {
         <section class="panel inspector" aria-label="Inspector">
             {divider(page.layout, Edge::Inspector, "divider-left")}
@@ -14,9 +24,122 @@ pub fn Inspector(page: Page) -> impl IntoView {
                 <h2 class="panel-title">"Inspector"</h2>
                 {fold_button(page.layout, Panel::Inspector)}
             </div>
-            <div class="panel-body">
-                <p class="empty">"Click a message, a component, a pod or a container."</p>
+            <div class="panel-body" aria-live="polite">
+                {move || match (view.detail.get(), view.selected.get()) {
+                    (Some(detail), Some(_)) => card(view, &detail).into_any(),
+                    _ => empty().into_any(),
+                }}
             </div>
         </section>
+    }
+}
+
+fn empty() -> impl IntoView {
+    view! {
+        <div class="empty">
+            <p>"Click a message, a component, a node, a pod or a container on the stage: what it is, what it does
+                now, and why it is as it is, are shown here."</p>
+            <p>"Double-click to look closer; 0 shows the whole cluster again."</p>
+        </div>
+    }
+}
+
+fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
+    let why = detail.why.clone();
+    let summary = detail.summary.clone();
+    let conditions = detail.conditions.clone();
+    let events = detail.events.clone();
+    let actions = detail.actions.clone();
+    let owners = detail.owners.clone();
+    let yaml = detail.yaml.clone();
+    view! {
+        <article class="card">
+            <header>
+                <span class="card-kind">{detail.kind.clone()}</span>
+                <h2>{detail.title.clone()}</h2>
+                <p class="card-line">{detail.explanation.clone()}</p>
+            </header>
+            {(!why.is_empty()).then(|| view! {
+                <section class="why">
+                    <h3>"Why?"</h3>
+                    <ol>
+                        {why.into_iter().map(|link| {
+                            let time_us = link.time_us;
+                            view! {
+                                <li>
+                                    <button type="button" title="Go to this instant" on:click=move |_| {
+                                        view.play(false);
+                                        view.seek(time_us as f64);
+                                    }>
+                                        <span class="why-text">{link.text}</span>
+                                        <time>{clock(time_us as f64)}</time>
+                                    </button>
+                                </li>
+                            }
+                        }).collect_view()}
+                    </ol>
+                </section>
+            })}
+            {(!actions.is_empty()).then(|| view! {
+                <section class="card-actions" aria-label="What can be done">
+                    {actions.into_iter().map(|action| {
+                        let command = action.command.clone();
+                        view! {
+                            <button type="button" title=action.explanation on:click=move |_| {
+                                view.send(ToWorker::Command(command.clone()));
+                            }>{action.label}</button>
+                        }
+                    }).collect_view()}
+                </section>
+            })}
+            <dl class="card-facts">
+                {summary.into_iter().map(|(name, value)| view! {
+                    <dt>{name}</dt><dd>{value}</dd>
+                }).collect_view()}
+            </dl>
+            {(!owners.is_empty()).then(|| view! {
+                <section>
+                    <h3>"Owned by"</h3>
+                    <ul class="card-owners">
+                        {owners.into_iter().map(|owner| view! { <li>{owner.kind}" "<code>{owner.name}</code></li> }).collect_view()}
+                    </ul>
+                </section>
+            })}
+            {(!conditions.is_empty()).then(|| view! {
+                <section>
+                    <h3>"Conditions"</h3>
+                    <table class="card-table">
+                        <tbody>
+                            {conditions.into_iter().map(|condition| view! {
+                                <tr>
+                                    <th scope="row">{condition.name}</th>
+                                    <td>{condition.status}</td>
+                                    <td>{condition.message}</td>
+                                </tr>
+                            }).collect_view()}
+                        </tbody>
+                    </table>
+                </section>
+            })}
+            {(!events.is_empty()).then(|| view! {
+                <section>
+                    <h3>"Events"</h3>
+                    <ol class="card-events">
+                        {events.into_iter().map(|event| view! {
+                            <li class:warning=event.is_warning>
+                                <time>{clock(event.time_us as f64)}</time>
+                                <span><b>{event.reason}</b>" "{event.message}</span>
+                            </li>
+                        }).collect_view()}
+                    </ol>
+                </section>
+            })}
+            {(!yaml.is_empty()).then(|| view! {
+                <section>
+                    <h3>"As it stands"</h3>
+                    <pre class="card-yaml" tabindex="0">{yaml}</pre>
+                </section>
+            })}
+        </article>
     }
 }

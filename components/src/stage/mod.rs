@@ -1,8 +1,168 @@
-//! The stage: the cluster itself, drawn.
+//! The stage: the cluster, drawn on a canvas, at every distance.
+//!
+//! Picture to hold in mind: a window into the glass case, with a lens that slides in and out. What is drawn
+//! follows from the picture, the messages and the time; the hand only moves the lens and points.
+//!
+//! - [`geometry`] points, boxes, routes, the camera
+//! - [`scene`] where everything stands
+//! - [`palette`] colours and type from the page's tokens; [`brush`] strokes
+//! - [`paint`] the scene; [`flows`] the messages
 
+pub mod brush;
+pub mod flows;
+pub mod geometry;
+pub mod paint;
+pub mod palette;
+pub mod scene;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use clusterarium::picture::Picture;
+use leptos::html::Canvas;
 use leptos::prelude::*;
+use wasm_bindgen::prelude::*;
+use web_sys::{CanvasRenderingContext2d, KeyboardEvent, PointerEvent, WheelEvent};
 
 use crate::app::Page;
+use crate::view::View;
+
+pub use scene::Target;
+
+use brush::Brush;
+use geometry::{Camera, Point, Rect};
+use palette::Palette;
+use paint::Frame;
+use scene::Scene;
+
+/// What the stage remembers between frames: nothing of it is simulated.
+struct Studio {
+    picture: Arc<Picture>,
+    scene: Scene,
+    palette: Palette,
+    theme: String,
+    /// `None`: the whole cluster, fitted to the canvas, also when its size changes.
+    camera: Option<Camera>,
+    /// On its way to another place: from, to, real time begun.
+    flight: Option<(Camera, Camera, f64)>,
+    widths: RefCell<HashMap<(String, String), f64>>,
+    messages: Vec<(u64, Rect)>,
+    hovered: Option<Target>,
+    /// When a target last changed, in real time.
+    changed_at_ms: HashMap<Target, f64>,
+    drag: Option<Drag>,
+    size: (f64, f64),
+    /// The simulated time that the last frame showed, and when that was.
+    last: (f64, f64),
+}
+
+#[derive(Clone, Copy)]
+struct Drag {
+    pointer: i32,
+    from: Point,
+    camera: Camera,
+    has_moved: bool,
+}
+
+const FLIGHT_MS: f64 = 420.0;
+const HALO_MS: f64 = 1400.0;
+/// Pixels that a pointer may slip between press and release of a click.
+const CLICK_SLIP_PX: f64 = 5.0;
+
+impl Studio {
+    fn new() -> Studio {
+        Studio {
+            picture: Arc::default(),
+            scene: Scene::of(&Picture::default()),
+            palette: Palette::read(),
+            theme: String::new(),
+            camera: None,
+            flight: None,
+            widths: RefCell::default(),
+            messages: Vec::new(),
+            hovered: None,
+            changed_at_ms: HashMap::new(),
+            drag: None,
+            size: (1.0, 1.0),
+            last: (0.0, 0.0),
+        }
+    }
+
+    fn camera(&self, now_ms: f64) -> Camera {
+        let (width, height) = self.size;
+        if let Some((from, to, begun_ms)) = self.flight {
+            let share = ((now_ms - begun_ms) / FLIGHT_MS).clamp(0.0, 1.0);
+            let eased = 1.0 - (1.0 - share).powi(3);
+            return from.toward(to, eased);
+        }
+        self.camera.unwrap_or_else(|| Camera::fit(self.scene.bounds, width, height))
+    }
+
+    /// Takes a new picture over, and notes what changed in it.
+    fn take(&mut self, picture: &Arc<Picture>, now_ms: f64) {
+        if Arc::ptr_eq(&self.picture, picture) {
+            return;
+        }
+        let is_jump = picture.time_us < self.picture.time_us;
+        if is_jump {
+            self.changed_at_ms.clear();
+        } else if !self.picture.pods.is_empty() {
+            let before: HashMap<&str, &clusterarium::picture::Pod> =
+                self.picture.pods.iter().map(|pod| (pod.uid.as_str(), pod)).collect();
+            for pod in &picture.pods {
+                if before.get(pod.uid.as_str()).is_none_or(|old| *old != pod) {
+                    self.changed_at_ms.insert(Target::Pod(pod.namespace.clone(), pod.name.clone()), now_ms);
+                }
+            }
+        }
+        self.picture = picture.clone();
+        self.scene = Scene::of(picture);
+    }
+
+    fn target_at(&self, screen: Point, now_ms: f64) -> Option<Target> {
+        let (width, height) = self.size;
+        let world = self.camera(now_ms).to_world(screen, width, height);
+        if let Some((id, _)) = self.messages.iter().find(|(_, rect)| rect.contains(world)) {
+            return Some(Target::Message(*id));
+        }
+        self.scene.hit(&self.picture, world)
+    }
+
+    fn fly(&mut self, to: Option<Camera>, now_ms: f64) {
+        let (width, height) = self.size;
+        let from = self.camera(now_ms);
+        let goal = to.unwrap_or_else(|| Camera::fit(self.scene.bounds, width, height));
+        self.flight = Some((from, goal, now_ms));
+        self.camera = to;
+    }
+
+    /// Looks at `target` so closely that it fills much of the canvas.
+    fn look_at(&mut self, target: &Target, now_ms: f64) {
+        let (width, height) = self.size;
+        if let Some(rect) = self.scene.find(&self.picture, target) {
+            let margin = rect.width.max(rect.height) * 0.6;
+            let wide = Rect::new(
+                rect.x - margin,
+                rect.y - margin,
+                rect.width + 2.0 * margin,
+                rect.height + 2.0 * margin,
+            );
+            self.fly(Some(Camera::fit(wide, width, height)), now_ms);
+        }
+    }
+}
+
+fn now_ms() -> f64 {
+    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
+}
+
+fn is_motion_reduced() -> bool {
+    web_sys::window()
+        .and_then(|window| window.match_media("(prefers-reduced-motion: reduce)").ok().flatten())
+        .is_some_and(|media| media.matches())
+}
 
 /// What one concern lights up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +181,311 @@ impl Lens {
 
 #[component]
 pub fn Stage(page: Page) -> impl IntoView {
-    let _ = page;
-    view! { <main class="panel stage" aria-label="Cluster"><div class="stage-canvas"></div></main> }
+    let view = page.view;
+    let canvas = NodeRef::<Canvas>::new();
+    let studio = StoredValue::new_local(Rc::new(RefCell::new(Studio::new())));
+    let tip = RwSignal::new(None::<(f64, f64, String)>);
+
+    let frame = move || {
+        let Some(element) = canvas.get_untracked() else { return };
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        draw(&element, &mut studio, view);
+        view.send(worker::protocol::ToWorker::Drawn);
+    };
+    each_frame(frame);
+
+    let point_of = move |event: &PointerEvent| Point::new(f64::from(event.offset_x()), f64::from(event.offset_y()));
+    let on_pointer_down = move |event: PointerEvent| {
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        let camera = studio.camera(now_ms());
+        studio.drag =
+            Some(Drag { pointer: event.pointer_id(), from: point_of(&event), camera, has_moved: false });
+        if let Some(element) = canvas.get_untracked() {
+            // Fails for a pointer that is already gone.
+            let _ = element.set_pointer_capture(event.pointer_id());
+        }
+    };
+    let on_pointer_move = move |event: PointerEvent| {
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        let here = point_of(&event);
+        if let Some(mut drag) = studio.drag.filter(|drag| drag.pointer == event.pointer_id()) {
+            drag.has_moved |= drag.from.distance(here) > CLICK_SLIP_PX;
+            studio.drag = Some(drag);
+            if drag.has_moved {
+                let zoom = drag.camera.zoom;
+                studio.flight = None;
+                studio.camera = Some(Camera {
+                    center: Point::new(
+                        drag.camera.center.x - (here.x - drag.from.x) / zoom,
+                        drag.camera.center.y - (here.y - drag.from.y) / zoom,
+                    ),
+                    zoom,
+                });
+                tip.set(None);
+            }
+            return;
+        }
+        studio.hovered = studio.target_at(here, now_ms());
+        let text = studio.hovered.as_ref().map(|target| describe(&studio.picture, view, target));
+        tip.set(text.map(|text| (here.x, here.y, text)));
+    };
+    let on_pointer_up = move |event: PointerEvent| {
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        if let Some(drag) = studio.drag.take()
+            && !drag.has_moved
+        {
+            let target = studio.target_at(point_of(&event), now_ms());
+            drop(studio);
+            view.select(target);
+        }
+    };
+    let on_pointer_leave = move |_| {
+        studio.with_value(|studio| studio.borrow_mut().hovered = None);
+        tip.set(None);
+    };
+    let on_double_click = move |event: web_sys::MouseEvent| {
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        let here = Point::new(f64::from(event.offset_x()), f64::from(event.offset_y()));
+        match studio.target_at(here, now_ms()) {
+            Some(target) => studio.look_at(&target, now_ms()),
+            None => studio.fly(None, now_ms()),
+        }
+    };
+    let on_wheel = move |event: WheelEvent| {
+        event.prevent_default();
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        let (width, height) = studio.size;
+        let here = Point::new(f64::from(event.offset_x()), f64::from(event.offset_y()));
+        let factor = (-event.delta_y() * 0.0015).exp();
+        let camera = studio.camera(now_ms()).zoomed(factor, here, width, height);
+        studio.flight = None;
+        studio.camera = Some(camera);
+    };
+    let on_key = move |event: KeyboardEvent| {
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        let (width, height) = studio.size;
+        let middle = Point::new(width / 2.0, height / 2.0);
+        let camera = studio.camera(now_ms());
+        let goal = match event.key().as_str() {
+            "+" | "=" => Some(camera.zoomed(1.4, middle, width, height)),
+            "-" => Some(camera.zoomed(1.0 / 1.4, middle, width, height)),
+            "0" | "Escape" => None,
+            _ => return,
+        };
+        event.prevent_default();
+        studio.fly(goal, now_ms());
+    };
+    let zoom = move |factor: f64| {
+        let studio = studio.get_value();
+        let mut studio = studio.borrow_mut();
+        let (width, height) = studio.size;
+        let camera = studio.camera(now_ms());
+        studio.fly(Some(camera.zoomed(factor, Point::new(width / 2.0, height / 2.0), width, height)), now_ms());
+    };
+    let fit = move || studio.with_value(|studio| studio.borrow_mut().fly(None, now_ms()));
+
+    view! {
+        <main class="panel stage" aria-label="Cluster">
+            <canvas
+                node_ref=canvas
+                tabindex="0"
+                role="img"
+                aria-label=move || narration(&view.picture.get())
+                on:pointerdown=on_pointer_down
+                on:pointermove=on_pointer_move
+                on:pointerup=on_pointer_up
+                on:pointerleave=on_pointer_leave
+                on:dblclick=on_double_click
+                on:wheel=on_wheel
+                on:keydown=on_key
+            ></canvas>
+            <div class="stage-zoom" role="group" aria-label="Zoom">
+                <button type="button" class="icon-button" title="Closer (+)" on:click=move |_| zoom(1.4)>"+"</button>
+                <button type="button" class="icon-button" title="Farther (-)" on:click=move |_| zoom(1.0 / 1.4)>"−"</button>
+                <button type="button" class="icon-button" title="The whole cluster (0)" on:click=move |_| fit()>"⤢"</button>
+            </div>
+            <Legend />
+            {move || tip.get().map(|(x, y, text)| view! {
+                <div class="stage-tip" style=format!("left:{x}px;top:{y}px")>{text}</div>
+            })}
+        </main>
+    }
+}
+
+/// What the signs mean, outside the canvas.
+#[component]
+fn Legend() -> impl IntoView {
+    view! {
+        <ul class="legend" aria-label="Legend">
+            <li><span class="legend-pill request"></span>"request"</li>
+            <li><span class="legend-pill reply"></span>"reply"</li>
+            <li><span class="legend-pill watch"></span>"watch event"</li>
+            <li><span class="legend-pill etcd"></span>"etcd"</li>
+            <li><span class="legend-pill failed"></span>"failure"</li>
+            <li><span class="legend-box pending"></span>"not there yet"</li>
+            <li><span class="legend-box motion"></span>"in motion"</li>
+            <li><span class="legend-box steady"></span>"steady"</li>
+        </ul>
+    }
+}
+
+/// Calls `frame` before each repaint, until the component is gone.
+fn each_frame(frame: impl Fn() + 'static) {
+    let is_alive = Rc::new(std::cell::Cell::new(true));
+    let alive = StoredValue::new_local(is_alive.clone());
+    on_cleanup(move || alive.with_value(|alive| alive.set(false)));
+    let again: Rc<RefCell<Option<Closure<dyn FnMut()>>>> = Rc::default();
+    let next = again.clone();
+    *again.borrow_mut() = Some(Closure::new(move || {
+        if !is_alive.get() {
+            next.borrow_mut().take();
+            return;
+        }
+        frame();
+        request(&next);
+    }));
+    fn request(closure: &Rc<RefCell<Option<Closure<dyn FnMut()>>>>) {
+        if let (Some(window), Some(closure)) = (web_sys::window(), closure.borrow().as_ref()) {
+            // Fails only in a page that is being torn down.
+            let _ = window.request_animation_frame(closure.as_ref().unchecked_ref());
+        }
+    }
+    request(&again);
+}
+
+fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, view: View) {
+    let now = now_ms();
+    let (width, height) = (f64::from(element.client_width()), f64::from(element.client_height()));
+    if width < 1.0 || height < 1.0 {
+        return;
+    }
+    let ratio = web_sys::window().map_or(1.0, |window| window.device_pixel_ratio());
+    let (pixels_x, pixels_y) = ((width * ratio).round() as u32, (height * ratio).round() as u32);
+    if element.width() != pixels_x || element.height() != pixels_y {
+        element.set_width(pixels_x);
+        element.set_height(pixels_y);
+    }
+    studio.size = (width, height);
+    let Ok(Some(context)) = element.get_context("2d") else { return };
+    let Ok(canvas) = context.dyn_into::<CanvasRenderingContext2d>() else { return };
+    let theme = current_theme();
+    if theme != studio.theme {
+        studio.theme = theme;
+        studio.palette = Palette::read();
+        studio.widths.borrow_mut().clear();
+    }
+    studio.take(&view.picture.get_untracked(), now);
+    if studio.flight.is_some_and(|(_, _, begun)| now - begun >= FLIGHT_MS) {
+        studio.flight = None;
+    }
+    let camera = studio.camera(now);
+    let time_us = view.time_us.get_untracked();
+    // Simulated microseconds in a real millisecond: how long what has arrived still glows.
+    let pace = if view.is_playing.get_untracked() { view.pace_per_mille.get_untracked() as f64 } else { 1.0 };
+    studio.last = (time_us, now);
+
+    let _ = canvas.set_transform(1.0, 0.0, 0.0, 1.0, 0.0, 0.0);
+    canvas.set_fill_style_str(&studio.palette.ground);
+    canvas.fill_rect(0.0, 0.0, f64::from(pixels_x), f64::from(pixels_y));
+    let scale = camera.zoom * ratio;
+    let _ = canvas.set_transform(
+        scale,
+        0.0,
+        0.0,
+        scale,
+        (width / 2.0 - camera.center.x * camera.zoom) * ratio,
+        (height / 2.0 - camera.center.y * camera.zoom) * ratio,
+    );
+    let halos: Vec<(Target, f64)> = if is_motion_reduced() {
+        Vec::new()
+    } else {
+        studio.changed_at_ms.retain(|_, at| now - *at < HALO_MS);
+        studio.changed_at_ms.iter().map(|(target, at)| (target.clone(), 1.0 - (now - at) / HALO_MS)).collect()
+    };
+    let selected = view.selected.get_untracked();
+    let brush = Brush::new(&canvas, &studio.widths);
+    Frame {
+        picture: &studio.picture,
+        scene: &studio.scene,
+        palette: &studio.palette,
+        camera,
+        selected: selected.as_ref(),
+        hovered: studio.hovered.as_ref(),
+        halos: &halos,
+    }
+    .paint(&brush);
+    let selected_message = match selected {
+        Some(Target::Message(id)) => Some(id),
+        _ => None,
+    };
+    let places = view.with_flows(|all| {
+        // Sorted by line, and so by time: only the last stretch can be in flight.
+        let oldest_us = time_us - 3_000_000.0 - flows::AFTERGLOW_MS * pace;
+        let start = all.partition_point(|flow| (flow.sent_us as f64) < oldest_us);
+        let end = all.partition_point(|flow| flow.sent_us as f64 <= time_us);
+        let drawn = flows::visible(&all[start..end.max(start)], time_us, pace);
+        flows::paint(&brush, &studio.scene, &studio.palette, camera.zoom, selected_message, &drawn)
+    });
+    studio.messages = places;
+}
+
+fn current_theme() -> String {
+    web_sys::window()
+        .and_then(|window| window.document()?.document_element())
+        .map(|root| {
+            let chosen = root.get_attribute("data-theme").unwrap_or_default();
+            let size = root.get_attribute("class").unwrap_or_default();
+            format!("{chosen} {size}")
+        })
+        .unwrap_or_default()
+}
+
+/// One line about what is under the pointer.
+fn describe(picture: &Picture, view: View, target: &Target) -> String {
+    match target {
+        Target::Component(name) | Target::Host(name) => name.clone(),
+        Target::Pod(namespace, name) => picture
+            .pods
+            .iter()
+            .find(|pod| pod.namespace == *namespace && pod.name == *name)
+            .map_or(name.clone(), |pod| {
+                format!("{namespace}/{name}: {} ({}/{} ready)", pod.status, pod.ready.used, pod.ready.of)
+            }),
+        Target::Container(namespace, pod, name) => picture
+            .pods
+            .iter()
+            .find(|other| other.namespace == *namespace && other.name == *pod)
+            .and_then(|pod| pod.containers.iter().find(|container| container.name == *name))
+            .map_or(name.clone(), |container| format!("{pod}: {name}: {}", container.state)),
+        Target::Message(id) => view.with_flows(|flows| {
+            flows
+                .iter()
+                .rev()
+                .find(|flow| flow.id == *id)
+                .map_or(String::new(), |flow| format!("{} {}", flow.label, flow.about))
+        }),
+    }
+}
+
+/// The stage in words, for those who do not see it.
+fn narration(picture: &Picture) -> String {
+    let ready = picture.hosts.iter().filter(|host| {
+        host.node.as_ref().is_some_and(|node| node.status.starts_with("Ready"))
+    });
+    let running = picture.pods.iter().filter(|pod| pod.status == "Running").count();
+    let leader = picture.etcd.iter().find(|member| member.role == "Leader").map(|member| member.name.as_str());
+    format!(
+        "Cluster at {:.3} seconds: {} nodes ready, {} pods, {running} of them running; etcd {}",
+        picture.time_us as f64 / 1e6,
+        ready.count(),
+        picture.pods.len(),
+        leader.map_or("has no leader".to_string(), |name| format!("is led by {name}")),
+    )
 }

@@ -6,6 +6,8 @@
 //! A slip crosses as JSON text: one codec, in this file, for everything.
 
 use clusterarium::command::{Command, Scenario};
+pub use clusterarium::picture::{Detail, Flow, Picture, Query};
+pub use clusterarium::playback::Speed;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +76,18 @@ pub enum ToWorker {
     Command(Command),
     /// A manifest is checked; the answer is [`FromWorker::Diagnostics`] with the same `id`.
     Lint { id: u64, text: String },
-    /// The page has drawn the last picture and wants the next.
+    /// The page has drawn the last frame and wants the next.
     Drawn,
+    Play(bool),
+    Speed(Speed),
+    /// Goes to an instant, back or forth.
+    Seek { time_us: u64 },
+    /// To the next message, or to the one before; pauses.
+    Step { forward: bool },
+    /// Goes back to a future that a fork left.
+    SwitchBranch { index: usize },
+    /// What the inspector shows from now on.
+    Inspect(Option<Query>),
     /// Answered with [`FromWorker::Pong`]: shows that the worker is alive.
     Ping,
     /// The worker fails on purpose, so that what the page then does can be tried.
@@ -102,6 +114,10 @@ pub enum FromWorker {
         id: u64,
         diagnostics: Vec<Diagnostic>,
     },
+    /// The instant to be drawn.
+    Frame(Box<Frame>),
+    /// The card of [`ToWorker::Inspect`], again whenever it changes.
+    Detail(Option<Box<Detail>>),
     Pong,
     /// A slip could not be read or carried out; the session goes on.
     Failed {
@@ -111,6 +127,25 @@ pub enum FromWorker {
     Panicked {
         message: String,
     },
+}
+
+/// One instant, as far as it differs from the last frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    pub time_us: u64,
+    pub horizon_us: u64,
+    pub is_playing: bool,
+    pub speed: Speed,
+    /// How fast time passes at this moment, in thousandths of real time.
+    pub pace_per_mille: u64,
+    /// The time did not simply pass: forget the messages of earlier frames.
+    pub is_jump: bool,
+    /// `None`: as before.
+    pub picture: Option<Picture>,
+    /// Messages sent since the last frame, or around a jump's target.
+    pub flows: Vec<Flow>,
+    /// Futures that forks left: when, in microseconds.
+    pub branches: Vec<u64>,
 }
 
 /// A problem in a manifest.

@@ -1,0 +1,227 @@
+//! Messages in flight: where each is at an instant, and what it looks like.
+//!
+//! Picture to hold in mind: parcels on rails. Where a parcel is follows from when it left, when it arrives and
+//! what time it is; nothing is remembered between frames.
+//!
+//! Filled is a request, hollow a reply; watch events are blue, etcd violet, failures vermilion with a cross.
+
+use clusterarium::picture::{Flow, Shape};
+
+use super::brush::{Align, Brush, font};
+use super::geometry::{Point, Rect, Route};
+use super::palette::Palette;
+use super::scene::Scene;
+
+/// Messages that carry a label at most, so that a crowd stays legible.
+const LABELS: usize = 12;
+/// A message that was under way for less than a frame stays on the screen this much of real time.
+pub const AFTERGLOW_MS: f64 = 220.0;
+
+/// A message to be drawn.
+pub struct Drawn<'a> {
+    pub flow: &'a Flow,
+    /// Share of the way (0 to 1).
+    pub share: f64,
+    /// 1 while under way; fades after it has arrived.
+    pub strength: f64,
+}
+
+/// Draws `drawn` on their routes; returns where each is, for pointing at.
+pub fn paint(
+    brush: &Brush,
+    scene: &Scene,
+    palette: &Palette,
+    zoom: f64,
+    selected: Option<u64>,
+    drawn: &[Drawn],
+) -> Vec<(u64, Rect)> {
+    let mut places: Vec<(u64, Rect)> = Vec::new();
+    let mut labels = 0;
+    let pixel = (1.0 / zoom).min(1.6);
+    // What the user did and what failed is labelled before the rest.
+    let mut order: Vec<&Drawn> = drawn.iter().collect();
+    order.sort_by_key(|one| (one.flow.is_routine, !one.flow.is_failure, one.flow.id));
+    for one in order {
+        let flow = one.flow;
+        let Some(route) = scene.route(flow.from, flow.to) else { continue };
+        let at = route.at(one.share);
+        brush.canvas.set_global_alpha(one.strength * if flow.is_routine { 0.5 } else { 1.0 });
+        let style = Style::of(flow, palette);
+        if selected == Some(flow.id) {
+            brush.route(&route, style.color, 3.0 * pixel, false);
+        }
+        let rect = if flow.is_routine || labels >= LABELS || is_raft(flow.shape) {
+            mark(brush, at, &style, flow.shape, pixel)
+        } else {
+            let text = font(640, 14.5 * pixel, &palette.font_code);
+            let width = brush.measure(&flow.label, &text) + 24.0 * pixel;
+            let pill = Rect::new(at.x - width / 2.0, at.y - 14.0 * pixel, width, 28.0 * pixel);
+            match free_place(pill, &places, &route, one.share, pixel) {
+                Some(pill) => {
+                    labels += 1;
+                    label(brush, pill, &flow.label, &text, &style, pixel);
+                    pill
+                }
+                None => mark(brush, at, &style, flow.shape, pixel),
+            }
+        };
+        places.push((flow.id, rect));
+        brush.canvas.set_global_alpha(1.0);
+    }
+    places
+}
+
+struct Style<'a> {
+    color: &'a str,
+    on_color: &'a str,
+    ground: &'a str,
+    is_filled: bool,
+    is_failure: bool,
+}
+
+impl Style<'_> {
+    fn of<'a>(flow: &Flow, palette: &'a Palette) -> Style<'a> {
+        let is_failure = flow.is_failure || flow.lost.is_some();
+        let (color, on_color): (&str, &str) = match flow.shape {
+            _ if is_failure => (&palette.failed, &palette.on_failed),
+            Shape::Request | Shape::Reply | Shape::CriRequest | Shape::CriReply | Shape::Closed => {
+                (&palette.motion, &palette.on_motion)
+            }
+            Shape::WatchEvent => (&palette.steady, &palette.on_steady),
+            _ => (&palette.etcd, &palette.on_etcd),
+        };
+        let is_filled = matches!(
+            flow.shape,
+            Shape::Request | Shape::EtcdRequest | Shape::CriRequest | Shape::Vote | Shape::Append | Shape::Heartbeat
+        );
+        Style { color, on_color, ground: &palette.surface, is_filled, is_failure }
+    }
+}
+
+fn is_raft(shape: Shape) -> bool {
+    matches!(shape, Shape::Vote | Shape::Append | Shape::Heartbeat | Shape::RaftReply)
+}
+
+/// The pill, moved aside where another one is; `None` where there is no room.
+fn free_place(pill: Rect, taken: &[(u64, Rect)], route: &Route, share: f64, pixel: f64) -> Option<Rect> {
+    let ahead = route.at((share + 0.02).min(1.0));
+    let here = route.at((share - 0.02).max(0.0));
+    let is_level = (ahead.y - here.y).abs() < (ahead.x - here.x).abs();
+    for lane in [0.0, 1.0, -1.0, 2.0, -2.0, 3.0] {
+        let moved = if is_level {
+            Rect { y: pill.y + lane * 31.0 * pixel, ..pill }
+        } else {
+            Rect { x: pill.x + lane * (pill.width + 4.0 * pixel), ..pill }
+        };
+        if !taken.iter().any(|(_, other)| other.overlaps(moved)) {
+            return Some(moved);
+        }
+    }
+    None
+}
+
+fn label(brush: &Brush, pill: Rect, text: &str, font: &str, style: &Style, pixel: f64) {
+    let radius = pill.height / 2.0;
+    brush.fill(pill, radius, if style.is_filled { style.color } else { style.ground });
+    if !style.is_filled {
+        brush.stroke(pill, radius, style.color, 2.0 * pixel, false);
+    }
+    let ink = if style.is_filled { style.on_color } else { style.color };
+    brush.text(text, pill.center(), pill.width, font, ink, Align::Center);
+    if style.is_failure {
+        cross(brush, Point::new(pill.right() - 2.0 * pixel, pill.y + 2.0 * pixel), 5.0 * pixel, style);
+    }
+}
+
+/// A small mark: its form tells the kind of message without colour.
+fn mark(brush: &Brush, at: Point, style: &Style, shape: Shape, pixel: f64) -> Rect {
+    let size = 6.0 * pixel;
+    let fill = Some(if style.is_filled { style.color } else { style.ground });
+    let line = Some((style.color, 2.0 * pixel));
+    match shape {
+        Shape::Vote => {
+            let corner = |x: f64, y: f64| Point::new(at.x + x * size * 1.3, at.y + y * size * 1.3);
+            brush.polygon(&[corner(0.0, -1.0), corner(1.0, 0.8), corner(-1.0, 0.8)], fill, line);
+        }
+        Shape::Append => {
+            brush.fill(Rect::new(at.x - size, at.y - size, 2.0 * size, 2.0 * size), 2.0 * pixel, style.color);
+        }
+        Shape::Heartbeat => brush.circle(at, size * 0.55, Some(style.color), None),
+        _ => brush.circle(at, size, fill, line),
+    }
+    if style.is_failure {
+        cross(brush, at, size, style);
+    }
+    Rect::new(at.x - size * 1.5, at.y - size * 1.5, size * 3.0, size * 3.0)
+}
+
+fn cross(brush: &Brush, at: Point, size: f64, style: &Style) {
+    for (from, to) in [((-1.0, -1.0), (1.0, 1.0)), ((-1.0, 1.0), (1.0, -1.0))] {
+        let end = |(x, y): (f64, f64)| Point::new(at.x + x * size, at.y + y * size);
+        brush.route(&Route::new([end(from), end(to)]), style.color, size / 2.5, false);
+    }
+}
+
+/// What of `flows` is to be seen at `now_us`, where one real millisecond is `us_per_ms` of simulated time.
+pub fn visible(flows: &[Flow], now_us: f64, us_per_ms: f64) -> Vec<Drawn<'_>> {
+    let afterglow_us = (AFTERGLOW_MS * us_per_ms).max(1.0);
+    flows
+        .iter()
+        .filter_map(|flow| {
+            let sent = flow.sent_us as f64;
+            if now_us < sent {
+                return None;
+            }
+            // A lost message stops half way and fades there.
+            let (arrives, end) = match flow.arrives_us {
+                Some(arrives) => (arrives as f64, 1.0),
+                None => (sent + 300.0, 0.5),
+            };
+            let share = ((now_us - sent) / (arrives - sent).max(1.0)).min(1.0) * end;
+            let after = (now_us - arrives).max(0.0);
+            let strength = 1.0 - after / afterglow_us;
+            (strength > 0.0).then_some(Drawn { flow, share, strength })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(sent_us: u64, arrives_us: Option<u64>) -> Flow {
+        Flow {
+            id: 1,
+            cause: None,
+            from: 0,
+            to: 1,
+            sent_us,
+            arrives_us,
+            lost: arrives_us.is_none().then(|| "Cut".to_string()),
+            shape: Shape::Request,
+            label: "POST pods".into(),
+            about: String::new(),
+            is_failure: false,
+            is_routine: false,
+        }
+    }
+
+    #[test]
+    fn a_message_is_where_the_time_says() {
+        let flows = [flow(1000, Some(2000))];
+        let at = |now: f64| visible(&flows, now, 1.0).first().map(|one| (one.share, one.strength));
+        assert_eq!(at(999.0), None);
+        assert_eq!(at(1000.0), Some((0.0, 1.0)));
+        assert_eq!(at(1500.0), Some((0.5, 1.0)));
+        assert_eq!(at(2000.0), Some((1.0, 1.0)));
+        assert!(at(2100.0).is_some_and(|(share, strength)| share == 1.0 && strength < 1.0));
+        assert_eq!(at(2300.0), None);
+    }
+
+    #[test]
+    fn a_lost_message_goes_half_way() {
+        let flows = [flow(1000, None)];
+        let drawn = visible(&flows, 1400.0, 1.0);
+        assert_eq!(drawn[0].share, 0.5);
+    }
+}

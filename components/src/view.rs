@@ -1,0 +1,141 @@
+//! What every panel looks at: the instant, its picture, the messages around it, and what is selected.
+//!
+//! Picture to hold in mind: one lectern with one open book. Stage, timeline and inspector read over the same
+//! shoulder, so they always show the same instant.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use clusterarium::picture::{Detail, Flow, Picture};
+use clusterarium::playback::Speed;
+use leptos::prelude::*;
+use worker::protocol::{FromWorker, Frame, Query, ToWorker};
+
+use crate::cluster::Cluster;
+use crate::stage::Target;
+
+/// Messages kept for drawing at most; older ones are asked for again after a seek.
+const FLOWS: usize = 30_000;
+
+/// Copies are handles.
+#[derive(Clone, Copy)]
+pub struct View {
+    pub picture: RwSignal<Arc<Picture>>,
+    pub time_us: RwSignal<f64>,
+    pub horizon_us: RwSignal<f64>,
+    pub is_playing: RwSignal<bool>,
+    pub speed: RwSignal<Speed>,
+    /// How fast time passes at this moment, in thousandths of real time.
+    pub pace_per_mille: RwSignal<u64>,
+    pub selected: RwSignal<Option<Target>>,
+    pub detail: RwSignal<Option<Arc<Detail>>>,
+    pub branches: RwSignal<Vec<u64>>,
+    /// Bumped when the messages changed.
+    pub revision: RwSignal<u64>,
+    flows: StoredValue<Rc<RefCell<Vec<Flow>>>, LocalStorage>,
+    cluster: Cluster,
+}
+
+impl View {
+    pub fn new(cluster: Cluster) -> View {
+        let view = View {
+            picture: RwSignal::new(Arc::default()),
+            time_us: RwSignal::new(0.0),
+            horizon_us: RwSignal::new(0.0),
+            is_playing: RwSignal::new(true),
+            speed: RwSignal::new(Speed::Auto),
+            pace_per_mille: RwSignal::new(0),
+            selected: RwSignal::new(None),
+            detail: RwSignal::new(None),
+            branches: RwSignal::new(Vec::new()),
+            revision: RwSignal::new(0),
+            flows: StoredValue::new_local(Rc::default()),
+            cluster,
+        };
+        cluster.listen(move |slip| match slip {
+            FromWorker::Frame(frame) => view.show(frame),
+            FromWorker::Detail(detail) => view.detail.set(detail.clone().map(Arc::new)),
+            _ => {}
+        });
+        Effect::new(move |_| {
+            let query = view.selected.get().map(|target| query_of(&target));
+            if query.is_none() {
+                view.detail.set(None);
+            }
+            cluster.send(&ToWorker::Inspect(query));
+        });
+        view
+    }
+
+    fn show(&self, frame: &Frame) {
+        if let Some(picture) = &frame.picture {
+            self.picture.set(Arc::new(picture.clone()));
+        }
+        let flows = self.flows.get_value();
+        {
+            let mut flows = flows.borrow_mut();
+            if frame.is_jump {
+                flows.clear();
+            }
+            flows.extend(frame.flows.iter().cloned());
+            if flows.len() > FLOWS {
+                let gone = flows.len() - FLOWS;
+                flows.drain(..gone);
+            }
+        }
+        if frame.is_jump || !frame.flows.is_empty() {
+            self.revision.update(|revision| *revision += 1);
+        }
+        self.time_us.set(frame.time_us as f64);
+        if self.horizon_us.get_untracked() != frame.horizon_us as f64 {
+            self.horizon_us.set(frame.horizon_us as f64);
+        }
+        if self.is_playing.get_untracked() != frame.is_playing {
+            self.is_playing.set(frame.is_playing);
+        }
+        if self.speed.get_untracked() != frame.speed {
+            self.speed.set(frame.speed);
+        }
+        if self.pace_per_mille.get_untracked() != frame.pace_per_mille {
+            self.pace_per_mille.set(frame.pace_per_mille);
+        }
+        if self.branches.get_untracked() != frame.branches {
+            self.branches.set(frame.branches.clone());
+        }
+    }
+
+    /// Reads the messages, oldest first.
+    pub fn with_flows<R>(&self, read: impl FnOnce(&[Flow]) -> R) -> R {
+        self.flows.with_value(|flows| read(&flows.borrow()))
+    }
+    pub fn send(&self, slip: ToWorker) {
+        self.cluster.send(&slip);
+    }
+    pub fn play(&self, is_playing: bool) {
+        self.is_playing.set(is_playing);
+        self.send(ToWorker::Play(is_playing));
+    }
+    pub fn seek(&self, time_us: f64) {
+        self.send(ToWorker::Seek { time_us: time_us.max(0.0) as u64 });
+    }
+    pub fn set_speed(&self, speed: Speed) {
+        self.speed.set(speed);
+        self.send(ToWorker::Speed(speed));
+    }
+    pub fn select(&self, target: Option<Target>) {
+        if self.selected.get_untracked() != target {
+            self.selected.set(target);
+        }
+    }
+}
+
+fn query_of(target: &Target) -> Query {
+    match target.clone() {
+        Target::Component(name) => Query::Component { name },
+        Target::Host(name) => Query::Host { name },
+        Target::Pod(namespace, name) => Query::Pod { namespace, name },
+        Target::Container(namespace, pod, container) => Query::Container { namespace, pod, container },
+        Target::Message(record) => Query::Message { record },
+    }
+}
