@@ -40,7 +40,11 @@ pub fn pods(history: &mut History<Cluster>, count: usize) -> Drive {
          containers:\n      - name: web\n        image: nginx:1.27\n"
     );
     history.command(Command::WriteFile { path: "load.yaml".into(), content: Some(manifest) });
-    history.command(Command::Exec { session: 0, line: "kubectl apply -f load.yaml".into(), stdin: String::new() });
+    history.command(Command::Exec {
+        session: 0,
+        line: "kubectl apply -f load.yaml".into(),
+        stdin: String::new(),
+    });
     drive(history, |history| {
         objects(history, "/registry/pods/default/", |pod| meta::is_condition_true(pod, "Ready")) >= count
     })
@@ -59,7 +63,11 @@ fn drive(history: &mut History<Cluster>, is_done: impl Fn(&History<Cluster>) -> 
 }
 
 /// How many objects under `prefix` are as wanted, at the member that is furthest.
-fn objects(history: &History<Cluster>, prefix: &str, is_wanted: impl Fn(&crate::api::Value) -> bool) -> usize {
+fn objects(
+    history: &History<Cluster>,
+    prefix: &str,
+    is_wanted: impl Fn(&crate::api::Value) -> bool,
+) -> usize {
     let members = history.world().processes().iter().filter_map(|process| match &*process.role {
         Role::Etcd(member) => Some(member),
         _ => None,

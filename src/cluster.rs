@@ -14,15 +14,15 @@ use crate::apiserver::{self, ApiServer};
 use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::etcd::member::{Member, Peer};
+use crate::kubelet::Kubelet;
 use crate::kubelet::config::KubeletConfig;
 use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
-use crate::kubelet::Kubelet;
 use crate::language::{Context, Input, Wire};
 use crate::message::raft::MemberId;
+use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
 use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, World};
-use crate::object;
 use crate::timer::{EngineTimer, EtcdTimer, TerminalTimer, Timer};
 
 /// All actors of the cluster. A clone is a checkpoint: actors are shared until they next change.
@@ -240,7 +240,12 @@ impl Cluster {
             let mut config = apiserver::Config::new(name.as_str(), etcd);
             config.audits = scenario.audit;
             let actor = control.create(*host);
-            self.process(&format!("kube-apiserver-{name}"), actor, *host, Role::ApiServer(ApiServer::new(config)));
+            self.process(
+                &format!("kube-apiserver-{name}"),
+                actor,
+                *host,
+                Role::ApiServer(ApiServer::new(config)),
+            );
             servers.push(actor);
         }
         for (index, host) in planes.iter().enumerate() {
@@ -256,7 +261,12 @@ impl Cluster {
             self.process(&format!("kube-scheduler-{name}"), actor, *host, Role::Scheduler(scheduler));
         }
         let actor = control.create(workstation);
-        self.process("terminal", actor, workstation, Role::Terminal(Terminal::new(servers[0], crate::kubectl::PROGRAMS)));
+        self.process(
+            "terminal",
+            actor,
+            workstation,
+            Role::Terminal(Terminal::new(servers[0], crate::kubectl::PROGRAMS)),
+        );
         for process in &self.processes {
             control.start(process.actor);
         }
@@ -316,10 +326,17 @@ impl Cluster {
     /// How the other members find one.
     fn etcd_peer(&self, name: &str, host: HostId, actor: ActorId) -> Peer {
         let ip = &self.machines[host.0 as usize].ip;
-        let (peer_url, client_url) = (arcstr::format!("https://{ip}:2380"), arcstr::format!("https://{ip}:2379"));
+        let (peer_url, client_url) =
+            (arcstr::format!("https://{ip}:2380"), arcstr::format!("https://{ip}:2379"));
         // etcd hashes the peer's address and the cluster's token; any fixed and distinct number will do.
         let id = Random::stream(u64::from(actor.0), &peer_url).next() | 1 << 63;
-        Peer { id: MemberId(id), name: name.trim_start_matches("etcd-cp-").into(), peer_url, client_url, actor }
+        Peer {
+            id: MemberId(id),
+            name: name.trim_start_matches("etcd-cp-").into(),
+            peer_url,
+            client_url,
+            actor,
+        }
     }
 
     fn machine(&mut self, name: &str, ip: String, kind: MachineKind) -> HostId {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clusterarium::picture::{Detail, Flow, Picture};
 use clusterarium::playback::Speed;
 use leptos::prelude::*;
-use worker::protocol::{FromWorker, Frame, Query, ToWorker};
+use worker::protocol::{Frame, FromWorker, Query, ToWorker};
 
 use crate::cluster::Cluster;
 use crate::stage::Target;

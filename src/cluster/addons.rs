@@ -15,8 +15,9 @@ const ETCD_VERSION: &str = "3.6.6-0";
 /// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`: file name to pod.
 pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
     let component = |name: &str, image: String, cpu: &str, flags: &[String]| -> (Text, Value) {
-        let command: Vec<Value> =
-            std::iter::once(Value::from(name)).chain(flags.iter().map(|flag| Value::from(flag.as_str()))).collect();
+        let command: Vec<Value> = std::iter::once(Value::from(name))
+            .chain(flags.iter().map(|flag| Value::from(flag.as_str())))
+            .collect();
         let pod = object! {
             "apiVersion" => "v1",
             "kind" => "Pod",

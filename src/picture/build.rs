@@ -11,8 +11,8 @@ use crate::sim::{History, HostId, Time};
 
 use super::pod::picture_of_pod;
 use super::{
-    Component, ComponentKind, EtcdMember, Host, HostRole, LinkFault, LogEntry, Loop, NodeState, Owner, PeerProgress,
-    Picture, Share, Tone, Workload,
+    Component, ComponentKind, EtcdMember, Host, HostRole, LinkFault, LogEntry, Loop, NodeState, Owner,
+    PeerProgress, Picture, Share, Tone, Workload,
 };
 
 /// Lines of a member's log that are shown.
@@ -104,7 +104,8 @@ impl<'a> Ledger<'a> {
         self.member?.store().get(key).map(|pair| &pair.value)
     }
     pub(super) fn objects(&self, prefix: &str) -> Vec<&'a Value> {
-        self.member.map_or(Vec::new(), |member| member.store().under(prefix).map(|pair| &pair.value).collect())
+        self.member
+            .map_or(Vec::new(), |member| member.store().under(prefix).map(|pair| &pair.value).collect())
     }
     fn revision(&self) -> u64 {
         self.member.map_or(0, |member| member.store().revision())
@@ -144,7 +145,9 @@ fn node_state(node: &Value, pods: &[&Value]) -> NodeState {
             memory_mib += milli(requests.text("memory")) / 1000 / (1 << 20);
         }
     }
-    let of = |resource: &str| milli(node.map("status.allocatable").get(resource).and_then(Value::as_str).unwrap_or(""));
+    let of = |resource: &str| {
+        milli(node.map("status.allocatable").get(resource).and_then(Value::as_str).unwrap_or(""))
+    };
     NodeState {
         status,
         is_schedulable,
@@ -197,13 +200,21 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
                     workers: bench.workers as u32,
                 })
                 .collect();
-            component.busy = component.loops.iter().map(|one| one.queued.len() + one.processing.len()).sum::<usize>() as u64;
+            component.busy =
+                component.loops.iter().map(|one| one.queued.len() + one.processing.len()).sum::<usize>()
+                    as u64;
         }
     }
     component
 }
 
-fn etcd_member(cluster: &Cluster, process: &Process, member: &Member, is_running: bool, now: Time) -> EtcdMember {
+fn etcd_member(
+    cluster: &Cluster,
+    process: &Process,
+    member: &Member,
+    is_running: bool,
+    now: Time,
+) -> EtcdMember {
     let view = member.view(now, LOG_ROWS);
     let names: Vec<(MemberId, &str)> = cluster
         .processes()
@@ -214,7 +225,10 @@ fn etcd_member(cluster: &Cluster, process: &Process, member: &Member, is_running
         })
         .collect();
     let name = |id: MemberId| {
-        names.iter().find(|(other, _)| *other == id).map_or_else(|| format!("{id:?}"), |(_, name)| name.to_string())
+        names
+            .iter()
+            .find(|(other, _)| *other == id)
+            .map_or_else(|| format!("{id:?}"), |(_, name)| name.to_string())
     };
     let timeout_us = view.election_timeout.0.max(1);
     let mut shown = EtcdMember {
@@ -242,7 +256,11 @@ fn etcd_member(cluster: &Cluster, process: &Process, member: &Member, is_running
         shown.peers = raft
             .progress
             .iter()
-            .map(|peer| PeerProgress { name: name(peer.id), match_index: peer.matched, next_index: peer.next })
+            .map(|peer| PeerProgress {
+                name: name(peer.id),
+                match_index: peer.matched,
+                next_index: peer.next,
+            })
             .collect();
     }
     shown
@@ -250,7 +268,9 @@ fn etcd_member(cluster: &Cluster, process: &Process, member: &Member, is_running
 
 fn workload(object: &Value, kind: &str) -> Workload {
     let (used, of) = match kind {
-        "DaemonSet" => (object.integer("status.numberReady"), object.integer("status.desiredNumberScheduled")),
+        "DaemonSet" => {
+            (object.integer("status.numberReady"), object.integer("status.desiredNumberScheduled"))
+        }
         "Job" => (object.integer("status.succeeded"), object.integer("spec.completions")),
         _ => (object.integer("status.readyReplicas"), object.integer("spec.replicas")),
     };

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::language::Wire;
-use crate::message::rest::{Request, Verb, WatchType};
 use crate::message::raft::Body;
+use crate::message::rest::{Request, Verb, WatchType};
 use crate::message::{Message, etcd};
 use crate::sim::trace::What;
 use crate::sim::{Record, RecordId, Time};

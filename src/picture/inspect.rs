@@ -20,14 +20,31 @@ use super::{ComponentKind, HostRole, Link, Owner};
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
-    Component { name: String },
-    Host { name: String },
-    Pod { namespace: String, name: String },
-    Container { namespace: String, pod: String, container: String },
+    Component {
+        name: String,
+    },
+    Host {
+        name: String,
+    },
+    Pod {
+        namespace: String,
+        name: String,
+    },
+    Container {
+        namespace: String,
+        pod: String,
+        container: String,
+    },
     /// A message, by its line in the record.
-    Message { record: u64 },
+    Message {
+        record: u64,
+    },
     /// Any object of the API.
-    Object { kind: String, namespace: String, name: String },
+    Object {
+        kind: String,
+        namespace: String,
+        name: String,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,7 +98,9 @@ pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
         Query::Component { name } => component(history, name),
         Query::Host { name } => host(history, name),
         Query::Pod { namespace, name } => pod(history, namespace, name, None),
-        Query::Container { namespace, pod: name, container } => pod(history, namespace, name, Some(container)),
+        Query::Container { namespace, pod: name, container } => {
+            pod(history, namespace, name, Some(container))
+        }
         Query::Object { kind, namespace, name } => object(history, kind, namespace, name),
     }
 }
@@ -135,7 +154,9 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             "Watch event"
         }
         Message::EtcdRequest(_) | Message::EtcdResponse(_) | Message::EtcdWatch(_) => "etcd",
-        Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => "Container Runtime Interface",
+        Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => {
+            "Container Runtime Interface"
+        }
         Message::Closed(_) => "Connection",
         _ => "Raft",
     };
@@ -191,10 +212,9 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
             "kubelet",
             "Makes the pods bound to its node run, and tells the API server how they and the node fare.",
         ),
-        ComponentKind::ContainerEngine => (
-            "containerd",
-            "Pulls images and runs sandboxes and containers as the kubelet asks over the CRI.",
-        ),
+        ComponentKind::ContainerEngine => {
+            ("containerd", "Pulls images and runs sandboxes and containers as the kubelet asks over the CRI.")
+        }
         ComponentKind::KubeProxy => ("kube-proxy", "Writes the rules by which the node reaches services."),
         ComponentKind::Terminal => ("kubectl", "Your terminal: a client of the API server like any other."),
     };
@@ -209,7 +229,9 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
         ..Detail::default()
     };
     if matches!(component.kind, ComponentKind::ControllerManager | ComponentKind::Scheduler) {
-        detail.summary.push(("Leader".to_string(), if component.is_leader { "yes" } else { "no" }.to_string()));
+        detail
+            .summary
+            .push(("Leader".to_string(), if component.is_leader { "yes" } else { "no" }.to_string()));
     }
     for one in &component.loops {
         let state = match (one.processing.as_slice(), one.queued.len()) {
@@ -292,7 +314,8 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
         }
     });
     if host.role == HostRole::Worker {
-        let control_plane = picture.hosts.iter().find(|host| host.role == HostRole::ControlPlane)?.name.clone();
+        let control_plane =
+            picture.hosts.iter().find(|host| host.role == HostRole::ControlPlane)?.name.clone();
         let is_cut = picture.links.iter().any(|link| link.is_cut && (link.from == *name || link.to == *name));
         let (a, b) = (name.to_string(), control_plane);
         detail.actions.push(if is_cut {
@@ -316,7 +339,12 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
     Some(detail)
 }
 
-fn pod(history: &History<Cluster>, namespace: &str, name: &str, container: Option<&String>) -> Option<Detail> {
+fn pod(
+    history: &History<Cluster>,
+    namespace: &str,
+    name: &str,
+    container: Option<&String>,
+) -> Option<Detail> {
     let picture = super::build(history);
     let shown = picture.pods.iter().find(|pod| pod.namespace == *namespace && pod.name == *name)?;
     let ledger = Ledger::open(history);
@@ -324,10 +352,7 @@ fn pod(history: &History<Cluster>, namespace: &str, name: &str, container: Optio
     let mut detail = Detail {
         kind: "Pod".into(),
         title: name.to_string(),
-        explanation: format!(
-            "{} of {} containers ready: {}",
-            shown.ready.used, shown.ready.of, shown.status
-        ),
+        explanation: format!("{} of {} containers ready: {}", shown.ready.used, shown.ready.of, shown.status),
         summary: vec![
             ("Namespace".to_string(), namespace.to_string()),
             ("Node".to_string(), if shown.node.is_empty() { "none yet".into() } else { shown.node.clone() }),
@@ -418,7 +443,12 @@ fn fill(history: &History<Cluster>, detail: &mut Detail, object: &Value, plural:
     detail.events = events;
     let mut owner = owner_of(object);
     while let Some(next) = owner {
-        let prefix = format!("/registry/{}s/{}/{}", next.kind.to_lowercase(), object.text("metadata.namespace"), next.name);
+        let prefix = format!(
+            "/registry/{}s/{}/{}",
+            next.kind.to_lowercase(),
+            object.text("metadata.namespace"),
+            next.name
+        );
         owner = ledger.get(&prefix).and_then(owner_of);
         detail.owners.push(next);
         if detail.owners.len() > 8 {

@@ -7,9 +7,9 @@
 //! actors' own state and from etcd: it never asks the API server, and never changes anything.
 
 mod build;
-mod pod;
 pub mod flow;
 mod inspect;
+mod pod;
 mod why;
 
 use serde::{Deserialize, Serialize};

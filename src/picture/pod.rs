@@ -9,10 +9,7 @@ use crate::kubelet::runtime::ContainerEngine;
 use super::build::{owner_of, stamp_us};
 use super::{Container, ContainerRole, Pod, Sandbox, Share, Tone};
 
-pub(super) fn picture_of_pod(
-    pod: &Value,
-    engine: Option<&ContainerEngine>,
-) -> Pod {
+pub(super) fn picture_of_pod(pod: &Value, engine: Option<&ContainerEngine>) -> Pod {
     let namespace = pod.text("metadata.namespace");
     let name = pod.text("metadata.name");
     let status = status_word(pod);

@@ -46,7 +46,12 @@ pub fn why(history: &History<Cluster>, id: RecordId) -> Vec<Link> {
 }
 
 /// The last line up to now that changed the object `namespace/name`, by a request of a client.
-pub(super) fn last_write(history: &History<Cluster>, plural: &str, namespace: &str, name: &str) -> Option<RecordId> {
+pub(super) fn last_write(
+    history: &History<Cluster>,
+    plural: &str,
+    namespace: &str,
+    name: &str,
+) -> Option<RecordId> {
     let until = Time(history.now().0 + 1);
     history.trace.between(Time::ZERO..until).rev().find_map(|(id, record)| {
         let What::Sent { message: Message::Request(request), .. } = &record.what else { return None };
@@ -59,7 +64,12 @@ pub(super) fn last_write(history: &History<Cluster>, plural: &str, namespace: &s
 }
 
 /// The line in which the object was made: the event in which the API server first told of it.
-pub(super) fn creation(history: &History<Cluster>, kind: &str, namespace: &str, name: &str) -> Option<RecordId> {
+pub(super) fn creation(
+    history: &History<Cluster>,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+) -> Option<RecordId> {
     let until = Time(history.now().0 + 1);
     history.trace.between(Time::ZERO..until).find_map(|(id, record)| {
         let What::Sent { message: Message::Watch(event), .. } = &record.what else { return None };

@@ -92,7 +92,12 @@ impl Style<'_> {
         };
         let is_filled = matches!(
             flow.shape,
-            Shape::Request | Shape::EtcdRequest | Shape::CriRequest | Shape::Vote | Shape::Append | Shape::Heartbeat
+            Shape::Request
+                | Shape::EtcdRequest
+                | Shape::CriRequest
+                | Shape::Vote
+                | Shape::Append
+                | Shape::Heartbeat
         );
         Style { color, on_color, ground: &palette.surface, is_filled, is_failure }
     }

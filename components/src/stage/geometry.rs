@@ -123,10 +123,8 @@ impl Camera {
     pub fn zoomed(self, factor: f64, screen: Point, width: f64, height: f64) -> Camera {
         let fixed = self.to_world(screen, width, height);
         let zoom = (self.zoom * factor).clamp(ZOOM_MINIMUM, ZOOM_MAXIMUM);
-        let center = Point::new(
-            fixed.x - (screen.x - width / 2.0) / zoom,
-            fixed.y - (screen.y - height / 2.0) / zoom,
-        );
+        let center =
+            Point::new(fixed.x - (screen.x - width / 2.0) / zoom, fixed.y - (screen.y - height / 2.0) / zoom);
         Camera { center, zoom }
     }
     /// On the way from here to `other`: centre and zoom change together, zoom by ratio.

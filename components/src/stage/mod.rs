@@ -33,8 +33,8 @@ pub use scene::Target;
 
 use brush::Brush;
 use geometry::{Camera, Point, Rect};
-use palette::Palette;
 use paint::Frame;
+use palette::Palette;
 use scene::Scene;
 
 /// What the stage remembers between frames: nothing of it is simulated.
@@ -195,7 +195,8 @@ pub fn Stage(page: Page) -> impl IntoView {
     };
     each_frame(frame);
 
-    let point_of = move |event: &PointerEvent| Point::new(f64::from(event.offset_x()), f64::from(event.offset_y()));
+    let point_of =
+        move |event: &PointerEvent| Point::new(f64::from(event.offset_x()), f64::from(event.offset_y()));
     let on_pointer_down = move |event: PointerEvent| {
         let studio = studio.get_value();
         let mut studio = studio.borrow_mut();
@@ -287,7 +288,8 @@ pub fn Stage(page: Page) -> impl IntoView {
         let mut studio = studio.borrow_mut();
         let (width, height) = studio.size;
         let camera = studio.camera(now_ms());
-        studio.fly(Some(camera.zoomed(factor, Point::new(width / 2.0, height / 2.0), width, height)), now_ms());
+        studio
+            .fly(Some(camera.zoomed(factor, Point::new(width / 2.0, height / 2.0), width, height)), now_ms());
     };
     let fit = move || studio.with_value(|studio| studio.borrow_mut().fly(None, now_ms()));
 
@@ -476,11 +478,13 @@ fn describe(picture: &Picture, view: View, target: &Target) -> String {
 
 /// The stage in words, for those who do not see it.
 fn narration(picture: &Picture) -> String {
-    let ready = picture.hosts.iter().filter(|host| {
-        host.node.as_ref().is_some_and(|node| node.status.starts_with("Ready"))
-    });
+    let ready = picture
+        .hosts
+        .iter()
+        .filter(|host| host.node.as_ref().is_some_and(|node| node.status.starts_with("Ready")));
     let running = picture.pods.iter().filter(|pod| pod.status == "Running").count();
-    let leader = picture.etcd.iter().find(|member| member.role == "Leader").map(|member| member.name.as_str());
+    let leader =
+        picture.etcd.iter().find(|member| member.role == "Leader").map(|member| member.name.as_str());
     format!(
         "Cluster at {:.3} seconds: {} nodes ready, {} pods, {running} of them running; etcd {}",
         picture.time_us as f64 / 1e6,

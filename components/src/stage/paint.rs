@@ -131,12 +131,8 @@ impl Frame<'_> {
         if share > 0.0 {
             brush.fill(Rect { width: (bar.width * share).max(7.0), ..bar }, 3.5, &palette.steady);
         }
-        let text = format!(
-            "cpu requests {}.{} of {}",
-            used_milli / 1000,
-            used_milli % 1000 / 100,
-            of_milli / 1000
-        );
+        let text =
+            format!("cpu requests {}.{} of {}", used_milli / 1000, used_milli % 1000 / 100, of_milli / 1000);
         let small = font(420, 14.0, &palette.font_text);
         let at = Point::new(node.x + 16.0, node.bottom() - 16.0);
         brush.text(&text, at, node.width - 32.0, &small, &palette.ink_faint, Align::Left);
@@ -212,7 +208,14 @@ impl Frame<'_> {
             let stage_box = Rect::new(rect.x + 14.0, y, rect.width - 28.0, height);
             brush.fill(stage_box, 6.0, &palette.surface);
             brush.stroke(stage_box, 6.0, &palette.steady, 1.0, false);
-            brush.text(stage, stage_box.center(), stage_box.width - 8.0, &small, &palette.ink_muted, Align::Center);
+            brush.text(
+                stage,
+                stage_box.center(),
+                stage_box.width - 8.0,
+                &small,
+                &palette.ink_muted,
+                Align::Center,
+            );
         }
     }
 
@@ -259,9 +262,8 @@ impl Frame<'_> {
         brush.text(&format!("term {term}"), at, rect.width * 0.45, &code, &palette.etcd, Align::Right);
         for (position, a) in self.scene.members.iter().enumerate() {
             for b in &self.scene.members[position + 1..] {
-                if let Some(route) = self
-                    .scene
-                    .route(self.picture.etcd[a.index].actor, self.picture.etcd[b.index].actor)
+                if let Some(route) =
+                    self.scene.route(self.picture.etcd[a.index].actor, self.picture.etcd[b.index].actor)
                 {
                     brush.route(&route, &palette.line, 1.5, false);
                 }
@@ -374,7 +376,14 @@ impl Frame<'_> {
                 if has_words {
                     let small = font(480, 12.5 * unit, &palette.font_text);
                     let text = if pod.tone == Tone::Pending { pod.status.as_str() } else { "no sandbox" };
-                    brush.text(text, slab.center(), slab.width - 6.0 * unit, &small, &palette.ink_muted, Align::Center);
+                    brush.text(
+                        text,
+                        slab.center(),
+                        slab.width - 6.0 * unit,
+                        &small,
+                        &palette.ink_muted,
+                        Align::Center,
+                    );
                 }
             }
         }
@@ -384,9 +393,9 @@ impl Frame<'_> {
     fn emphasis(&self, brush: &Brush) {
         let palette = self.palette;
         let around = |target: &Target, by: f64| {
-            self.scene
-                .find(self.picture, target)
-                .map(|rect| Rect::new(rect.x - by, rect.y - by, rect.width + 2.0 * by, rect.height + 2.0 * by))
+            self.scene.find(self.picture, target).map(|rect| {
+                Rect::new(rect.x - by, rect.y - by, rect.width + 2.0 * by, rect.height + 2.0 * by)
+            })
         };
         let pixel = 1.0 / self.camera.zoom;
         for (target, strength) in self.halos {
@@ -398,7 +407,13 @@ impl Frame<'_> {
         }
         for (target, width) in [(self.hovered, 1.5), (self.selected, 3.0)] {
             if let Some(rect) = target.and_then(|target| around(target, 4.0 * pixel)) {
-                brush.stroke(rect, 12.0, &palette.ink, width * pixel, !self.is_selected(target.unwrap_or(&Target::Message(0))));
+                brush.stroke(
+                    rect,
+                    12.0,
+                    &palette.ink,
+                    width * pixel,
+                    !self.is_selected(target.unwrap_or(&Target::Message(0))),
+                );
             }
         }
     }

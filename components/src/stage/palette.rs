@@ -89,7 +89,8 @@ impl Palette {
     }
 
     pub fn look(&self, tone: Tone) -> Look<'_> {
-        let look = |line, fill, on_line, is_dashed, is_solid| Look { line, fill, on_line, is_dashed, is_solid };
+        let look =
+            |line, fill, on_line, is_dashed, is_solid| Look { line, fill, on_line, is_dashed, is_solid };
         match tone {
             Tone::Pending => look(&self.line_strong, &self.surface, &self.surface, true, false),
             Tone::Progressing => look(&self.motion, &self.motion_soft, &self.on_motion, true, false),

@@ -98,7 +98,10 @@ impl Scene {
                 NODE_HEIGHT,
             );
             scene.nodes.push(Placed { index: *index, rect });
-            scene.place_chips(&by_host(&host.name), Rect::new(rect.x + 14.0, rect.y + 46.0, rect.width - 28.0, CHIP_HEIGHT));
+            scene.place_chips(
+                &by_host(&host.name),
+                Rect::new(rect.x + 14.0, rect.y + 46.0, rect.width - 28.0, CHIP_HEIGHT),
+            );
             let pods: Vec<usize> = pods_of(picture, &host.name);
             let area = Rect::new(rect.x + 14.0, rect.y + 98.0, rect.width - 28.0, rect.height - 98.0 - 48.0);
             scene.place_pods(&pods, area);
@@ -150,16 +153,20 @@ impl Scene {
             };
             self.components.push(Placed { index, rect });
         }
-        let strip = Rect::new(plane.x + 24.0, plane.bottom() - CHIP_HEIGHT - 16.0, manager.width, CHIP_HEIGHT);
+        let strip =
+            Rect::new(plane.x + 24.0, plane.bottom() - CHIP_HEIGHT - 16.0, manager.width, CHIP_HEIGHT);
         self.place_chips(&chips, strip);
         let hosts: Vec<&Host> =
             picture.hosts.iter().filter(|host| host.role == HostRole::ControlPlane).collect();
         let mut pods: Vec<usize> = Vec::new();
         for host in hosts {
             // The control plane's own static pods are drawn as what they are: the components above.
-            pods.extend(pods_of(picture, &host.name).into_iter().filter(|index| !picture.pods[*index].is_mirror));
+            pods.extend(
+                pods_of(picture, &host.name).into_iter().filter(|index| !picture.pods[*index].is_mirror),
+            );
         }
-        let area = Rect::new(strip.right() + 30.0, strip.y - 10.0, plane.right() - strip.right() - 54.0, 56.0);
+        let area =
+            Rect::new(strip.right() + 30.0, strip.y - 10.0, plane.right() - strip.right() - 54.0, 56.0);
         self.place_pods(&pods, area);
         let count = picture.etcd.len();
         let center = Point::new(self.etcd.center().x, self.etcd.y + 140.0);
@@ -360,12 +367,7 @@ pub fn container_boxes(pod: &Pod, rect: Rect) -> Vec<(usize, Rect)> {
 /// The slab that the containers stand on: the pause container.
 pub fn slab_box(rect: Rect) -> Rect {
     let unit = rect.height / POD_HEIGHT;
-    Rect::new(
-        rect.x + 4.0 * unit,
-        rect.bottom() - 24.0 * unit,
-        rect.width - 8.0 * unit,
-        20.0 * unit,
-    )
+    Rect::new(rect.x + 4.0 * unit, rect.bottom() - 24.0 * unit, rect.width - 8.0 * unit, 20.0 * unit)
 }
 
 fn columns_for(nodes: usize) -> usize {
@@ -379,7 +381,8 @@ fn columns_for(nodes: usize) -> usize {
 }
 
 fn pods_of(picture: &Picture, node: &str) -> Vec<usize> {
-    let mut pods: Vec<usize> = (0..picture.pods.len()).filter(|index| picture.pods[*index].node == node).collect();
+    let mut pods: Vec<usize> =
+        (0..picture.pods.len()).filter(|index| picture.pods[*index].node == node).collect();
     // Oldest first: a new pod never moves those that stand.
     pods.sort_by_key(|index| (picture.pods[*index].created_us, *index));
     pods
@@ -388,7 +391,8 @@ fn pods_of(picture: &Picture, node: &str) -> Vec<usize> {
 fn edge_towards(rect: Rect, target: Point) -> Point {
     let center = rect.center();
     let (dx, dy) = (target.x - center.x, target.y - center.y);
-    let share = (rect.width / 2.0 / dx.abs().max(0.001)).min(rect.height / 2.0 / dy.abs().max(0.001)).min(1.0);
+    let share =
+        (rect.width / 2.0 / dx.abs().max(0.001)).min(rect.height / 2.0 / dy.abs().max(0.001)).min(1.0);
     center.toward(target, share)
 }
 
@@ -428,7 +432,11 @@ mod tests {
             });
         }
         for number in 0..3 {
-            picture.etcd.push(EtcdMember { name: format!("m{number}"), actor: 10 + number, ..EtcdMember::default() });
+            picture.etcd.push(EtcdMember {
+                name: format!("m{number}"),
+                actor: 10 + number,
+                ..EtcdMember::default()
+            });
         }
         for number in 0..pods {
             picture.pods.push(Pod {

@@ -75,17 +75,26 @@ pub enum ToWorker {
     /// Something is asked of the cluster, now; in the past this forks.
     Command(Command),
     /// A manifest is checked; the answer is [`FromWorker::Diagnostics`] with the same `id`.
-    Lint { id: u64, text: String },
+    Lint {
+        id: u64,
+        text: String,
+    },
     /// The page has drawn the last frame and wants the next.
     Drawn,
     Play(bool),
     Speed(Speed),
     /// Goes to an instant, back or forth.
-    Seek { time_us: u64 },
+    Seek {
+        time_us: u64,
+    },
     /// To the next message, or to the one before; pauses.
-    Step { forward: bool },
+    Step {
+        forward: bool,
+    },
     /// Goes back to a future that a fork left.
-    SwitchBranch { index: usize },
+    SwitchBranch {
+        index: usize,
+    },
     /// What the inspector shows from now on.
     Inspect(Option<Query>),
     /// Answered with [`FromWorker::Pong`]: shows that the worker is alive.

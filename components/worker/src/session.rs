@@ -165,7 +165,8 @@ impl Running {
 
     fn command(&mut self, command: Command, out: &mut Vec<FromWorker>) {
         if matches!(command, Command::Boot(_)) {
-            return out.push(FromWorker::Failed { message: "a cluster is set up once; open a session".into() });
+            return out
+                .push(FromWorker::Failed { message: "a cluster is set up once; open a session".into() });
         }
         let is_fork = self.history.now() < self.history.horizon();
         self.history.command(command);
