@@ -72,6 +72,8 @@ pub enum KubeletTimer {
     NodeStatus,
     /// The pod lifecycle event generator looks at what has changed in the runtime.
     Relist,
+    /// The manifest directory has changed.
+    Manifests,
     /// Statuses that could not be sent are tried again: every 10 s.
     StatusBatch,
     /// A pod worker goes on: a wait within a sync is over, or the next sync is due. Of several that were set,

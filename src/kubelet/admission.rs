@@ -7,7 +7,36 @@
 
 use crate::api::{Quantity, Text, Value, meta};
 
-use super::resources::{ResourceList, pod_requests};
+use super::resources::{ResourceList, is_sidecar, pod_requests};
+
+/// What a pod takes away from a node.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    pub requests: ResourceList,
+    pub ports: Vec<HostPort>,
+}
+
+/// Address, protocol, port of the node.
+pub type HostPort = (Text, Text, i64);
+
+/// Ports of the node that a pod's containers ask for.
+pub fn host_ports(pod: &Value) -> Vec<HostPort> {
+    let sidecars = pod.items("spec.initContainers").iter().filter(|container| is_sidecar(container));
+    let containers = sidecars.chain(pod.items("spec.containers"));
+    let ports = containers.flat_map(|container| container.items("ports"));
+    let asked = ports.filter_map(|port| {
+        let number = port.integer("hostPort").filter(|number| *number > 0)?;
+        let address = if port.has("hostIP") { port.shared_text("hostIP") } else { "0.0.0.0".into() };
+        let protocol = if port.has("protocol") { port.shared_text("protocol") } else { "TCP".into() };
+        Some((address, protocol, number))
+    });
+    asked.collect()
+}
+
+fn collide(a: &HostPort, b: &HostPort) -> bool {
+    let is_any = |address: &str| address == "0.0.0.0" || address == "::";
+    a.1 == b.1 && a.2 == b.2 && (a.0 == b.0 || is_any(&a.0) || is_any(&b.0))
+}
 
 /// Why a pod is refused: reason and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +49,11 @@ fn refusal(reason: &str, message: String) -> Option<Refusal> {
     Some(Refusal { reason: reason.into(), message: message.into() })
 }
 
-/// `pods` are the requests of those that the node already has, this one not among them. `None`: it may come in.
+/// `pods` is what those take that the node already has, this one not among them. `None`: it may come in.
 pub fn admit<'a>(
     pod: &Value,
     node: &Value,
-    pods: impl Iterator<Item = &'a ResourceList> + Clone,
+    pods: impl Iterator<Item = &'a Taken> + Clone,
     is_static: bool,
 ) -> Option<Refusal> {
     let os = pod.map("spec.nodeSelector").get("kubernetes.io/os").and_then(Value::as_str);
@@ -61,7 +90,7 @@ pub fn admit<'a>(
         }
         let in_units =
             |quantity: &Quantity| if name == "cpu" { quantity.milli_value() } else { quantity.value() };
-        let used: i64 = pods.clone().filter_map(|other| other.get(name).map(in_units)).sum();
+        let used: i64 = pods.clone().filter_map(|other| other.requests.get(name).map(in_units)).sum();
         let (requested, capacity) = (in_units(amount), in_units(&capacity));
         if requested > capacity - used {
             return insufficient(&format!("OutOf{name}"), name, requested, used, capacity);
@@ -75,6 +104,13 @@ pub fn admit<'a>(
     if !is_named.is_empty() && is_named != meta::name(node) {
         let message = "Predicate NodeName failed: node(s) didn't match the requested node name";
         return refusal("NodeName", message.into());
+    }
+    let ports = host_ports(pod);
+    if ports.iter().any(|port| pods.clone().any(|other| other.ports.iter().any(|taken| collide(port, taken))))
+    {
+        let message =
+            "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return refusal("NodePorts", message.into());
     }
     let is_tolerated = |taint: &Value| {
         pod.items("spec.tolerations").iter().any(|toleration| {
@@ -150,9 +186,9 @@ mod tests {
         )
         .unwrap();
         let present: Value =
-            serde_json::from_str(r#"{"spec":{"containers":[{"resources":{"requests":{"cpu":"3"}}}]}}"#)
+            serde_json::from_str(r#"{"spec":{"containers":[{"resources":{"requests":{"cpu":"3"}},"ports":[{"containerPort":80,"hostPort":80}]}]}}"#)
                 .unwrap();
-        let requests = pod_requests(&present);
+        let taken = Taken { requests: pod_requests(&present), ports: host_ports(&present) };
         let tolerant = r#""tolerations":[{"operator":"Exists"}]"#;
         let cases = [
             (format!(r#"{{{tolerant}}}"#), 1, None),
@@ -181,6 +217,16 @@ mod tests {
                 )),
             ),
             (
+                format!(
+                    r#"{{{tolerant},"containers":[{{"ports":[{{"containerPort":8080,"hostPort":80}}]}}]}}"#
+                ),
+                1,
+                Some((
+                    "NodePorts",
+                    "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+                )),
+            ),
+            (
                 "{}".into(),
                 0,
                 Some((
@@ -191,7 +237,7 @@ mod tests {
         ];
         for (spec, others, expected) in cases {
             let pod: Value = serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).unwrap();
-            let found = admit(&pod, &node, std::iter::repeat_n(&requests, others), false);
+            let found = admit(&pod, &node, std::iter::repeat_n(&taken, others), false);
             let found = found.as_ref().map(|refusal| (refusal.reason.as_str(), refusal.message.as_str()));
             assert_eq!(found, expected, "{spec}");
         }

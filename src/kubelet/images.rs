@@ -14,7 +14,7 @@ use crate::sim::Duration;
 
 use super::runtime::images::Reference;
 use super::worker::{Start, StartStage, Step, Wait};
-use super::{State, backoff};
+use super::{CallPurpose, State, backoff};
 
 /// `MaxImageBackOff`.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -159,6 +159,7 @@ impl State {
                 if let Some(worker) = self.worker(uid) {
                     worker.image_back_off.remove(&image);
                 }
+                self.call(Call::ListImages, CallPurpose::Images, context);
                 self.stage(uid, Start { at: StartStage::Create, ..(**start).clone() });
             }
             Err(error) => {

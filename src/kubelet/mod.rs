@@ -45,7 +45,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::api::{Text, Value};
-use crate::client::informer::InformerIndex;
+use crate::client::informer::{Delta, DeltaType, InformerIndex};
 use crate::client::recorder::{EventApi, EventDraft};
 use crate::client::{Answer, Connection, Informers, Recorder, Selection};
 use crate::language::{Context, Input};
@@ -138,6 +138,7 @@ enum CallPurpose {
     NodeStatus,
     /// The runtime's network has been configured.
     Network,
+    Images,
     /// For the API server: (client, request).
     Logs {
         client: crate::sim::ActorId,
@@ -174,7 +175,8 @@ impl Kubelet {
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         Arc::make_mut(&mut self.state).handle(input, context);
     }
-    /// Changes the files in the manifest directory (`None`: the file is gone). Takes effect with the next input.
+    /// Changes a file in the manifest directory (`None`: it is gone). The kubelet sees it when
+    /// [`KubeletTimer::Manifests`] rings, which whoever changes the file rings.
     pub fn set_manifest(&mut self, file: &str, pod: Option<Value>) {
         let config = Arc::make_mut(&mut Arc::make_mut(&mut self.state).config);
         match pod {
@@ -296,6 +298,11 @@ impl State {
             KubeletTimer::NodeStatus => self.node_status_due(context),
             KubeletTimer::Relist => self.relist(context),
             KubeletTimer::StatusBatch => self.status_batch(context),
+            KubeletTimer::Manifests => {
+                if self.node.is_runtime_known {
+                    self.read_manifests(context);
+                }
+            }
             KubeletTimer::Worker { uid, wake } => {
                 if self.workers.get(&uid).is_some_and(|worker| worker.wake == wake) {
                     self.worker_due(&uid, context);
@@ -319,7 +326,7 @@ impl State {
                     match index {
                         PODS => self.pod_changed(&delta, context),
                         NODES => self.node_changed(&delta, context),
-                        _ => {}
+                        _ => self.service_changed(&delta, context),
                     }
                 }
                 let is_synced = self.informers.iter().nth(index).is_some_and(|(informer, _)| informer.synced);
@@ -354,6 +361,7 @@ impl State {
             CallPurpose::List => self.runtime_listed(result, context),
             CallPurpose::NodeStatus => self.runtime_status(result, context),
             CallPurpose::Network => drop(self.call(Call::Status, CallPurpose::NodeStatus, context)),
+            CallPurpose::Images => self.images_listed(result),
             CallPurpose::Logs { client, id, with_times } => {
                 server::logs_read(client, id, with_times, result, context)
             }
@@ -419,6 +427,26 @@ impl State {
         self.workers.get_mut(uid).map(Arc::make_mut)
     }
 
+    /// The cluster's DNS learns a service's name. Until CoreDNS itself is simulated, the kubelet passes on what it
+    /// watches for its environment variables.
+    fn service_changed(&mut self, delta: &Delta, context: &mut Context) {
+        let service = &delta.object;
+        let address = service.shared_text("spec.clusterIP");
+        let is_known = delta.kind != DeltaType::Deleted && !matches!(address.as_str(), "" | "None");
+        let unchanged = delta.old.as_ref().is_some_and(|old| old.text("spec.clusterIP") == address.as_str());
+        if delta.kind != DeltaType::Deleted && unchanged {
+            return;
+        }
+        let name = arcstr::format!(
+            "{}.{}.svc.{}",
+            service.text("metadata.name"),
+            service.text("metadata.namespace"),
+            self.config.cluster_domain
+        );
+        let addresses = if is_known { vec![address] } else { Vec::new() };
+        self.call(Call::UpdateName { name, addresses }, CallPurpose::Ignored, context);
+    }
+
     /// Everything that the runtime has, after a start.
     fn runtime_listed(&mut self, result: Result<Reply, Text>, context: &mut Context) {
         match result {
@@ -426,6 +454,10 @@ impl State {
                 self.node.runtime_pods = all;
                 self.node.is_runtime_known = true;
                 self.call(Call::Status, CallPurpose::NodeStatus, context);
+                if !self.config.hollow {
+                    self.call(Call::ListImages, CallPurpose::Images, context);
+                }
+                self.read_manifests(context);
                 self.take_in_pods(context);
             }
             _ => {

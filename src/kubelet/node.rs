@@ -11,7 +11,7 @@ use crate::api::{Map, Text, Value, meta, time};
 use crate::client::informer::{Delta, DeltaType};
 use crate::client::{Answer, request};
 use crate::language::Context;
-use crate::message::cri::{Call, Reply, SandboxStatus};
+use crate::message::cri::{Call, Image, Reply, SandboxStatus};
 use crate::message::rest::{PatchType, Resource};
 use crate::object;
 use crate::sim::{Duration, Time};
@@ -30,6 +30,8 @@ pub struct NodeState {
     pub runtime_error: Text,
     /// Empty: pods can have a network.
     pub network_error: Text,
+    /// Images on the disk, largest first.
+    pub images: Vec<Image>,
     /// The runtime has been asked what it has.
     pub is_runtime_known: bool,
     /// The pods of both sources have been taken in.
@@ -52,6 +54,9 @@ const REPORT_PERIOD: Duration = Duration::from_secs(300);
 /// A quarter of `nodeLeaseDurationSeconds`.
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
 const LEASE_DURATION_SECONDS: i64 = 40;
+
+/// `nodeStatusMaxImages`.
+const IMAGES_SHOWN: usize = 50;
 
 fn leases() -> Resource {
     Resource::new("coordination.k8s.io", "v1", "leases")
@@ -212,8 +217,14 @@ impl State {
             }
         }
         status.set("conditions", Value::from(merged));
-        if old.has("images") {
-            status.set("images", old.at("images"));
+        if !self.node.images.is_empty() {
+            let images = self.node.images.iter().take(IMAGES_SHOWN).map(|image| {
+                object! {
+                    "names" => Value::array([Value::from(&image.id), Value::from(&image.reference)]),
+                    "sizeBytes" => image.size_bytes,
+                }
+            });
+            status.set("images", Value::array(images));
         }
         status
     }
@@ -379,6 +390,15 @@ impl State {
             }
         }
         self.report_node_status(context);
+    }
+
+    /// The runtime has said which images it has.
+    pub(super) fn images_listed(&mut self, result: Result<Reply, Text>) {
+        if let Ok(Reply::Images(mut images)) = result {
+            images
+                .sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.reference.cmp(&b.reference)));
+            self.node.images = images;
+        }
     }
 
     /// Sends the status if it has changed, or if the last report is old.

@@ -74,25 +74,58 @@ impl State {
         }
     }
 
-    /// Begins with the pods, once both are known: which there should be, and which there are. A kubelet that
-    /// began with one of them alone would start pods twice, or end those that it has not heard of yet.
+    /// Begins with the API server's pods, once both are known: which there should be, and which there are. A
+    /// kubelet that began with one of them alone would start pods twice, or end those that it has not heard of.
     pub(super) fn take_in_pods(&mut self, context: &mut Context) {
         let have_synced = self.informers.iter().nth(PODS).is_some_and(|(informer, _)| informer.synced);
         if !have_synced || !self.node.is_runtime_known || self.node.has_pods {
             return;
         }
         self.node.has_pods = true;
-        let seen = time::micro_time(context.now());
-        let manifests = self.config.manifests.clone();
-        for (file, manifest) in &manifests {
-            let pod = static_pod(file, manifest, &self.config.node_name, &seen);
-            self.add_pod(&pod, true, context);
-        }
         let pods: Vec<Value> = self.informers.store(PODS).values().cloned().collect();
         for object in pods {
             self.pod_changed(&Delta { informer: PODS, kind: DeltaType::Added, object, old: None }, context);
         }
         self.end_orphans(context);
+    }
+
+    /// Looks through the manifest directory: static pods need no API server. A file that has changed is another
+    /// pod, with another UID.
+    pub(super) fn read_manifests(&mut self, context: &mut Context) {
+        let seen = time::micro_time(context.now());
+        let config = self.config.clone();
+        let mut wanted: Vec<Value> = config
+            .manifests
+            .iter()
+            .map(|(file, manifest)| static_pod(file, manifest, &config.node_name, &seen))
+            .collect();
+        let is_wanted = |uid: &str| wanted.iter().any(|pod| meta::uid(pod) == uid);
+        let gone: Vec<Text> = self
+            .workers
+            .iter()
+            .filter(|(uid, worker)| worker.is_static && !is_wanted(uid))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in gone {
+            if let Some(mirror) = self.worker(&uid).and_then(|worker| worker.mirror.take()) {
+                self.delete_mirror(&mirror, context);
+            }
+            self.remove_pod(&uid, context);
+        }
+        wanted.retain(|pod| !self.workers.contains_key(meta::uid(pod)));
+        for pod in wanted {
+            // The changed pod of a file waits until the former one has ended: both have one name.
+            let (namespace, name) = (meta::namespace(&pod), meta::name(&pod));
+            if self
+                .workers
+                .values()
+                .any(|worker| worker.is_static && worker.name() == name && worker.namespace() == namespace)
+            {
+                context.timer(Duration::from_secs(1), Timer::Kubelet(KubeletTimer::Manifests));
+                continue;
+            }
+            self.add_pod(&pod, true, context);
+        }
     }
 
     /// The API server's pods of this node have changed.
@@ -154,7 +187,7 @@ impl State {
             .workers
             .values()
             .filter(|worker| !worker.is_rejected && worker.stage < Stage::Terminated)
-            .map(|worker| &worker.totals.requests);
+            .map(|worker| &worker.totals.taken);
         admit(pod, &node, others, is_static)
     }
 

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::api::{Map, Quantity, Text, Value};
 
+use super::admission::{Taken, host_ports};
+
 pub type ResourceList = BTreeMap<Text, Quantity>;
 
 fn list(value: &Value) -> ResourceList {
@@ -77,7 +79,7 @@ pub fn pod_limits(pod: &Value) -> ResourceList {
 /// What a pod asks for, worked out once: it changes only with the spec.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    pub requests: ResourceList,
+    pub taken: Taken,
     /// `status.allocatedResources`; `Null` when nothing is asked for.
     pub allocated: Value,
     /// `status.resources`.
@@ -96,7 +98,7 @@ impl Totals {
         if !limits.is_empty() {
             resources.set("limits", to_value(&limits));
         }
-        Totals { requests, allocated, resources }
+        Totals { taken: Taken { requests, ports: host_ports(pod) }, allocated, resources }
     }
 }
 

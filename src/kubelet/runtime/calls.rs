@@ -84,6 +84,18 @@ impl ContainerEngine {
                 Arc::make_mut(&mut self.state).disk.remove_volumes(pod_uid);
                 Some(Ok(Reply::Done))
             }
+            Call::UpdateName { name, addresses } => {
+                let state = Arc::make_mut(&mut self.state);
+                match addresses.first() {
+                    Some(first) => {
+                        state.names.insert_mut(name.clone(), first.clone());
+                    }
+                    None => {
+                        state.names.remove_mut(name);
+                    }
+                }
+                Some(Ok(Reply::Done))
+            }
             Call::Dial { sandbox, port, request, timeout_seconds } => {
                 self.dial(client, sandbox, *port, request, *timeout_seconds, context)
             }

@@ -233,6 +233,12 @@ impl Container {
         if !self.partial.is_empty() {
             self.log(now, "\n");
         }
+        let said = self.termination_message(exit_code);
+        let message = match (message, said.as_str()) {
+            ("", said) => said.to_string(),
+            (message, "") => message.to_string(),
+            (message, said) => format!("{message}: {said}"),
+        };
         self.state = ContainerState::Exited {
             started_at,
             finished_at: now,
@@ -244,6 +250,27 @@ impl Container {
         self.server = None;
         self.exit_at = None;
         self.kill_at = None;
+    }
+    /// What the process left as its last words (`terminationMessagePath`), or, where that is wanted after an
+    /// error, the end of its output. The kubelet reads it; here it is where the files are.
+    fn termination_message(&self, exit_code: i32) -> String {
+        let path = self.config.spec.text("terminationMessagePath").trim_start_matches('/');
+        if let Some(text) = self.layer.read(path).filter(|text| !path.is_empty() && !text.is_empty()) {
+            return text.chars().take(4096).collect();
+        }
+        let wants_logs = self.config.spec.text("terminationMessagePolicy") == "FallbackToLogsOnError";
+        if !wants_logs || exit_code == 0 {
+            return String::new();
+        }
+        let lines: Vec<&str> = self
+            .logs
+            .iter()
+            .skip(self.logs.len().saturating_sub(80))
+            .map(|(_, line)| line.as_str())
+            .collect();
+        let text = lines.join("\n") + "\n";
+        let skip = text.chars().count().saturating_sub(2048);
+        text.chars().skip(skip).collect()
     }
     /// Output: whole lines go to the log, the rest waits for its line break.
     pub(super) fn log(&mut self, now: Time, text: &str) {

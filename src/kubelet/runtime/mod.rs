@@ -27,6 +27,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
+
 use crate::api::{Text, Value};
 use crate::language::{Context, Input};
 use crate::message::Message;
@@ -77,6 +79,8 @@ struct State {
     /// By full name.
     images: BTreeMap<Text, Image>,
     disk: Disk,
+    /// What the cluster's DNS answers: name to address.
+    names: RedBlackTreeMapSync<Text, Text>,
     /// The configuration as it lies in `/etc/cni/net.d`, and what was understood of it.
     cni: Option<Network>,
     cni_error: Text,
@@ -376,6 +380,7 @@ impl State {
             sandboxes: &self.sandboxes,
             containers: &self.containers,
             disk: self.disk.clone(),
+            names: &self.names,
         };
         let mut surroundings = Surroundings {
             now,

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
+
 use crate::api::Text;
 use crate::message::cri::MountSource;
 use crate::sim::Time;
@@ -24,6 +26,7 @@ pub struct NodeNetwork<'a> {
     pub sandboxes: &'a BTreeMap<Text, Arc<Sandbox>>,
     pub containers: &'a BTreeMap<Text, Arc<Container>>,
     pub disk: Disk,
+    pub names: &'a RedBlackTreeMapSync<Text, Text>,
 }
 
 impl Reach for NodeNetwork<'_> {
@@ -34,8 +37,17 @@ impl Reach for NodeNetwork<'_> {
         if name == "localhost" {
             return Some("127.0.0.1".into());
         }
-        let is_me = name == self.me.config.hostname;
-        is_me.then(|| self.me.ips().first().cloned()).flatten()
+        if name == self.me.config.hostname {
+            return self.me.ips().first().cloned();
+        }
+        // As resolv.conf says: the search list first, then the name as it stands.
+        let whole = name.trim_end_matches('.');
+        let searched = self.me.config.dns.searches.iter().filter(|_| !name.ends_with('.'));
+        searched
+            .filter_map(|search| self.names.get(&arcstr::format!("{whole}.{search}")))
+            .chain(self.names.get(whole))
+            .next()
+            .cloned()
     }
     fn request(&self, address: &str, port: u16, path: &str) -> Result<(u16, Text), &'static str> {
         let target = if matches!(address, "127.0.0.1" | "::1") {

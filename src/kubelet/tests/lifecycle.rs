@@ -320,3 +320,79 @@ fn after_a_power_loss_everything_starts_again() {
     assert_eq!(status.items("containerStatuses")[0].text("lastState.terminated.reason"), "Unknown");
     assert_ne!(status.text("podIP"), "10.244.1.2");
 }
+
+#[test]
+fn an_init_container_waits_for_a_services_name() {
+    let mut site = Site::new(false);
+    site.pod(
+        "p",
+        r#"{"initContainers":[{"name":"wait","image":"busybox","command":["sh","-c","until nslookup myservice; do echo waiting for myservice; sleep 2; done"]}],
+            "containers":[{"name":"app","image":"busybox","command":["sh","-c","echo $MYSERVICE_SERVICE_HOST; nslookup myservice.default.svc.cluster.local | tail -n 2; sleep 1000"]}]}"#,
+    );
+    site.wait(60);
+    assert_eq!(site.containers("p"), "wait:running 0 app:waiting(PodInitializing) 0");
+    let service = object! {
+        "metadata" => object! { "namespace" => "default", "name" => "myservice" },
+        "spec" => object! { "clusterIP" => "10.96.0.7", "ports" => crate::array![object! { "port" => 80 }] },
+    };
+    site.write("services", service, WatchType::Added);
+    site.wait_for(10, |site| site.phase("p") == "Running");
+    let app = site.engine.world.engine.containers().find(|container| container.name() == "app").unwrap();
+    let logs: Vec<&str> = app.logs.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(logs, ["10.96.0.7", "Address: 10.96.0.7", ""]);
+}
+
+#[test]
+fn last_words_are_kept() {
+    for (policy, script, message) in [
+        ("File", "echo -n out of tea > /dev/termination-log; exit 1", "out of tea"),
+        ("File", "echo only in the log; exit 1", ""),
+        ("FallbackToLogsOnError", "echo only in the log; exit 1", "only in the log\n"),
+        ("FallbackToLogsOnError", "echo fine; exit 0", ""),
+    ] {
+        let mut site = Site::new(false);
+        site.pod(
+            "p",
+            &format!(
+                r#"{{"restartPolicy":"Never","containers":[{{"name":"c","image":"busybox","command":["sh","-c","{script}"],"terminationMessagePolicy":"{policy}"}}]}}"#
+            ),
+        );
+        site.wait_for(20, |site| matches!(site.phase("p").as_str(), "Failed" | "Succeeded"));
+        let status = site.status("p");
+        assert_eq!(
+            status.items("containerStatuses")[0].text("state.terminated.message"),
+            message,
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn a_changed_manifest_is_another_pod() {
+    let manifest = |image: &str| -> Value {
+        serde_json::from_str(&format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"web","namespace":"default"}},"spec":{{"containers":[{{"name":"c","image":"{image}"}}]}}}}"#
+        ))
+        .unwrap()
+    };
+    let mut site = Site::with(
+        false,
+        |config| drop(config.manifests.insert("web.yaml".into(), manifest("nginx:1.26"))),
+        |_| {},
+    );
+    site.wait_for(30, |site| site.phase("web-worker-1") == "Running");
+    let image = |site: &Site| {
+        site.find("web-worker-1").map(|pod| pod.items("spec.containers")[0].text("image").to_string())
+    };
+    assert_eq!(image(&site).as_deref(), Some("nginx:1.26"));
+    site.engine.world.kubelet.set_manifest("web.yaml", Some(manifest("nginx:1.27")));
+    site.command(Command::WriteFile { path: "web.yaml".into(), content: None });
+    site.wait_for(60, |site| {
+        image(site).as_deref() == Some("nginx:1.27") && site.phase("web-worker-1") == "Running"
+    });
+    site.engine.world.kubelet.set_manifest("web.yaml", None);
+    site.command(Command::WriteFile { path: "web.yaml".into(), content: None });
+    site.wait_for(60, |site| site.find("web-worker-1").is_none());
+    site.wait(60);
+    assert_eq!(site.engine.world.engine.sandboxes().count(), 0);
+}

@@ -260,6 +260,9 @@ impl World for Node {
                 let (namespace, pod, container) = (namespace.into(), pod.into(), container.into());
                 control.wake(ENGINE, Timer::Engine(EngineTimer::Kill { namespace, pod, container }));
             }
+            Command::WriteFile { .. } => {
+                control.wake(KUBELET, Timer::Kubelet(crate::timer::KubeletTimer::Manifests));
+            }
             // Any timer at all makes the server write.
             _ => control.wake(SERVER, Timer::Kubelet(crate::timer::KubeletTimer::Lease)),
         }
