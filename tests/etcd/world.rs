@@ -132,7 +132,7 @@ impl Client {
                 }
                 self.look_after_watch(context);
             }
-            Input::Message { from, message: Message::EtcdResponse(response) } => {
+            Input::Message { message: Message::EtcdResponse(response), .. } => {
                 if response.id == self.watch.0 {
                     self.watch.2 = if response.result.is_ok() { context.now() } else { Time::ZERO };
                 } else if let Some(exchange) = self.history.get_mut(&response.id) {
@@ -145,8 +145,6 @@ impl Client {
                         Ok(_) => exchange.revision = response.revision,
                         Err(_) => {}
                     }
-                } else if from.0 == self.watch.1 && response.result.is_ok() {
-                    self.watch.2 = context.now();
                 }
             }
             Input::Message { message: Message::EtcdWatch(response), .. } => {

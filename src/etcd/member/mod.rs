@@ -44,6 +44,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub const ELECTION_TICKS: u32 = 10;
 /// How long a request waits for what it needs: five seconds, and two elections.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
+/// A snapshot that has not arrived by then is taken for lost.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Of the image that kubeadm 1.36 runs.
 pub const VERSION: Text = literal!("3.6.8");
 
@@ -110,6 +112,8 @@ struct Running {
     leaderless_since: Option<Time>,
     published: Option<Time>,
     version_proposed: Option<Time>,
+    /// Snapshots that were sent, and when: a transport knows whether they arrived.
+    snapshots_sent: BTreeMap<MemberId, Time>,
     /// Leadership transfers that somebody waits for: to whom, and his pigeonhole.
     transfers: Vec<(MemberId, u64)>,
 }
@@ -226,6 +230,7 @@ impl Member {
             leaderless_since: Some(context.now()),
             published: None,
             version_proposed: None,
+            snapshots_sent: BTreeMap::new(),
             transfers: Vec::new(),
         });
         self.look_up_peers();
@@ -248,6 +253,11 @@ impl Member {
         running.ticks += 1;
         running.last_tick = context.now();
         running.raft.tick();
+        // One that is not acknowledged by now is lost, or older than what the log still has: it is tried again.
+        let is_late = |_: &MemberId, sent: &mut Time| context.now().since(*sent) >= SNAPSHOT_TIMEOUT;
+        for (id, _) in running.snapshots_sent.extract_if(.., is_late) {
+            running.raft.report_snapshot(id, false);
+        }
         self.expire_leases(context);
         self.look_for_leader(context);
         self.introduce(context);
@@ -354,6 +364,9 @@ impl Member {
             let Some(running) = &self.running else { return };
             ready.freshen_snapshots(|| running.snapshot(applied, configuration, backend));
             for message in ready.messages {
+                if let (Body::Snap { .. }, Some(running)) = (&message.body, &mut self.running) {
+                    running.snapshots_sent.insert(message.to, context.now());
+                }
                 self.post(message, context);
             }
             for read in ready.reads {
