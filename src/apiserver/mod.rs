@@ -38,7 +38,7 @@ mod store;
 mod subresource;
 pub mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod update;
 mod watch;
 mod watchers;

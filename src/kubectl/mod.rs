@@ -1,8 +1,157 @@
-//! kubectl: a client of the API server like any other.
+//! kubectl, in Rust: a client of the API server like any other.
 //!
-//! Picture to hold in mind: the user's own hand.
+//! Picture to hold in mind: a counter clerk who speaks the customer's language and fills in the server's forms.
+//! Every command is a straight function over [`session::Session`]; where it waits for an answer it stops, and is
+//! run again from its first line when the answer is there (see [`crate::shell::program`]).
+//!
+//! - [`command`] which commands there are; [`flag`] what they take; [`help`] what they say of themselves
+//! - [`builder`] from arguments and files to objects; [`session`] requests
+//! - [`print`], [`tab_writer`], [`template`] how results are shown; [`failure`] how errors are
+//! - one module a command, or a family of them
+//!
+//! Output and wording follow `k8s.io/kubectl` and `k8s.io/cli-runtime` of Kubernetes 1.36.
 
-use crate::shell::program::Main;
+pub mod apply;
+pub mod builder;
+pub mod command;
+mod create;
+mod delete;
+pub mod failure;
+pub mod flag;
+mod generate;
+mod get;
+mod help;
+pub mod print;
+pub mod session;
+pub mod tab_writer;
+pub mod template;
+
+use std::sync::Arc;
+
+use crate::api::kind::Registry;
+use crate::shell::{Cli, Halt, Main, Run};
+
+use command::{Command, find};
+use failure::{Failure, Stop};
+use flag::Flags;
+use session::Session;
 
 /// The programs that a terminal has besides its tools.
-pub const PROGRAMS: &[(&str, Main)] = &[];
+pub const PROGRAMS: &[(&str, Main)] = &[("kubectl", main)];
+
+/// The version that the client says it is.
+pub const VERSION: &str = "v1.36.2";
+
+/// The program.
+pub fn main(cli: &mut Cli) -> Run<()> {
+    let arguments = cli.arguments();
+    match dispatch(cli, &arguments[1..]) {
+        Ok(()) => Ok(()),
+        Err(Stop::Halt(halt)) => Err(halt),
+        Err(Stop::Failure(failure)) => {
+            let text = failure.report();
+            cli.eprint(text);
+            Err(Halt::Exit(failure.exit_code()))
+        }
+    }
+}
+
+/// Finds the command among flags, and runs it.
+fn dispatch(cli: &mut Cli, arguments: &[String]) -> Result<(), Stop> {
+    let Some((command, path, rest)) = locate(arguments)? else {
+        if let Some(word) = first_word(arguments) {
+            if word == "help" {
+                return help::for_words(cli, &arguments[1..]);
+            }
+            let text = format!("error: unknown command {word:?} for \"kubectl\"\n{}", suggestions(word));
+            return Err(Failure::Exact(text).into());
+        }
+        Flags::parse(arguments, &[], "kubectl")?;
+        cli.print(help::overview());
+        return Ok(());
+    };
+    if let Some(message) = crate::fidelity::message("kubectl", path.split(' ').next().unwrap_or("")) {
+        return Err(Failure::Message(message.into()).into());
+    }
+    let name = format!("kubectl {path}");
+    let mut allowed: Vec<&'static str> = command.flags.to_vec();
+    allowed.extend(command.more_flags);
+    let flags = Flags::parse(&rest, &allowed, &name)?;
+    if flags.switch("help") {
+        cli.print(help::of_command(command, &name));
+        return Ok(());
+    }
+    let mut session = Session { cli, flags: Arc::new(flags), registry: Registry::new(), command: name };
+    (command.run)(&mut session, command)
+}
+
+/// The command that `arguments` name, its full name, and what is left of them.
+#[allow(clippy::type_complexity)]
+fn locate(arguments: &[String]) -> Result<Option<(&'static Command, String, Vec<String>)>, Failure> {
+    let mut rest = arguments.to_vec();
+    let mut path = String::new();
+    let mut command: Option<&'static Command> = None;
+    loop {
+        let commands = command.map_or(command::COMMANDS, |command| command.subcommands);
+        let Some(index) = word_at(&rest) else { break };
+        let Some(next) = find(commands, &rest[index]) else { break };
+        rest.remove(index);
+        path = if path.is_empty() { next.name.to_string() } else { format!("{path} {}", next.name) };
+        command = Some(next);
+        if next.subcommands.is_empty() {
+            break;
+        }
+    }
+    Ok(command.map(|command| (command, path, rest)))
+}
+/// Where the first word stands that is neither a global flag nor its value.
+fn word_at(arguments: &[String]) -> Option<usize> {
+    let mut index = 0;
+    while let Some(argument) = arguments.get(index) {
+        if argument == "--" {
+            return None;
+        }
+        if !argument.starts_with('-') || argument == "-" {
+            return Some(index);
+        }
+        let takes_value = flag::GLOBAL.iter().any(|flag| {
+            let is_long = argument.strip_prefix("--") == Some(flag.long);
+            let is_short = flag.short.is_some_and(|short| *argument == format!("-{short}"));
+            (is_long || is_short) && flag.kind != flag::Kind::Switch
+        });
+        index += if takes_value { 2 } else { 1 };
+    }
+    None
+}
+fn first_word(arguments: &[String]) -> Option<&str> {
+    word_at(arguments).map(|index| arguments[index].as_str())
+}
+
+/// Commands that are spelt alike.
+fn suggestions(word: &str) -> String {
+    let near: Vec<String> = command::COMMANDS
+        .iter()
+        .filter(|command| distance(command.name, word) <= 2 || command.name.starts_with(word))
+        .map(|command| format!("\t{}\n", command.name))
+        .collect();
+    if near.is_empty() { String::new() } else { format!("\nDid you mean this?\n{}\n", near.concat()) }
+}
+
+/// How many letters must be changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(40).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(40).enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests;

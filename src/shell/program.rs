@@ -10,7 +10,7 @@
 //! so it reads the outside only through `Cli`.
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -49,6 +49,7 @@ pub struct Process {
     said: usize,
     next_ticket: u64,
     streams: BTreeMap<u64, Stream>,
+    marks: BTreeSet<String>,
 }
 
 #[derive(Clone, Default)]
@@ -116,6 +117,7 @@ impl Process {
             said: 0,
             next_ticket: 0,
             streams: BTreeMap::new(),
+            marks: BTreeSet::new(),
         }
     }
     /// Runs as far as it goes; the exit code when it has ended.
@@ -201,6 +203,10 @@ impl Cli<'_, '_> {
         self.say(false, text.as_ref());
         self.say(false, "\n");
     }
+    /// Writes to the standard error.
+    pub fn eprint(&mut self, text: impl AsRef<str>) {
+        self.say(true, text.as_ref());
+    }
     /// Writes a line to the standard error.
     pub fn eprintln(&mut self, text: impl AsRef<str>) {
         self.say(true, text.as_ref());
@@ -228,6 +234,19 @@ impl Cli<'_, '_> {
         self.journal.entries.truncate(index);
         self.journal.entries.push(Entry::Remembered(value.clone()));
         value
+    }
+    /// True the first time in this process that `mark` is asked about: for what is said once.
+    pub fn first_time(&mut self, mark: &str) -> bool {
+        let index = self.next_entry();
+        if let Some(Entry::Remembered(value)) = self.journal.entries.get(index)
+            && let Some(first) = value.downcast_ref::<bool>()
+        {
+            return *first;
+        }
+        let first = self.process.marks.insert(mark.to_string());
+        self.journal.entries.truncate(index);
+        self.journal.entries.push(Entry::Remembered(Arc::new(first)));
+        first
     }
     /// The instant at which the program first asked here.
     pub fn now(&mut self) -> Time {

@@ -4,7 +4,7 @@
 //! writes the transcripts anew.
 
 mod conformance;
-mod etcd;
+pub(crate) mod etcd;
 mod load;
 mod script;
 mod table;

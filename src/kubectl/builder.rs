@@ -1,0 +1,582 @@
+//! From words and files to objects: what a command is about.
+//!
+//! Picture to hold in mind: a librarian who takes a list of titles, shelf marks or a whole box of books, and
+//! lays out one index card for each.
+//!
+//! Follows `k8s.io/cli-runtime/pkg/resource` (builder.go, visitor.go, mapper.go).
+
+use std::sync::Arc;
+
+use crate::api::Value;
+use crate::api::yaml;
+use crate::client::request;
+use crate::shell::files::Entry;
+
+use super::failure::{Failure, Outcome, fail};
+use super::session::{Mapping, Session};
+
+/// One card: an object, or where to find it.
+#[derive(Clone, Debug)]
+pub struct Info {
+    pub mapping: Mapping,
+    /// Empty for cluster-scoped resources.
+    pub namespace: String,
+    pub name: String,
+    /// `Null` until it is fetched.
+    pub object: Value,
+    /// The file it came from; empty for an argument.
+    pub source: String,
+}
+
+impl Info {
+    /// `pods/nginx`, as messages name it.
+    pub fn object_name(&self) -> String {
+        format!("{}/{}", self.mapping.info.plural, self.name)
+    }
+    /// `pod/nginx`, `deployment.apps/web`: as the name printer has it.
+    pub fn typed_name(&self) -> String {
+        format!("{}/{}", self.mapping.short_kind(), self.name)
+    }
+    /// Two lines that errors of `apply` quote.
+    pub fn description(&self) -> String {
+        format!(
+            "Resource: {:?}, GroupVersionKind: {:?}\nName: {:?}, Namespace: {:?}",
+            self.mapping.go_string(),
+            self.mapping.kind_go_string(),
+            self.name,
+            self.namespace
+        )
+    }
+    pub fn get_request(&self) -> crate::message::rest::Request {
+        request::get(&self.mapping.resource(), &self.namespace, &self.name)
+    }
+}
+
+/// The type and name arguments of a command, taken apart.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// Objects by name; `single`: exactly one was asked for.
+    Named { infos: Vec<Info>, single: bool },
+    /// All of some types, perhaps by selector.
+    Listed { mappings: Vec<Mapping>, namespace: String, label_selector: String, field_selector: String },
+    /// From files.
+    Files { infos: Vec<Info>, failures: Vec<Failure>, single: bool },
+}
+
+/// What a command allows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// A type alone means all its objects.
+    pub all_without_selector: bool,
+    /// Across all namespaces.
+    pub all_namespaces: bool,
+    pub single_type: bool,
+}
+
+const MISSING: &str = "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'";
+
+impl Session<'_, '_, '_> {
+    /// Reads what the operands and `-f`, `-l`, `--field-selector`, `--all` name.
+    pub fn select(&mut self, operands: &[String], rules: Rules) -> Outcome<Selection> {
+        let (labels, fields) =
+            (self.flags.text("selector").to_string(), self.flags.text("field-selector").to_string());
+        let select_all = self.flags.switch("all");
+        if self.has_files() {
+            if !operands.is_empty() {
+                return fail(
+                    "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well",
+                );
+            }
+            let read = self.read_manifests()?;
+            let (mut infos, failures) = (*read).clone();
+            if !labels.is_empty() {
+                let selector = crate::api::selector::LabelSelector::parse(&labels).map_err(|error| {
+                    Failure::Message(format!("the provided selector {labels:?} is not valid: {error}"))
+                })?;
+                infos.retain(|info| selector.matches_object(&info.object));
+            }
+            let single = self.flags.list("filename").len() == 1 && infos.len() == 1;
+            return Ok(Selection::Files { infos, failures, single });
+        }
+        let namespace = if rules.all_namespaces { String::new() } else { self.namespace() };
+        let operands = self.normalize(operands)?;
+        let slashes = operands.iter().filter(|operand| operand.contains('/')).count();
+        if slashes > 0 && slashes < operands.len() {
+            return fail(
+                "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of 'kubectl get resource resource/<resource_name>'",
+            );
+        }
+        if slashes > 0 {
+            if !labels.is_empty() || !fields.is_empty() || select_all {
+                return fail(
+                    "selectors and the all flag cannot be used when passing resource/name arguments",
+                );
+            }
+            return self.by_tuples(&operands, &namespace, rules);
+        }
+        let Some((types, names)) = operands.split_first() else {
+            return if labels.is_empty() && fields.is_empty() && !select_all {
+                fail(MISSING)
+            } else {
+                fail("at least one resource must be specified to use a selector")
+            };
+        };
+        let mappings = self.mappings(types, rules)?;
+        if names.is_empty() {
+            if labels.is_empty() && fields.is_empty() && !select_all && !rules.all_without_selector {
+                return fail("resource(s) were provided, but no name was specified");
+            }
+            return Ok(Selection::Listed {
+                mappings,
+                namespace,
+                label_selector: labels,
+                field_selector: fields,
+            });
+        }
+        if !labels.is_empty() || !fields.is_empty() || select_all {
+            return fail("name cannot be provided when a selector is specified");
+        }
+        let [mapping] = mappings.as_slice() else { return fail("you must specify only one resource") };
+        let mut infos = Vec::new();
+        for name in names {
+            infos.push(named(mapping, name, &namespace, rules)?);
+        }
+        let single = infos.len() == 1;
+        Ok(Selection::Named { infos, single })
+    }
+
+    /// `a,b x` becomes `a/x b/x`.
+    fn normalize(&self, operands: &[String]) -> Outcome<Vec<String>> {
+        if let Some((types, names)) = operands.split_first()
+            && !names.is_empty()
+            && types.contains(',')
+        {
+            return Ok(types
+                .split(',')
+                .filter(|word| !word.is_empty())
+                .flat_map(|word| names.iter().map(move |name| format!("{word}/{name}")))
+                .collect());
+        }
+        Ok(operands.to_vec())
+    }
+    fn by_tuples(&mut self, operands: &[String], namespace: &str, rules: Rules) -> Outcome<Selection> {
+        let mut infos = Vec::new();
+        for operand in operands {
+            let parts: Vec<&str> = operand.split('/').collect();
+            let [kind, name] = parts.as_slice() else {
+                return fail("arguments in resource/name form may not have more than one slash");
+            };
+            if kind.is_empty() || name.is_empty() || kind.contains(',') {
+                return fail("arguments in resource/name form must have a single resource and name");
+            }
+            let mapping = self.resource(kind)?;
+            infos.push(named(&mapping, name, namespace, rules)?);
+        }
+        let single = infos.len() == 1;
+        Ok(Selection::Named { infos, single })
+    }
+    /// The resources of `pods,svc` or `all`, each once.
+    pub fn mappings(&mut self, types: &str, rules: Rules) -> Outcome<Vec<Mapping>> {
+        let mut mappings: Vec<Mapping> = Vec::new();
+        let mut count = 0;
+        for word in types.split(',').filter(|word| !word.is_empty()) {
+            let category: Vec<Mapping> = self
+                .registry
+                .category(word)
+                .into_iter()
+                .map(|info| Mapping { info: info.clone(), version: info.preferred_version().clone() })
+                .collect();
+            let found = if category.is_empty() { vec![self.resource(word)?] } else { category };
+            count += found.len();
+            for mapping in found {
+                if !mappings.contains(&mapping) {
+                    mappings.push(mapping);
+                }
+            }
+        }
+        if rules.single_type && count > 1 {
+            return fail("you may only specify a single resource type");
+        }
+        Ok(mappings)
+    }
+
+    /// Fetches what a selection names: the objects, and what could not be had.
+    pub fn fetch(&mut self, selection: Selection) -> Outcome<(Vec<Info>, Vec<Failure>)> {
+        match selection {
+            Selection::Files { infos, failures, .. } => Ok((infos, failures)),
+            Selection::Named { infos, .. } => self.fetch_named(infos),
+            Selection::Listed { mappings, namespace, label_selector, field_selector } => {
+                let (mut infos, mut failures) = (Vec::new(), Vec::new());
+                for mapping in mappings {
+                    let scope = if mapping.namespaced() { namespace.as_str() } else { "" };
+                    let listed = self.list(&mapping, scope, &label_selector, &field_selector, |_| {})?;
+                    match listed {
+                        Ok(list) => infos.extend(infos_of_list(&mapping, &list)),
+                        Err(failure) => failures.push(failure),
+                    }
+                }
+                Ok((infos, failures))
+            }
+        }
+    }
+    /// Fetches objects by name.
+    pub fn fetch_named(&mut self, infos: Vec<Info>) -> Outcome<(Vec<Info>, Vec<Failure>)> {
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        for mut info in infos {
+            match self.attempt(info.get_request())? {
+                Ok(object) => {
+                    info.object = object;
+                    found.push(info);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Ok((found, failures))
+    }
+    /// Lists one resource; `change` may add to the request.
+    pub fn list(
+        &mut self,
+        mapping: &Mapping,
+        namespace: &str,
+        labels: &str,
+        fields: &str,
+        change: impl FnOnce(&mut crate::message::rest::Options),
+    ) -> Outcome<Result<Value, Failure>> {
+        let mut request = request::list(&mapping.resource(), namespace);
+        request.options.label_selector = labels.into();
+        request.options.field_selector = fields.into();
+        change(&mut request.options);
+        let chunk = self.flags.number("chunk-size").unwrap_or(500).max(0) as u64;
+        if request.options.limit == 0 {
+            request.options.limit = chunk;
+        }
+        let mut all = match self.attempt(request.clone())? {
+            Ok(list) => list,
+            Err(failure) => return Ok(Err(list_failure(failure, mapping, labels, fields))),
+        };
+        while !all.text("metadata.continue").is_empty() {
+            request.options.continue_token = all.shared_text("metadata.continue");
+            let more = match self.attempt(request.clone())? {
+                Ok(more) => more,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            for field in ["items", "rows"] {
+                if all.has(field) {
+                    let items = more.items(field).to_vec();
+                    all.at_mut(field).make_array().extend(items);
+                }
+            }
+            let metadata = more.at("metadata").clone();
+            all.set("metadata", metadata);
+        }
+        Ok(Ok(all))
+    }
+
+    pub fn has_files(&self) -> bool {
+        self.flags.is_set("filename") || self.flags.is_set("kustomize")
+    }
+    /// The objects of `-f`, with what was wrong; read once.
+    pub fn read_manifests(&mut self) -> Outcome<Arc<(Vec<Info>, Vec<Failure>)>> {
+        if self.flags.is_set("kustomize") {
+            let message = crate::fidelity::message("kubectl", "kustomize").unwrap_or_default();
+            return fail(message);
+        }
+        let names = self.flags.list("filename");
+        if names.is_empty() {
+            return fail("must specify one of -f and -k");
+        }
+        let mut texts: Vec<(String, String)> = Vec::new();
+        let mut used_stdin = false;
+        for name in &names {
+            if name == "-" {
+                if used_stdin {
+                    return fail("standard input cannot be used for multiple arguments");
+                }
+                used_stdin = true;
+                let text = self.cli.stdin()?;
+                texts.push(("STDIN".into(), text.to_string()));
+            } else if name.starts_with("http://") || name.starts_with("https://") {
+                let message = crate::fidelity::message("kubectl", "-f URL").unwrap_or_default();
+                return fail(format!("unable to read URL {name:?}: {message}"));
+            } else {
+                self.read_path(name, &mut texts)?;
+            }
+        }
+        let validates = self.flags.text("validate");
+        let validates = !matches!(validates, "false" | "ignore");
+        let documents = self.cli.once(|_| read_documents(&texts, validates));
+        // Custom resources are looked up once, if a document is of a kind that is not built in.
+        let is_unknown = |found: &Found| matches!(found, Found::Object { object, .. } if find_mapping(&self.registry, object).is_none());
+        if documents.iter().any(is_unknown) {
+            self.discover()?;
+        }
+        let (registry, namespace) = (self.registry.clone(), self.namespace());
+        let explicit = self.has_explicit_namespace();
+        Ok(self.cli.once(|_| {
+            let (mut infos, mut failures) = (Vec::new(), Vec::new());
+            for found in documents.iter() {
+                match found {
+                    Found::Bad(failure) => failures.push(failure.clone()),
+                    Found::Object { object, source } => {
+                        match info_of(&registry, object, source, &namespace, explicit) {
+                            Ok(info) => infos.push(info),
+                            Err(failure) => failures.push(failure),
+                        }
+                    }
+                }
+            }
+            (infos, failures)
+        }))
+    }
+    fn read_path(&mut self, name: &str, texts: &mut Vec<(String, String)>) -> Outcome {
+        let path = self.cli.path(name);
+        let files = self.cli.files();
+        match files.get(&path) {
+            Some(Entry::File(text)) => texts.push((name.to_string(), text.to_string())),
+            Some(Entry::Folder) => {
+                let recursive = self.flags.switch("recursive");
+                let before = texts.len();
+                for (file, entry) in files.below(&path) {
+                    let below = &file[path.len()..].trim_start_matches('/');
+                    let is_manifest = [".json", ".yaml", ".yml"].iter().any(|ending| file.ends_with(ending));
+                    if let Entry::File(text) = entry
+                        && is_manifest
+                        && (recursive || !below.contains('/'))
+                    {
+                        texts.push((format!("{}/{below}", name.trim_end_matches('/')), text.to_string()));
+                    }
+                }
+                if texts.len() == before {
+                    return fail(format!(
+                        "error reading [{name}]: recognized file extensions are [.json .yaml .yml]"
+                    ));
+                }
+            }
+            None => return fail(format!("the path {name:?} does not exist")),
+        }
+        Ok(())
+    }
+}
+
+fn named(mapping: &Mapping, name: &str, namespace: &str, rules: Rules) -> Result<Info, Failure> {
+    if mapping.namespaced() && namespace.is_empty() && rules.all_namespaces {
+        return Err(Failure::Message("a resource cannot be retrieved by name across all namespaces".into()));
+    }
+    Ok(Info {
+        mapping: mapping.clone(),
+        namespace: if mapping.namespaced() { namespace.to_string() } else { String::new() },
+        name: name.to_string(),
+        object: Value::Null,
+        source: String::new(),
+    })
+}
+
+/// The objects of a list, each with its own kind.
+pub fn infos_of_list(mapping: &Mapping, list: &Value) -> Vec<Info> {
+    list.items("items").iter().map(|item| info_of_item(mapping, item)).collect()
+}
+pub fn info_of_item(mapping: &Mapping, item: &Value) -> Info {
+    let mut object = item.clone();
+    object.set_default("apiVersion", mapping.api_version());
+    object.set_default("kind", mapping.info.kind.clone());
+    Info {
+        mapping: mapping.clone(),
+        namespace: object.text("metadata.namespace").to_string(),
+        name: object.text("metadata.name").to_string(),
+        object,
+        source: String::new(),
+    }
+}
+
+/// Says what was listed (`EnhanceListError`).
+pub fn list_failure(failure: Failure, mapping: &Mapping, labels: &str, fields: &str) -> Failure {
+    if !matches!(failure.reason(), "BadRequest" | "NotFound") {
+        return failure;
+    }
+    let subject = mapping.go_string();
+    let prefix = if labels.is_empty() && fields.is_empty() {
+        format!("Unable to list {subject:?}: ")
+    } else {
+        format!(
+            "Unable to find {subject:?} that match label selector {labels:?}, field selector {fields:?}: "
+        )
+    };
+    failure.with_prefix(&prefix)
+}
+
+#[derive(Clone, Debug)]
+enum Found {
+    Object { object: Value, source: String },
+    Bad(Failure),
+}
+
+fn read_documents(texts: &[(String, String)], validates: bool) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (source, text) in texts {
+        for document in yaml::read(text) {
+            let object = match document {
+                Ok(document) if document.value.is_null() => continue,
+                Ok(document) => document.value,
+                Err(error) => {
+                    found.push(Found::Bad(Failure::Message(format!("error parsing {source}: {error}"))));
+                    break;
+                }
+            };
+            if validates && let Err(problem) = check_type(&object) {
+                let message = format!(
+                    "error validating {source:?}: error validating data: {problem}; if you choose to ignore these errors, turn validation off with --validate=false"
+                );
+                found.push(Found::Bad(Failure::Message(message)));
+                break;
+            }
+            flatten(object, source, &mut found, 0);
+        }
+    }
+    found
+}
+
+fn check_type(object: &Value) -> Result<(), String> {
+    if object.as_object().is_none() {
+        return Err(format!(
+            "cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            object.type_name()
+        ));
+    }
+    let mut problems = Vec::new();
+    for field in ["apiVersion", "kind"] {
+        match object.get(field) {
+            None | Some(Value::Null) => problems.push(format!("{field} not set")),
+            Some(Value::String(text)) if text.is_empty() => problems.push(format!("{field} not set")),
+            Some(Value::String(_)) => {}
+            Some(_) => problems.push(format!("{field} isn't string type")),
+        }
+    }
+    match problems.len() {
+        0 => Ok(()),
+        1 => Err(problems.remove(0)),
+        _ => Err(format!("[{}]", problems.join(", "))),
+    }
+}
+
+/// A `List` is its items.
+fn flatten(object: Value, source: &str, found: &mut Vec<Found>, depth: usize) {
+    let bad =
+        |problem: String| Found::Bad(Failure::Message(format!("unable to decode {source:?}: {problem}")));
+    if object.text("kind").is_empty() {
+        found.push(bad(format!("Object 'Kind' is missing in '{object}'")));
+        return;
+    }
+    if object.text("kind").ends_with("List") && object.at("items").as_array().is_some() && depth < 8 {
+        for item in object.items("items") {
+            flatten(item.clone(), source, found, depth + 1);
+        }
+        return;
+    }
+    if let Some(problem) = check_metadata(object.at("metadata")) {
+        found.push(bad(format!("json: cannot unmarshal {problem}")));
+        return;
+    }
+    found.push(Found::Object { object, source: source.to_string() });
+}
+
+/// kubectl itself reads the metadata of every object into Go's struct (`metadataValidatingDecoder`).
+fn check_metadata(metadata: &Value) -> Option<String> {
+    let mismatch = |value: &Value, field: &str, wanted: &str| {
+        Some(format!(
+            "{} into Go struct field ObjectMeta.metadata{field} of type {wanted}",
+            value.type_name()
+        ))
+    };
+    if metadata.is_null() {
+        return None;
+    }
+    let Some(fields) = metadata.as_object() else {
+        return Some(format!(
+            "{} into Go struct field .metadata of type v1.ObjectMeta",
+            metadata.type_name()
+        ));
+    };
+    for (name, value) in fields.iter() {
+        if value.is_null() {
+            continue;
+        }
+        let place = format!(".{name}");
+        let problem = match name.as_str() {
+            "name" | "generateName" | "namespace" | "uid" | "resourceVersion" | "selfLink" => {
+                if value.as_str().is_none() { mismatch(value, &place, "string") } else { None }
+            }
+            "labels" | "annotations" => match value.as_object() {
+                None => mismatch(value, &place, "map[string]string"),
+                Some(map) => map
+                    .iter()
+                    .find(|(_, value)| value.as_str().is_none() && !value.is_null())
+                    .and_then(|(_, value)| mismatch(value, &place, "string")),
+            },
+            "finalizers" => match value.as_array() {
+                None => mismatch(value, &place, "[]string"),
+                Some(list) => list
+                    .iter()
+                    .find(|value| value.as_str().is_none())
+                    .and_then(|value| mismatch(value, &place, "string")),
+            },
+            "generation" | "deletionGracePeriodSeconds" => {
+                if value.as_integer().is_none() {
+                    mismatch(value, &place, "int64")
+                } else {
+                    None
+                }
+            }
+            "ownerReferences" if value.as_array().is_none() => mismatch(value, &place, "[]v1.OwnerReference"),
+            _ => None,
+        };
+        if problem.is_some() {
+            return problem;
+        }
+    }
+    None
+}
+
+fn find_mapping(registry: &crate::api::kind::Registry, object: &Value) -> Option<Mapping> {
+    let (api_version, kind) = (object.text("apiVersion"), object.text("kind"));
+    let (group, version) = crate::api::meta::split_api_version(api_version);
+    let info = registry.kind(group, kind).or_else(|| {
+        // Discovery knows each kind in lower case too.
+        registry.resources().find(|info| info.group == group && info.kind.to_lowercase() == kind)
+    })?;
+    info.serves(version).then(|| Mapping { info: info.clone(), version: version.into() })
+}
+
+fn info_of(
+    registry: &crate::api::kind::Registry,
+    object: &Value,
+    source: &str,
+    namespace: &str,
+    explicit: bool,
+) -> Result<Info, Failure> {
+    let (name, own) = (object.text("metadata.name"), object.text("metadata.namespace"));
+    let Some(mapping) = find_mapping(registry, object) else {
+        let (kind, version) = (object.text("kind"), object.text("apiVersion"));
+        return Err(Failure::Message(format!(
+            "resource mapping not found for name: {name:?} namespace: {own:?} from {source:?}: no matches for kind {kind:?} in version {version:?}\nensure CRDs are installed first"
+        )));
+    };
+    let mut object = object.clone();
+    let mut scope = String::new();
+    if mapping.namespaced() {
+        if own.is_empty() {
+            object.set("metadata.namespace", namespace);
+            scope = namespace.to_string();
+        } else {
+            scope = own.to_string();
+            if explicit && scope != namespace {
+                return Err(Failure::Message(format!(
+                    "the namespace from the provided object {scope:?} does not match the namespace {namespace:?}. You must pass '--namespace={scope}' to perform this operation."
+                )));
+            }
+        }
+    } else {
+        object.remove("metadata.namespace");
+    }
+    let name = object.text("metadata.name").to_string();
+    Ok(Info { mapping, namespace: scope, name, object, source: source.to_string() })
+}

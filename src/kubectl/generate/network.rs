@@ -1,0 +1,201 @@
+//! Services and Ingresses.
+//!
+//! Picture to hold in mind: see [`super`]. Follows `create_service.go`, `create_ingress.go`.
+
+use crate::api::{Value, int_or_string};
+use crate::{array, object};
+
+use super::super::failure::{Outcome, fail};
+use super::super::session::Session;
+
+fn ports(session: &Session, node_port: i64) -> Outcome<Vec<Value>> {
+    let mut ports = Vec::new();
+    for text in session.flags.list("tcp") {
+        let (port, target) = text.split_once(':').unwrap_or((&text, &text));
+        let Ok(number) = port.parse::<i64>() else {
+            return fail(format!("invalid port number: strconv.ParseInt: parsing {port:?}: invalid syntax"));
+        };
+        let mut entry = object! {
+            "name" => text.replace(':', "-"), "port" => number, "protocol" => "TCP",
+            "targetPort" => int_or_string::parse(target),
+        };
+        if node_port != 0 {
+            entry.set("nodePort", node_port);
+        }
+        ports.push(entry);
+    }
+    Ok(ports)
+}
+
+fn service(session: &Session, name: &str, kind: &str, node_port: i64) -> Outcome<Value> {
+    let labels = object! { "app" => name };
+    let mut service = object! {
+        "apiVersion" => "v1", "kind" => "Service",
+        "metadata" => object! { "labels" => labels.clone(), "name" => name },
+        "spec" => object! { "selector" => labels, "type" => kind },
+        "status" => object! { "loadBalancer" => object! {} },
+    };
+    let ports = ports(session, node_port)?;
+    if !ports.is_empty() {
+        service.set("spec.ports", ports);
+    }
+    Ok(service)
+}
+
+pub fn service_cluster_ip(session: &mut Session, name: &str) -> Outcome<Value> {
+    let address = session.flags.text("clusterip").to_string();
+    let mut service = service(session, name, "ClusterIP", 0)?;
+    if address == "None" {
+        service.set("spec.clusterIP", "None");
+    } else if session.flags.list("tcp").is_empty() {
+        return fail("at least one tcp port specifier must be provided");
+    } else if !address.is_empty() {
+        service.set("spec.clusterIP", address);
+    }
+    Ok(service)
+}
+pub fn service_node_port(session: &mut Session, name: &str) -> Outcome<Value> {
+    if session.flags.list("tcp").is_empty() {
+        return fail("at least one tcp port specifier must be provided");
+    }
+    service(session, name, "NodePort", session.flags.number("node-port").unwrap_or(0))
+}
+pub fn service_load_balancer(session: &mut Session, name: &str) -> Outcome<Value> {
+    if session.flags.list("tcp").is_empty() {
+        return fail("at least one tcp port specifier must be provided");
+    }
+    service(session, name, "LoadBalancer", 0)
+}
+pub fn service_external_name(session: &mut Session, name: &str) -> Outcome<Value> {
+    let mut service = service(session, name, "ExternalName", 0)?;
+    service.set("spec.externalName", session.flags.text("external-name"));
+    Ok(service)
+}
+
+pub fn ingress(session: &mut Session, name: &str) -> Outcome<Value> {
+    let flags = session.flags.clone();
+    let (rules, default) = (flags.list("rule"), flags.text("default-backend"));
+    if rules.is_empty() && default.is_empty() {
+        return fail(
+            "not enough information provided: every ingress has to either specify a default-backend (which catches all traffic) or a list of rules (which catch specific paths)",
+        );
+    }
+    let backend = |text: &str| -> Outcome<Value> {
+        let Some((service, port)) = text.split_once(':') else {
+            return fail(format!("{text} is not a valid backend: it must be in the form svcname:port"));
+        };
+        let port = match port.parse::<i64>() {
+            Ok(number) => object! { "number" => number },
+            Err(_) => object! { "name" => port },
+        };
+        Ok(object! { "service" => object! { "name" => service, "port" => port } })
+    };
+    let mut spec = Value::object();
+    if !flags.text("class").is_empty() {
+        spec.set("ingressClassName", flags.text("class"));
+    }
+    if !default.is_empty() {
+        spec.set("defaultBackend", backend(default)?);
+    }
+    let mut hosts: Vec<(String, Vec<Value>)> = Vec::new();
+    let mut tls: Vec<(Option<String>, Vec<Value>)> = Vec::new();
+    for rule in &rules {
+        let (main, secret) = match rule.split_once(',') {
+            Some((main, option)) => (main, Some(option)),
+            None => (rule.as_str(), None),
+        };
+        let Some((place, target)) = main.split_once('=').filter(|(place, _)| place.contains('/')) else {
+            return fail(format!(
+                "rule {rule} is invalid and should be in format host/path=svcname:svcport[,tls[=secret]]"
+            ));
+        };
+        let (host, path) = place.split_once('/').unwrap_or((place, ""));
+        let (path, kind) = match path.strip_suffix('*') {
+            Some(path) => (path, "Prefix"),
+            None => (path, "Exact"),
+        };
+        let entry =
+            object! { "backend" => backend(target)?, "path" => format!("/{path}"), "pathType" => kind };
+        match hosts.iter_mut().find(|(other, _)| other == host) {
+            Some((_, paths)) => paths.push(entry),
+            None => hosts.push((host.to_string(), vec![entry])),
+        }
+        if let Some(option) = secret {
+            let name = option.strip_prefix("tls=").map(String::from);
+            match tls.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, hosts)) => hosts.push(Value::from(host)),
+                None => tls.push((name, if host.is_empty() { Vec::new() } else { vec![Value::from(host)] })),
+            }
+        }
+    }
+    if !hosts.is_empty() {
+        let rules = hosts.into_iter().map(|(host, paths)| {
+            let mut rule = object! { "http" => object! { "paths" => paths } };
+            if !host.is_empty() {
+                rule.set("host", host);
+            }
+            rule
+        });
+        spec.set("rules", Value::array(rules));
+    }
+    if !tls.is_empty() {
+        let entries = tls.into_iter().map(|(secret, hosts)| {
+            let mut entry = Value::object();
+            if !hosts.is_empty() {
+                entry.set("hosts", hosts);
+            }
+            if let Some(secret) = secret {
+                entry.set("secretName", secret);
+            }
+            entry
+        });
+        spec.set("tls", Value::array(entries));
+    }
+    let mut metadata = object! { "name" => name };
+    for annotation in flags.list("annotation") {
+        let (key, value) = annotation.split_once('=').unwrap_or((&annotation, ""));
+        metadata.at_mut("annotations").make_object().insert(key, value);
+    }
+    Ok(object! {
+        "apiVersion" => "networking.k8s.io/v1", "kind" => "Ingress", "metadata" => metadata, "spec" => spec,
+        "status" => object! { "loadBalancer" => object! {} },
+    })
+}
+
+/// The HorizontalPodAutoscaler of `kubectl autoscale`.
+pub fn autoscaler(name: &str, target: Value, least: i64, most: i64, metrics: Vec<Value>) -> Value {
+    let mut spec = object! { "maxReplicas" => most, "scaleTargetRef" => target };
+    if least > 0 {
+        spec.set("minReplicas", least);
+    }
+    if !metrics.is_empty() {
+        spec.set("metrics", metrics);
+    }
+    object! {
+        "apiVersion" => "autoscaling/v2", "kind" => "HorizontalPodAutoscaler", "metadata" => object! { "name" => name },
+        "spec" => spec, "status" => object! { "currentMetrics" => Value::Null, "desiredReplicas" => 0 },
+    }
+}
+
+/// One port of a Service that exposes a container's.
+pub fn port(name: Option<&str>, port: i64, protocol: &str, target: Value) -> Value {
+    let mut entry = object! { "port" => port, "protocol" => protocol, "targetPort" => target };
+    if let Some(name) = name {
+        entry.set("name", name);
+    }
+    entry
+}
+
+/// A Service for these pods.
+pub fn exposing(name: &str, labels: Value, selector: Value, ports: Vec<Value>) -> Value {
+    let mut metadata = object! { "name" => name };
+    if !labels.is_empty() {
+        metadata.set("labels", labels);
+    }
+    let ports = if ports.is_empty() { array![] } else { Value::from(ports) };
+    object! {
+        "apiVersion" => "v1", "kind" => "Service", "metadata" => metadata,
+        "spec" => object! { "ports" => ports, "selector" => selector },
+        "status" => object! { "loadBalancer" => object! {} },
+    }
+}

@@ -1,0 +1,560 @@
+//! `kubectl get`.
+//!
+//! Picture to hold in mind: a window on the show-room. The server hangs up its tables; here is decided which
+//! columns are seen, in which order, and whether the window stays open.
+//!
+//! Follows `k8s.io/kubectl/pkg/cmd/get/get.go` and cli-runtime's `tableprinter.go`.
+
+use std::ops::ControlFlow;
+
+use crate::api::jsonpath::{self, JsonPath};
+use crate::api::{Text, Value};
+use crate::client::{Answer, request};
+use crate::message::rest::WatchType;
+use crate::{array, object};
+
+use super::builder::{Info, Rules, Selection, infos_of_list, list_failure};
+use super::failure::{Failure, Outcome, fail};
+use super::print::{Format, list_of};
+use super::session::{Mapping, Session};
+use super::tab_writer::{TABLE, align, align_remembering};
+
+pub const FLAGS: &[&str] = &[
+    "all-namespaces",
+    "allow-missing-template-keys",
+    "chunk-size",
+    "field-selector",
+    "filename",
+    "ignore-not-found",
+    "kustomize",
+    "label-columns",
+    "no-headers",
+    "output",
+    "output-watch-events",
+    "raw",
+    "recursive",
+    "selector",
+    "server-print",
+    "show-kind",
+    "show-labels",
+    "show-managed-fields",
+    "sort-by",
+    "subresource",
+    "template",
+    "watch",
+    "watch-only",
+];
+
+pub fn run(session: &mut Session) -> Outcome {
+    if session.flags.is_set("raw") {
+        return raw(session);
+    }
+    let operands = session.operands().to_vec();
+    if operands.is_empty() && !session.has_files() {
+        let hint = "You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported resources.\n";
+        session.eprintln(hint);
+        return Err(Failure::Exact(
+            "error: Required resource not specified.\nUse \"kubectl explain <resource>\" for a detailed description of that resource (e.g. kubectl explain pods).\nSee 'kubectl get -h' for help and examples".into(),
+        )
+        .into());
+    }
+    let format = session.format(true)?;
+    let watches = session.flags.switch("watch") || session.flags.switch("watch-only");
+    let rules = Rules {
+        all_without_selector: true,
+        all_namespaces: session.flags.switch("all-namespaces"),
+        single_type: watches,
+    };
+    let selection = session.select(&operands, rules)?;
+    if watches {
+        return watch(session, &format, selection);
+    }
+    match format {
+        Format::Human { wide } => tables(session, wide, selection),
+        format => objects(session, &format, selection),
+    }
+}
+
+/// What happens to the failure of one part: `--ignore-not-found` forgets some.
+fn kept(session: &Session, failures: Vec<Failure>) -> Vec<Failure> {
+    let ignores = session.flags.switch("ignore-not-found");
+    failures.into_iter().filter(|failure| !(ignores && failure.is_not_found())).collect()
+}
+
+/// Every format but the table: one object, or all in one list.
+fn objects(session: &mut Session, format: &Format, selection: Selection) -> Outcome {
+    let single =
+        matches!(&selection, Selection::Named { single: true, .. } | Selection::Files { single: true, .. });
+    let subresource = session.flags.text("subresource").to_string();
+    let (mut infos, failures) = match selection {
+        Selection::Files { infos, failures, .. } => {
+            let (found, missing) = session.fetch_named(infos)?;
+            (found, failures.into_iter().chain(missing).collect())
+        }
+        Selection::Named { infos, .. } if !subresource.is_empty() => {
+            let mut found = (Vec::new(), Vec::new());
+            for mut info in infos {
+                match session.attempt(info.get_request().subresource(&subresource))? {
+                    Ok(object) => {
+                        info.object = object;
+                        found.0.push(info);
+                    }
+                    Err(failure) => found.1.push(failure),
+                }
+            }
+            found
+        }
+        other => session.fetch(other)?,
+    };
+    let failures = kept(session, failures);
+    if single && !failures.is_empty() {
+        return Ok(Failure::many(failures)?);
+    }
+    if infos.is_empty() && session.flags.switch("ignore-not-found") {
+        return Ok(Failure::many(failures)?);
+    }
+    sort_infos(session, &mut infos)?;
+    let shown = match infos.as_slice() {
+        [one] if single => one.object.clone(),
+        several => list_of(several.iter().map(|info| info.object.clone()).collect()),
+    };
+    session.print_object(format, &shown)?;
+    Ok(Failure::many(failures)?)
+}
+
+fn sort_infos(session: &mut Session, infos: &mut [Info]) -> Outcome {
+    let field = session.flags.text("sort-by").to_string();
+    if field.is_empty() {
+        return Ok(());
+    }
+    let path = sort_path(&field)?;
+    infos.sort_by_key(|info| sort_key(&path, &info.object));
+    Ok(())
+}
+fn sort_path(field: &str) -> Outcome<JsonPath> {
+    let relaxed = jsonpath::relaxed(field).unwrap_or_else(|_| field.to_string());
+    match JsonPath::parse(&relaxed) {
+        Ok(path) => Ok(path.allow_missing_keys(true)),
+        Err(error) => fail(error),
+    }
+}
+
+/// Numbers by size, quantities by amount, texts by letters; what is missing comes first.
+fn sort_key(path: &JsonPath, object: &Value) -> (u8, i64, String) {
+    let found = path.find(object).ok().and_then(|found| found.into_iter().flatten().next());
+    match found {
+        None | Some(Value::Null) => (0, 0, String::new()),
+        Some(Value::Integer(number)) => (1, number, String::new()),
+        Some(Value::String(text)) => match crate::api::quantity::Quantity::parse(&text) {
+            Ok(quantity) => (1, quantity.milli_value(), text.to_string()),
+            Err(_) => (2, 0, text.to_string()),
+        },
+        Some(other) => (2, 0, other.to_string()),
+    }
+}
+
+/// Tables from the server, one block a resource.
+fn tables(session: &mut Session, wide: bool, selection: Selection) -> Outcome {
+    let mut blocks: Vec<(Mapping, Vec<Value>)> = Vec::new();
+    let mut failures = Vec::new();
+    let mut all_namespaced = !session.flags.switch("all-namespaces");
+    let with_objects = !session.flags.text("sort-by").is_empty();
+    let subresource = session.flags.text("subresource").to_string();
+    match selection {
+        Selection::Listed { mappings, namespace, label_selector, field_selector } => {
+            for mapping in mappings {
+                all_namespaced &= mapping.namespaced();
+                let scope = if mapping.namespaced() { namespace.as_str() } else { "" };
+                let listed = session.list(&mapping, scope, &label_selector, &field_selector, |options| {
+                    options.as_table = true;
+                    options.table_objects = with_objects;
+                })?;
+                match listed {
+                    Ok(table) => blocks.push((mapping, vec![table])),
+                    Err(failure) => failures.push(failure),
+                }
+            }
+        }
+        Selection::Named { infos, .. } => {
+            fetch_tables(
+                session,
+                infos,
+                with_objects,
+                &subresource,
+                &mut blocks,
+                &mut failures,
+                &mut all_namespaced,
+            )?;
+        }
+        Selection::Files { infos, failures: bad, .. } => {
+            failures.extend(bad);
+            fetch_tables(
+                session,
+                infos,
+                with_objects,
+                &subresource,
+                &mut blocks,
+                &mut failures,
+                &mut all_namespaced,
+            )?;
+        }
+    }
+    let failures = kept(session, failures);
+    let with_kind = blocks.len() > 1 && blocks.iter().any(|(mapping, _)| *mapping != blocks[0].0);
+    let mut printed = false;
+    for (mapping, tables) in blocks {
+        let layout = Layout::new(session, &mapping, wide, with_kind)?;
+        let mut text = String::new();
+        let mut header_done = false;
+        for table in &tables {
+            let rows = layout.rows(table, None);
+            if rows.is_empty() {
+                continue;
+            }
+            if !header_done && !layout.no_headers {
+                text += &layout.header(table, false);
+            }
+            header_done = true;
+            text += &rows;
+        }
+        if text.is_empty() {
+            continue;
+        }
+        if printed && !layout.no_headers {
+            session.print("\n");
+        }
+        session.print(align(&text, TABLE));
+        printed = true;
+    }
+    if !printed && failures.is_empty() && !session.flags.switch("ignore-not-found") {
+        let message = match all_namespaced {
+            true => format!("No resources found in {} namespace.", session.namespace()),
+            false => "No resources found".into(),
+        };
+        session.eprintln(message);
+    }
+    Ok(Failure::many(failures)?)
+}
+
+fn fetch_tables(
+    session: &mut Session,
+    infos: Vec<Info>,
+    with_objects: bool,
+    subresource: &str,
+    blocks: &mut Vec<(Mapping, Vec<Value>)>,
+    failures: &mut Vec<Failure>,
+    all_namespaced: &mut bool,
+) -> Outcome {
+    for info in infos {
+        let request = info.get_request().subresource(subresource).options(|options| {
+            options.as_table = true;
+            options.table_objects = with_objects;
+        });
+        match session.attempt(request)? {
+            Ok(table) => {
+                *all_namespaced &= info.mapping.namespaced();
+                match blocks.last_mut() {
+                    Some((mapping, tables)) if *mapping == info.mapping => tables.push(table),
+                    _ => blocks.push((info.mapping, vec![table])),
+                }
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Ok(())
+}
+
+/// Which columns of a table are seen, and what is added.
+#[derive(Clone, Debug)]
+struct Layout {
+    wide: bool,
+    no_headers: bool,
+    with_namespace: bool,
+    show_labels: bool,
+    label_columns: Vec<String>,
+    /// Put before names: `deployment.apps/`.
+    kind_prefix: Option<String>,
+    sort: Option<JsonPath>,
+}
+
+impl Layout {
+    fn new(session: &Session, mapping: &Mapping, wide: bool, with_kind: bool) -> Outcome<Layout> {
+        let flags = &session.flags;
+        let sort = match flags.text("sort-by") {
+            "" => None,
+            field => Some(sort_path(field)?),
+        };
+        Ok(Layout {
+            wide,
+            no_headers: flags.switch("no-headers"),
+            with_namespace: flags.switch("all-namespaces") && mapping.namespaced(),
+            show_labels: flags.switch("show-labels"),
+            label_columns: flags.list("label-columns"),
+            kind_prefix: (with_kind || flags.switch("show-kind")).then(|| mapping.short_kind() + "/"),
+            sort,
+        })
+    }
+    fn is_seen(&self, column: &Value) -> bool {
+        self.wide || column.integer("priority").unwrap_or(0) == 0
+    }
+    fn header(&self, table: &Value, with_event: bool) -> String {
+        let mut cells: Vec<String> = Vec::new();
+        if with_event {
+            cells.push("EVENT".into());
+        }
+        if self.with_namespace {
+            cells.push("NAMESPACE".into());
+        }
+        let columns = table.items("columnDefinitions").iter().filter(|column| self.is_seen(column));
+        cells.extend(columns.map(|column| column.text("name").to_uppercase()));
+        for label in &self.label_columns {
+            cells.push(label.rsplit('/').next().unwrap_or(label).to_uppercase());
+        }
+        if self.show_labels {
+            cells.push("LABELS".into());
+        }
+        cells.join("\t") + "\n"
+    }
+    fn rows(&self, table: &Value, event: Option<&str>) -> String {
+        let columns = table.items("columnDefinitions");
+        self.rows_with(table, columns, event)
+    }
+    /// Rows whose columns an earlier table named.
+    fn rows_with(&self, table: &Value, columns: &[Value], event: Option<&str>) -> String {
+        let mut rows: Vec<&Value> = table.items("rows").iter().collect();
+        if let Some(path) = &self.sort {
+            rows.sort_by_key(|row| sort_key(path, row.at("object")));
+        }
+        let is_name = |column: &Value| column.text("format") == "name" && column.text("type") == "string";
+        let name_column = columns.iter().position(is_name);
+        let mut text = String::new();
+        for row in rows {
+            let mut cells: Vec<String> = event.map(|event| format!("{event:<10}")).into_iter().collect();
+            if self.with_namespace {
+                cells.push(row.text("object.metadata.namespace").to_string());
+            }
+            for (index, (cell, column)) in row.items("cells").iter().zip(columns).enumerate() {
+                if !self.is_seen(column) {
+                    continue;
+                }
+                let shown = shown_cell(cell);
+                cells.push(match &self.kind_prefix {
+                    Some(prefix) if Some(index) == name_column => format!("{prefix}{shown}"),
+                    _ => shown,
+                });
+            }
+            let labels = row.map("object.metadata.labels");
+            for label in &self.label_columns {
+                cells.push(labels.get(label).and_then(Value::as_str).unwrap_or("").to_string());
+            }
+            if self.show_labels {
+                let all: Vec<String> = labels
+                    .iter()
+                    .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or("")))
+                    .collect();
+                cells.push(if all.is_empty() { "<none>".into() } else { all.join(",") });
+            }
+            text += &cells.join("\t");
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// One line of it, without what would upset the columns.
+fn shown_cell(cell: &Value) -> String {
+    let text = match cell {
+        Value::Null => return String::new(),
+        Value::String(text) => text.to_string(),
+        other => return crate::api::patch::go_display(other),
+    };
+    let cut = text.find(['\u{c}', '\n', '\r']);
+    let line = &text[..cut.unwrap_or(text.len())];
+    let line = line.replace('\t', "\\t").replace('\u{1b}', "^[");
+    if cut.is_some() { line + "..." } else { line }
+}
+
+fn raw(session: &mut Session) -> Outcome {
+    let path = session.flags.text("raw").to_string();
+    if !session.operands().is_empty() {
+        return fail("arguments may not be passed when --raw is specified");
+    }
+    if !path.starts_with('/') {
+        return fail(format!("--raw must be a valid URL path: parse {path:?}: invalid URI for request"));
+    }
+    let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+    let mut request = request::path(path);
+    request.options.parameters = query
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+        .map(|(name, value)| (Text::from(name), Text::from(value)))
+        .collect();
+    let body = session.send(request)?;
+    match body {
+        Value::String(text) => session.print(text),
+        // The server writes `/version` over several lines, everything else in one.
+        other if path == "/version" => {
+            let text = super::print::go_json(&other).replace("    ", "  ");
+            session.print(text);
+        }
+        other => session.print(format!("{other}\n")),
+    }
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Watching {
+    ticket: Option<u64>,
+    widths: Vec<usize>,
+    columns: Value,
+    printed_header: bool,
+    /// The first event of a watch on one object repeats what was printed.
+    skip_first: bool,
+}
+
+/// `-w`: the list, then what changes, until it is stopped.
+fn watch(session: &mut Session, format: &Format, selection: Selection) -> Outcome {
+    let wide = matches!(format, Format::Human { wide: true });
+    let is_table = matches!(format, Format::Human { .. });
+    let (mapping, namespace, name, labels, fields) = match selection {
+        Selection::Listed { mut mappings, namespace, label_selector, field_selector } => {
+            let mapping = mappings.remove(0);
+            let namespace = if mapping.namespaced() { namespace } else { String::new() };
+            (mapping, namespace, None, label_selector, field_selector)
+        }
+        Selection::Named { mut infos, .. } | Selection::Files { mut infos, .. } => {
+            if infos.len() != 1 {
+                return fail(format!(
+                    "watch is only supported on individual resources and resource collections - {} resources were found",
+                    infos.len()
+                ));
+            }
+            let info = infos.remove(0);
+            (info.mapping, info.namespace, Some(info.name), String::new(), String::new())
+        }
+    };
+    let only = session.flags.switch("watch-only");
+    let first = match &name {
+        Some(name) => session.attempt(
+            request::get(&mapping.resource(), &namespace, name)
+                .options(|options| options.as_table = is_table),
+        )?,
+        None => {
+            session.list(&mapping, &namespace, &labels, &fields, |options| options.as_table = is_table)?
+        }
+    };
+    let first = match first {
+        Ok(first) => first,
+        Err(failure) if failure.is_not_found() && session.flags.switch("ignore-not-found") => return Ok(()),
+        Err(failure) => return Err(failure.into()),
+    };
+    let layout = Layout::new(session, &mapping, wide, false)?;
+    let with_event = session.flags.switch("output-watch-events");
+    let mut state = Watching {
+        ticket: None,
+        widths: Vec::new(),
+        columns: first.at("columnDefinitions").clone(),
+        printed_header: false,
+        skip_first: name.is_some(),
+    };
+    if !only {
+        show(session, format, &layout, &mapping, &first, with_event.then_some("ADDED"), &mut state)?;
+    }
+    let version = match &name {
+        Some(_) => "0".to_string(),
+        None => first.text("metadata.resourceVersion").to_string(),
+    };
+    let mut wanted = request::watch(&mapping.resource(), &namespace, &version);
+    wanted.options.allow_watch_bookmarks = false;
+    wanted.options.as_table = is_table;
+    wanted.options.label_selector = labels.as_str().into();
+    wanted.options.field_selector = match &name {
+        Some(name) => format!("metadata.name={name}").into(),
+        None => fields.as_str().into(),
+    };
+    let ticket = session.open_watch(wanted);
+    state.ticket = Some(ticket);
+    let state = session.fold(state, |session, mut state| {
+        let answer = session.cli.next(ticket, None)?;
+        match answer {
+            Some(Answer::Response(response)) if !response.is_success() => {
+                let failure = Failure::Status(response.body.clone());
+                Err(list_failure(failure, &mapping, &labels, &fields).into())
+            }
+            Some(Answer::Watch(event)) => {
+                let kind = match event.kind {
+                    WatchType::Added => "ADDED",
+                    WatchType::Modified => "MODIFIED",
+                    WatchType::Deleted => "DELETED",
+                    WatchType::Bookmark => return Ok(ControlFlow::Continue(state)),
+                    WatchType::Error => return Err(Failure::Status(event.object.clone()).into()),
+                };
+                if state.skip_first && !only {
+                    state.skip_first = false;
+                    return Ok(ControlFlow::Continue(state));
+                }
+                show(
+                    session,
+                    format,
+                    &layout,
+                    &mapping,
+                    &event.object,
+                    with_event.then_some(kind),
+                    &mut state,
+                )?;
+                Ok(ControlFlow::Continue(state))
+            }
+            Some(Answer::Response(_)) => Ok(ControlFlow::Continue(state)),
+            Some(Answer::Closed(_)) | None => Ok(ControlFlow::Break(state)),
+        }
+    })?;
+    if let Some(ticket) = state.ticket {
+        session.cli.close(ticket);
+    }
+    Ok(())
+}
+
+fn show(
+    session: &mut Session,
+    format: &Format,
+    layout: &Layout,
+    mapping: &Mapping,
+    object: &Value,
+    event: Option<&str>,
+    state: &mut Watching,
+) -> Outcome {
+    if !matches!(format, Format::Human { .. }) {
+        let items = match object.at("items").as_array() {
+            Some(_) => infos_of_list(mapping, object).into_iter().map(|info| info.object).collect(),
+            None => vec![object.clone()],
+        };
+        for item in items {
+            let shown = match event {
+                Some(event) => object! { "type" => event, "object" => item },
+                None => item,
+            };
+            session.print_object(format, &shown)?;
+        }
+        return Ok(());
+    }
+    if let Some(columns) = object.get("columnDefinitions").filter(|columns| !columns.is_empty()) {
+        state.columns = columns.clone();
+    }
+    let rows = layout.rows_with(object, state.columns.as_array().unwrap_or(&[]), event);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut text = String::new();
+    if !state.printed_header && !layout.no_headers {
+        text = layout.header(
+            &object! { "columnDefinitions" => state.columns.clone(), "rows" => array![] },
+            event.is_some(),
+        );
+    }
+    state.printed_header = true;
+    text += &rows;
+    let aligned = align_remembering(&text, TABLE, &mut state.widths);
+    session.print(aligned);
+    Ok(())
+}

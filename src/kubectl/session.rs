@@ -1,0 +1,314 @@
+//! One run of one command: its flags, what it knows of the API, and its telephone to the server.
+//!
+//! Picture to hold in mind: a clerk at the desk with the order slip in one hand and the receiver in the other.
+
+use std::ops::{ControlFlow, Deref, DerefMut};
+use std::sync::Arc;
+
+use crate::api::kind::{Registry, ResourceInfo};
+use crate::api::{Text, Value};
+use crate::client::{Answer, request};
+use crate::message::rest::{CloseReason, Request, Resource, User};
+use crate::shell::{Cli, Halt, Run};
+use crate::sim::Time;
+
+use super::failure::{Failure, Outcome, Stop};
+use super::flag::Flags;
+
+/// A command while it runs.
+pub struct Session<'c, 'p, 'h> {
+    pub cli: &'c mut Cli<'p, 'h>,
+    pub flags: Arc<Flags>,
+    pub registry: Registry,
+    /// `kubectl get`, for hints.
+    pub command: String,
+}
+
+impl<'p, 'h> Deref for Session<'_, 'p, 'h> {
+    type Target = Cli<'p, 'h>;
+    fn deref(&self) -> &Cli<'p, 'h> {
+        self.cli
+    }
+}
+impl<'p, 'h> DerefMut for Session<'_, 'p, 'h> {
+    fn deref_mut(&mut self) -> &mut Cli<'p, 'h> {
+        self.cli
+    }
+}
+
+/// How much of a change is done: `--dry-run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DryRun {
+    No,
+    Client,
+    Server,
+}
+
+impl DryRun {
+    /// What is added behind `created`.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            DryRun::No => "",
+            DryRun::Client => " (dry run)",
+            DryRun::Server => " (server dry run)",
+        }
+    }
+}
+
+impl Session<'_, '_, '_> {
+    pub fn operands(&self) -> &[String] {
+        &self.flags.operands
+    }
+    /// The namespace of the request: `-n`, or `default`.
+    pub fn namespace(&self) -> String {
+        match self.flags.text("namespace") {
+            "" => "default".into(),
+            namespace => namespace.into(),
+        }
+    }
+    pub fn has_explicit_namespace(&self) -> bool {
+        self.flags.is_set("namespace")
+    }
+    pub fn dry_run(&self) -> Outcome<DryRun> {
+        match self.flags.text("dry-run") {
+            "none" | "false" => Ok(DryRun::No),
+            "client" => Ok(DryRun::Client),
+            "server" => Ok(DryRun::Server),
+            "unchanged" => Err(Failure::Message(
+                "--dry-run flag without a value was specified. A value must be set: \"none\", \"server\", or \"client\".".into(),
+            )
+            .into()),
+            "true" => Err(Failure::Message(
+                "Invalid dry-run value (true). Must be \"none\", \"server\", or \"client\".".into(),
+            )
+            .into()),
+            other => Err(Failure::Message(format!(
+                "Invalid dry-run value ({other}). Must be \"none\", \"server\", or \"client\"."
+            ))
+            .into()),
+        }
+    }
+    /// `Strict`, `Warn` or `Ignore`, from `--validate`.
+    pub fn field_validation(&self) -> Outcome<&'static str> {
+        match self.flags.text("validate") {
+            "strict" | "true" => Ok("Strict"),
+            "warn" => Ok("Warn"),
+            "ignore" | "false" => Ok("Ignore"),
+            other => Err(Failure::Message(format!(
+                "invalid - validate option {other}; must be one of: strict (or true), warn, ignore (or false)"
+            ))
+            .into()),
+        }
+    }
+    /// `--field-manager`, or this command's own.
+    pub fn field_manager(&self, default: &str) -> Text {
+        match self.flags.text("field-manager") {
+            "" => default.into(),
+            manager => manager.into(),
+        }
+    }
+
+    /// Sends requests together; for each its object, or why not.
+    pub fn send_all(&mut self, requests: Vec<Request>) -> Outcome<Vec<Result<Value, Failure>>> {
+        let requests = requests.into_iter().map(|request| self.sign(request)).collect();
+        let answers = self.cli.ask_all(requests)?;
+        Ok(answers.into_iter().map(|answer| self.read(answer)).collect())
+    }
+    fn sign(&self, mut request: Request) -> Request {
+        let name = self.flags.text("as");
+        if !name.is_empty() {
+            let groups = self.flags.list("as-group").iter().map(|group| Text::from(group.as_str())).collect();
+            request.options.impersonate = Some(Arc::new(User { name: name.into(), groups }));
+        }
+        request
+    }
+    /// Prints warnings and tells success from failure.
+    fn read(&mut self, answer: Answer) -> Result<Value, Failure> {
+        match answer {
+            Answer::Response(response) => {
+                for warning in &response.warnings {
+                    self.warn(warning);
+                }
+                if response.is_success() {
+                    Ok(response.body.clone())
+                } else {
+                    Err(Failure::Status(response.body.clone()))
+                }
+            }
+            Answer::Watch(event) => Ok(event.object.clone()),
+            Answer::Closed(why) => Err(Failure::Connection(why)),
+        }
+    }
+    /// Prints a warning, each text once a command.
+    pub fn warn(&mut self, text: &str) {
+        if self.cli.first_time(text) {
+            self.cli.eprintln(format!("Warning: {text}"));
+        }
+    }
+    /// Sends one request; a failure is the caller's to judge.
+    pub fn attempt(&mut self, request: Request) -> Outcome<Result<Value, Failure>> {
+        Ok(self.send_all(vec![request])?.pop().unwrap_or(Err(Failure::Connection(CloseReason::Reset))))
+    }
+    /// Sends one request; a failure ends the command.
+    pub fn send(&mut self, request: Request) -> Outcome<Value> {
+        Ok(self.attempt(request)??)
+    }
+    pub fn open_watch(&mut self, request: Request) -> u64 {
+        let request = self.sign(request);
+        self.cli.open(request)
+    }
+
+    /// Runs `step` for each of `items` with a state that goes along; what is over costs nothing any more.
+    pub fn each<T, S: Clone + Send + Sync + 'static>(
+        &mut self,
+        items: &[T],
+        initial: S,
+        mut step: impl FnMut(&mut Session, &T, S) -> Outcome<S>,
+    ) -> Outcome<S> {
+        let (_, state) = self.fold((0usize, initial), |session, (index, state)| {
+            let Some(item) = items.get(index) else { return Ok(ControlFlow::Break((index, state))) };
+            let state = step(session, item, state)?;
+            Ok(ControlFlow::Continue((index + 1, state)))
+        })?;
+        Ok(state)
+    }
+    /// [`Cli::fold`] for steps that may fail.
+    pub fn fold<S: Clone + Send + Sync + 'static>(
+        &mut self,
+        initial: S,
+        mut step: impl FnMut(&mut Session, S) -> Outcome<ControlFlow<S, S>>,
+    ) -> Outcome<S> {
+        let (flags, registry, command) = (self.flags.clone(), self.registry.clone(), self.command.clone());
+        let mut failure = None;
+        let result: Run<S> = self.cli.fold(initial, |cli, state| {
+            let mut inner =
+                Session { cli, flags: flags.clone(), registry: registry.clone(), command: command.clone() };
+            match step(&mut inner, state) {
+                Ok(flow) => Ok(flow),
+                Err(Stop::Halt(halt)) => Err(halt),
+                Err(Stop::Failure(stopped)) => {
+                    failure = Some(stopped);
+                    Err(Halt::Exit(1))
+                }
+            }
+        });
+        match (result, failure) {
+            (Err(_), Some(failure)) => Err(failure.into()),
+            (result, _) => Ok(result?),
+        }
+    }
+
+    /// The instant of simulated time at which the command asks.
+    pub fn now(&mut self) -> Time {
+        self.cli.now()
+    }
+
+    /// Makes custom resources known, when something is asked for that is not built in.
+    pub fn discover(&mut self) -> Outcome {
+        let definitions = Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+        if let Ok(list) = self.attempt(request::list(&definitions, ""))? {
+            self.registry = self
+                .registry
+                .with_custom(list.items("items").iter().filter_map(ResourceInfo::from_definition));
+        }
+        Ok(())
+    }
+    /// What a person's word for a resource means, with the version that was named.
+    pub fn resource(&mut self, typed: &str) -> Outcome<Mapping> {
+        if let Some(mapping) = self.known_resource(typed) {
+            return Ok(mapping);
+        }
+        self.discover()?;
+        match self.known_resource(typed) {
+            Some(mapping) => Ok(mapping),
+            None => {
+                let name = typed.split('.').next().unwrap_or(typed);
+                Err(Failure::Message(format!("the server doesn't have a resource type {name:?}")).into())
+            }
+        }
+    }
+    fn known_resource(&self, typed: &str) -> Option<Mapping> {
+        let (info, version) = self.registry.find(typed)?;
+        Some(Mapping {
+            info: info.clone(),
+            version: version.unwrap_or_else(|| info.preferred_version().clone()),
+        })
+    }
+    /// Finds a built-in resource by its plural and group.
+    pub fn built_in(&self, group: &str, plural: &str) -> Mapping {
+        match self.registry.resource(group, plural) {
+            Some(info) => Mapping { info: info.clone(), version: info.preferred_version().clone() },
+            None => Mapping::unknown(group, plural),
+        }
+    }
+}
+
+/// A resource at one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapping {
+    pub info: Arc<ResourceInfo>,
+    pub version: Text,
+}
+
+impl Mapping {
+    fn unknown(group: &str, plural: &str) -> Mapping {
+        let info = ResourceInfo {
+            group: group.into(),
+            versions: vec!["v1".into()],
+            storage_version: "v1".into(),
+            kind: plural.into(),
+            list_kind: plural.into(),
+            plural: plural.into(),
+            singular: plural.into(),
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            namespaced: true,
+            verbs: Vec::new(),
+            subresources: Vec::new(),
+            storage_prefix: Text::new(),
+            custom: false,
+        };
+        Mapping { info: Arc::new(info), version: "v1".into() }
+    }
+    pub fn resource(&self) -> Resource {
+        Resource {
+            group: self.info.group.clone(),
+            version: self.version.clone(),
+            plural: self.info.plural.clone(),
+        }
+    }
+    pub fn namespaced(&self) -> bool {
+        self.info.namespaced
+    }
+    pub fn api_version(&self) -> Text {
+        crate::api::kind::join_api_version(&self.info.group, &self.version)
+    }
+    /// `/v1, Resource=pods`.
+    pub fn go_string(&self) -> String {
+        format!("{}/{}, Resource={}", self.info.group, self.version, self.info.plural)
+    }
+    /// `/v1, Kind=Pod`.
+    pub fn kind_go_string(&self) -> String {
+        format!("{}/{}, Kind={}", self.info.group, self.version, self.info.kind)
+    }
+    /// `pod`, `deployment.apps`.
+    pub fn short_kind(&self) -> String {
+        short_kind(&self.info.group, &self.info.kind)
+    }
+    /// `pods`, `deployments.apps`.
+    pub fn qualified(&self) -> String {
+        self.resource().qualified()
+    }
+}
+
+/// `pod`, `deployment.apps`: how output names a kind.
+pub fn short_kind(group: &str, kind: &str) -> String {
+    let kind = kind.to_lowercase();
+    if group.is_empty() { kind } else { format!("{kind}.{group}") }
+}
+
+/// The same of an object.
+pub fn kind_of(object: &Value) -> String {
+    let group = object.text("apiVersion").split_once('/').map_or("", |(group, _)| group);
+    short_kind(group, object.text("kind"))
+}
