@@ -16,6 +16,7 @@ use crate::timer::Timer;
 
 use super::daemonset::DaemonSetController;
 use super::deployment::DeploymentController;
+use super::endpoints::{EndpointSliceController, EndpointSliceMirroringController, EndpointsController};
 use super::garbage_collector::GarbageCollector;
 use super::namespace::NamespaceController;
 use super::node_ipam::NodeIpamController;
@@ -68,6 +69,9 @@ impl ControllerManager {
         add(&mut runner, NodeIpamController::default(), 1);
         add(&mut runner, TtlController::default(), 1);
         add(&mut runner, PodGarbageCollector::default(), 1);
+        add(&mut runner, EndpointsController::default(), 1);
+        add(&mut runner, EndpointSliceController::default(), 1);
+        add(&mut runner, EndpointSliceMirroringController::default(), 1);
         add(&mut runner, ServiceAccountController::default(), 1);
         add(&mut runner, RootCaPublisher::default(), 1);
         let user = User {

@@ -11,6 +11,7 @@
 pub mod claim;
 pub mod daemonset;
 pub mod deployment;
+pub mod endpoints;
 pub mod expectations;
 pub mod garbage_collector;
 pub mod hash;

@@ -117,3 +117,37 @@ fn a_hundred_pods_are_spread_over_ten_nodes() {
     assert_eq!(counts.len(), 10, "{counts:?}");
     assert!(counts.values().all(|count| (9..=11).contains(count)), "{counts:?}");
 }
+
+/// SchedulingBasic of Kubernetes' scheduler_perf, for measuring from outside: `time cargo test
+/// --release --lib -- --ignored scheduling_basic`. It judges nothing: machines differ.
+#[test]
+#[ignore = "a measurement"]
+fn scheduling_basic() {
+    for (nodes, pods) in [(10, 1000), (5000, 10_000)] {
+        let nodes = (0..nodes)
+            .map(|number| node(&format!("node-{number:05}"), "4").with("status.allocatable.memory", "32Gi"));
+        let mut pod = pod("p", "100m");
+        if pods == 10_000 {
+            pod.set(
+                "spec.containers",
+                array![object! {
+                    "image" => "registry.k8s.io/pause:3.10",
+                    "resources" => object! { "requests" => object! { "cpu" => "100m", "memory" => "500Mi" } },
+                }],
+            );
+        } else {
+            pod.set("spec.containers", array![object! { "image" => "nginx" }]);
+        }
+        let all = (0..pods).map(|number| pod.clone().with("metadata.name", format!("pod-{number:05}")));
+        let mut sandbox = sandbox(nodes.chain(all).collect());
+        let mut seconds = 0;
+        let bound = |sandbox: &Sandbox| {
+            sandbox.server().all("pods").iter().filter(|pod| pod.has("spec.nodeName")).count()
+        };
+        while bound(&sandbox) < pods && seconds < 2000 {
+            sandbox.run(20);
+            seconds += 20;
+        }
+        println!("{pods} pods in {seconds} simulated seconds");
+    }
+}
