@@ -55,7 +55,7 @@ impl View {
         };
         cluster.listen(move |slip| match slip {
             FromWorker::Frame(frame) => view.show(frame),
-            FromWorker::Detail(detail) => view.detail.set(detail.clone().map(Arc::new)),
+            FromWorker::Detail(detail) => view.detail.set(detail.clone().map(|detail| Arc::new(*detail))),
             _ => {}
         });
         Effect::new(move |_| {

@@ -11,7 +11,7 @@ use clusterarium::picture::{Component, ComponentKind, Host, HostRole, Picture, P
 use super::geometry::{Point, Rect, Route};
 
 /// What can be pointed at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     Component(String),
     Host(String),

@@ -95,7 +95,7 @@ fn Transport(view: View) -> impl IntoView {
                     title=move || if view.is_playing.get() { "Pause (Space)" } else { "Play (Space)" }
                     aria-label=move || if view.is_playing.get() { "Pause" } else { "Play" }
                     on:click=move |_| view.play(!view.is_playing.get_untracked())>
-                    {move || if view.is_playing.get() { icons::pause() } else { icons::play() }}
+                    {move || if view.is_playing.get() { icons::pause().into_any() } else { icons::play().into_any() }}
                 </button>
                 <button type="button" class="icon-button" title="Next message (Right arrow)" aria-label="Step forward"
                     on:click=move |_| view.send(ToWorker::Step { forward: true })>{icons::step_forward()}</button>
