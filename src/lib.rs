@@ -9,6 +9,7 @@ pub mod benchmark;
 pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod console;
 pub mod controllers;
 pub mod etcd;
 pub mod fidelity;
