@@ -43,6 +43,8 @@ pub(crate) enum State {
     AwaitingRevision,
     /// A write is being decided, committed or retried.
     Writing(Box<Cycle>),
+    /// A kubelet has been asked.
+    Forwarded,
 }
 
 #[derive(Clone)]
@@ -60,6 +62,8 @@ pub(crate) enum Step {
     Ask(etcd::Operation),
     AwaitRevision(u64),
     AwaitLease,
+    /// Somebody else has been asked; the answer is given when theirs comes.
+    Waiting,
     /// A stream has been opened; its opening has been answered.
     Opened,
 }

@@ -24,8 +24,12 @@ use super::store::Purpose;
 const PREFIX: Text = literal!("/registry/");
 const PREFIX_END: Text = literal!("/registry0");
 const COMPACTION_INTERVAL: Duration = Duration::from_secs(300);
-/// A member that has said nothing for so long although asked is taken for dead.
-const SILENCE: Duration = Duration::from_secs(3);
+/// A member that has said nothing for so long is asked for a sign of life.
+const QUIET: Duration = Duration::from_secs(5);
+/// One that gives none is taken for dead.
+const SILENCE: Duration = Duration::from_secs(8);
+/// What etcd has answered a request with is on the watch as well by then.
+const LAG: Duration = Duration::from_secs(1);
 
 /// Where the server stands in etcd's history.
 #[derive(Clone, Default)]
@@ -38,6 +42,10 @@ pub(crate) struct Feed {
     may_skip: bool,
     endpoint: Option<ActorId>,
     heard: Time,
+    /// How many members in a row have refused the watch.
+    refusals: usize,
+    /// A revision that an answer has named and the watch has not told, and since when.
+    expected: Option<(u64, Time)>,
     next_compaction: Time,
     /// What is compacted next time: the revision of five minutes ago.
     compact_revision: u64,
@@ -125,10 +133,37 @@ impl ApiServer {
 
     pub(super) fn watch_answered(&mut self, response: &etcd::Response, context: &mut Context) {
         match &response.result {
-            Ok(_) => self.feed.heard = context.now(),
+            Ok(_) => {
+                self.feed.heard = context.now();
+                self.feed.refusals = 0;
+            }
             Err(etcd::Error::Compacted { .. }) => self.list_everything(context),
-            // Housekeeping opens the watch again.
-            Err(_) => self.feed.watch = 0,
+            Err(_) => {
+                self.feed.refusals += 1;
+                if self.feed.refusals < self.store.endpoints() {
+                    self.watch_everything(context);
+                } else {
+                    // Housekeeping goes round again.
+                    self.feed.refusals = 0;
+                    self.feed.watch = 0;
+                }
+            }
+        }
+    }
+
+    /// An answer of etcd names a revision: the watch must soon have told of it.
+    pub(super) fn heard_of(&mut self, revision: u64, now: Time) {
+        if revision > self.feed.revision && self.feed.expected.is_none() {
+            self.feed.expected = Some((revision, now));
+        }
+    }
+
+    /// The member that serves the watch has refused something: it was stopped, and the watch is gone.
+    pub(super) fn refused(&mut self, context: &mut Context) {
+        if self.feed.is_ready() && self.feed.watch != 0 && self.feed.endpoint != self.store.endpoint() {
+            self.watch_everything(context);
+        } else if self.store.endpoints() == 1 {
+            self.feed.watch = 0;
         }
     }
 
@@ -163,6 +198,9 @@ impl ApiServer {
             }
         }
         self.feed.revision = self.feed.revision.max(response.revision);
+        if self.feed.expected.is_some_and(|(revision, _)| revision <= self.feed.revision) {
+            self.feed.expected = None;
+        }
         self.serve_waiting(context);
     }
 
@@ -242,7 +280,14 @@ impl ApiServer {
         } else if now.since(self.feed.heard) >= SILENCE {
             self.store.turn_away();
             self.watch_everything(context);
-        } else if now.since(self.feed.heard) >= Duration::from_secs(1) {
+        } else if self
+            .feed
+            .expected
+            .is_some_and(|(revision, since)| revision > self.feed.revision && now.since(since) >= LAG)
+        {
+            self.feed.expected = None;
+            self.watch_everything(context);
+        } else if now.since(self.feed.heard) >= QUIET {
             self.store.ask(etcd::Operation::Progress, Purpose::Probe, context);
         }
         if now >= self.feed.next_compaction {

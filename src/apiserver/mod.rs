@@ -60,6 +60,7 @@ use cache::Cache;
 use catalog::Catalog;
 use exchange::Exchange;
 use store::{Purpose, Store};
+use subresource::kubelet::Call;
 use watchers::ExchangeId;
 
 /// What a server is started with: its command line.
@@ -124,12 +125,15 @@ pub struct ApiServer {
     bookmarks: RedBlackTreeMapSync<(Time, ExchangeId), ()>,
     /// When which stream ends.
     ends: RedBlackTreeMapSync<(Time, ExchangeId), ()>,
+    /// Where kubelets listen, by node.
+    kubelets: RedBlackTreeMapSync<Text, ActorId>,
+    /// What has been put through to kubelets, by the server's own numbers.
+    calls: RedBlackTreeMapSync<u64, Call>,
     feed: ingest::Feed,
     allocator: Allocator,
     bootstrap: bootstrap::Bootstrap,
     /// The server is its own client for the objects it makes itself.
     own_requests: u64,
-    started: Time,
 }
 
 impl ApiServer {
@@ -146,11 +150,12 @@ impl ApiServer {
             streams: RedBlackTreeMapSync::new_sync(),
             bookmarks: RedBlackTreeMapSync::new_sync(),
             ends: RedBlackTreeMapSync::new_sync(),
+            kubelets: RedBlackTreeMapSync::new_sync(),
+            calls: RedBlackTreeMapSync::new_sync(),
             feed: ingest::Feed::default(),
             allocator: Allocator::default(),
             bootstrap: bootstrap::Bootstrap::default(),
             own_requests: 0,
-            started: Time::ZERO,
         }
     }
     pub fn config(&self) -> &Config {
@@ -189,7 +194,8 @@ impl ApiServer {
             Input::Start => self.start(context),
             Input::Message { from, message } => match message {
                 Message::Request(request) => self.receive(from, request, context),
-                Message::Closed(closed) => self.closed((from, closed.id), context),
+                Message::Closed(closed) => self.connection_closed(from, closed, context),
+                Message::Response(response) => self.kubelet_answered(&response, context),
                 Message::EtcdResponse(response) => self.etcd_answered(&response, context),
                 Message::EtcdWatch(response) => self.changed(from, &response, context),
                 _ => {}
@@ -210,15 +216,23 @@ impl ApiServer {
                 context.send(client, Message::Closed(Closed { id, why: CloseReason::Reset }));
             }
         }
+        // Node addresses are no memory of the process: they stand in etcd.
+        let kubelets = self.kubelets.clone();
         *self = ApiServer::new((*self.config).clone());
-        self.started = context.now();
+        self.kubelets = kubelets;
         self.list_everything(context);
         context.periodic(HOUSEKEEPING, Timer::ApiServer(ApiServerTimer::Housekeeping));
     }
 
+    fn connection_closed(&mut self, from: ActorId, closed: Closed, context: &mut Context) {
+        let is_call = closed.why != CloseReason::Cancelled && self.kubelet_closed(closed.id, context);
+        if !is_call {
+            self.closed((from, closed.id));
+        }
+    }
+
     /// The client no longer wants its answer.
-    fn closed(&mut self, exchange: ExchangeId, context: &mut Context) {
-        let _ = context;
+    fn closed(&mut self, exchange: ExchangeId) {
         self.end_stream(exchange);
         // A write that is under way goes on: it may be committed already. Nobody hears of it.
         if let Some(entry) = self.exchanges.get(&exchange)
@@ -229,7 +243,13 @@ impl ApiServer {
     }
 
     fn etcd_answered(&mut self, response: &etcd::Response, context: &mut Context) {
-        let Some(purpose) = self.store.answered(response, context) else { return };
+        let purpose = self.store.answered(response, context);
+        match response.result {
+            Ok(_) => self.heard_of(response.revision, context.now()),
+            Err(etcd::Error::Unavailable) => self.refused(context),
+            Err(_) => {}
+        }
+        let Some(purpose) = purpose else { return };
         match purpose {
             Purpose::Exchange(exchange) => self.resume(exchange, Some(response), context),
             Purpose::List => self.listed(response, context),
@@ -264,6 +284,7 @@ impl ApiServer {
         self.look_after_feed(context);
         self.look_after_streams(context);
         self.look_after_waiting(context);
+        self.look_after_calls(context);
         self.look_after_own_objects(context);
     }
 

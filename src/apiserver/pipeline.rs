@@ -66,6 +66,7 @@ impl ApiServer {
             context.send(client, Message::Closed(Closed { id: request.id, why: CloseReason::Refused }));
             return;
         }
+        self.learn_kubelet(client, &request);
         // A client that was restarted counts from the beginning: its old exchange is over.
         self.end_stream(id);
         let total: u64 = durations(id, request.verb.is_read()).iter().sum();
@@ -126,7 +127,7 @@ impl ApiServer {
     ) {
         let Some(mut exchange) = self.exchanges.get(&id).cloned() else { return };
         let step = match std::mem::replace(&mut exchange.state, State::Handling) {
-            State::Handling => return,
+            State::Handling | State::Forwarded => return,
             State::Reading(reading) => match response {
                 Some(response) => self.read(&mut exchange, reading, response, context),
                 None => return,
@@ -152,15 +153,18 @@ impl ApiServer {
             Step::AwaitRevision(revision) => {
                 exchange.state = State::AwaitingRevision;
                 self.exchanges.insert_mut(id, exchange);
-                self.awaiting_revision.insert_mut((revision, id), context.now());
-                if revision > self.feed.revision() {
-                    self.store.ask(etcd::Operation::Progress, Purpose::Probe, context);
+                if revision <= self.feed.revision() {
+                    self.resume(id, None, context);
+                    return;
                 }
+                self.awaiting_revision.insert_mut((revision, id), context.now());
+                self.store.ask(etcd::Operation::Progress, Purpose::Probe, context);
             }
             Step::AwaitLease => {
                 self.exchanges.insert_mut(id, exchange);
                 self.awaiting_lease.push(id);
             }
+            Step::Waiting => self.exchanges.insert_mut(id, exchange),
             Step::Opened => {
                 self.exchanges.remove_mut(&id);
             }
@@ -184,6 +188,13 @@ impl ApiServer {
             retry_after_seconds: answer.retry_after_seconds,
         };
         context.send(exchange.id.0, Message::Response(Arc::new(response)));
+    }
+
+    /// Finishes a request whose answer came from elsewhere.
+    pub(super) fn answer_exchange(&mut self, id: ExchangeId, answer: Answer, context: &mut Context) {
+        if let Some(exchange) = self.exchanges.get(&id).cloned() {
+            self.answer(exchange, answer, context);
+        }
     }
 
     /// Writes down the stages, and the audit event.

@@ -259,7 +259,7 @@ pub(super) fn validate_update(
         "status" | "approval" => validation::validate_status_update(group, kind, object, old),
         "ephemeralcontainers" => validation::validate_ephemeral_containers(object, old),
         "resize" => validation::validate_resize(object, old),
-        "finalize" => Vec::new(),
+        "finalize" => validation::validate_namespace_finalize(object, old),
         _ => validation::validate_update(group, version, kind, object, old),
     };
     refused(info, object, &errors)

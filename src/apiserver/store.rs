@@ -93,17 +93,20 @@ impl Store {
         let endpoints = self.endpoints.len();
         let pending = self.pending.get_mut(&response.id)?;
         if matches!(response.result, Err(etcd::Error::Unavailable)) {
-            // Nothing was done there, so anything may be tried elsewhere; once round, housekeeping tries again.
-            pending.refused += 1;
             if pending.endpoint == self.endpoint {
                 self.endpoint = (self.endpoint + 1) % endpoints.max(1);
             }
-            pending.endpoint = self.endpoint;
-            if pending.refused < endpoints {
-                let pending = pending.clone();
-                self.post(&pending, context);
+            // Nothing was done there, so anything may be tried elsewhere; once round, housekeeping tries again. A
+            // watch belongs to its connection, and who opened it decides what becomes of it.
+            if !matches!(pending.purpose, Purpose::Watch | Purpose::Probe) {
+                pending.refused += 1;
+                pending.endpoint = self.endpoint;
+                if pending.refused < endpoints {
+                    let pending = pending.clone();
+                    self.post(&pending, context);
+                }
+                return None;
             }
-            return None;
         }
         let purpose = pending.purpose.clone();
         self.pending.remove_mut(&response.id);
@@ -131,6 +134,9 @@ impl Store {
     /// The member that is asked now.
     pub(crate) fn endpoint(&self) -> Option<ActorId> {
         self.endpoints.get(self.endpoint).copied()
+    }
+    pub(crate) fn endpoints(&self) -> usize {
+        self.endpoints.len()
     }
     /// Turns to the next member: this one no longer answers.
     pub(crate) fn turn_away(&mut self) {

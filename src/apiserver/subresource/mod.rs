@@ -7,13 +7,14 @@
 mod access_review;
 mod binding;
 pub(super) mod eviction;
+pub(super) mod kubelet;
 mod scale;
 mod token;
 
 use std::sync::Arc;
 
 use crate::api::kind::Verb as KindVerb;
-use crate::api::status::{Reason, Status};
+use crate::api::status::Status;
 use crate::api::{Value, meta};
 use crate::language::Context;
 use crate::message::rest::{Request, Verb};
@@ -57,7 +58,7 @@ impl ApiServer {
             ("eviction", _) => self.begin_eviction(exchange, route, cache, context),
             ("token", _) => self.create_token(exchange, context).map(Step::Answer),
             ("log" | "exec" | "attach" | "portforward" | "proxy", _) => {
-                self.ask_kubelet(exchange, route, cache).map(Step::Answer)
+                self.ask_kubelet(exchange, route, cache, context)
             }
             ("scale", Verb::Update) => {
                 let body = scale::read_body(&request)?;
@@ -121,32 +122,6 @@ impl ApiServer {
         }
     }
 
-    /// Logs, exec and the like are the kubelet's to answer; what can be said without it is said here.
-    fn ask_kubelet(&self, exchange: &Exchange, route: &Route, cache: usize) -> Result<Answer, Status> {
-        let request = &exchange.request;
-        let key = below(&route.info, &request.namespace, &request.name);
-        let object = self
-            .shelf(cache, &key)
-            .ok_or_else(|| Status::not_found(&route.info.group_resource(), &request.name))?;
-        if route.info.kind == "Pod" {
-            check_container(object, request)?;
-            if object.text("spec.nodeName").is_empty() {
-                return Err(Status::bad_request(format!(
-                    "pod {} does not have a host assigned",
-                    request.name
-                )));
-            }
-        }
-        Err(Status::new(
-            501,
-            Reason::Unknown,
-            format!(
-                "{}/{} is answered by the kubelet, which the simulated API server does not call",
-                request.resource.plural, request.subresource
-            ),
-        ))
-    }
-
     /// Resources that are asked, never stored: reviews, component statuses, the old bindings.
     pub(super) fn answer_virtual(
         &mut self,
@@ -201,43 +176,4 @@ impl ApiServer {
 /// `{"kind": "Status", "status": "Success"}`.
 pub(super) fn success() -> Value {
     object! { "kind" => "Status", "apiVersion" => "v1", "metadata" => object! {}, "status" => "Success" }
-}
-
-/// Which container is meant: `pkg/registry/core/pod/strategy.go` (`podHasContainerWithName`, `validateContainer`).
-fn check_container(pod: &Value, request: &Request) -> Result<(), Status> {
-    if !matches!(request.subresource.as_str(), "log" | "exec" | "attach") {
-        return Ok(());
-    }
-    let asked = request
-        .options
-        .parameters
-        .iter()
-        .find(|(name, _)| name == "container")
-        .map_or("", |(_, value)| value.as_str());
-    let names = |field: &str| -> Vec<&str> {
-        pod.items(field).iter().map(|container| container.text("name")).collect()
-    };
-    let (containers, init, ephemeral) =
-        (names("spec.containers"), names("spec.initContainers"), names("spec.ephemeralContainers"));
-    if asked.is_empty() {
-        if containers.len() <= 1 {
-            return Ok(());
-        }
-        let mut message = format!(
-            "a container name must be specified for pod {}, choose one of: [{}]",
-            request.name,
-            containers.join(" ")
-        );
-        if !init.is_empty() {
-            message += &format!(" or one of the init containers: [{}]", init.join(" "));
-        }
-        if !ephemeral.is_empty() {
-            message += &format!(" or one of the ephemeral containers: [{}]", ephemeral.join(" "));
-        }
-        return Err(Status::bad_request(message));
-    }
-    if [containers, init, ephemeral].iter().any(|names| names.contains(&asked)) {
-        return Ok(());
-    }
-    Err(Status::bad_request(format!("container {asked} is not valid for pod {}", request.name)))
 }

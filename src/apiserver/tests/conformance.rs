@@ -94,14 +94,21 @@ fn plain(value: &Value, key: &str) -> Value {
         }
         Value::Array(items) => Value::array(items.iter().map(|item| plain(item, key))),
         Value::Object(map) => {
-            let dropped =
-                ["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "managedFields"];
+            let dropped = [
+                "uid",
+                "resourceVersion",
+                "creationTimestamp",
+                "deletionTimestamp",
+                "managedFields",
+                "topology.kubernetes.io/zone",
+                "zone",
+                "nodePort",
+            ];
             let map: crate::api::Map = map
                 .iter()
-                .filter(|(key, value)| {
-                    !dropped.contains(&key.as_str())
-                        && !(matches!(key.as_str(), "annotations" | "labels") && has_nothing_else(value))
-                        && !matches!(key.as_str(), "topology.kubernetes.io/zone" | "zone" | "nodePort")
+                .filter(|(key, value)| match key.as_str() {
+                    "annotations" | "labels" => !has_nothing_else(value),
+                    key => !dropped.contains(&key),
                 })
                 .map(|(key, value)| (key.clone(), plain(value, key)))
                 .collect();

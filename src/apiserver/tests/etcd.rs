@@ -25,7 +25,9 @@ fn is_in(key: &str, (start, end): (&Text, &Text)) -> bool {
 impl TinyEtcd {
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         let Input::Message { from, message: Message::EtcdRequest(request) } = input else {
+            // What is on the disk stays; connections do not.
             self.revision = self.revision.max(1);
+            self.watches.clear();
             return;
         };
         self.requests += 1;

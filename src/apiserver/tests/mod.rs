@@ -53,7 +53,11 @@ impl World for Rig {
                     control.start(actor);
                 }
             }
+            Command::StartProcess { process } if process == "etcd" => control.start(ETCD),
+            Command::StopProcess { process } if process == "etcd" => control.stop(ETCD),
             Command::StartProcess { .. } => control.start(SERVER),
+            Command::CutLink { .. } => control.network().set_cut(HostId(0), HostId(1), true),
+            Command::JoinLink { .. } => control.network().set_cut(HostId(0), HostId(1), false),
             _ => {
                 for message in std::mem::take(&mut self.outbox) {
                     control.send(CLIENT, SERVER, message);

@@ -3,7 +3,8 @@
 //! Lines: `VERB RESOURCE[/SUBRESOURCE] [NAMESPACE/]NAME OPTION=VALUE...`, the body as JSON on the lines below, indented.
 //! A resource is `pods` or `deployments.v1.apps`. Options besides the query's: `show=PATHS` (what of the answer is
 //! told), `user=`, `agent=`. `NAME: watch ...` opens a stream; `events NAME show=PATHS` tells what came on it since;
-//! `close NAME`; `pass 10s`; `restart`; `compact`. Answers are lines that begin with `= `.
+//! `close NAME`; `pass 10s`; `restart`; `compact`; `etcd stop|start`; `cut` and `join` the
+//! cable between server and etcd. Answers are lines that begin with `= `.
 
 use crate::api::kind::{Registry, ResourceInfo};
 use crate::api::{Text, Value, meta};
@@ -235,6 +236,24 @@ impl Player {
                 let closed = Closed { id: self.streams[rest], why: CloseReason::Cancelled };
                 self.bench.send(Message::Closed(closed));
                 self.bench.pass(Duration::from_millis(2));
+                Vec::new()
+            }
+            "etcd" => {
+                let process = "etcd".to_owned();
+                self.bench.command(&if rest == "stop" {
+                    crate::command::Command::StopProcess { process }
+                } else {
+                    crate::command::Command::StartProcess { process }
+                });
+                Vec::new()
+            }
+            "cut" | "join" => {
+                let (a, b) = ("etcd".to_owned(), "server".to_owned());
+                self.bench.command(&if word == "cut" {
+                    crate::command::Command::CutLink { a, b }
+                } else {
+                    crate::command::Command::JoinLink { a, b }
+                });
                 Vec::new()
             }
             "restart" => {
