@@ -171,12 +171,8 @@ impl State {
         self.stop_liveness_probes(uid);
         let Some(worker) = self.worker(uid) else { return };
         let orders: Vec<KillOrder> = worker.running().map(order).collect();
-        let sandboxes: Vec<Text> = worker
-            .sandboxes
-            .iter()
-            .filter(|sandbox| sandbox.ready)
-            .map(|sandbox| sandbox.id.clone())
-            .collect();
+        // All of them: one whose pause container was killed still holds its address.
+        let sandboxes: Vec<Text> = worker.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
         let mut steps = Vec::new();
         if !orders.is_empty() {
             steps.push(Step::Kill(orders));
@@ -387,11 +383,10 @@ impl State {
             self.worker_ended(uid, context);
             return;
         }
-        if work.stage == Stage::Syncing && work.failure.is_none() && work.has_acted && !is_transition {
+        let has_changed = self.workers.get(uid).is_some_and(|worker| worker.has_changed);
+        let has_acted = work.stage == Stage::Syncing && work.failure.is_none() && work.has_acted;
+        if has_acted && has_changed && !is_transition {
             // What was just done is looked at now, not with the next relist.
-            if let Some(worker) = self.worker(uid) {
-                worker.has_changed = true;
-            }
             self.relist_pod(uid, context);
             return;
         }

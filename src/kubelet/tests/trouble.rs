@@ -253,3 +253,97 @@ fn a_pod_that_is_deleted_while_it_starts_goes() {
         assert_eq!(site.engine.world.kubelet.workers().count(), 0, "after {after_ms} ms");
     }
 }
+
+/// Laws that hold whatever happens: addresses are neither shared nor leaked, and once everything has settled the
+/// node runs exactly what it should.
+#[test]
+fn under_churn_nothing_is_lost_leaked_or_shared() {
+    let specs = [
+        r#"{"containers":[{"name":"c","image":"nginx"}]}"#,
+        r#"{"containers":[{"name":"c","image":"busybox","command":["sh","-c","sleep 7; exit 1"]}]}"#,
+        r#"{"restartPolicy":"Never","containers":[{"name":"c","image":"busybox","command":["sh","-c","sleep 5"]}]}"#,
+        r#"{"containers":[{"name":"c","image":"redis:7"},{"name":"d","image":"busybox","command":["sleep","3600"]}],"terminationGracePeriodSeconds":5}"#,
+        r#"{"initContainers":[{"name":"i","image":"busybox","command":["sleep","2"]},{"name":"s","image":"nginx","restartPolicy":"Always"}],
+            "containers":[{"name":"c","image":"httpd","readinessProbe":{"tcpSocket":{"port":80},"periodSeconds":2,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":2}}]}"#,
+        r#"{"containers":[{"name":"c","image":"nginx:doesnotexist"}]}"#,
+    ];
+    for seed in 0..25 {
+        let mut site = Site::new(false);
+        let mut random = crate::sim::Random::stream(seed, "churn");
+        let mut names: Vec<String> = Vec::new();
+        for step in 0..60 {
+            match random.below(10) {
+                0..=3 => {
+                    let name = format!("p{step}");
+                    site.pod(&name, specs[random.below(specs.len() as u64) as usize]);
+                    names.push(name);
+                }
+                4..=5 if !names.is_empty() => {
+                    let name = names.swap_remove(random.below(names.len() as u64) as usize);
+                    match random.below(4) {
+                        // With force: the API server has it no more at once.
+                        0 => {
+                            let pod = site.find(&name).expect("such a pod").clone();
+                            site.write("pods", pod, WatchType::Deleted);
+                        }
+                        grace => site.delete(&name, [0, 1, 5, 30][grace as usize]),
+                    }
+                }
+                6 if !names.is_empty() => {
+                    let pod = names[random.below(names.len() as u64) as usize].clone();
+                    let container = ["c", "POD"][random.below(2) as usize].to_string();
+                    site.command(Command::KillContainer { namespace: "default".into(), pod, container });
+                }
+                7 if random.below(3) == 0 => {
+                    site.command(Command::StopProcess { process: "kubelet".into() });
+                    site.wait(random.below(20));
+                    site.command(Command::StartProcess { process: "kubelet".into() });
+                }
+                8 if random.below(4) == 0 => site.command(Command::StopHost { host: "worker-1".into() }),
+                _ => site.wait(random.below(8)),
+            }
+            let mut addresses: Vec<String> = site
+                .engine
+                .world
+                .engine
+                .sandboxes()
+                .filter(|sandbox| sandbox.is_ready())
+                .flat_map(|sandbox| sandbox.ips())
+                .map(|ip| ip.to_string())
+                .collect();
+            let before = addresses.len();
+            addresses.sort();
+            addresses.dedup();
+            assert_eq!(before, addresses.len(), "seed {seed}: an address is shared");
+        }
+        site.wait(400);
+        let node = &site.engine.world;
+        let pods: Vec<&str> = node.kubelet.workers().map(|worker| worker.name()).collect();
+        let mut wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+        wanted.sort_unstable();
+        let mut found = pods.clone();
+        found.sort_unstable();
+        assert_eq!(found, wanted, "seed {seed}");
+        for sandbox in node.engine.sandboxes() {
+            assert!(
+                wanted.contains(&sandbox.config.name.as_str()),
+                "seed {seed}: {} is a leftover",
+                sandbox.config.name
+            );
+        }
+        let held = node.engine.network().unwrap().ipam[0].reserved().count();
+        let ready = node.engine.sandboxes().filter(|sandbox| sandbox.is_ready()).count();
+        assert_eq!(held, ready, "seed {seed}: addresses leaked");
+        for name in &wanted {
+            let pod = site.find(name).unwrap_or_else(|| panic!("seed {seed}: {name} is lost"));
+            let is_nginx = pod.items("spec.containers")[0].text("image") == "nginx";
+            if is_nginx {
+                assert!(
+                    meta::is_condition_true(pod, "Ready"),
+                    "seed {seed}: {name} {}",
+                    site.containers(name)
+                );
+            }
+        }
+    }
+}
