@@ -73,7 +73,9 @@ impl Console {
             _ => None,
         });
         let furthest = members.max_by_key(|member| member.store().revision());
-        furthest.map_or(Vec::new(), |member| member.store().under(prefix).map(|pair| pair.value.clone()).collect())
+        furthest.map_or(Vec::new(), |member| {
+            member.store().under(prefix).map(|pair| pair.value.clone()).collect()
+        })
     }
 
     /// Lets time pass, and tells what comes out meanwhile.
@@ -107,7 +109,13 @@ impl Console {
     }
 
     /// Enters a line (or a whole script) and waits for its end, `limit` of simulated time at most; the exit code.
-    pub fn exec(&mut self, line: &str, stdin: &str, limit: Duration, mut each: impl FnMut(Output)) -> Option<i32> {
+    pub fn exec(
+        &mut self,
+        line: &str,
+        stdin: &str,
+        limit: Duration,
+        mut each: impl FnMut(Output),
+    ) -> Option<i32> {
         self.history.command(Command::Exec { session: SESSION, line: line.into(), stdin: stdin.into() });
         let end = self.history.now() + limit;
         loop {

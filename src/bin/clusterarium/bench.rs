@@ -26,7 +26,12 @@ struct Bench {
 
 const BENCHES: &[Bench] = &[
     Bench { name: "boot", what: "a cluster of 3 workers until its nodes are Ready", rounds: 5, run: boot },
-    Bench { name: "pods", what: "1,000 pods on 10 nodes from one Deployment to all Ready", rounds: 5, run: pods },
+    Bench {
+        name: "pods",
+        what: "1,000 pods on 10 nodes from one Deployment to all Ready",
+        rounds: 5,
+        run: pods,
+    },
     Bench { name: "seek", what: "20 seeks over that history", rounds: 3, run: seek },
 ];
 
@@ -37,7 +42,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         print!("{USAGE}{list}");
         return ExitCode::SUCCESS;
     }
-    let chosen: Vec<&Bench> = BENCHES.iter().filter(|bench| names.is_empty() || names.contains(&bench.name)).collect();
+    let chosen: Vec<&Bench> =
+        BENCHES.iter().filter(|bench| names.is_empty() || names.contains(&bench.name)).collect();
     if chosen.is_empty() {
         eprint!("clusterarium bench: no such benchmark\n\n{USAGE}{list}");
         return ExitCode::from(2);

@@ -228,7 +228,10 @@ fn read_home(home: &Path) -> Result<BTreeMap<String, String>, String> {
                 && let Ok(bytes) = fs::read(&path)
             {
                 // What is no text cannot be a manifest; a stray byte must not lose the file, though.
-                files.insert(relative.to_string_lossy().replace('\\', "/"), String::from_utf8_lossy(&bytes).into_owned());
+                files.insert(
+                    relative.to_string_lossy().replace('\\', "/"),
+                    String::from_utf8_lossy(&bytes).into_owned(),
+                );
             }
         }
     }
@@ -236,7 +239,11 @@ fn read_home(home: &Path) -> Result<BTreeMap<String, String>, String> {
 }
 
 /// Writes back what commands have changed.
-fn write_home(home: &Path, before: &BTreeMap<String, String>, after: &[(String, String)]) -> Result<(), String> {
+fn write_home(
+    home: &Path,
+    before: &BTreeMap<String, String>,
+    after: &[(String, String)],
+) -> Result<(), String> {
     for (path, content) in after {
         if before.get(path) == Some(content) {
             continue;

@@ -1,0 +1,126 @@
+//! Compares who asked the API server for what.
+//!
+//! Picture to hold in mind: two visitors' books of one town hall. Who came, for what, and in which order the
+//! first of each errand was; how often somebody came back for a stamp depends on the day.
+
+use std::collections::BTreeMap;
+
+use clusterarium::api::Value;
+
+/// Component, verb, resource, subresource, code.
+type Errand = (String, String, String, String, i64);
+
+/// The recorded requests.
+pub fn recorded(requests: &[Value]) -> Vec<Errand> {
+    requests
+        .iter()
+        .map(|request| {
+            let text = |field: &str| request.text(field).to_string();
+            // The recording tells some clients apart by what they were started with.
+            let component = text("component");
+            let component =
+                component.split(' ').next_back().filter(|_| component.contains("node-controller")).map_or(
+                    component.split(' ').next().unwrap_or("").replace("hollow-kubelet", "kubelet"),
+                    String::from,
+                );
+            (
+                component,
+                text("verb"),
+                text("resource"),
+                text("subresource"),
+                request.integer("code").unwrap_or(0),
+            )
+        })
+        .collect()
+}
+
+/// The same of audit events: writes, and what kubectl reads, as the recording has it.
+pub fn audited(events: &[Value]) -> Vec<Errand> {
+    events
+        .iter()
+        .map(|event| {
+            let text = |path: &str| event.text(path).to_string();
+            let code = event.integer("responseStatus.code").unwrap_or(0);
+            (text("userAgent"), text("verb"), text("objectRef.resource"), text("objectRef.subresource"), code)
+        })
+        .filter(|(component, verb, resource, ..)| {
+            let reads = matches!(verb.as_str(), "get" | "list" | "watch");
+            resource != "leases"
+                && !resource.is_empty()
+                && (!reads || (component == "kubectl" && verb != "watch"))
+        })
+        .collect()
+}
+
+/// How often something was done counts, unless timing decides it.
+fn counts(errands: &[Errand]) -> BTreeMap<Errand, usize> {
+    let mut counts = BTreeMap::new();
+    for errand in errands {
+        let (component, verb, resource, subresource, code) = errand;
+        if *code == 409 || (component == "kubelet" && verb == "get") {
+            continue;
+        }
+        // Nodes' own business goes on beside every story.
+        if resource == "nodes" && component == "kubelet" {
+            continue;
+        }
+        let by_timing = subresource == "status"
+            || resource == "events"
+            || (verb == "update" && matches!(resource.as_str(), "endpoints" | "endpointslices"));
+        let entry = counts.entry(errand.clone()).or_insert(0);
+        *entry = if by_timing { 1 } else { *entry + 1 };
+        // Events are created or patched, as their correlation has it.
+        if resource == "events" && verb == "patch" {
+            counts.remove(errand);
+        }
+    }
+    counts
+}
+
+/// The order in which the first effects came: namespace, deployment, replicaset, pod, binding, status.
+fn first_effects(errands: &[Errand]) -> Vec<String> {
+    let mut order: Vec<String> = Vec::new();
+    for (component, verb, resource, subresource, code) in errands {
+        let is_effect = match (verb.as_str(), resource.as_str(), subresource.as_str()) {
+            ("create", "namespaces" | "deployments" | "replicasets" | "pods", "") => true,
+            ("create", "pods", "binding") => true,
+            ("patch", "pods", "status") => component == "kubelet",
+            _ => false,
+        };
+        let name = format!("{verb} {resource} {subresource}");
+        if is_effect && *code < 300 && !order.contains(&name) {
+            order.push(name);
+        }
+    }
+    order
+}
+
+/// Kinds of errand that agree, of how many, and the differences.
+pub fn compare(expected: &[Errand], actual: &[Errand]) -> (usize, usize, Vec<String>) {
+    let (left, right) = (counts(expected), counts(actual));
+    let (mut agreed, mut of, mut differences) = (0, 0, Vec::new());
+    let show = |(component, verb, resource, subresource, code): &Errand| {
+        let slash = if subresource.is_empty() { "" } else { "/" };
+        format!("{component}: {verb} {resource}{slash}{subresource} {code}")
+    };
+    for (errand, count) in &left {
+        of += 1;
+        match right.get(errand) {
+            Some(other) if other == count => agreed += 1,
+            Some(other) => differences.push(format!("  {}: real {count}, ours {other}", show(errand))),
+            None => differences.push(format!("  {}: real {count}, ours none", show(errand))),
+        }
+    }
+    for (errand, count) in right.iter().filter(|(errand, _)| !left.contains_key(*errand)) {
+        of += 1;
+        differences.push(format!("  {}: real none, ours {count}", show(errand)));
+    }
+    let (real, ours) = (first_effects(expected), first_effects(actual));
+    of += 1;
+    if real == ours {
+        agreed += 1;
+    } else {
+        differences.push(format!("  first effects: real {real:?}, ours {ours:?}"));
+    }
+    (agreed, of, differences)
+}
