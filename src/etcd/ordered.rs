@@ -11,12 +11,14 @@ use crate::api::Text;
 /// Cards in a drawer at most; a full one is split in two.
 const DRAWER: usize = 64;
 
-type Drawer<V> = Arc<Vec<(Text, V)>>;
+/// A drawer, and a label: no card before the label is in it or a later one. The label need not be on a card, and
+/// the first drawer also takes what comes before its label.
+type Drawer<V> = (Text, Arc<Vec<(Text, V)>>);
 
 /// A sorted map whose `clone` copies one pointer.
 #[derive(Clone, Debug)]
 pub struct Ordered<V> {
-    /// No drawer is empty. The list itself is shared too.
+    /// Sorted; the list itself is shared too.
     drawers: Arc<Vec<Drawer<V>>>,
     len: usize,
 }
@@ -36,13 +38,13 @@ impl<V: Clone> Ordered<V> {
     }
     /// The drawer in which `key` is, or would be.
     fn drawer(&self, key: &str) -> usize {
-        self.drawers.partition_point(|drawer| drawer[0].0.as_str() <= key).saturating_sub(1)
+        self.drawers.partition_point(|(label, _)| label.as_str() <= key).saturating_sub(1)
     }
     fn place(drawer: &[(Text, V)], key: &str) -> Result<usize, usize> {
         drawer.binary_search_by(|(name, _)| name.as_str().cmp(key))
     }
     pub fn get(&self, key: &str) -> Option<&V> {
-        let drawer = self.drawers.get(self.drawer(key))?;
+        let (_, drawer) = self.drawers.get(self.drawer(key))?;
         Self::place(drawer, key).ok().map(|place| &drawer[place].1)
     }
     /// What stands at `key` for changing; made by `make` and inserted first if there is nothing.
@@ -50,24 +52,24 @@ impl<V: Clone> Ordered<V> {
         let mut number = self.drawer(key);
         let drawers = Arc::make_mut(&mut self.drawers);
         if drawers.is_empty() {
-            drawers.push(Arc::default());
+            drawers.push((key.clone(), Arc::default()));
         }
-        let mut place = match Self::place(&drawers[number], key) {
-            Ok(place) => return &mut Arc::make_mut(&mut drawers[number])[place].1,
+        let mut place = match Self::place(&drawers[number].1, key) {
+            Ok(place) => return &mut Arc::make_mut(&mut drawers[number].1)[place].1,
             Err(place) => place,
         };
         self.len += 1;
-        if drawers[number].len() >= DRAWER {
+        if drawers[number].1.len() >= DRAWER {
             // Keys often come in order: then the old drawer stays nearly full.
             let cut = if place == DRAWER { DRAWER - 1 } else { DRAWER / 2 };
             let mut upper = Vec::with_capacity(DRAWER);
-            upper.extend(Arc::make_mut(&mut drawers[number]).drain(cut..));
-            drawers.insert(number + 1, Arc::new(upper));
+            upper.extend(Arc::make_mut(&mut drawers[number].1).drain(cut..));
+            drawers.insert(number + 1, (upper[0].0.clone(), Arc::new(upper)));
             if place >= cut {
                 (number, place) = (number + 1, place - cut);
             }
         }
-        let drawer = Arc::make_mut(&mut drawers[number]);
+        let drawer = Arc::make_mut(&mut drawers[number].1);
         if drawer.capacity() == drawer.len() {
             drawer.reserve_exact(if drawer.len() < DRAWER / 4 {
                 drawer.len().max(2)
@@ -80,15 +82,15 @@ impl<V: Clone> Ordered<V> {
     }
     pub fn get_mut(&mut self, key: &str) -> Option<&mut V> {
         let number = self.drawer(key);
-        let place = Self::place(self.drawers.get(number)?, key).ok()?;
-        Some(&mut Arc::make_mut(&mut Arc::make_mut(&mut self.drawers)[number])[place].1)
+        let place = Self::place(&self.drawers.get(number)?.1, key).ok()?;
+        Some(&mut Arc::make_mut(&mut Arc::make_mut(&mut self.drawers)[number].1)[place].1)
     }
     pub fn remove(&mut self, key: &str) -> Option<V> {
         let number = self.drawer(key);
-        let place = Self::place(self.drawers.get(number)?, key).ok()?;
+        let place = Self::place(&self.drawers.get(number)?.1, key).ok()?;
         let drawers = Arc::make_mut(&mut self.drawers);
-        let (_, value) = Arc::make_mut(&mut drawers[number]).remove(place);
-        if drawers[number].is_empty() {
+        let (_, value) = Arc::make_mut(&mut drawers[number].1).remove(place);
+        if drawers[number].1.is_empty() {
             drawers.remove(number);
         }
         self.len -= 1;
@@ -97,17 +99,17 @@ impl<V: Clone> Ordered<V> {
     /// The keys from `start` on, in order.
     pub fn from<'a>(&'a self, start: &str) -> impl Iterator<Item = (&'a Text, &'a V)> + use<'a, V> {
         let number = self.drawer(start);
-        let first = self.drawers.get(number).map_or(0, |drawer| match Self::place(drawer, start) {
+        let first = self.drawers.get(number).map_or(0, |(_, drawer)| match Self::place(drawer, start) {
             Ok(place) | Err(place) => place,
         });
         self.drawers[number.min(self.drawers.len())..]
             .iter()
-            .flat_map(|drawer| drawer.iter())
+            .flat_map(|(_, drawer)| drawer.iter())
             .skip(first)
             .map(|(key, value)| (key, value))
     }
     pub fn iter(&self) -> impl Iterator<Item = (&Text, &V)> {
-        self.drawers.iter().flat_map(|drawer| drawer.iter()).map(|(key, value)| (key, value))
+        self.drawers.iter().flat_map(|(_, drawer)| drawer.iter()).map(|(key, value)| (key, value))
     }
 }
 
