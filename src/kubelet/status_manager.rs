@@ -216,9 +216,17 @@ impl State {
         self.letter_done(context);
     }
 
-    /// Every 10 s: what could not be sent, and pods that wait for their deletion.
+    /// Every 10 s: what could not be sent, what somebody else has changed (`needsReconcile`: a node that was lost has
+    /// its pods marked as not ready), and pods that wait for their deletion.
     pub(super) fn status_batch(&mut self, context: &mut Context) {
         context.periodic(SYNC_PERIOD, Timer::Kubelet(KubeletTimer::StatusBatch));
+        let now = time::rfc3339(context.now());
+        let is_overwritten = |worker: &Worker| {
+            worker.api_pod().is_some_and(|pod| {
+                worker.status.version > 0
+                    && status_patch(pod.at("status"), &merge(worker, pod, &now)).is_some()
+            })
+        };
         let late: Vec<Text> = self
             .workers
             .iter()
@@ -227,7 +235,7 @@ impl State {
                 let is_late = entry.sent_version < entry.version;
                 let is_to_go =
                     worker.status.is_finished && meta::is_deleting(&worker.pod) && !worker.is_static;
-                !entry.is_closed && (is_late || is_to_go)
+                !entry.is_closed && (is_late || is_to_go || is_overwritten(worker))
             })
             .map(|(uid, _)| uid.clone())
             .collect();

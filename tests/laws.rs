@@ -1,0 +1,331 @@
+//! Laws of the whole cluster, judged from outside, on many seeds under random faults.
+//!
+//! Picture to hold in mind: a customs officer who knows nothing of how the ship is run. Only what crossed the
+//! wires and what stands in the ledger counts.
+//!
+//! `SEEDS=7..8 cargo test --test laws` replays the seed of a failure; `SEEDS=0..1000` looks harder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use clusterarium::api::{Value, meta};
+use clusterarium::cluster::{self, Cluster, Role};
+use clusterarium::command::{Command, Scenario};
+use clusterarium::message::Message;
+use clusterarium::message::rest::{Request, Verb};
+use clusterarium::sim::trace::What;
+use clusterarium::sim::{ActorId, Duration, History, Random, Time};
+
+const MANIFEST: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  replicas: 5
+  selector:
+    matchLabels:
+      app: web
+  template:
+    metadata:
+      labels:
+        app: web
+    spec:
+      containers:
+      - name: nginx
+        image: nginx:1.27
+";
+
+/// Simulated time under faults, and what a healed cluster is given to settle.
+const UNREST: Duration = Duration::from_secs(90);
+const PEACE: Duration = Duration::from_secs(420);
+
+fn seeds() -> Range<u64> {
+    let given = std::env::var("SEEDS").ok();
+    let parsed = given.as_deref().and_then(|text| {
+        let (from, to) = text.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    parsed.unwrap_or(0..100)
+}
+
+/// A fault, or its end; `up` keeps what must be put right again.
+fn fault(random: &mut Random, broken: &mut BTreeSet<(&'static str, String)>) -> Command {
+    const PROCESSES: [&str; 7] = [
+        "etcd-cp-1",
+        "etcd-2",
+        "etcd-3",
+        "kube-apiserver-cp-1",
+        "kube-controller-manager-cp-1",
+        "kube-scheduler-cp-1",
+        "kubelet-worker-1",
+    ];
+    const HOSTS: [&str; 3] = ["worker-1", "worker-2", "worker-3"];
+    let host = |random: &mut Random| HOSTS[random.below(3) as usize].to_string();
+    match random.below(8) {
+        0 | 1 => {
+            let process = PROCESSES[random.below(7) as usize].to_string();
+            if broken.remove(&("process", process.clone())) {
+                Command::StartProcess { process }
+            } else {
+                broken.insert(("process", process.clone()));
+                Command::StopProcess { process }
+            }
+        }
+        2 => {
+            let host = host(random);
+            if broken.remove(&("host", host.clone())) {
+                Command::StartHost { host }
+            } else {
+                broken.insert(("host", host.clone()));
+                Command::StopHost { host }
+            }
+        }
+        3 => Command::CutLink { a: "cp-1".into(), b: host(random) },
+        4 => Command::CutLink { a: "etcd-2".into(), b: "etcd-3".into() },
+        5 => Command::DegradeLink {
+            from: "cp-1".into(),
+            to: host(random),
+            extra_delay_us: random.below(40_000),
+            loss_per_million: random.below(100_000) as u32,
+        },
+        6 => Command::Exec {
+            session: 0,
+            line: format!("kubectl scale deployment web --replicas={}", 2 + random.below(6)),
+            stdin: String::new(),
+        },
+        _ => Command::HealNetwork,
+    }
+}
+
+/// Runs one seed to its end and returns every law that was broken.
+fn judge(seed: u64) -> Vec<String> {
+    let mut history = cluster::boot(seed, Scenario::default());
+    history.run_until(Time::from_secs(20));
+    history.command(Command::WriteFile { path: "web.yaml".into(), content: Some(MANIFEST.into()) });
+    exec(&mut history, "kubectl apply -f web.yaml");
+    history.run_until(Time::from_secs(25));
+    let mut random = Random::stream(seed, "faults");
+    let mut broken = BTreeSet::new();
+    let mut complaints = Vec::new();
+    let end = history.now() + UNREST;
+    while history.now() < end {
+        let next = history.now() + random.duration(Duration::from_millis(100), Duration::from_secs(8));
+        run_and_look(&mut history, next.min(end), &mut complaints);
+        history.command(fault(&mut random, &mut broken));
+    }
+    history.command(Command::HealNetwork);
+    for (kind, name) in broken {
+        history.command(match kind {
+            "host" => Command::StartHost { host: name },
+            _ => Command::StartProcess { process: name },
+        });
+    }
+    run_and_look(&mut history, Time(end.0 + 30_000_000), &mut complaints);
+    // A line that hung while the server was away is given up, as a user would.
+    history.command(Command::Interrupt { session: 0 });
+    exec(&mut history, "kubectl scale deployment web --replicas=4");
+    let settled = history.now() + PEACE;
+    run_and_look(&mut history, settled, &mut complaints);
+    converged(&history, &mut complaints);
+    Record::read(&history).judge(&mut complaints);
+    complaints.dedup();
+    complaints
+}
+
+fn exec(history: &mut History<Cluster>, line: &str) {
+    history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
+}
+
+fn objects<'a>(history: &'a History<Cluster>, prefix: &str) -> Vec<&'a Value> {
+    let members = history.world().processes().iter().filter_map(|process| match &*process.role {
+        Role::Etcd(member) => Some(member),
+        _ => None,
+    });
+    members
+        .max_by_key(|member| member.store().revision())
+        .map_or(Vec::new(), |member| member.store().under(prefix).map(|pair| &pair.value).collect())
+}
+
+/// Runs on, and looks at the ledger once a second: no two live pods share an address.
+fn run_and_look(history: &mut History<Cluster>, until: Time, complaints: &mut Vec<String>) {
+    while history.now() < until {
+        let next = (history.now() + Duration::from_secs(1)).min(until);
+        history.run_until(next);
+        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+        for pod in objects(history, "/registry/pods/") {
+            let is_over =
+                matches!(pod.text("status.phase"), "Succeeded" | "Failed") || meta::is_deleting(pod);
+            let ip = pod.text("status.podIP");
+            if is_over || ip.is_empty() || pod.is_true("spec.hostNetwork") {
+                continue;
+            }
+            if let Some(other) = owners.insert(ip, pod.text("metadata.name")) {
+                complaints.push(format!("{} and {other} share {ip}", pod.text("metadata.name")));
+            }
+        }
+    }
+}
+
+/// What a healed cluster must have come to.
+fn converged(history: &History<Cluster>, complaints: &mut Vec<String>) {
+    let nodes = objects(history, "/registry/minions/");
+    if nodes.len() != 4 || !nodes.iter().all(|node| meta::is_condition_true(node, "Ready")) {
+        complaints.push("not all nodes are Ready again".into());
+    }
+    for set in objects(history, "/registry/replicasets/") {
+        let wanted = set.integer("spec.replicas").unwrap_or(0);
+        let is_mine = |pod: &&&Value| meta::is_controlled_by(pod, set.text("metadata.uid"));
+        let pods = objects(history, "/registry/pods/default/");
+        let live = pods
+            .iter()
+            .filter(is_mine)
+            .filter(|pod| {
+                !matches!(pod.text("status.phase"), "Failed" | "Succeeded") && !meta::is_deleting(pod)
+            })
+            .count();
+        if live as i64 != wanted {
+            complaints.push(format!("{} has {live} of {wanted} pods", set.text("metadata.name")));
+        }
+    }
+    match objects(history, "/registry/deployments/default/web").first() {
+        None => complaints.push("the acknowledged Deployment is gone".into()),
+        Some(web) => {
+            let (ready, wanted) = (web.integer("status.readyReplicas"), web.integer("spec.replicas"));
+            if ready != wanted {
+                complaints.push(format!("{ready:?} of {wanted:?} replicas are ready"));
+            }
+        }
+    }
+    let revisions: BTreeSet<u64> = history
+        .world()
+        .processes()
+        .iter()
+        .filter_map(|process| match &*process.role {
+            Role::Etcd(member) => Some(member.store().revision()),
+            _ => None,
+        })
+        .collect();
+    let spread = revisions.last().zip(revisions.first()).map_or(0, |(last, first)| last - first);
+    if spread > 20 {
+        complaints.push(format!("members stand at revisions {revisions:?}"));
+    }
+}
+
+/// What crossed the wires, as far as the laws speak of it.
+#[derive(Default)]
+struct Record {
+    /// Term to those who led it.
+    leaders: BTreeMap<u64, BTreeSet<u32>>,
+    /// Pod UID to the nodes that it was seen on.
+    nodes: BTreeMap<String, BTreeSet<String>>,
+    stale: Vec<String>,
+}
+
+impl Record {
+    fn read(history: &History<Cluster>) -> Record {
+        let mut record = Record::default();
+        let mut requests: BTreeMap<(ActorId, u64), (&Request, u64)> = BTreeMap::new();
+        // The newest revision of each object that a writer has been told of.
+        let mut acknowledged: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, line) in history.trace.iter() {
+            let What::Sent { from, to, arrives, message } = &line.what else { continue };
+            match message {
+                Message::Raft(message) if message.body.name() == "MsgApp" => {
+                    record.leaders.entry(message.term).or_default().insert(from.0);
+                }
+                Message::Request(request) => {
+                    let known = acknowledged.get(&name_of(request)).copied().unwrap_or(0);
+                    requests.insert((*from, request.id), (request, known));
+                }
+                Message::Response(response) if arrives.is_ok() => {
+                    let Some((request, known)) = requests.get(&(*to, response.id)) else { continue };
+                    let version = meta::resource_version(&response.body);
+                    let is_fresh_read =
+                        request.verb == Verb::Get && request.options.resource_version.is_empty();
+                    if !response.is_success() || version == 0 || !request.path.is_empty() {
+                        continue;
+                    }
+                    if is_fresh_read && version < *known {
+                        record
+                            .stale
+                            .push(format!("{} was read at {version} after {known}", name_of(request)));
+                    }
+                    if !request.verb.is_read() && request.verb != Verb::Delete && !request.options.dry_run {
+                        let newest = acknowledged.entry(name_of(request)).or_default();
+                        *newest = version.max(*newest);
+                    }
+                }
+                Message::Watch(event) if event.object.text("kind") == "Pod" => {
+                    let node = event.object.text("spec.nodeName");
+                    if !node.is_empty() {
+                        let uid = event.object.text("metadata.uid").to_string();
+                        record.nodes.entry(uid).or_default().insert(node.to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+        record
+    }
+
+    fn judge(self, complaints: &mut Vec<String>) {
+        for (term, leaders) in self.leaders {
+            if leaders.len() > 1 {
+                complaints.push(format!("term {term} had {} leaders", leaders.len()));
+            }
+        }
+        for (uid, nodes) in self.nodes {
+            if nodes.len() > 1 {
+                complaints.push(format!("pod {uid} was bound to {nodes:?}"));
+            }
+        }
+        complaints.extend(self.stale.into_iter().take(3));
+    }
+}
+
+fn name_of(request: &Request) -> String {
+    format!("{}/{}/{}", request.resource.qualified(), request.namespace, request.name)
+}
+
+#[test]
+fn the_laws_hold_under_random_faults() {
+    let seeds: Vec<u64> = seeds().collect();
+    let middle = seeds.len() / 2;
+    let (first, second) = seeds.split_at(middle);
+    // Two threads: a run is single-threaded by nature.
+    let failures: Vec<(u64, Vec<String>)> = std::thread::scope(|scope| {
+        let halves = [first, second].map(|half| {
+            scope.spawn(move || -> Vec<(u64, Vec<String>)> {
+                half.iter()
+                    .map(|seed| (*seed, judge(*seed)))
+                    .filter(|(_, broken)| !broken.is_empty())
+                    .collect()
+            })
+        });
+        halves.into_iter().flat_map(|half| half.join().expect("a run must not panic")).collect()
+    });
+    let report: Vec<String> = failures
+        .iter()
+        .map(|(seed, broken)| {
+            format!(
+                "seed {seed}: {}\n  replay: SEEDS={seed}..{} cargo test --test laws",
+                broken.join("; "),
+                seed + 1
+            )
+        })
+        .collect();
+    assert!(failures.is_empty(), "{} of {} seeds:\n{}", failures.len(), seeds.len(), report.join("\n"));
+}
+
+#[test]
+fn a_deployment_becomes_ready_in_peace() {
+    let mut history = cluster::boot(42, Scenario::default());
+    history.run_until(Time::from_secs(20));
+    history.command(Command::WriteFile { path: "web.yaml".into(), content: Some(MANIFEST.into()) });
+    exec(&mut history, "kubectl apply -f web.yaml");
+    history.run_until(Time::from_secs(60));
+    let mut complaints = Vec::new();
+    converged(&history, &mut complaints);
+    assert_eq!(complaints, Vec::<String>::new());
+}
