@@ -62,7 +62,7 @@ impl Member {
         let (id, cause, since) = (request.id, context.cause(), context.now());
         let waiting = Waiting { client, id, cause, since };
         if must_be_proposed(&request) {
-            if running.raft.status().is_learner {
+            if running.raft.is_learner() {
                 self.reply(client, id, Err(Error::NotSupportedForLearner), context);
                 return;
             }
@@ -159,7 +159,7 @@ impl Member {
 
     fn queue_read(&mut self, client: ActorId, request: Arc<Request>, context: &mut Context) {
         let Some(running) = &mut self.running else { return };
-        if running.raft.status().is_learner {
+        if running.raft.is_learner() {
             self.reply(client, request.id, Err(Error::NotSupportedForLearner), context);
             return;
         }

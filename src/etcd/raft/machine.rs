@@ -195,6 +195,10 @@ impl<A: Application> Raft<A> {
     pub fn is_leader(&self) -> bool {
         self.role == Role::Leader
     }
+    /// Receives the log and has no vote.
+    pub fn is_learner(&self) -> bool {
+        self.is_learner
+    }
     pub fn log(&self) -> &Log<A> {
         &self.log
     }
