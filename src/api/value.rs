@@ -37,6 +37,58 @@ pub struct Map {
 
 static NULL: Value = Value::Null;
 
+/// FNV-1a: field names are short.
+#[derive(Clone, Copy)]
+struct NameHasher(u64);
+
+impl Default for NameHasher {
+    fn default() -> NameHasher {
+        NameHasher(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl std::hash::Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+type Names = std::collections::HashSet<Text, std::hash::BuildHasherDefault<NameHasher>>;
+
+thread_local! {
+    static NAMES: std::cell::RefCell<Names> = std::cell::RefCell::default();
+}
+
+/// Names beyond these are not remembered: they are data, not field names.
+const MAX_NAMES: usize = 8192;
+const MAX_NAME_LENGTH: usize = 64;
+
+/// The one shared text of a field name. A thousand pods then hold one `containerStatuses` between them, which is
+/// near at hand whenever a field is looked up. Only memory is shared: nothing depends on what is remembered.
+pub fn name(text: impl AsRef<str>) -> Text {
+    let text = text.as_ref();
+    if text.len() > MAX_NAME_LENGTH {
+        return Text::from(text);
+    }
+    NAMES.with(|names| {
+        // Busy only if a destructor runs in the middle of this very function.
+        let Ok(mut names) = names.try_borrow_mut() else { return Text::from(text) };
+        if let Some(known) = names.get(text) {
+            return known.clone();
+        }
+        let new = Text::from(text);
+        if names.len() < MAX_NAMES {
+            names.insert(new.clone());
+        }
+        new
+    })
+}
+
 impl Map {
     pub fn new() -> Map {
         Map::default()
@@ -55,7 +107,7 @@ impl Map {
         let index = match self.position(key) {
             Ok(index) => index,
             Err(index) => {
-                self.entries.insert(index, (Text::from(key), Value::Null));
+                self.entries.insert(index, (name(key), Value::Null));
                 index
             }
         };
@@ -68,7 +120,7 @@ impl Map {
         let (key, value) = (key.into(), value.into());
         match self.position(&key) {
             Ok(index) => self.entries[index].1 = value,
-            Err(index) => self.entries.insert(index, (key, value)),
+            Err(index) => self.entries.insert(index, (name(&key), value)),
         }
     }
     pub fn remove(&mut self, key: &str) -> Option<Value> {
@@ -285,7 +337,7 @@ macro_rules! object {
     ($($key:expr => $value:expr),* $(,)?) => {{
         #[allow(unused_mut)]
         let mut map = $crate::api::value::Map::new();
-        $(map.insert($crate::api::value::Text::from($key), $crate::api::value::Value::from($value));)*
+        $(map.insert($crate::api::value::name($key), $crate::api::value::Value::from($value));)*
         $crate::api::value::Value::from(map)
     }};
 }
@@ -418,9 +470,9 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::from(items))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-                let mut pairs: Vec<(String, Value)> = Vec::new();
-                while let Some(pair) = fields.next_entry()? {
-                    pairs.push(pair);
+                let mut pairs: Vec<(Text, Value)> = Vec::new();
+                while let Some((key, value)) = fields.next_entry::<std::borrow::Cow<str>, Value>()? {
+                    pairs.push((name(&key), value));
                 }
                 Ok(Value::from(pairs.into_iter().collect::<Map>()))
             }
