@@ -61,6 +61,10 @@ pub enum MachineKind {
 }
 
 /// What a process is. The variants are the actors of this world.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each stands behind an Arc of its own; a box inside would be one more hop"
+)]
 #[derive(Clone)]
 pub enum Role {
     Etcd(Member),

@@ -72,7 +72,7 @@ impl Template {
     pub fn render(&self, object: &Value) -> Result<String, (String, String)> {
         let mut out = String::new();
         let mut variables = BTreeMap::from([("$".to_string(), object.clone())]);
-        match run(&self.nodes, object, &mut variables, &mut out, 0) {
+        match run(&self.nodes, object, &mut variables, &mut out) {
             Ok(()) => Ok(out),
             Err(error) => Err((out, format!("template: output:{error}"))),
         }
@@ -306,7 +306,6 @@ fn run(
     dot: &Value,
     variables: &mut BTreeMap<String, Value>,
     out: &mut String,
-    depth: usize,
 ) -> Result<(), String> {
     for node in nodes {
         if out.len() > MAXIMUM_OUTPUT {
@@ -327,14 +326,14 @@ fn run(
             }
             Node::If { pipeline, body, otherwise } => {
                 let value = value_of(pipeline, dot, variables)?;
-                run(if is_true(&value) { body } else { otherwise }, dot, variables, out, depth + 1)?;
+                run(if is_true(&value) { body } else { otherwise }, dot, variables, out)?;
             }
             Node::With { pipeline, body, otherwise } => {
                 let value = value_of(pipeline, dot, variables)?;
                 if is_true(&value) {
-                    run(body, &value, variables, out, depth + 1)?;
+                    run(body, &value, variables, out)?;
                 } else {
-                    run(otherwise, dot, variables, out, depth + 1)?;
+                    run(otherwise, dot, variables, out)?;
                 }
             }
             Node::Range { variables: names, pipeline, body, otherwise } => {
@@ -352,7 +351,7 @@ fn run(
                     other => return Err(format!("1:0: range can't iterate over {}", go_display(other))),
                 };
                 if pairs.is_empty() {
-                    run(otherwise, dot, variables, out, depth + 1)?;
+                    run(otherwise, dot, variables, out)?;
                 }
                 for (key, item) in pairs {
                     match names.as_slice() {
@@ -365,7 +364,7 @@ fn run(
                         }
                         _ => {}
                     }
-                    run(body, &item, variables, out, depth + 1)?;
+                    run(body, &item, variables, out)?;
                 }
             }
         }

@@ -170,53 +170,6 @@ pub fn cidr(path: &FieldPath, text: &str, errors: &mut Errors) {
     }
 }
 
-/// `GetWarningsForIP`.
-pub fn ip_warning(path: &FieldPath, text: &str) -> Option<String> {
-    let address = parse(text)?;
-    if text.parse::<IpAddr>().is_err() || is_mapped(address) {
-        let canonical = go_quote(&canonical(address));
-        return Some(format!(
-            "{path}: non-standard IP address {} is invalid: use {canonical}",
-            go_quote(text)
-        ));
-    }
-    (address.is_ipv6() && address.to_string() != text).then(|| {
-        format!(
-            "{path}: IPv6 address {} should be in RFC 5952 canonical format ({})",
-            go_quote(text),
-            go_quote(&address.to_string())
-        )
-    })
-}
-
-/// `GetWarningsForCIDR`.
-pub fn cidr_warnings(path: &FieldPath, text: &str) -> Vec<String> {
-    let Some(cidr) = Cidr::parse(text) else { return Vec::new() };
-    let mut warnings = Vec::new();
-    let network = go_quote(&cidr.to_string());
-    if cidr.network() != cidr.address {
-        let width = if cidr.address.is_ipv4() { 32 } else { 128 };
-        let single = go_quote(&format!("{}/{width}", canonical(cidr.address)));
-        warnings.push(format!(
-            "{path}: CIDR value {} is ambiguous in this context (should be {network} or {single}?)",
-            go_quote(text)
-        ));
-    }
-    if !Cidr::is_strictly_spelt(text) || is_mapped(cidr.address) {
-        warnings
-            .push(format!("{path}: non-standard CIDR value {} is invalid: use {network}", go_quote(text)));
-    }
-    let canonical = format!("{}/{}", cidr.address, cidr.bits);
-    if warnings.is_empty() && cidr.address.is_ipv6() && canonical != text {
-        warnings.push(format!(
-            "{path}: IPv6 CIDR value {} should be in RFC 5952 canonical format ({})",
-            go_quote(text),
-            go_quote(&canonical)
-        ));
-    }
-    warnings
-}
-
 /// `IsDualStackIPStrings` and `IsDualStackCIDRStrings`: both families are there.
 pub fn is_dual_stack<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
     let mut seen = (false, false);

@@ -41,10 +41,7 @@ fn fnv128a(text: &str) -> u128 {
 }
 /// The place of a port among others: upstream sorts by the hash of Go's dump of the struct.
 fn port_order(port: &Value) -> u128 {
-    let app_protocol = match port.at("appProtocol").as_str() {
-        Some(protocol) => protocol,
-        None => "<nil>",
-    };
+    let app_protocol = port.at("appProtocol").as_str().unwrap_or("<nil>");
     fnv128a(&format!(
         "(v1.EndpointPort){{Name:(string){} Port:(int32){} Protocol:(v1.Protocol){} AppProtocol:(*string){app_protocol}}}",
         port.text("name"),
