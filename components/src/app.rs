@@ -39,7 +39,8 @@ pub fn App() -> impl IntoView {
     let notices = Notices::new();
     let layout = Layout::load();
     let cluster = Cluster::start(session::load(notices), notices);
-    let paper = Paper::new(cluster);
+    let view = View::new(cluster);
+    let paper = Paper::new(cluster, view);
     let page = Page {
         cluster,
         layout,
@@ -47,7 +48,7 @@ pub fn App() -> impl IntoView {
         lens: RwSignal::new(Lens::ALL[0]),
         caption: RwSignal::new(String::new()),
         paper,
-        view: View::new(cluster),
+        view,
     };
     if let Err(error) = door::open(cluster) {
         leptos::logging::error!("window.clusterarium could not be set: {error:?}");
@@ -74,7 +75,7 @@ pub fn App() -> impl IntoView {
         <div class=move || layout.classes() style=move || layout.style()>
             <Show when=move || !presenting.get()><Header page=page /></Show>
             <Place area="place-editor" hidden=editor layout=layout panel=Panel::Editor presenting=presenting>
-                <Editor cluster=cluster paper=paper notices=notices layout=layout />
+                <Editor cluster=cluster notices=notices layout=layout />
             </Place>
             <Stage page=page />
             <Place area="place-inspector" hidden=inspector layout=layout panel=Panel::Inspector presenting=presenting>

@@ -12,7 +12,7 @@ use clusterarium::command::Command;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, Worker};
-use worker::protocol::{FromWorker, Session, ToWorker, decode, encode, terminal};
+use worker::protocol::{FromWorker, Session, ToWorker, Wrote, decode, encode, terminal};
 
 use crate::notices::{Kind, Notices};
 use crate::session;
@@ -106,6 +106,7 @@ impl Cluster {
         self.keep(&session);
         self.session.set(Some(session.clone()));
         if self.state.get_untracked() == State::Running && self.silent_s.get_untracked() < SILENCE_S {
+            self.state.set(State::Starting);
             self.send(&ToWorker::Open(session));
         } else {
             self.spawn();
@@ -215,8 +216,10 @@ impl Cluster {
                 self.keep(session);
                 self.session.set(Some(session.clone()));
             }
-            FromWorker::Terminal { session: terminal::DOOR, stdout, stderr, exit } => {
-                self.written(stdout, stderr, *exit);
+            FromWorker::Terminal(written) => {
+                for one in written.iter().filter(|one| one.session == terminal::DOOR) {
+                    self.written(&one.what);
+                }
             }
             FromWorker::Failed { message } => self.notices.problem(message),
             FromWorker::Panicked { message } => self.freeze(message.clone()),
@@ -229,16 +232,23 @@ impl Cluster {
     }
 
     /// A command line of the door has written something, or ended.
-    fn written(self, stdout: &str, stderr: &str, exit: Option<i32>) {
+    fn written(self, what: &Wrote) {
+        // What an earlier visit wrote comes again before the cluster runs; nobody waits for it.
+        if self.state.get_untracked() != State::Running {
+            return;
+        }
         let tube = self.tube.get_value();
         if let Some((_, completed, _)) = tube.door.borrow_mut().front_mut() {
-            completed.stdout.push_str(stdout);
-            completed.stderr.push_str(stderr);
+            match what {
+                Wrote::Stdout(text) => completed.stdout.push_str(text),
+                Wrote::Stderr(text) => completed.stderr.push_str(text),
+                _ => {}
+            }
         }
-        if let Some(code) = exit {
+        if let Wrote::Exit(code) = what {
             let done = tube.door.borrow_mut().pop_front();
             if let Some((_, completed, complete)) = done {
-                complete(Completed { code, ..completed });
+                complete(Completed { code: *code, ..completed });
             }
             self.enter_next();
         }

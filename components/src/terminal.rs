@@ -3,14 +3,17 @@
 //! Picture to hold in mind: a teleprinter. Paper goes up, each line keeps who typed it; screen readers read it as
 //! it comes. It is plain text in the document, so selecting and copying are the browser's own.
 
+use std::sync::Arc;
+
 use clusterarium::command::Command;
 use leptos::{ev, html, prelude::*};
-use worker::protocol::{FromWorker, terminal};
+use worker::protocol::{FromWorker, Written, Wrote, terminal};
 
 use crate::cluster::{Cluster, State};
 use crate::icons;
 use crate::layout::{Edge, Layout, Panel};
 use crate::storage;
+use crate::view::View;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -23,77 +26,100 @@ enum Kind {
 }
 
 #[derive(Clone)]
-struct Line {
+struct Piece {
     number: u64,
+    /// When it appeared; it is on the paper from that instant on.
+    time_us: u64,
     kind: Kind,
-    /// Counted: a line may be written by a command whose button is gone.
-    text: ArcRwSignal<String>,
+    text: Arc<str>,
 }
 
 /// Pieces of output and lines of history that are kept.
-const PIECES: usize = 500;
+const PIECES: usize = 1_000;
 const HISTORY: usize = 200;
-/// Past this many characters output starts a new piece, so that appending stays cheap.
-const PIECE_LENGTH: usize = 4_000;
 
-/// What is on the paper; the editor prints on it too.
+/// What is on the paper of the panel's and the editor's terminal, at the instant that all panels show.
 #[derive(Clone, Copy)]
 pub struct Paper {
-    lines: RwSignal<Vec<Line>>,
+    pieces: RwSignal<Vec<Piece>>,
     next: StoredValue<u64>,
+    /// A line of the panel's is under way.
     busy: RwSignal<bool>,
+    view: View,
 }
 
 impl Paper {
-    pub fn new(cluster: Cluster) -> Paper {
-        let paper =
-            Paper { lines: RwSignal::new(Vec::new()), next: StoredValue::new(0), busy: RwSignal::new(false) };
-        paper.print(Kind::Hint, "kubectl, etcdctl and a small shell. Try: kubectl get nodes");
+    pub fn new(cluster: Cluster, view: View) -> Paper {
+        let paper = Paper {
+            pieces: RwSignal::new(Vec::new()),
+            next: StoredValue::new(0),
+            busy: RwSignal::new(false),
+            view,
+        };
+        paper.clear();
         cluster.listen(move |slip| match slip {
-            FromWorker::Terminal {
-                session: session @ (terminal::PANEL | terminal::EDITOR),
-                stdout,
-                stderr,
-                exit,
-            } => {
-                paper.print(Kind::Stdout, stdout);
-                paper.print(Kind::Stderr, stderr);
-                if *session == terminal::PANEL && exit.is_some() {
-                    paper.busy.set(false);
-                }
+            FromWorker::Terminal(written) => paper.written(written),
+            FromWorker::Forked { at_us } => {
+                paper.pieces.update(|pieces| pieces.retain(|piece| piece.time_us <= *at_us));
+                paper.busy.set(false);
             }
-            FromWorker::Opened => paper.busy.set(false),
+            FromWorker::Rewritten => {
+                paper.clear();
+                paper.busy.set(false);
+            }
             _ => {}
         });
         paper
     }
 
-    /// The editor has entered `line`.
-    pub fn entered_by_editor(self, line: &str) {
-        self.print(Kind::FromEditor, line);
+    fn written(self, written: &[Written]) {
+        for Written { time_us, session, what } in written {
+            let is_panel = *session == terminal::PANEL;
+            if !is_panel && *session != terminal::EDITOR {
+                continue;
+            }
+            match what {
+                Wrote::Line(line) => {
+                    self.print(*time_us, if is_panel { Kind::Entered } else { Kind::FromEditor }, line);
+                    if is_panel {
+                        self.busy.set(true);
+                    }
+                }
+                Wrote::Interrupt => self.print(*time_us, Kind::Hint, "^C"),
+                Wrote::Stdout(text) => self.print(*time_us, Kind::Stdout, text),
+                Wrote::Stderr(text) => self.print(*time_us, Kind::Stderr, text),
+                Wrote::Exit(_) if is_panel => self.busy.set(false),
+                Wrote::Exit(_) => {}
+            }
+        }
     }
 
-    fn print(self, kind: Kind, text: &str) {
-        if text.is_empty() {
+    fn print(self, time_us: u64, kind: Kind, text: &str) {
+        if text.is_empty() && kind != Kind::Entered {
             return;
-        }
-        let is_output = matches!(kind, Kind::Stdout | Kind::Stderr);
-        let last = self.lines.with_untracked(|lines| lines.last().cloned());
-        if let Some(last) = last
-            && is_output
-            && last.kind == kind
-            && last.text.with_untracked(String::len) < PIECE_LENGTH
-        {
-            return last.text.update(|all| all.push_str(text));
         }
         let number = self.next.get_value();
         self.next.set_value(number + 1);
-        self.lines.update(|lines| {
-            lines.push(Line { number, kind, text: ArcRwSignal::new(text.to_string()) });
-            if lines.len() > PIECES {
-                lines.remove(0);
+        self.pieces.update(|pieces| {
+            pieces.push(Piece { number, time_us, kind, text: text.into() });
+            if pieces.len() > PIECES {
+                pieces.remove(0);
             }
         });
+    }
+
+    /// A fresh sheet.
+    fn clear(self) {
+        self.pieces.update(Vec::clear);
+        self.print(0, Kind::Hint, "kubectl, etcdctl and a small shell. Try: kubectl get nodes");
+    }
+
+    /// What has appeared by now.
+    fn visible(self) -> Memo<usize> {
+        Memo::new(move |_| {
+            let now_us = self.view.time_us.get() as u64;
+            self.pieces.with(|pieces| pieces.partition_point(|piece| piece.time_us <= now_us))
+        })
     }
 }
 
@@ -108,12 +134,10 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
     let back = StoredValue::new((0_usize, String::new()));
 
     // The newest line stays in view unless the user has scrolled away from it.
+    let visible = paper.visible();
+    let shown = move || paper.pieces.with(|pieces| pieces[..visible.get().min(pieces.len())].to_vec());
     Effect::new(move |_| {
-        paper.lines.with(|lines| {
-            if let Some(last) = lines.last() {
-                last.text.track();
-            }
-        });
+        visible.track();
         if let Some(screen) = screen.get() {
             let from_end = screen.scroll_height() - screen.scroll_top() - screen.client_height();
             if from_end < 600 {
@@ -122,10 +146,10 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
         }
     });
 
+    let now_us = move || paper.view.time_us.get_untracked() as u64;
     let run = move |line: String| {
-        paper.print(Kind::Entered, &line);
         if line.trim().is_empty() {
-            return;
+            return paper.print(now_us(), Kind::Entered, &line);
         }
         history.update_value(|history| {
             history.retain(|other| *other != line);
@@ -143,7 +167,7 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
                 paper.busy.set(true);
                 cluster.enter(terminal::PANEL, &line);
             }
-            _ => paper.print(Kind::Hint, "the cluster is not running yet"),
+            _ => paper.print(now_us(), Kind::Hint, "the cluster is not running yet"),
         }
     };
     let browse = move |older: bool| {
@@ -183,16 +207,16 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
             }
             ("c", true) if !something_is_selected() => {
                 event.prevent_default();
-                let line = entry.value();
-                paper.print(Kind::Entered, &format!("{line}^C"));
-                entry.set_value("");
                 if paper.busy.get_untracked() {
                     cluster.command(Command::Interrupt { session: terminal::PANEL });
+                } else {
+                    paper.print(now_us(), Kind::Entered, &format!("{}^C", entry.value()));
                 }
+                entry.set_value("");
             }
             ("l", true) => {
                 event.prevent_default();
-                paper.lines.update(Vec::clear);
+                paper.pieces.update(Vec::clear);
             }
             _ => {}
         }
@@ -214,13 +238,13 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
             <div class="panel-head">
                 <h2 class="panel-title">"Terminal"</h2>
                 <button class="icon-button" aria-label="Clear the terminal" title="Clear (Ctrl+L)"
-                    on:click=move |_| paper.lines.update(Vec::clear)>{icons::broom()}</button>
+                    on:click=move |_| paper.pieces.update(Vec::clear)>{icons::broom()}</button>
                 {crate::app::fold_button(layout, Panel::Terminal)}
             </div>
             <div class="terminal-screen" node_ref=screen on:click=focus>
                 <div class="terminal-output" role="log" aria-live="polite" aria-label="Terminal output" tabindex="0">
-                    <For each=move || paper.lines.get() key=|line| line.number let(line)>
-                        <div class=class_of(line.kind)>{line.text}</div>
+                    <For each=shown key=|piece| piece.number let(piece)>
+                        <div class=class_of(piece.kind)>{piece.text.to_string()}</div>
                     </For>
                 </div>
                 <div class="terminal-entry">

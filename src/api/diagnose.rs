@@ -81,7 +81,10 @@ fn object(
             (prefix, "") => prefix.to_owned(),
             (prefix, path) => format!("{prefix}.{path}"),
         };
-        let span = document.locate(&full).span();
+        let place = document.locate(&full);
+        // Of a field that should not be there, the name is the problem, not the value.
+        let is_name = ["unknown field", "duplicate field"].iter().any(|words| message.starts_with(words));
+        let span = place.key.filter(|_| is_name).unwrap_or(place.span());
         found.push(Diagnostic { severity, span, path: path.to_owned(), message });
     };
     if object.as_object().is_none() {

@@ -17,14 +17,13 @@ use js_sys::{Object, Reflect};
 use leptos::{ev, html, prelude::*};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use worker::protocol::{Diagnostic, FromWorker, Severity, ToWorker, terminal};
+use worker::protocol::{Diagnostic, FromWorker, Severity, ToWorker, Wrote, terminal};
 
 use crate::app::{divider, fold_button};
 use crate::cluster::{Cluster, State};
 use crate::icons;
 use crate::layout::{Edge, Layout, Panel};
 use crate::notices::Notices;
-use crate::terminal::Paper;
 
 /// Files are kept this long after the last keystroke.
 const SAVE_AFTER: Duration = Duration::from_millis(400);
@@ -34,7 +33,6 @@ const SAVE_AFTER: Duration = Duration::from_millis(400);
 struct Desk {
     files: Files,
     cluster: Cluster,
-    paper: Paper,
     notices: Notices,
     code: StoredValue<Option<CodeMirror>, LocalStorage>,
     /// The file that lies on the desk: the active one, once it has been laid out.
@@ -137,7 +135,6 @@ impl Desk {
         }
         let line = format!("kubectl {verb} -f {}", quoted(&name));
         self.busy.set(true);
-        self.paper.entered_by_editor(&line);
         self.cluster.command(Command::WriteFile { path: name, content: Some(text) });
         self.cluster.enter(terminal::EDITOR, &line);
     }
@@ -153,11 +150,10 @@ fn quoted(name: &str) -> String {
 }
 
 #[component]
-pub fn Editor(cluster: Cluster, paper: Paper, notices: Notices, layout: Layout) -> impl IntoView {
+pub fn Editor(cluster: Cluster, notices: Notices, layout: Layout) -> impl IntoView {
     let desk = Desk {
         files: Files::load(notices),
         cluster,
-        paper,
         notices,
         code: StoredValue::new_local(None),
         shown: StoredValue::new(None),
@@ -169,7 +165,12 @@ pub fn Editor(cluster: Cluster, paper: Paper, notices: Notices, layout: Layout) 
     };
     cluster.listen(move |slip| match slip {
         FromWorker::Diagnostics { id, diagnostics } => desk.checked(*id, diagnostics),
-        FromWorker::Terminal { session: terminal::EDITOR, exit: Some(_), .. } => desk.busy.set(false),
+        FromWorker::Terminal(written) => {
+            if written.iter().any(|one| one.session == terminal::EDITOR && matches!(one.what, Wrote::Exit(_)))
+            {
+                desk.busy.set(false);
+            }
+        }
         // What an earlier worker had under way is forgotten.
         FromWorker::Opened => {
             desk.busy.set(false);

@@ -108,16 +108,17 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// The code is there: slips are read from now on.
     Ready,
-    /// The session of [`ToWorker::Open`] runs.
+    /// The session of [`ToWorker::Open`] is where it was, and goes on from now.
     Opened,
     /// The session has changed: what the page keeps for the next visit.
     Session(Session),
-    /// A command line wrote something, or ended with `exit`.
-    Terminal {
-        session: u64,
-        stdout: String,
-        stderr: String,
-        exit: Option<i32>,
+    /// What appeared in the simulated terminals, ascending in time.
+    Terminal(Vec<Written>),
+    /// Another session or future: what the terminals showed is gone, and comes again from the beginning.
+    Rewritten,
+    /// A command was given in the past: what was later than `at_us` is no longer so.
+    Forked {
+        at_us: u64,
     },
     Diagnostics {
         id: u64,
@@ -155,6 +156,26 @@ pub struct Frame {
     pub flows: Vec<Flow>,
     /// Futures that forks left: when, in microseconds.
     pub branches: Vec<u64>,
+}
+
+/// Something on the paper of a simulated terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    pub time_us: u64,
+    /// Whose terminal: see [`terminal`].
+    pub session: u64,
+    pub what: Wrote,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wrote {
+    /// A line was entered.
+    Line(String),
+    Interrupt,
+    Stdout(String),
+    Stderr(String),
+    /// The line has ended with this code.
+    Exit(i32),
 }
 
 /// A problem in a manifest.

@@ -12,7 +12,7 @@ use clusterarium::sim::trace::What;
 use clusterarium::sim::{Duration, History, RecordId, Time};
 
 use crate::lint::lint;
-use crate::protocol::{Frame, FromWorker, SESSION_VERSION, Session, ToWorker};
+use crate::protocol::{Frame, FromWorker, SESSION_VERSION, Session, ToWorker, Written, Wrote, terminal};
 
 /// Between two pictures of a large cluster, in microseconds of wall time; a small one gets each frame its own.
 const PICTURE_INTERVAL_US: u64 = 33_000;
@@ -22,6 +22,10 @@ const LOOK_BACK: Duration = Duration::from_secs(20);
 const FLOWS_PER_FRAME: usize = 20_000;
 /// Between two looks at a card that is open.
 const DETAIL_INTERVAL_US: u64 = 150_000;
+/// A line at the door is not watched but waited for: it runs as fast as it can, this many events a tick, and for
+/// this much simulated time at most.
+const EVENTS_PER_TICK: u64 = 10_000;
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// A stored session is replayed in pieces of this much simulated time, so that slips are still read.
 const REPLAY_PIECE: Duration = Duration::from_secs(20);
 
@@ -41,8 +45,11 @@ struct Running {
     is_jump: bool,
     /// The first line of the record that has not been sent.
     next_line: u64,
-    /// The first line whose notes have not been handed on: terminals write once, whatever is replayed.
+    /// The first line that has not been looked through for what terminals show.
     next_note: u64,
+    /// Lines entered at the door that have not ended, and until when they are waited for.
+    waiting: u64,
+    wait_until: Time,
     last_picture: Picture,
     since_picture_us: u64,
     query: Option<Query>,
@@ -57,10 +64,11 @@ impl Clerk {
     pub fn receive(&mut self, slip: ToWorker, out: &mut Vec<FromWorker>) {
         match slip {
             ToWorker::Open(session) => {
-                let mut running = Running::open(&session);
-                out.push(FromWorker::Opened);
-                out.push(FromWorker::Session(running.session()));
-                running.is_drawn = true;
+                let running = Running::open(&session);
+                out.push(FromWorker::Rewritten);
+                if running.replay_until.is_none() {
+                    out.push(FromWorker::Opened);
+                }
                 self.running = Some(running);
             }
             ToWorker::Lint { id, text } => {
@@ -105,6 +113,8 @@ impl Running {
             is_jump: true,
             next_line: 0,
             next_note: 0,
+            waiting: 0,
+            wait_until: Time::ZERO,
             last_picture: Picture::default(),
             since_picture_us: PICTURE_INTERVAL_US,
             query: None,
@@ -150,7 +160,9 @@ impl Running {
                     self.history.branches.remove(index);
                     self.replay_until = Some(branch.horizon);
                     self.next_note = 0;
+                    self.waiting = 0;
                     self.jumped();
+                    out.push(FromWorker::Rewritten);
                     out.push(FromWorker::Session(self.session()));
                 }
             }
@@ -168,12 +180,18 @@ impl Running {
             return out
                 .push(FromWorker::Failed { message: "a cluster is set up once; open a session".into() });
         }
-        let is_fork = self.history.now() < self.history.horizon();
-        self.history.command(command);
-        if is_fork {
+        let now = self.history.now();
+        if now < self.history.horizon() {
             self.next_note = self.next_note.min(self.history.engine().next_record().0);
+            self.waiting = 0;
             self.jumped();
+            out.push(FromWorker::Forked { at_us: now.0 });
         }
+        if matches!(command, Command::Exec { session: terminal::DOOR, .. }) {
+            self.waiting += 1;
+            self.wait_until = now + LONGEST_WAIT;
+        }
+        self.history.command(command);
         out.push(FromWorker::Session(self.session()));
         // Who gives a command wants to see what comes of it.
         self.playback.is_playing = true;
@@ -189,12 +207,15 @@ impl Running {
         if let Some(goal) = self.replay_until {
             let piece = (self.history.now() + REPLAY_PIECE).min(goal);
             self.history.run_until(piece);
-            // What the terminals wrote then, they have written.
-            self.next_note = self.history.engine().next_record().0;
             if piece == goal {
                 self.replay_until = None;
                 self.jumped();
+                self.terminals(out);
+                out.push(FromWorker::Opened);
+                out.push(FromWorker::Session(self.session()));
             }
+        } else if self.waiting > 0 {
+            self.wait(out);
         } else {
             self.pace_per_mille = self.playback.advance(&mut self.history, Duration(elapsed_us));
         }
@@ -215,21 +236,51 @@ impl Running {
         }
     }
 
+    /// Runs until the lines at the door have ended, or the clerk's breath is over.
+    fn wait(&mut self, out: &mut Vec<FromWorker>) {
+        let last_event = self.history.engine().events() + EVENTS_PER_TICK;
+        while self.waiting > 0 && self.history.engine().events() < last_event {
+            if self.history.step(self.wait_until).is_none() {
+                self.waiting = 0;
+            }
+            self.terminals(out);
+        }
+        self.playback.moved(&self.history);
+    }
+
     /// What command lines have written since the last look.
     fn terminals(&mut self, out: &mut Vec<FromWorker>) {
         let end = self.history.engine().next_record().0;
+        let mut written = Vec::new();
         for id in self.next_note..end {
             let Some(record) = self.history.trace.get(RecordId(id)) else { continue };
-            if let What::Note { note: Note::Terminal { session, stdout, stderr, exit }, .. } = &record.what {
-                out.push(FromWorker::Terminal {
-                    session: *session,
-                    stdout: stdout.to_string(),
-                    stderr: stderr.to_string(),
-                    exit: *exit,
-                });
+            let mut write = |session, what| written.push(Written { time_us: record.time.0, session, what });
+            match &record.what {
+                What::Command(Command::Exec { session, line, .. }) => {
+                    write(*session, Wrote::Line(line.clone()))
+                }
+                What::Command(Command::Interrupt { session }) => write(*session, Wrote::Interrupt),
+                What::Note { note: Note::Terminal { session, stdout, stderr, exit }, .. } => {
+                    if !stdout.is_empty() {
+                        write(*session, Wrote::Stdout(stdout.to_string()));
+                    }
+                    if !stderr.is_empty() {
+                        write(*session, Wrote::Stderr(stderr.to_string()));
+                    }
+                    if let Some(exit) = exit {
+                        write(*session, Wrote::Exit(*exit));
+                        if *session == terminal::DOOR {
+                            self.waiting = self.waiting.saturating_sub(1);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
         self.next_note = self.next_note.max(end);
+        if !written.is_empty() {
+            out.push(FromWorker::Terminal(written));
+        }
     }
 
     fn frame(&mut self) -> Frame {
@@ -268,6 +319,106 @@ impl Running {
             picture,
             flows,
             branches: self.history.branches.iter().map(|branch| branch.forked_at.0).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ticks until a frame's wall time has passed `seconds` times, or `done` says so.
+    fn ticks(clerk: &mut Clerk, most: usize, done: impl Fn(&[FromWorker]) -> bool) -> Vec<FromWorker> {
+        let mut out = Vec::new();
+        for _ in 0..most {
+            clerk.tick(16_000, &mut out);
+            clerk.receive(ToWorker::Drawn, &mut out);
+            if done(&out) {
+                break;
+            }
+        }
+        out
+    }
+    fn written(slips: &[FromWorker]) -> Vec<Written> {
+        let all = slips.iter().filter_map(|slip| match slip {
+            FromWorker::Terminal(written) => Some(written.clone()),
+            _ => None,
+        });
+        all.flatten().collect()
+    }
+    fn session(slips: &[FromWorker]) -> Session {
+        let last = slips.iter().rev().find_map(|slip| match slip {
+            FromWorker::Session(session) => Some(session.clone()),
+            _ => None,
+        });
+        last.expect("a session was told")
+    }
+    fn exit(slips: &[FromWorker]) -> Option<i32> {
+        written(slips).iter().find_map(|one| match one.what {
+            Wrote::Exit(code) => Some(code),
+            _ => None,
+        })
+    }
+    fn stdout(written: &[Written]) -> String {
+        let texts = written.iter().filter_map(|one| match &one.what {
+            Wrote::Stdout(text) => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// Lines at the door, one after the other, each waited for.
+    fn door(clerk: &mut Clerk, lines: &[&str]) -> Vec<FromWorker> {
+        let mut all = Vec::new();
+        for line in lines {
+            let command =
+                Command::Exec { session: terminal::DOOR, line: line.to_string(), stdin: String::new() };
+            let mut out = Vec::new();
+            clerk.receive(ToWorker::Command(command), &mut out);
+            out.extend(ticks(clerk, 1000, |out| exit(out).is_some()));
+            assert!(exit(&out).is_some(), "'{line}' does not end: {:?}", written(&out));
+            all.extend(out);
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_entered_at_the_door_runs_without_being_watched() {
+        let mut clerk = Clerk::default();
+        clerk.receive(ToWorker::Open(Session::new(1, Default::default())), &mut Vec::new());
+        let out = door(&mut clerk, &["sleep 60", "kubectl get nodes"]);
+        let text = stdout(&written(&out));
+        for node in ["cp-1", "worker-1", "worker-2", "worker-3"] {
+            assert!(text.contains(node), "{text}");
+        }
+        assert!(!text.contains("NotReady"), "{text}");
+    }
+
+    #[test]
+    fn a_session_that_is_opened_again_shows_the_same_terminals() {
+        let mut clerk = Clerk::default();
+        clerk.receive(ToWorker::Open(Session::new(2, Default::default())), &mut Vec::new());
+        let first = door(
+            &mut clerk,
+            &["sleep 30", "kubectl create deployment web --image=nginx", "kubectl get pods -A"],
+        );
+        let kept = session(&first);
+        let horizon_us = clerk.running.as_ref().map_or(0, |running| running.history.horizon().0);
+        let mut again = Clerk::default();
+        let mut slips = Vec::new();
+        again.receive(ToWorker::Open(Session { horizon_us, ..kept.clone() }), &mut slips);
+        slips
+            .extend(ticks(&mut again, 1000, |out| out.iter().any(|slip| matches!(slip, FromWorker::Opened))));
+        assert_eq!(session(&slips).log, kept.log);
+        assert_eq!(written(&slips), written(&first));
+    }
+
+    #[test]
+    fn slips_that_come_too_early_are_answered_not_obeyed() {
+        for slip in [ToWorker::Drawn, ToWorker::Play(true), ToWorker::Command(Command::HealNetwork)] {
+            let mut out = Vec::new();
+            Clerk::default().receive(slip, &mut out);
+            assert!(matches!(out.as_slice(), [FromWorker::Failed { .. }]));
         }
     }
 }
