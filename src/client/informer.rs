@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::api::{Text, Value};
+use crate::api::{Text, Value, meta};
 use crate::language::Context;
 use crate::message::rest::{CloseReason, Resource, WatchType};
 use crate::sim::Duration;
@@ -221,6 +221,7 @@ impl Informers {
             (ReflectorState::Listing, Answer::Response(response)) if response.is_success() => {
                 informer.attempts = 0;
                 informer.resource_version = response.body.shared_text("metadata.resourceVersion");
+                Arc::make_mut(&mut self.stores)[index].revision = meta::resource_version(&response.body);
                 let deltas = self.replace(index, response.body.items("items"));
                 self.informers[index].synced = true;
                 self.watch(context, connection, index);
@@ -246,6 +247,7 @@ impl Informers {
                     return Vec::new();
                 }
                 informer.resource_version = event.object.shared_text("metadata.resourceVersion");
+                Arc::make_mut(&mut self.stores)[index].revision = meta::resource_version(&event.object);
                 let kind = match event.kind {
                     WatchType::Added => RawDelta::Added,
                     WatchType::Modified => RawDelta::Updated,

@@ -15,6 +15,8 @@ pub type IndexFunction = fn(&Value) -> Vec<Text>;
 pub struct Store {
     objects: RedBlackTreeMapSync<Text, Value>,
     indices: Vec<Index>,
+    /// The revision up to which this is a true copy (`LastStoreSyncResourceVersion`).
+    pub revision: u64,
 }
 
 #[derive(Clone)]
@@ -56,6 +58,7 @@ impl Store {
     /// Takes everything out; the indices stay.
     pub fn clear(&mut self) {
         self.objects = RedBlackTreeMapSync::default();
+        self.revision = 0;
         for index in &mut self.indices {
             index.entries = RedBlackTreeMapSync::default();
         }

@@ -7,7 +7,7 @@
 
 use crate::api::selector::LabelSelector;
 use crate::api::{Text, Value, meta};
-use crate::client::{Call, Interrupt};
+use crate::client::{Call, Delta, DeltaType, Interrupt, Store};
 use crate::message::rest::PatchType;
 use crate::{array, object};
 
@@ -29,6 +29,44 @@ pub fn orphans(namespace: &str) -> Text {
     arcstr::format!("/{namespace}")
 }
 
+/// The owner of kind `kind` that `reference` means, if it is still that one.
+pub fn resolve<'a>(owners: &'a Store, kind: &Kind, namespace: &str, reference: &Value) -> Option<&'a Value> {
+    if reference.text("kind") != kind.kind.as_str() {
+        return None;
+    }
+    let owner = owners.get_by_name(namespace, reference.text("name"))?;
+    (meta::uid(owner) == reference.text("uid")).then_some(owner)
+}
+
+/// The owners that news of a dependent concerns: its controller, the one it had before, and for an orphan all
+/// that select it.
+pub fn concerned<'a>(delta: &Delta, owners: &'a Store, kind: &Kind) -> Vec<&'a Value> {
+    let dependent = &delta.object;
+    let namespace = meta::namespace(dependent);
+    let controller = meta::controller_of(dependent);
+    let is_gone = delta.kind == DeltaType::Deleted;
+    let old = delta.old.as_ref().filter(|_| delta.kind == DeltaType::Updated);
+    let old_controller = old.and_then(meta::controller_of);
+    let has_moved = old.is_some() && old_controller != controller;
+    let mut concerned = Vec::new();
+    if has_moved {
+        concerned.extend(old_controller.and_then(|old| resolve(owners, kind, namespace, old)));
+    }
+    if let Some(controller) = controller {
+        concerned.extend(resolve(owners, kind, namespace, controller));
+        return concerned;
+    }
+    let is_same = old.is_some_and(|old| !has_moved && meta::labels(old) == meta::labels(dependent));
+    if !is_gone && !is_same && !meta::is_deleting(dependent) && !meta::labels(dependent).is_empty() {
+        let selects = |owner: &&Value| {
+            LabelSelector::from_value(owner.at("spec.selector"))
+                .is_ok_and(|selector| !selector.is_empty() && selector.matches_object(dependent))
+        };
+        concerned.extend(owners.in_namespace(namespace).filter(selects));
+    }
+    concerned
+}
+
 /// Who claims.
 pub struct Claimant<'a> {
     pub owner: &'a Value,
@@ -47,13 +85,23 @@ impl Claimant<'_> {
         dependents: impl IntoIterator<Item = Value>,
         kind: &Kind,
     ) -> Result<Vec<Value>, Interrupt> {
+        self.claim_if(call, dependents, kind, |_| true)
+    }
+    /// As [`Claimant::claim`], where besides the selector `is_member` must agree.
+    pub fn claim_if(
+        &self,
+        call: &mut Call,
+        dependents: impl IntoIterator<Item = Value>,
+        kind: &Kind,
+        is_member: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, Interrupt> {
         let uid = meta::uid(self.owner);
         let is_deleting = meta::is_deleting(self.owner);
         let mut may_adopt: Option<Result<(), String>> = None;
         let mut claimed = Vec::new();
         let mut errors: Vec<String> = Vec::new();
         for dependent in dependents {
-            let matches = self.selector.matches_object(&dependent);
+            let matches = self.selector.matches_object(&dependent) && is_member(&dependent);
             match meta::controller_of(&dependent) {
                 Some(owner) if owner.text("uid") != uid => {}
                 Some(_) if matches => claimed.push(dependent),

@@ -29,6 +29,18 @@ pub fn of(content: &Value, collisions: Option<i64>) -> String {
     safe_encode(&fnv32a(text.bytes()).to_string())
 }
 
+/// The hash of a ControllerRevision's `data` (`HashControllerRevision`): FNV-1 over its JSON as Go prints it,
+/// so that a StatefulSet's revision is named as a real cluster names it.
+pub fn of_revision(data: &Value, collisions: i64) -> String {
+    let text = data.to_string();
+    let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let hash = text
+        .bytes()
+        .chain(collisions.to_string().bytes())
+        .fold(0x811c_9dc5_u32, |hash, byte| hash.wrapping_mul(0x0100_0193) ^ u32::from(byte));
+    safe_encode(&hash.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,7 @@ use super::pod_gc::PodGarbageCollector;
 use super::replicaset::ReplicaSetController;
 use super::root_ca::RootCaPublisher;
 use super::service_account::ServiceAccountController;
+use super::statefulset::StatefulSetController;
 use super::taint_eviction::TaintEvictionController;
 use super::ttl::TtlController;
 
@@ -60,6 +61,8 @@ impl ControllerManager {
         add(&mut runner, DeploymentController::new(), 1);
         add(&mut runner, ReplicaSetController::new(), 1);
         add(&mut runner, DaemonSetController::default(), 1);
+        add(&mut runner, StatefulSetController::default(), 1);
+        add(&mut runner, ReplicaSetController::replication(), 1);
         // Deleting a namespace takes two requests a resource.
         add(&mut runner, NamespaceController::default(), 20);
         // Each deletion takes two requests.

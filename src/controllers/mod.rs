@@ -5,10 +5,11 @@
 //!
 //! Each controller is a [`crate::client::Controller`]: it says which news concerns which key, and how a key is
 //! set right. [`manager`] is the process that runs them all. What several controllers need is in [`kinds`]
-//! (resources by name), [`claim`] (adopting and releasing dependents), [`expectations`], [`pods`] and
+//! (resources by name), [`claim`] (adopting and releasing dependents), [`expectations`], [`consistency`], [`pods`] and
 //! [`pod_control`], [`hash`].
 
 pub mod claim;
+pub mod consistency;
 pub mod daemonset;
 pub mod deployment;
 pub mod endpoints;
@@ -26,6 +27,7 @@ pub mod pods;
 pub mod replicaset;
 pub mod root_ca;
 pub mod service_account;
+pub mod statefulset;
 pub mod taint_eviction;
 pub mod ttl;
 
