@@ -87,7 +87,7 @@ struct State {
     pulls: VecDeque<Text>,
     /// UIDs whose status is to be sent, in order; the exchange in progress.
     unsent: VecDeque<Text>,
-    sending: Option<Text>,
+    sending: Option<status_manager::Letter>,
 }
 
 /// What an answer of the API server is for.

@@ -207,6 +207,11 @@ impl State {
         if !old.at("spec").is_same(pod.at("spec")) {
             worker.totals = Totals::of(pod);
         }
+        if old.at("status") != pod.at("status")
+            && worker.status.written_revision != pod.text("metadata.resourceVersion")
+        {
+            worker.status.is_suspect = true;
+        }
         let is_same = old.at("spec") == pod.at("spec")
             && old.at("metadata.labels") == pod.at("metadata.labels")
             && old.at("metadata.annotations") == pod.at("metadata.annotations")
@@ -317,6 +322,7 @@ impl State {
         let Some(worker) = self.worker(&uid) else { return };
         let was_absent = worker.mirror.is_none();
         worker.mirror = if delta.kind == DeltaType::Deleted { None } else { Some(delta.object.clone()) };
+        worker.status.is_suspect = true;
         if worker.mirror.is_none() {
             worker.is_creating_mirror = false;
         }

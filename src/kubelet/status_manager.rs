@@ -20,6 +20,13 @@ use super::status::{Observed, Probed, conditions, generate};
 use super::worker::Worker;
 use super::{Purpose, State, resource};
 
+/// A status on its way to the API server.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    status: Value,
+    version: u64,
+}
+
 /// Between two looks at statuses that could not be sent (`syncPeriod`).
 const SYNC_PERIOD: Duration = Duration::from_secs(10);
 
@@ -133,7 +140,9 @@ impl State {
             // A static pod without a mirror has nobody to tell.
             let Some(pod) = worker.api_pod() else { continue };
             let get = request::get(&resource("pods"), meta::namespace(pod), meta::name(pod));
-            self.sending = Some(uid.clone());
+            // The chart as it is now: what is written on it meanwhile is the next letter's.
+            let entry = &worker.status;
+            self.sending = Some(Letter { status: entry.status.clone(), version: entry.version });
             self.send(get, Purpose::StatusGet { uid }, context);
         }
     }
@@ -154,8 +163,8 @@ impl State {
             }
             return self.letter_done(context);
         }
-        let version = worker.status.version;
-        let merged = merge(worker, &pod, &now);
+        let Some(Letter { status, version }) = self.sending.clone() else { return };
+        let merged = merge(worker, status, &pod, &now);
         match status_patch(pod.at("status"), &merged) {
             Some(change) => {
                 let patch =
@@ -185,6 +194,7 @@ impl State {
     fn status_is_up_to_date(&mut self, uid: &Text, version: u64, pod: &Value, context: &mut Context) {
         let Some(worker) = self.worker(uid) else { return self.letter_done(context) };
         worker.status.sent_version = worker.status.sent_version.max(version);
+        worker.status.written_revision = pod.shared_text("metadata.resourceVersion");
         let may_go = meta::is_deleting(pod)
             && !worker.is_static
             && is_terminal(pod.text("status.phase"))
@@ -222,23 +232,29 @@ impl State {
         context.periodic(SYNC_PERIOD, Timer::Kubelet(KubeletTimer::StatusBatch));
         let now = time::rfc3339(context.now());
         let is_overwritten = |worker: &Worker| {
-            worker.api_pod().is_some_and(|pod| {
-                worker.status.version > 0
-                    && status_patch(pod.at("status"), &merge(worker, pod, &now)).is_some()
-            })
+            worker.status.is_suspect
+                && worker.api_pod().is_some_and(|pod| {
+                    let ours = merge(worker, worker.status.status.clone(), pod, &now);
+                    status_patch(pod.at("status"), &ours).is_some()
+                })
         };
-        let late: Vec<Text> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| {
-                let entry = &worker.status;
-                let is_late = entry.sent_version < entry.version;
-                let is_to_go =
-                    worker.status.is_finished && meta::is_deleting(&worker.pod) && !worker.is_static;
-                !entry.is_closed && (is_late || is_to_go || is_overwritten(worker))
-            })
-            .map(|(uid, _)| uid.clone())
-            .collect();
+        let mut late = Vec::new();
+        let mut cleared = Vec::new();
+        for (uid, worker) in &self.workers {
+            let entry = &worker.status;
+            let is_late = entry.sent_version < entry.version;
+            let is_to_go = entry.is_finished && meta::is_deleting(&worker.pod) && !worker.is_static;
+            if !entry.is_closed && (is_late || is_to_go || is_overwritten(worker)) {
+                late.push(uid.clone());
+            } else if entry.is_suspect {
+                cleared.push(uid.clone());
+            }
+        }
+        for uid in cleared {
+            if let Some(worker) = self.worker(&uid) {
+                worker.status.is_suspect = false;
+            }
+        }
         for uid in late {
             self.queue_status(&uid, context);
         }
@@ -247,9 +263,8 @@ impl State {
 
 /// The kubelet's status laid over the API server's: conditions of others stay, and a pod that could still have
 /// running containers does not become terminal yet.
-fn merge(worker: &Worker, pod: &Value, now: &Text) -> Value {
+fn merge(worker: &Worker, mut new: Value, pod: &Value, now: &Text) -> Value {
     let old = pod.at("status");
-    let mut new = worker.status.status.clone();
     let mut merged: Vec<Value> = old
         .items("conditions")
         .iter()

@@ -75,6 +75,10 @@ pub struct StatusEntry {
     pub version: u64,
     /// The version that the API server has.
     pub sent_version: u64,
+    /// The object's revision after the last letter.
+    pub written_revision: Text,
+    /// The API server has shown a status that may be somebody else's.
+    pub is_suspect: bool,
     /// The worker is through with the pod: it may be deleted.
     pub is_finished: bool,
     /// Deleted at the API server: nothing more is sent.
