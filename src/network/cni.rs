@@ -6,7 +6,7 @@
 //! Follows the CNI specification 1.0.0 and the `bridge` and `ptp` plugins of `containernetworking/plugins`:
 //! one interface a sandbox, `eth0`, joined by a veth pair to the node.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use crate::api::{Text, Value};
 use crate::{array, object};

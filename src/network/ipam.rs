@@ -6,8 +6,8 @@
 //! Follows `containernetworking/plugins` `plugins/ipam/host-local/backend/allocator`: the network's own and
 //! the broadcast address are never given out, the first usable one is the gateway's.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::api::Text;
 

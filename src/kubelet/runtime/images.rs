@@ -6,7 +6,7 @@
 //! Names follow the `distribution/reference` rules (`nginx` is `docker.io/library/nginx:latest`), errors the
 //! words of containerd.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use crate::api::Text;
 use crate::message::cri::Image;

@@ -3,8 +3,8 @@
 //! Picture to hold in mind: a switchboard with a socket for every pod of the node. A call to an address that
 //! is not on the board goes out of the house, where nobody answers yet.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;

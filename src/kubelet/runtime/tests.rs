@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::api::{Text, Value};
-use crate::command::Command;
 use crate::language::{Context, Input, Wire};
 use crate::message::Message;
 use crate::message::cri::{
@@ -12,10 +11,12 @@ use crate::message::cri::{
 };
 use crate::note::Note;
 use crate::object;
-use crate::sim::{ActorId, Control, Engine, HostId, Network, Time, Trace, What, World};
+use crate::sim::{ActorId, Control, Engine, HostId, Language, Network, Time, Trace, What, World};
 use crate::timer::{EngineTimer, Timer};
 
 use super::{ContainerEngine, EngineConfig};
+
+type Command = <Wire as Language>::Command;
 
 const KUBELET: ActorId = ActorId(0);
 const ENGINE: ActorId = ActorId(1);

@@ -15,7 +15,5 @@ pub mod containers;
 pub mod generate;
 pub mod patch;
 pub mod phase;
-#[cfg(test)]
-mod tests;
 
 pub use generate::{Observed, Probed, generate};

@@ -1,11 +1,10 @@
 //! Pods that come up, run and go as they should.
 
 use crate::api::{Value, meta};
-use crate::command::Command;
 use crate::message::rest::WatchType;
 use crate::object;
 
-use super::site::Site;
+use super::site::{Command, Site};
 use super::with_token;
 
 #[test]

@@ -124,28 +124,3 @@ fn a_mount_below_a_volumes_root_is_too_much_for_a_hollow_node() {
         ("Pending", "web:waiting(CreateContainerConfigError) ready 0")
     );
 }
-
-/// Not a test but a measurement: `cargo test --release --lib measure -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn measure_pods() {
-    for hollow in [true, false] {
-        let mut site = Site::new(hollow);
-        let pods = 100;
-        let container = r#"{"name":"nginx","image":"nginx:1.27","ports":[{"containerPort":80}],
-            "volumeMounts":[{"name":"kube-api-access-x","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount","readOnly":true}]}"#;
-        for number in 0..pods {
-            site.pod(&format!("p{number}"), &with_token(container));
-        }
-        let events = site.engine.events();
-        let from = std::time::Instant::now();
-        site.wait(60);
-        let took = from.elapsed();
-        let running = (0..pods).filter(|number| site.phase(&format!("p{number}")) == "Running").count();
-        println!(
-            "hollow {hollow}: {running} pods running, {:?} a pod, {} events a pod",
-            took / pods,
-            (site.engine.events() - events) / u64::from(pods)
-        );
-    }
-}

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::{Text, Value, defaults, meta, time};
-use crate::command::Command;
 use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
 use crate::kubelet::{Kubelet, KubeletConfig};
 use crate::language::{Context, Input, Wire};
 use crate::message::Message;
 use crate::message::rest::{Closed, Request, Response, Verb, WatchEvent, WatchType};
 use crate::object;
-use crate::sim::{ActorId, Control, Duration, Engine, HostId, Network, Time, Trace, World};
+use crate::sim::{ActorId, Control, Duration, Engine, HostId, Language, Network, Time, Trace, World};
 use crate::timer::{EngineTimer, Timer};
+
+/// What the outside may ask.
+pub type Command = <Wire as Language>::Command;
 
 pub const SERVER: ActorId = ActorId(0);
 pub const KUBELET: ActorId = ActorId(1);

@@ -1,11 +1,10 @@
 //! What goes wrong, and what is said about it.
 
 use crate::api::meta;
-use crate::command::Command;
 use crate::message::rest::WatchType;
 use crate::object;
 
-use super::site::Site;
+use super::site::{Command, Site};
 
 #[test]
 fn an_image_that_does_not_exist_is_tried_less_and_less() {
