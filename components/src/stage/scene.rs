@@ -252,7 +252,7 @@ impl Scene {
             }
             ComponentKind::Terminal => {
                 // Above the controllers, so that the user's own request has a way of its own.
-                let y = self.control_plane.y + 26.0;
+                let y = self.control_plane.y + 42.0;
                 Route::new([
                     Point::new(rect.right(), rect.center().y),
                     Point::new(rect.right() + 34.0, rect.center().y),

@@ -29,6 +29,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// A stored session is replayed in pieces of this much simulated time, so that slips are still read.
 const REPLAY_PIECE: Duration = Duration::from_secs(20);
 
+/// How long a fresh cluster is given to come up before it is shown as it is.
+const BOOT_LIMIT: Time = Time::from_secs(30);
+
+/// Every node is Ready.
+fn is_up(history: &History<Cluster>) -> bool {
+    let picture = picture::build(history);
+    let mut nodes = picture
+        .hosts
+        .iter()
+        .filter(|host| matches!(host.role, picture::HostRole::ControlPlane | picture::HostRole::Worker));
+    nodes.all(|host| host.node.as_ref().is_some_and(|node| node.status == "Ready"))
+}
+
 /// The worker's side of a session.
 #[derive(Default)]
 pub struct Clerk {
@@ -78,7 +91,11 @@ impl Clerk {
             ToWorker::Panic => panic!("asked to fail"),
             slip => match &mut self.running {
                 Some(running) => running.receive(slip, out),
-                None => out.push(FromWorker::Failed { message: "no session is open".into() }),
+                // The page looks before there is anything to see; only what would be lost is worth a word.
+                None if matches!(slip, ToWorker::Command(_)) => {
+                    out.push(FromWorker::Failed { message: "no session is open".into() });
+                }
+                None => {}
             },
         }
     }
@@ -100,6 +117,12 @@ impl Running {
         let mut history = cluster::boot(session.seed, scenario);
         let log: Vec<(Time, Command)> =
             session.log.iter().map(|(time_us, command)| (Time(*time_us), command.clone())).collect();
+        if session.horizon_us == 0 {
+            // A fresh cluster is met when it has come up: who opens the page wants to see it live.
+            while !is_up(&history) && history.now() < BOOT_LIMIT {
+                history.run_until(history.now() + Duration::from_millis(500));
+            }
+        }
         let replay_until = (session.horizon_us > 0).then_some(Time(session.horizon_us));
         if log.len() > 1 {
             history.replace_log(log);
