@@ -4,7 +4,7 @@
 
 use super::failure::Outcome;
 use super::session::Session;
-use super::{apply, create, delete, get};
+use super::{apply, create, delete, get, scale};
 
 pub struct Command {
     pub name: &'static str,
@@ -73,6 +73,14 @@ pub const COMMANDS: &[Command] = &[
         Group::Intermediate,
         delete::FLAGS,
         |session, _| delete::run(session),
+    ),
+    command(
+        "scale",
+        "scale [--resource-version=version] [--current-replicas=count] --replicas=COUNT (-f FILENAME | TYPE NAME)",
+        "Set a new size for a deployment, replica set, or replication controller",
+        Group::Deploy,
+        scale::FLAGS,
+        |session, _| scale::run(session),
     ),
     command(
         "apply",

@@ -22,6 +22,7 @@ mod generate;
 mod get;
 mod help;
 pub mod print;
+mod scale;
 pub mod session;
 pub mod tab_writer;
 pub mod template;
