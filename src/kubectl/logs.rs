@@ -1,0 +1,350 @@
+//! `logs` and `exec`: what containers say, and what one can say to them.
+//!
+//! Picture to hold in mind: a speaking tube: the API server puts the call through to the kubelet on the pod's floor.
+//!
+//! Follows `k8s.io/kubectl/pkg/cmd/{logs,exec}`. A followed log is read again every second of simulated time.
+
+use std::ops::ControlFlow;
+
+use crate::api::{Text, Value, meta, selector};
+use crate::client::request;
+use crate::message::rest::{Request, Verb};
+use crate::sim::Duration;
+
+use super::builder::Info;
+use super::delete::{Manner, delete_request};
+use super::failure::{Failure, Outcome, Stop, fail};
+use super::session::{DryRun, Session};
+
+pub const LOGS_FLAGS: &[&str] = &[
+    "all-containers", "all-pods", "container", "f=follow", "ignore-errors", "insecure-skip-tls-verify-backend",
+    "limit-bytes", "max-log-requests", "pod-running-timeout", "prefix", "p=previous", "selector", "since", "since-time",
+    "tail", "timestamps",
+];
+pub const EXEC_FLAGS: &[&str] = &["container", "filename", "kustomize", "pod-running-timeout", "q=quiet", "i=stdin", "t=tty"];
+
+/// A container whose log is wanted.
+#[derive(Clone)]
+struct Source {
+    namespace: String,
+    pod: String,
+    container: String,
+    prefix: String,
+}
+
+pub fn logs(session: &mut Session) -> Outcome {
+    let flags = session.flags.clone();
+    let operands = session.operands().to_vec();
+    let command = session.command.clone();
+    let usage = |text: &str| Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into());
+    let expected = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command";
+    let labels = flags.text("selector").to_string();
+    match (operands.len(), labels.is_empty()) {
+        (0, true) => return usage(expected),
+        (1.., false) => return usage("only a selector (-l) or a POD name is allowed"),
+        (3.., true) => return usage(expected),
+        _ => {}
+    }
+    let mut container = flags.text("container").to_string();
+    if let Some(inline) = operands.get(1) {
+        if !container.is_empty() {
+            return fail("only one of -c or an inline [CONTAINER] arg is allowed");
+        }
+        container = inline.clone();
+    }
+    let tail = flags.number("tail").unwrap_or(-1);
+    if tail < -1 {
+        return fail("--tail must be greater than or equal to -1");
+    }
+    if flags.switch("all-containers") && !container.is_empty() {
+        return fail(format!("--all-containers=true should not be specified with container name {container}"));
+    }
+    let pods = pods_of(session, operands.first().map(String::as_str), &labels)?;
+    if pods.is_empty() {
+        let namespace = session.namespace();
+        session.eprintln(format!("No resources found in {namespace} namespace."));
+        return Ok(());
+    }
+    let mut sources = Vec::new();
+    for pod in &pods {
+        sources.extend(sources_of(session, pod, &container)?);
+    }
+    let follow = flags.switch("follow");
+    let most = flags.number("max-log-requests").unwrap_or(5);
+    if follow && sources.len() as i64 > most {
+        return fail(format!(
+            "you are attempting to follow {} log streams, but maximum allowed concurrency is {most}, use --max-log-requests to increase the limit",
+            sources.len()
+        ));
+    }
+    let tail = if tail >= 0 {
+        Some(tail)
+    } else if !labels.is_empty() && !flags.is_set("tail") {
+        Some(10)
+    } else {
+        None
+    };
+    if follow { follow_all(session, &sources, tail) } else { print_all(session, &sources, tail) }
+}
+
+/// The pods of an operand: a pod's name, or a workload's.
+fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Outcome<Vec<Value>> {
+    let namespace = session.namespace();
+    let pods = session.built_in("", "pods");
+    let Some(operand) = operand else {
+        return Ok(session.list(&pods, &namespace, labels, "", |_| {})??.items("items").to_vec());
+    };
+    let (kind, name) = operand.split_once('/').unwrap_or(("pods", operand));
+    let mapping = session.resource(kind)?;
+    let object = match session.attempt(request::get(&mapping.resource(), &namespace, name))? {
+        Ok(object) => object,
+        Err(failure) if failure.is_not_found() => {
+            return fail(format!("error from server (NotFound): {} in namespace {namespace:?}", failure.text()));
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    if mapping.info.kind == "Pod" {
+        return Ok(vec![object]);
+    }
+    let labels = match mapping.info.kind.as_str() {
+        "ReplicationController" | "Service" => selector::LabelSelector::from_map(object.map("spec.selector")).to_string(),
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => selector::format(object.at("spec.selector")),
+        _ => return fail(format!("cannot get the logs from {}: selector for {} not implemented", mapping.go_string(), mapping.kind_go_string())),
+    };
+    let list = session.list(&pods, &namespace, &labels, "", |_| {})??;
+    let mut found = list.items("items").to_vec();
+    // Running pods before others, older ones before younger ones.
+    found.sort_by_key(|pod| (pod.text("status.phase") != "Running", Text::from(meta::creation_timestamp(pod)), Text::from(meta::name(pod))));
+    if !session.flags.switch("all-pods") {
+        if found.len() > 1 {
+            let all = found.len();
+            session.eprintln(format!("Found {all} pods, using pod/{}", meta::name(&found[0])));
+        }
+        found.truncate(1);
+    }
+    if found.is_empty() {
+        return fail(format!("timed out waiting for the condition: no pods of {operand}"));
+    }
+    Ok(found)
+}
+
+fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcome<Vec<Source>> {
+    let names = |field: &str| -> Vec<String> {
+        pod.items(field).iter().map(|container| container.text("name").to_string()).collect()
+    };
+    let (init, apps) = (names("spec.initContainers"), names("spec.containers"));
+    let name = meta::name(pod);
+    let chosen: Vec<String> = if session.flags.switch("all-containers") {
+        init.iter().chain(&apps).cloned().collect()
+    } else if !container.is_empty() {
+        if !init.iter().chain(&apps).any(|known| known == container) {
+            return fail(format!("container {container} is not valid for pod {name}"));
+        }
+        vec![container.to_string()]
+    } else {
+        let preferred = meta::annotation(pod, "kubectl.kubernetes.io/default-container").map(String::from);
+        if preferred.is_none() && apps.len() + init.len() > 1 {
+            let all: Vec<String> = apps.iter().cloned().chain(init.iter().map(|name| format!("{name} (init)"))).collect();
+            let first = apps.first().cloned().unwrap_or_default();
+            session.eprintln(format!("Defaulted container {first:?} out of: {}", all.join(", ")));
+        }
+        preferred.or(apps.first().cloned()).into_iter().collect()
+    };
+    let with_prefix = session.flags.switch("prefix");
+    Ok(chosen
+        .into_iter()
+        .map(|container| Source {
+            prefix: if with_prefix { format!("[pod/{name}/{container}] ") } else { String::new() },
+            namespace: meta::namespace(pod).to_string(),
+            pod: name.to_string(),
+            container,
+        })
+        .collect())
+}
+
+fn log_request(session: &Session, source: &Source, tail: Option<i64>) -> Request {
+    let flags = &session.flags;
+    let mut parameters: Vec<(Text, Text)> = vec![("container".into(), source.container.as_str().into())];
+    let mut add = |name: &str, value: String| parameters.push((name.into(), value.into()));
+    if flags.switch("previous") {
+        add("previous", "true".into());
+    }
+    if flags.switch("timestamps") {
+        add("timestamps", "true".into());
+    }
+    if let Some(tail) = tail {
+        add("tailLines", tail.to_string());
+    }
+    if let Some(since) = flags.duration_us("since").filter(|since| *since > 0) {
+        add("sinceSeconds", (since / 1_000_000).to_string());
+    }
+    if !flags.text("since-time").is_empty() {
+        add("sinceTime", flags.text("since-time").to_string());
+    }
+    if let Some(bytes) = flags.number("limit-bytes").filter(|bytes| *bytes > 0) {
+        add("limitBytes", bytes.to_string());
+    }
+    let pods = session.built_in("", "pods").resource();
+    request::get(&pods, &source.namespace, &source.pod)
+        .subresource("log")
+        .options(|options| options.parameters = parameters)
+}
+
+fn text_of(body: &Value) -> String {
+    body.as_str().map(String::from).unwrap_or_default()
+}
+
+fn prefixed(text: &str, prefix: &str) -> String {
+    if prefix.is_empty() { text.to_string() } else { text.split_inclusive('\n').map(|line| format!("{prefix}{line}")).collect() }
+}
+
+fn print_all(session: &mut Session, sources: &[Source], tail: Option<i64>) -> Outcome {
+    let ignores = session.flags.switch("ignore-errors");
+    session.each(sources, (), |session, source, ()| {
+        let request = log_request(session, source, tail);
+        match session.attempt(request)? {
+            Ok(body) => session.print(prefixed(&text_of(&body), &source.prefix)),
+            Err(failure) if ignores => session.eprintln(format!("error: {}", failure.text())),
+            Err(failure) => return Err(failure.into()),
+        }
+        Ok(())
+    })
+}
+
+/// Reads logs again and again, and prints what is new; ends when all containers have.
+fn follow_all(session: &mut Session, sources: &[Source], tail: Option<i64>) -> Outcome {
+    // Lines that were passed, and whether the container still runs.
+    let state: Vec<(Option<usize>, bool)> = vec![(None, true); sources.len()];
+    session.fold(state, |session, mut state| {
+        for (source, (seen, runs)) in sources.iter().zip(&mut state) {
+            if !*runs {
+                continue;
+            }
+            // Whether it runs is asked first: what it says last is then not missed.
+            let pods = session.built_in("", "pods").resource();
+            let pod = session.attempt(request::get(&pods, &source.namespace, &source.pod))?;
+            *runs = pod.as_ref().is_ok_and(|pod| is_going_on(pod, &source.container));
+            let request = log_request(session, source, None);
+            let text = match session.attempt(request)? {
+                Ok(body) => text_of(&body),
+                Err(failure) if seen.is_none() => return Err(failure.into()),
+                Err(_) => continue,
+            };
+            let lines: Vec<&str> = text.split_inclusive('\n').collect();
+            let start = match *seen {
+                Some(seen) => seen.min(lines.len()),
+                None => tail.map_or(0, |tail| lines.len().saturating_sub(tail.max(0) as usize)),
+            };
+            session.print(prefixed(&lines[start..].concat(), &source.prefix));
+            *seen = Some(lines.len());
+        }
+        if state.iter().all(|(_, runs)| !runs) {
+            return Ok(ControlFlow::Break(state));
+        }
+        session.cli.sleep(Duration::from_secs(1))?;
+        Ok(ControlFlow::Continue(state))
+    })?;
+    Ok(())
+}
+
+fn is_going_on(pod: &Value, container: &str) -> bool {
+    let statuses = pod.items("status.containerStatuses").iter().chain(pod.items("status.initContainerStatuses"));
+    let mut own = statuses.filter(|status| status.text("name") == container);
+    own.next().is_none_or(|status| !status.has("state.terminated"))
+}
+
+pub fn exec(session: &mut Session) -> Outcome {
+    let flags = session.flags.clone();
+    let operands = session.operands().to_vec();
+    let command = session.command.clone();
+    let usage = |text: &str| Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into());
+    let Some(name) = operands.first() else {
+        return fail("pod, type/name or --filename must be specified");
+    };
+    let words = match &flags.after_dashes {
+        Some(words) => words.clone(),
+        None if operands.len() > 1 => {
+            return usage("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead");
+        }
+        None => Vec::new(),
+    };
+    if words.is_empty() {
+        return fail("you must specify at least one command for the container");
+    }
+    let namespace = session.namespace();
+    let pod = if name.contains('/') {
+        match pods_of(session, Some(name), "")?.into_iter().next() {
+            Some(pod) => pod,
+            None => return fail(format!("no pods of {name}")),
+        }
+    } else {
+        let pods = session.built_in("", "pods").resource();
+        session.send(request::get(&pods, &namespace, name))?
+    };
+    let phase = pod.text("status.phase");
+    if matches!(phase, "Succeeded" | "Failed") {
+        return fail(format!("cannot exec into a container in a completed pod; current phase is {phase}"));
+    }
+    let source = sources_of(session, &pod, flags.text("container"))?.into_iter().next();
+    let container = source.map_or(String::new(), |source| source.container);
+    let is_shell = matches!(words[0].rsplit('/').next(), Some("bash" | "sh" | "ash"));
+    if flags.switch("tty") && is_shell && words.len() == 1 {
+        return fail("there is no interactive terminal inside of a simulated container: give a command, as in -- sh -c 'COMMAND'");
+    }
+    let mut parameters: Vec<(Text, Text)> = vec![("container".into(), container.into())];
+    parameters.extend(words.iter().map(|word| (Text::from("command"), Text::from(word.as_str()))));
+    parameters.push(("stdout".into(), "true".into()));
+    parameters.push(("stderr".into(), "true".into()));
+    let pods = session.built_in("", "pods").resource();
+    let request = Request {
+        verb: Verb::Create,
+        ..request::get(&pods, meta::namespace(&pod), meta::name(&pod))
+            .subresource("exec")
+            .options(|options| options.parameters = parameters)
+    };
+    let answer = session.send(request)?;
+    session.print(answer.text("stdout"));
+    session.cli.eprint(answer.text("stderr"));
+    match answer.integer("exitCode").unwrap_or(0) {
+        0 => Ok(()),
+        code => {
+            session.eprintln(format!("command terminated with exit code {code}"));
+            Err(Failure::Silent((code & 255) as i32).into())
+        }
+    }
+}
+
+/// `kubectl run -it --rm`: shows what the pod says until it ends, and takes it away.
+pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome {
+    let started = session.now();
+    let resource = info.mapping.resource();
+    let pod = session.fold(Value::Null, |session, _| {
+        let pod = session.send(request::get(&resource, &info.namespace, &info.name))?;
+        if pod.text("status.phase") != "Pending" {
+            return Ok(ControlFlow::Break(pod));
+        }
+        if session.now().since(started) >= Duration::from_secs(60) {
+            return fail("timed out waiting for the condition");
+        }
+        session.cli.sleep(Duration::from_secs(1))?;
+        Ok(ControlFlow::Continue(pod))
+    })?;
+    let sources = sources_of(session, &pod, &info.name)?;
+    let followed = follow_all(session, &sources, None);
+    if let Err(Stop::Halt(halt)) = followed {
+        return Err(halt.into());
+    }
+    let ended = session.send(request::get(&resource, &info.namespace, &info.name))?;
+    if removes {
+        let manner = Manner { grace_period: None, propagation: "Background" };
+        session.send(delete_request(info, manner, DryRun::No))?;
+        session.println(format!("pod {:?} deleted from {} namespace", info.name, info.namespace));
+    }
+    followed?;
+    let statuses = ended.items("status.containerStatuses").iter();
+    match statuses.filter_map(|status| status.integer("state.terminated.exitCode")).max().unwrap_or(0) {
+        0 => Ok(()),
+        code => Err(Failure::Silent((code & 255) as i32).into()),
+    }
+}
+
