@@ -3,10 +3,13 @@
 //! Picture to hold in mind: the same terminal, operated through a hatch. What comes in is a command line, what
 //! goes out a promise of what it wrote.
 
-use js_sys::{Object, Promise, Reflect};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Function, Object, Promise, Reflect};
 use leptos::prelude::window;
 use wasm_bindgen::prelude::*;
-use worker::protocol::ToWorker;
+use worker::protocol::{FromWorker, ToWorker, encode};
 
 use crate::cluster::Cluster;
 
@@ -29,6 +32,25 @@ pub fn open(cluster: Cluster) -> Result<(), JsValue> {
     });
     Reflect::set(&door, &"exec".into(), &exec.into_js_value())?;
     Reflect::set(&door, &"version".into(), &env!("CARGO_PKG_VERSION").into())?;
+    // What the worker's tests of speed came to, for tests/browser/bench.mjs.
+    let waiting = Rc::new(RefCell::new(Vec::<Function>::new()));
+    let asked = waiting.clone();
+    let benchmark = Closure::<dyn Fn() -> Promise>::new(move || {
+        Promise::new(&mut |resolve, _| {
+            asked.borrow_mut().push(resolve);
+            cluster.send(&ToWorker::Benchmark);
+        })
+    });
+    Reflect::set(&door, &"benchmark".into(), &benchmark.into_js_value())?;
+    cluster.listen(move |slip| {
+        if let FromWorker::Benchmark(benchmark) = slip {
+            let result = js_sys::JSON::parse(&encode(benchmark)).unwrap_or(JsValue::NULL);
+            for resolve in waiting.take() {
+                // A promise's resolver does not throw.
+                let _ = resolve.call1(&JsValue::UNDEFINED, &result);
+            }
+        }
+    });
     // For the test of what a panic leaves.
     let panic = Closure::<dyn Fn()>::new(move || cluster.send(&ToWorker::Panic));
     Reflect::set(&door, &"panic".into(), &panic.into_js_value())?;

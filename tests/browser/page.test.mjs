@@ -97,6 +97,58 @@ visit("Apply and its keys enter kubectl apply for the file on the desk", async (
   await page.locator(".from-editor").nth(1).waitFor();
 });
 
+visit("Apply brings pods up, and a reload finds the very same ones", async (page) => {
+  await page.getByRole("button", { name: /^Apply/ }).click();
+  await page.locator(".terminal-output", { hasText: "deployment.apps/shop created" }).waitFor();
+  await exec(page, "kubectl rollout status deployment/shop --timeout=300s || sleep 120");
+  const pods = (await exec(page, "kubectl get pods --no-headers -o custom-columns=N:.metadata.name,P:.status.phase,I:.status.podIP")).stdout;
+  assert.equal(pods.match(/shop-\S+\s+Running\s+10\.244\./g)?.length, 3, pods);
+  await page.reload();
+  await running(page);
+  // The paper shows again what was entered and answered.
+  await page.locator(".terminal-output", { hasText: "deployment.apps/shop created" }).waitFor();
+  assert.equal(
+    (await exec(page, "kubectl get pods --no-headers -o custom-columns=N:.metadata.name,P:.status.phase,I:.status.podIP")).stdout,
+    pods,
+  );
+});
+
+visit("problems are underlined at their place, in the API server's words", async (page) => {
+  await page.getByLabel("New file").click();
+  await page.locator(".cm-content").click();
+  await page.evaluate(() => document.querySelector(".cm-content").focus());
+  await paste(page, 1, "apiVersion: v1\nkind: Pod\nmetadata:\n  name: one\nspec:\n  containers:\n  - name: a\n    imagee: nginx\n");
+  await page.locator(".cm-lintRange-error", { hasText: "imagee" }).waitFor();
+  await page.locator(".problems", { hasText: 'unknown field "spec.containers[0].imagee"' }).waitFor();
+});
+
+for (const [name, unit, length] of [
+  ["a YAML bomb", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n", 1],
+  ["deeply nested collections", "[", 20_000],
+  ["a syntax error", "a: b: c\n", 1],
+]) {
+  visit(`${name} is told about, and hangs nothing`, async (page) => {
+    await page.getByLabel("New file").click();
+    await page.locator(".tab.active", { hasText: "untitled" }).waitFor();
+    await paste(page, length, unit);
+    await page.locator(".problems.some").waitFor();
+    await page.getByRole("button", { name: /^Apply/ }).click();
+    await page.locator(".terminal-output .stderr").first().waitFor();
+    assert.equal((await exec(page, "echo alive")).stdout, "alive\n");
+  });
+}
+
+visit("time stands still when paused, and runs on", async (page) => {
+  const time = () => page.getByLabel("Simulated time").innerText();
+  await page.getByLabel("Pause").click();
+  await page.getByLabel("Play", { exact: true }).waitFor();
+  const before = await time();
+  await page.waitForTimeout(500);
+  assert.equal(await time(), before);
+  await page.getByLabel("Play", { exact: true }).click();
+  await page.waitForFunction((before) => document.querySelector(".transport-time").innerText !== before, before);
+});
+
 visit("files: new, renamed, closed, brought back", async (page) => {
   const tabs = () => page.locator(".tab-name").allInnerTexts();
   await page.getByLabel("New file").click();

@@ -7,8 +7,9 @@
 mod browser {
     use std::cell::RefCell;
 
+    use clusterarium::benchmark;
     use wasm_bindgen::prelude::*;
-    use worker::protocol::{FromWorker, decode, encode};
+    use worker::protocol::{Benchmark, FromWorker, ToWorker, decode, encode};
     use worker::session::Clerk;
 
     /// Wall time between two looks at the clock, in milliseconds: about a frame.
@@ -31,6 +32,37 @@ mod browser {
         }
     }
 
+    fn now_ms() -> f64 {
+        scope().performance().map_or(0.0, |performance| performance.now())
+    }
+
+    fn measure() -> Benchmark {
+        const SEEKS: u64 = 20;
+        let start = now_ms();
+        benchmark::ready_cluster(1, 3);
+        let boot_ms = now_ms() - start;
+        let mut history = benchmark::ready_cluster(1, 10);
+        let start = now_ms();
+        let drive = benchmark::pods(&mut history, 1000);
+        let pods_ms = now_ms() - start;
+        let mut seeks_ms: Vec<f64> = (0..SEEKS)
+            .map(|number| {
+                let start = now_ms();
+                history.seek(benchmark::instant(&history, number, SEEKS));
+                now_ms() - start
+            })
+            .collect();
+        seeks_ms.sort_by(f64::total_cmp);
+        Benchmark {
+            boot_ms,
+            pods_ms,
+            events: drive.events,
+            is_complete: drive.is_complete,
+            seek_ms: seeks_ms[seeks_ms.len() / 2],
+            longest_seek_ms: seeks_ms[seeks_ms.len() - 1],
+        }
+    }
+
     pub fn run() {
         std::panic::set_hook(Box::new(|panic| {
             let message = panic.to_string();
@@ -40,6 +72,7 @@ mod browser {
         let on_message = Closure::<dyn FnMut(_)>::new(|event: web_sys::MessageEvent| {
             let mut out = Vec::new();
             match event.data().as_string().ok_or("not a text".to_string()).and_then(|text| decode(&text)) {
+                Ok(ToWorker::Benchmark) => out.push(FromWorker::Benchmark(measure())),
                 Ok(slip) => CLERK.with_borrow_mut(|clerk| clerk.receive(slip, &mut out)),
                 Err(message) => out.push(FromWorker::Failed { message }),
             }
@@ -48,7 +81,6 @@ mod browser {
         scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         on_message.forget();
 
-        let now_ms = || scope().performance().map_or(0.0, |performance| performance.now());
         let mut last_ms = now_ms();
         let on_tick = Closure::<dyn FnMut()>::new(move || {
             let elapsed_us = ((now_ms() - last_ms) * 1000.0).clamp(0.0, LONGEST_TICK_US);

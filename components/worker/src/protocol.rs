@@ -99,6 +99,8 @@ pub enum ToWorker {
     Inspect(Option<Query>),
     /// Answered with [`FromWorker::Pong`]: shows that the worker is alive.
     Ping,
+    /// The worker measures itself on clusters of its own; the session stands still meanwhile.
+    Benchmark,
     /// The worker fails on purpose, so that what the page then does can be tried.
     Panic,
 }
@@ -129,6 +131,7 @@ pub enum FromWorker {
     /// The card of [`ToWorker::Inspect`], again whenever it changes.
     Detail(Option<Box<Detail>>),
     Pong,
+    Benchmark(Benchmark),
     /// A slip could not be read or carried out; the session goes on.
     Failed {
         message: String,
@@ -176,6 +179,21 @@ pub enum Wrote {
     Stderr(String),
     /// The line has ended with this code.
     Exit(i32),
+}
+
+/// Wall time in milliseconds that the library's test tracks ([`clusterarium::benchmark`]) took here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Benchmark {
+    /// A cluster of three workers, until its nodes are Ready.
+    pub boot_ms: f64,
+    /// 1,000 pods on ten nodes from one Deployment, until all are Ready.
+    pub pods_ms: f64,
+    /// Events handled for those pods, and whether all became Ready.
+    pub events: u64,
+    pub is_complete: bool,
+    /// A seek to an instant of that history: the median, and the longest, of twenty.
+    pub seek_ms: f64,
+    pub longest_seek_ms: f64,
 }
 
 /// A problem in a manifest.

@@ -88,6 +88,8 @@ impl Clerk {
                 out.push(FromWorker::Diagnostics { id, diagnostics: lint(&text) });
             }
             ToWorker::Ping => out.push(FromWorker::Pong),
+            // The clerk has no clock: the binary measures.
+            ToWorker::Benchmark => {}
             ToWorker::Panic => panic!("asked to fail"),
             slip => match &mut self.running {
                 Some(running) => running.receive(slip, out),
@@ -194,7 +196,11 @@ impl Running {
                 self.last_detail = None;
                 self.since_detail_us = DETAIL_INTERVAL_US;
             }
-            ToWorker::Open(_) | ToWorker::Lint { .. } | ToWorker::Ping | ToWorker::Panic => {}
+            ToWorker::Open(_)
+            | ToWorker::Lint { .. }
+            | ToWorker::Ping
+            | ToWorker::Benchmark
+            | ToWorker::Panic => {}
         }
     }
 

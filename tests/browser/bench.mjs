@@ -1,0 +1,61 @@
+// How fast the built page is on this machine: sizes are cargo xtask build's business, times are printed here.
+// Not a test: a busy machine would fail it. Medians of several runs; compare with the budgets in the README.
+
+import { launch, open, serve } from "./driver.mjs";
+
+const ROUNDS = Number(process.argv[2] ?? 3);
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const results = {};
+const add = (name, value) => (results[name] ??= []).push(value);
+
+const { address, close } = await serve();
+const browser = await launch();
+for (let round = 0; round < ROUNDS; round += 1) {
+  const start = performance.now();
+  const { context, page } = await open(browser, address, { viewport: { width: 1920, height: 1080 } });
+  add("load to a running cluster, ms", performance.now() - start);
+  add(
+    "first contentful paint, ms",
+    await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN),
+  );
+
+  // Script time a frame while a Deployment rolls out: what the main thread does between two frames, by the browser's
+  // own account of its tasks.
+  await page.locator(".button-primary", { hasText: "Apply" }).click();
+  const client = await context.newCDPSession(page);
+  await client.send("Performance.enable");
+  const metrics = async () =>
+    Object.fromEntries((await client.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
+  const before = await metrics();
+  const { frames, longest } = await page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        let [frames, longest, last] = [0, 0, performance.now()];
+        const end = last + 4000;
+        const frame = (now) => {
+          frames += 1;
+          longest = Math.max(longest, now - last);
+          last = now;
+          if (now < end) requestAnimationFrame(frame);
+          else resolve({ frames, longest });
+        };
+        requestAnimationFrame(frame);
+      }),
+  );
+  const after = await metrics();
+  add("script a frame during a rollout, ms", ((after.ScriptDuration - before.ScriptDuration) * 1000) / frames);
+  add("frames a second during a rollout", frames / 4);
+  add("longest frame during a rollout, ms", longest);
+
+  const bench = await page.evaluate(() => window.clusterarium.benchmark());
+  add("three workers until Ready, ms", bench.boot_ms);
+  add("1,000 pods on 10 nodes until Ready, ms", bench.pods_ms);
+  add("events for those pods", bench.events);
+  add("seek, median of 20, ms", bench.seek_ms);
+  add("seek, longest of 20, ms", bench.longest_seek_ms);
+  if (!bench.is_complete) console.log("the pods did not all become Ready");
+  await context.close();
+}
+for (const [name, values] of Object.entries(results)) console.log(name.padEnd(44), median(values).toFixed(1).padStart(10));
+await browser.close();
+close();
