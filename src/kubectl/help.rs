@@ -86,6 +86,7 @@ fn option(flag: &flag::Flag, short: Option<char>) -> String {
 }
 
 /// `kubectl options`.
+#[expect(dead_code, reason = "kubectl run, expose, autoscale and set are next")]
 pub fn global_options() -> String {
     let mut text = "The following options can be passed to any command:\n\n".to_string();
     for flag in flag::GLOBAL.iter().filter(|flag| flag.long != "help") {

@@ -131,7 +131,8 @@ pub fn compare(expected: &[Errand], actual: &[Errand]) -> (usize, usize, Vec<Str
     let (real, ours) = (first_effects(expected), first_effects(actual));
     of += 1;
     // What is not one chain of causes races: then only the effects count.
-    let is_chain = |effects: &[String]| effects.is_sorted_by_key(|effect| CHAIN.iter().position(|link| link == effect));
+    let is_chain =
+        |effects: &[String]| effects.is_sorted_by_key(|effect| CHAIN.iter().position(|link| link == effect));
     let sorted = |effects: &[String]| {
         let mut effects = effects.to_vec();
         effects.sort();
