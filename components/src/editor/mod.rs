@@ -165,11 +165,12 @@ pub fn Editor(cluster: Cluster, notices: Notices, layout: Layout) -> impl IntoVi
     };
     cluster.listen(move |slip| match slip {
         FromWorker::Diagnostics { id, diagnostics } => desk.checked(*id, diagnostics),
-        FromWorker::Terminal(written) => {
-            if written.iter().any(|one| one.session == terminal::EDITOR && matches!(one.what, Wrote::Exit(_)))
-            {
-                desk.busy.set(false);
-            }
+        FromWorker::Terminal(written)
+            if written
+                .iter()
+                .any(|one| one.session == terminal::EDITOR && matches!(one.what, Wrote::Exit(_))) =>
+        {
+            desk.busy.set(false);
         }
         // What an earlier worker had under way is forgotten.
         FromWorker::Opened => {

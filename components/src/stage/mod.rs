@@ -338,12 +338,15 @@ fn Legend() -> impl IntoView {
     }
 }
 
+/// What the browser calls before the next repaint; it holds itself until the component is gone.
+type Tick = Rc<RefCell<Option<Closure<dyn FnMut()>>>>;
+
 /// Calls `frame` before each repaint, until the component is gone.
 fn each_frame(frame: impl Fn() + 'static) {
     let is_alive = Rc::new(std::cell::Cell::new(true));
     let alive = StoredValue::new_local(is_alive.clone());
     on_cleanup(move || alive.with_value(|alive| alive.set(false)));
-    let again: Rc<RefCell<Option<Closure<dyn FnMut()>>>> = Rc::default();
+    let again: Tick = Rc::default();
     let next = again.clone();
     *again.borrow_mut() = Some(Closure::new(move || {
         if !is_alive.get() {
@@ -353,7 +356,7 @@ fn each_frame(frame: impl Fn() + 'static) {
         frame();
         request(&next);
     }));
-    fn request(closure: &Rc<RefCell<Option<Closure<dyn FnMut()>>>>) {
+    fn request(closure: &Tick) {
         if let (Some(window), Some(closure)) = (web_sys::window(), closure.borrow().as_ref()) {
             // Fails only in a page that is being torn down.
             let _ = window.request_animation_frame(closure.as_ref().unchecked_ref());

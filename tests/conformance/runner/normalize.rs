@@ -122,7 +122,7 @@ fn string(text: &str, key: &str, kind: &str, names: &[(String, String)]) -> Stri
     {
         return "<hash>".into();
     }
-    if (key == "nodeName" && kind != "Pod") || (key == "nodeName" && !text.is_empty()) {
+    if key == "nodeName" && (kind != "Pod" || !text.is_empty()) {
         return "<node>".into();
     }
     let is_zone = key == "zone" || (key == "topology.kubernetes.io/zone" && kind == "Pod");
@@ -171,8 +171,8 @@ pub fn is_uid(text: &str) -> bool {
 pub fn is_cluster_address(text: &str) -> bool {
     let parts: Vec<&str> = text.split('.').collect();
     let numbers: Option<Vec<u8>> = parts.iter().map(|part| part.parse().ok()).collect();
-    match numbers.as_deref() {
-        Some([10, 96..=111, _, _] | [10, 244, _, _] | [192, 168, 56 | 192, _] | [192, 0, 2, 2]) => true,
-        _ => false,
-    }
+    matches!(
+        numbers.as_deref(),
+        Some([10, 96..=111, _, _] | [10, 244, _, _] | [192, 168, 56 | 192, _] | [192, 0, 2, 2])
+    )
 }
