@@ -10,7 +10,7 @@ use crate::{array, object};
 
 const REGISTRY: &str = "registry.k8s.io";
 const VERSION: &str = "v1.36.2";
-const ETCD_VERSION: &str = "3.6.6-0";
+const ETCD_VERSION: &str = "3.6.8-0";
 
 /// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`: file name to pod.
 pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
