@@ -205,7 +205,8 @@ impl Server {
         if object.at("spec") != old.at("spec") {
             object.set("metadata.generation", meta::generation(old) + 1);
         }
-        if meta::is_deleting(&object) && object.items("metadata.finalizers").is_empty() && plural != "pods" {
+        let runs = plural == "pods" && !matches!(object.text("status.phase"), "Succeeded" | "Failed");
+        if meta::is_deleting(&object) && object.items("metadata.finalizers").is_empty() && !runs {
             let is_final = plural != "namespaces" || object.items("spec.finalizers").is_empty();
             if is_final {
                 self.remove(plural, &key_of(&object));
@@ -271,7 +272,14 @@ impl Server {
             self.dying.iter().filter(|(time, _)| *time <= now).map(|(_, key)| key.clone()).collect();
         self.dying.retain(|(time, _)| *time > now);
         for key in gone {
-            self.remove(&"pods".into(), &key);
+            let held = self.get("pods", &key).filter(|pod| !pod.items("metadata.finalizers").is_empty());
+            match held.cloned() {
+                Some(pod) => {
+                    let pod = pod.with("status.phase", "Failed");
+                    self.put(WatchType::Modified, &"pods".into(), pod);
+                }
+                None => self.remove(&"pods".into(), &key),
+            }
         }
     }
 

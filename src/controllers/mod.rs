@@ -16,6 +16,7 @@ pub mod endpoints;
 pub mod expectations;
 pub mod garbage_collector;
 pub mod hash;
+pub mod job;
 pub mod kinds;
 pub mod manager;
 pub mod namespace;

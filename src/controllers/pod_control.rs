@@ -75,19 +75,37 @@ pub fn create_in_batches(
     Ok(batches)
 }
 
-/// Deletes `pods`, all at once. Returns the names of those whose deletion was refused, and the first error
-/// that was not "it is gone already".
-pub fn delete_all(
-    call: &mut Call,
-    owner: &Value,
-    pods: &[Value],
-) -> Result<(Vec<Text>, Option<Text>), Interrupt> {
+/// How deletions ended.
+#[derive(Debug, Default, PartialEq)]
+pub struct Deletions {
+    asked: usize,
+    /// The names of the pods that will not be seen to go: refused, or gone already.
+    pub refused: Vec<Text>,
+    /// How many deletions failed for another reason than that the pod was gone.
+    pub failed: usize,
+    pub error: Option<Text>,
+}
+
+impl Deletions {
+    pub fn done(&self) -> i64 {
+        (self.asked - self.failed) as i64
+    }
+    pub fn outcome(self) -> Result<(), Interrupt> {
+        self.error.map_or(Ok(()), |error| Err(Interrupt::Failed(error)))
+    }
+}
+
+/// Deletes `pods`, all at once.
+pub fn delete_all(call: &mut Call, owner: &Value, pods: &[Value]) -> Result<Deletions, Interrupt> {
+    let mut deletions = Deletions { asked: pods.len(), ..Deletions::default() };
+    if pods.is_empty() {
+        return Ok(deletions);
+    }
     let namespace = owner.shared_text("metadata.namespace");
     let requests = pods
         .iter()
         .map(|pod| request::delete(&POD.resource, &namespace, pod.text("metadata.name")))
         .collect();
-    let (mut refused, mut error) = (Vec::new(), None);
     for (pod, answer) in pods.iter().zip(call.all(requests)?) {
         let name = pod.shared_text("metadata.name");
         match answer {
@@ -98,11 +116,12 @@ pub fn delete_all(
                 if status.text("reason") != "NotFound" {
                     let text = status.shared_text("message");
                     call.event(owner, "Warning", "FailedDelete", arcstr::format!("Error deleting: {text}"));
-                    error.get_or_insert(arcstr::format!("unable to delete pods: {text}"));
+                    deletions.failed += 1;
+                    deletions.error.get_or_insert(arcstr::format!("unable to delete pods: {text}"));
                 }
-                refused.push(name);
+                deletions.refused.push(name);
             }
         }
     }
-    Ok((refused, error))
+    Ok(deletions)
 }

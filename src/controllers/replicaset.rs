@@ -157,14 +157,14 @@ impl ReplicaSetController {
             if call.once() {
                 self.expectations.expect_deletions(&key, chosen.iter().map(key_of), call.now());
             }
-            let (refused, error) = pod_control::delete_all(call, owner, &chosen)?;
-            if !refused.is_empty() && call.once() {
+            let deletions = pod_control::delete_all(call, owner, &chosen)?;
+            if !deletions.refused.is_empty() && call.once() {
                 let namespace = split_key(&key).0;
-                for name in refused {
+                for name in &deletions.refused {
                     self.expectations.deletion_observed(&key, &arcstr::format!("{namespace}/{name}"));
                 }
             }
-            return Ok(error);
+            return Ok(deletions.error);
         }
         Ok(None)
     }

@@ -279,15 +279,15 @@ impl DaemonSetController {
         if batches.successes < wanted && call.once() {
             self.expectations.creations_observed(&key, (wanted - batches.successes) as i64);
         }
-        let (refused, error) = pod_control::delete_all(call, set, &plan.delete)?;
-        if !refused.is_empty() && call.once() {
-            for name in refused {
+        let deletions = pod_control::delete_all(call, set, &plan.delete)?;
+        if !deletions.refused.is_empty() && call.once() {
+            for name in &deletions.refused {
                 let pod = arcstr::format!("{}/{name}", split_key(&key).0);
                 self.expectations.deletion_observed(&key, &pod);
             }
         }
         let errors: Vec<String> =
-            batches.error.into_iter().chain(error).map(|text| text.to_string()).collect();
+            batches.error.into_iter().chain(deletions.error).map(|text| text.to_string()).collect();
         if errors.is_empty() { Ok(()) } else { Err(Interrupt::Failed(aggregate(&errors))) }
     }
 
