@@ -4,6 +4,8 @@
 //!
 //! Follows `github.com/robfig/cron/v3` (parser.go), whose `ParseStandard` Kubernetes uses, with its error texts.
 
+use super::time;
+
 /// A parsed schedule. Bit *n* of a field is set when the value *n* is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
@@ -19,6 +21,10 @@ pub enum Schedule {
     /// `@every 90s`: a constant delay.
     Every { seconds: i64 },
 }
+
+const DAY_S: i64 = 86_400;
+/// Five years.
+const SEARCHED_DAYS: i64 = 5 * 366;
 
 struct Bounds {
     low: u64,
@@ -75,6 +81,30 @@ impl Schedule {
             months,
             weekdays,
             either_day_is_any: any_day || any_weekday,
+        })
+    }
+
+    /// The first second after `after_s` (since 1970, in UTC) that the schedule names; `None` if there is none
+    /// within five years, such as 30 February.
+    pub fn next(&self, after_s: i64) -> Option<i64> {
+        let Schedule::Fields { minutes, hours, days, months, weekdays, either_day_is_any } = *self else {
+            let Schedule::Every { seconds } = *self else { return None };
+            return Some(after_s + seconds);
+        };
+        let has = |bits: u64, value: i64| bits & (1 << value) != 0;
+        let first = (after_s.div_euclid(60) + 1) * 60;
+        let midnight = first - first.rem_euclid(DAY_S);
+        (0..SEARCHED_DAYS).map(|day| midnight + day * DAY_S).find_map(|day| {
+            let date = time::calendar(day);
+            let (by_date, by_weekday) = (has(days, date.day), has(weekdays, time::weekday(day)));
+            let is_due = if either_day_is_any { by_date && by_weekday } else { by_date || by_weekday };
+            if !is_due || !has(months, date.month) {
+                return None;
+            }
+            let instants = (0..24).filter(|hour| has(hours, *hour)).flat_map(move |hour| {
+                (0..60).filter(move |minute| has(minutes, *minute)).map(move |minute| day + hour * 3600 + minute * 60)
+            });
+            instants.into_iter().find(|instant| *instant >= first)
         })
     }
 }
@@ -220,5 +250,23 @@ mod tests {
         };
         assert_eq!((minutes, months, weekdays), (1 | 1 << 30, 1 << 3, 1 | 1 << 6));
         assert!(!either_day_is_any);
+    }
+
+    #[test]
+    fn the_next_time_comes_after_this_one() {
+        let at = |text: &str| time::parse_rfc3339(text).unwrap_or_default() / 1_000_000;
+        for (schedule, after, next) in [
+            ("* * * * *", "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"),
+            ("* * * * *", "2026-01-01T00:00:59Z", "2026-01-01T00:01:00Z"),
+            ("*/15 3 * * *", "2026-01-01T03:45:00Z", "2026-01-02T03:00:00Z"),
+            ("0 0 29 2 *", "2026-01-01T00:00:00Z", "2028-02-29T00:00:00Z"),
+            ("0 12 * * mon", "2026-01-01T00:00:00Z", "2026-01-05T12:00:00Z"),
+            ("0 0 13 * 5", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
+            ("@every 90s", "2026-01-01T00:00:10Z", "2026-01-01T00:01:40Z"),
+        ] {
+            let found = Schedule::parse(schedule).ok().and_then(|schedule| schedule.next(at(after)));
+            assert_eq!(found, Some(at(next)), "{schedule}");
+        }
+        assert_eq!(Schedule::parse("0 0 30 2 *").ok().and_then(|schedule| schedule.next(0)), None);
     }
 }

@@ -14,10 +14,13 @@ use crate::message::rest::User;
 use crate::sim::ActorId;
 use crate::timer::Timer;
 
+use super::cron_job::CronJobController;
 use super::daemonset::DaemonSetController;
 use super::deployment::DeploymentController;
+use super::disruption::DisruptionController;
 use super::endpoints::{EndpointSliceController, EndpointSliceMirroringController, EndpointsController};
 use super::garbage_collector::GarbageCollector;
+use super::job::JobController;
 use super::namespace::NamespaceController;
 use super::node_ipam::NodeIpamController;
 use super::node_lifecycle::NodeLifecycleController;
@@ -26,6 +29,9 @@ use super::replicaset::ReplicaSetController;
 use super::root_ca::RootCaPublisher;
 use super::service_account::ServiceAccountController;
 use super::statefulset::StatefulSetController;
+use super::storage::binder::VolumeBinder;
+use super::storage::ephemeral::EphemeralVolumeController;
+use super::storage::protection::{ClaimProtection, VolumeProtection};
 use super::taint_eviction::TaintEvictionController;
 use super::ttl::TtlController;
 
@@ -63,6 +69,9 @@ impl ControllerManager {
         add(&mut runner, DaemonSetController::default(), 1);
         add(&mut runner, StatefulSetController::default(), 1);
         add(&mut runner, ReplicaSetController::replication(), 1);
+        add(&mut runner, JobController::default(), 1);
+        add(&mut runner, CronJobController::default(), 1);
+        add(&mut runner, DisruptionController::default(), 1);
         // Deleting a namespace takes two requests a resource.
         add(&mut runner, NamespaceController::default(), 20);
         // Each deletion takes two requests.
@@ -75,6 +84,10 @@ impl ControllerManager {
         add(&mut runner, EndpointsController::default(), 1);
         add(&mut runner, EndpointSliceController::default(), 1);
         add(&mut runner, EndpointSliceMirroringController::default(), 1);
+        add(&mut runner, VolumeBinder::default(), 1);
+        add(&mut runner, ClaimProtection::default(), 1);
+        add(&mut runner, VolumeProtection::default(), 1);
+        add(&mut runner, EphemeralVolumeController::default(), 1);
         add(&mut runner, ServiceAccountController::default(), 1);
         add(&mut runner, RootCaPublisher::default(), 1);
         let user = User {

@@ -10,8 +10,10 @@
 
 pub mod claim;
 pub mod consistency;
+pub mod cron_job;
 pub mod daemonset;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoints;
 pub mod expectations;
 pub mod garbage_collector;
@@ -29,6 +31,7 @@ pub mod replicaset;
 pub mod root_ca;
 pub mod service_account;
 pub mod statefulset;
+pub mod storage;
 pub mod taint_eviction;
 pub mod ttl;
 

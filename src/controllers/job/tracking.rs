@@ -74,8 +74,8 @@ impl Work {
             self.pods.sort_by_key(super::index_of);
         }
         let (mut release, mut new_indexes, mut has_news) = (Vec::new(), Vec::new(), false);
-        let pods = self.pods.clone();
-        for pod in pods.iter().filter(|pod| self.is_tracked(pod)) {
+        let tracked: Vec<Value> = self.pods.iter().filter(|pod| self.is_tracked(pod)).cloned().collect();
+        for pod in &tracked {
             let has_failed = is_failed(&self.job, pod);
             if !self.may_release(pod, has_failed) {
                 continue;
