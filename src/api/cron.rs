@@ -102,7 +102,9 @@ impl Schedule {
                 return None;
             }
             let instants = (0..24).filter(|hour| has(hours, *hour)).flat_map(move |hour| {
-                (0..60).filter(move |minute| has(minutes, *minute)).map(move |minute| day + hour * 3600 + minute * 60)
+                (0..60)
+                    .filter(move |minute| has(minutes, *minute))
+                    .map(move |minute| day + hour * 3600 + minute * 60)
             });
             instants.into_iter().find(|instant| *instant >= first)
         })

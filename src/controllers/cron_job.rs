@@ -246,8 +246,10 @@ impl CronJobController {
         {
             return false;
         }
-        if cron_job.text("spec.concurrencyPolicy") == "Forbid" && !cron_job.items("status.active").is_empty() {
-            let message = "Not starting job because prior execution is running and concurrency policy is Forbid";
+        if cron_job.text("spec.concurrencyPolicy") == "Forbid" && !cron_job.items("status.active").is_empty()
+        {
+            let message =
+                "Not starting job because prior execution is running and concurrency policy is Forbid";
             call.event(cron_job, "Normal", "JobAlreadyActive", message);
             return false;
         }
@@ -452,7 +454,8 @@ mod tests {
         sandbox.run(61);
         let first = names(&sandbox);
         assert_eq!(first.len(), 1);
-        let status = |sandbox: &Sandbox| sandbox.server().get("cronjobs", "a/tick").map(|c| c.at("status").clone());
+        let status =
+            |sandbox: &Sandbox| sandbox.server().get("cronjobs", "a/tick").map(|c| c.at("status").clone());
         let active = status(&sandbox).unwrap_or_default();
         assert_eq!(active.items("active").len(), 1);
         assert!(active.has("lastScheduleTime"));

@@ -50,7 +50,8 @@ struct Expected {
 fn stale_condition(pod: &Value, now: Time) -> Option<Duration> {
     let condition = meta::condition(pod, "DisruptionTarget")?;
     let is_by_kubelet = condition.text("reason") == "TerminationByKubelet";
-    if meta::is_deleting(pod) || pods::is_terminal(pod) || is_by_kubelet || condition.text("status") != "True" {
+    if meta::is_deleting(pod) || pods::is_terminal(pod) || is_by_kubelet || condition.text("status") != "True"
+    {
         return None;
     }
     let due = time::parse(condition.text("lastTransitionTime"))? + STALE_CONDITION;
@@ -71,9 +72,7 @@ impl DisruptionController {
         if let Some(set) = resolve(&stores[self.replica_sets], &REPLICA_SET, namespace, reference) {
             let owner = meta::controller_of(set).filter(|owner| owner.text("kind") == "Deployment");
             return match owner {
-                Some(owner) => {
-                    resolve(&stores[self.deployments], &DEPLOYMENT, namespace, owner).map(scale)
-                }
+                Some(owner) => resolve(&stores[self.deployments], &DEPLOYMENT, namespace, owner).map(scale),
                 None => Some(scale(set)),
             };
         }
@@ -99,10 +98,8 @@ impl DisruptionController {
                 Some((uid, replicas)) => scales.insert(uid, replicas),
                 None => {
                     let kind = reference.text("kind");
-                    let has_scale = matches!(
-                        kind,
-                        "ReplicaSet" | "Deployment" | "StatefulSet" | "ReplicationController"
-                    );
+                    let has_scale =
+                        matches!(kind, "ReplicaSet" | "Deployment" | "StatefulSet" | "ReplicationController");
                     return Err(if has_scale {
                         format!("found no controllers for pod {:?}", meta::name(pod))
                     } else {
@@ -398,7 +395,8 @@ mod tests {
             sandbox.run(2);
             let budget = sandbox.server().get("poddisruptionbudgets", "a/web").cloned().unwrap_or_default();
             let number = |field: &str| budget.integer(&format!("status.{field}")).unwrap_or(-1);
-            let found = ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"].map(number);
+            let found =
+                ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"].map(number);
             assert_eq!(found, [healthy, desired, expected, allowed], "{field}");
             let condition = meta::condition(&budget, CONDITION).cloned().unwrap_or_default();
             assert_eq!(condition.text("reason"), reason(allowed));

@@ -25,10 +25,7 @@ impl Record {
         let failures = failed.iter().map(|pod| finished_at(pod));
         match last_success {
             None if failed.is_empty() => self,
-            None => Record {
-                failures: self.failures + failed.len() as i64,
-                last_failure: failures.max(),
-            },
+            None => Record { failures: self.failures + failed.len() as i64, last_failure: failures.max() },
             Some(last_success) => {
                 let later: Vec<Time> = failures.filter(|failed_at| *failed_at > last_success).collect();
                 Record { failures: later.len() as i64, last_failure: later.into_iter().max() }
@@ -106,7 +103,7 @@ mod tests {
             let before = if failures == 0 { Record::default() } else { before };
             let after = before.after(&of(&succeeded), &of(&failed));
             assert_eq!(after.failures, expected);
-            let now = Time::from_secs(if failed == [6] { 110 } else { 106 });
+            let now = Time::from_secs(if failed == [3] { 106 } else { 110 });
             assert_eq!(after.remaining(now), Duration::from_secs(wait_s), "{failed:?}");
         }
     }

@@ -165,19 +165,19 @@ impl Work {
     /// Whether the job has ended, and why.
     fn find_end(&mut self, call: &mut Call) {
         let job = &self.job;
-        let present = |type_: &str| meta::condition(job, type_).filter(|found| found.text("status") == "True");
+        let present =
+            |type_: &str| meta::condition(job, type_).filter(|found| found.text("status") == "True");
         if let Some(met) = present("SuccessCriteriaMet") {
             self.end = Some(met.clone());
         } else if let Some(target) = present("FailureTarget") {
             let (reason, message) = (target.text("reason"), target.text("message"));
             self.end = Some(condition("Failed", reason, message, self.now));
         } else {
-            let failure = self.pods.iter().filter(|pod| is_failed(job, pod)).find_map(|pod| {
-                match verdict(job, pod) {
+            let failure =
+                self.pods.iter().filter(|pod| is_failed(job, pod)).find_map(|pod| match verdict(job, pod) {
                     Verdict::FailJob(message) => Some(message),
                     _ => None,
-                }
-            });
+                });
             self.end = failure.and_then(|message| self.fails("PodFailurePolicy", &message));
         }
         if self.end.is_some() {
@@ -225,8 +225,10 @@ impl Work {
             .filter(|pod| meta::has_finalizer(pod, FINALIZER))
             .filter_map(|pod| Some((self.valid_index(pod)?, pod)))
             .collect();
-        let succeeded =
-            tracked.iter().filter(|(_, pod)| pod.text("status.phase") == "Succeeded").map(|(index, _)| *index);
+        let succeeded = tracked
+            .iter()
+            .filter(|(_, pod)| pod.text("status.phase") == "Succeeded")
+            .map(|(index, _)| *index);
         let before = Indexes::parse(self.job.text("status.completedIndexes"), completions);
         let after = before.with(succeeded);
         let limit = self.job.integer("spec.backoffLimitPerIndex");
@@ -289,8 +291,11 @@ impl Work {
     /// Sets the condition `Suspended`; true if it changed.
     fn set_suspended(&mut self, is_suspended: bool) -> bool {
         let old = meta::condition_status(&self.job, "Suspended");
-        let (status, reason, message) =
-            if is_suspended { ("True", "JobSuspended", "Job suspended") } else { ("False", "JobResumed", "Job resumed") };
+        let (status, reason, message) = if is_suspended {
+            ("True", "JobSuspended", "Job suspended")
+        } else {
+            ("False", "JobResumed", "Job resumed")
+        };
         if old == status || (old.is_empty() && !is_suspended) {
             return false;
         }

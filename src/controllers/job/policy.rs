@@ -61,12 +61,15 @@ pub fn of_failed_pod(job: &Value, pod: &Value) -> Verdict {
             let patterns = rule.items("onPodConditions");
             let fits = |condition: &&Value| {
                 patterns.iter().any(|pattern| {
-                    pattern.at("type") == condition.at("type") && pattern.at("status") == condition.at("status")
+                    pattern.at("type") == condition.at("type")
+                        && pattern.at("status") == condition.at("status")
                 })
             };
             pod.items("status.conditions").iter().find(fits).map(|condition| {
                 let type_ = condition.text("type");
-                format!("Pod {namespace}/{name} has condition {type_} matching {action} rule at index {place}")
+                format!(
+                    "Pod {namespace}/{name} has condition {type_} matching {action} rule at index {place}"
+                )
             })
         };
         match (matched, action) {

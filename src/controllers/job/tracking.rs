@@ -34,8 +34,12 @@ fn count_released(job: &mut Value, held: &BTreeSet<Text>) -> bool {
     let mut has_changed = false;
     for (names, total) in UNCOUNTED {
         let before = job.items(names).len();
-        let kept: Vec<Value> =
-            job.items(names).iter().filter(|uid| held.contains(uid.as_str().unwrap_or(""))).cloned().collect();
+        let kept: Vec<Value> = job
+            .items(names)
+            .iter()
+            .filter(|uid| held.contains(uid.as_str().unwrap_or("")))
+            .cloned()
+            .collect();
         let released = before - kept.len();
         if released == 0 {
             continue;
@@ -122,7 +126,9 @@ impl Work {
         if let Some(failed) = &self.failed_indexes {
             self.job.set("status.failedIndexes", failed.to_string());
         }
-        ["completedIndexes", "failedIndexes"].iter().any(|field| self.job.at("status").at(field) != before.at(field))
+        ["completedIndexes", "failedIndexes"]
+            .iter()
+            .any(|field| self.job.at("status").at(field) != before.at(field))
     }
     /// Writes why the job ends into the status, and what its last condition will be; true if it is news.
     fn write_end(&mut self) -> bool {

@@ -210,8 +210,9 @@ impl VolumeBinder {
             return self.set_claim_status(call, claim, "Pending", None);
         }
         let (key, owner) = (key_of(claim), claim_key(&volume).unwrap_or_default());
-        let error =
-            format!("invalid binding of claim {key:?} to volume {name:?}: volume already claimed by {owner:?}");
+        let error = format!(
+            "invalid binding of claim {key:?} to volume {name:?}: volume already claimed by {owner:?}"
+        );
         Err(Interrupt::Failed(error.into()))
     }
     fn sync_bound_claim(
@@ -222,15 +223,13 @@ impl VolumeBinder {
     ) -> Result<(), Interrupt> {
         let (reason, message) = match volume {
             Some(volume)
-                if !volume.has("spec.claimRef")
-                    || volume.text("spec.claimRef.uid") == meta::uid(claim) =>
+                if !volume.has("spec.claimRef") || volume.text("spec.claimRef.uid") == meta::uid(claim) =>
             {
                 return self.bind(call, &volume, claim);
             }
-            Some(_) => (
-                "ClaimMisbound",
-                "Two claims are bound to the same volume, this one is bound incorrectly",
-            ),
+            Some(_) => {
+                ("ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly")
+            }
             None if claim.has("spec.volumeName") => {
                 ("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
             }
@@ -277,7 +276,8 @@ impl VolumeBinder {
             .values()
             .filter(|class| {
                 meta::annotation(class, DEFAULT_CLASS) == Some("true")
-                    || meta::annotation(class, "storageclass.beta.kubernetes.io/is-default-class") == Some("true")
+                    || meta::annotation(class, "storageclass.beta.kubernetes.io/is-default-class")
+                        == Some("true")
             })
             .max_by_key(|class| {
                 let name = std::cmp::Reverse(class.shared_text("metadata.name"));
@@ -293,10 +293,9 @@ impl VolumeBinder {
             .map(|pod| meta::name(pod).to_owned())
             .collect();
         let (reason, message) = match waiting.as_slice() {
-            [] => (
-                "WaitForFirstConsumer",
-                "waiting for first consumer to be created before binding".to_owned(),
-            ),
+            [] => {
+                ("WaitForFirstConsumer", "waiting for first consumer to be created before binding".to_owned())
+            }
             [pod] => ("WaitForPodScheduled", format!("waiting for pod {pod} to be scheduled")),
             pods => ("WaitForPodScheduled", format!("waiting for pods {} to be scheduled", pods.join(","))),
         };

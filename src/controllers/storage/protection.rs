@@ -134,7 +134,9 @@ impl Controller for VolumeProtection {
         }
     }
     fn sync(&mut self, call: &mut Call) -> Result<(), Interrupt> {
-        let Some(volume) = PERSISTENT_VOLUME.find(call.store(self.volumes), call.key()) else { return Ok(()) };
+        let Some(volume) = PERSISTENT_VOLUME.find(call.store(self.volumes), call.key()) else {
+            return Ok(());
+        };
         let has = meta::has_finalizer(&volume, VOLUME_FINALIZER);
         let is_deleting = meta::is_deleting(&volume);
         let is_free = volume.text("status.phase") != "Bound";

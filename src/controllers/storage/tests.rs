@@ -42,12 +42,15 @@ fn class(name: &str, mode: &str) -> Value {
 }
 fn sandbox(mut objects: Vec<Value>) -> Sandbox {
     objects.extend([class("slow", "WaitForFirstConsumer"), class("quick", "Immediate")]);
-    let mut sandbox = Sandbox::new(objects, vec![Manager::of(vec![
-        Box::<VolumeBinder>::default(),
-        Box::<ClaimProtection>::default(),
-        Box::<VolumeProtection>::default(),
-        Box::<EphemeralVolumeController>::default(),
-    ])]);
+    let mut sandbox = Sandbox::new(
+        objects,
+        vec![Manager::of(vec![
+            Box::<VolumeBinder>::default(),
+            Box::<ClaimProtection>::default(),
+            Box::<VolumeProtection>::default(),
+            Box::<EphemeralVolumeController>::default(),
+        ])],
+    );
     sandbox.run(20);
     sandbox
 }
@@ -118,7 +121,8 @@ fn claims_wait_or_order_as_their_class_says() {
 #[test]
 fn a_claim_in_use_stays_until_its_pod_is_gone() {
     let source = object! { "claimName" => "c" };
-    let scratch = object! { "volumeClaimTemplate" => object! { "spec" => claim("x", "1Gi", "slow").at("spec") } };
+    let scratch =
+        object! { "volumeClaimTemplate" => object! { "spec" => claim("x", "1Gi", "slow").at("spec") } };
     let pod = object! {
         "kind" => "Pod", "metadata" => object! { "name" => "p", "namespace" => "a" },
         "spec" => object! { "nodeName" => "n", "volumes" => array![
