@@ -7,6 +7,7 @@
 //! others on machines of their own, so that a quorum can be lost and the control plane still be looked at.
 
 mod addons;
+mod kubeadm;
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
 use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, World};
 use crate::timer::{EngineTimer, EtcdTimer, TerminalTimer, Timer};
+
+use kubeadm::Kubeadm;
 
 /// All actors of the cluster. A clone is a checkpoint: actors are shared until they next change.
 #[derive(Clone, Default)]
@@ -74,6 +77,7 @@ pub enum Role {
     Kubelet(Kubelet),
     Engine(ContainerEngine),
     Terminal(Terminal),
+    Kubeadm(Kubeadm),
 }
 
 /// A new history of a cluster with `seed`, set up by [`Command::Boot`].
@@ -96,6 +100,7 @@ impl World for Cluster {
             Role::Kubelet(kubelet) => kubelet.handle(input, context),
             Role::Engine(engine) => engine.handle(input, context),
             Role::Terminal(terminal) => terminal.handle(input, context),
+            Role::Kubeadm(kubeadm) => kubeadm.handle(input, context),
         }
     }
 
@@ -197,6 +202,14 @@ impl Cluster {
         }
         node
     }
+    /// How many pods a fresh cluster has: static pods, kube-proxy on each node, CoreDNS twice.
+    pub fn system_pods(&self) -> usize {
+        if self.scenario.hollow {
+            return 0;
+        }
+        let planes = self.scenario.control_plane_nodes.max(1);
+        (planes * 4 + planes + self.scenario.workers + 2) as usize
+    }
     fn terminal(&mut self) -> Option<(ActorId, &mut Terminal)> {
         let process = self.processes.iter_mut().find(|process| matches!(*process.role, Role::Terminal(_)))?;
         match Arc::make_mut(&mut process.role) {
@@ -278,6 +291,13 @@ impl Cluster {
             let name = self.machines[host.0 as usize].name.clone();
             self.node_processes(&name, host, control);
         }
+        if !scenario.hollow {
+            let first = HostId(1);
+            let objects = addons::objects(&self.machines[first.0 as usize].ip);
+            let actor = control.create(first);
+            self.process("kubeadm-cp-1", actor, first, Role::Kubeadm(Kubeadm::new(servers[0], objects)));
+            control.start(actor);
+        }
         for number in 1..=scenario.workers {
             self.add_node(&format!("worker-{number}"), MachineKind::Worker, control);
         }
@@ -319,7 +339,10 @@ impl Cluster {
                 config.labels.push(("disktype".into(), "ssd".into()));
             }
         }
-        let engine_config = EngineConfig::new(kubelet, self.scenario.hollow);
+        let mut engine_config = EngineConfig::new(kubelet, self.scenario.hollow);
+        if !self.scenario.hollow {
+            engine_config.images = addons::images(machine.kind == MachineKind::ControlPlane);
+        }
         let engine_role = Role::Engine(ContainerEngine::new(engine_config));
         self.process(&format!("containerd-{name}"), engine, host, engine_role);
         self.process(&format!("kubelet-{name}"), kubelet, host, Role::Kubelet(Kubelet::new(config)));

@@ -63,7 +63,7 @@ impl Console {
         let pods = self.objects("/registry/pods/kube-system/");
         ready_nodes >= nodes
             && pods.iter().all(is_ready)
-            && (scenario.hollow || pods.len() >= nodes)
+            && (scenario.hollow || pods.len() >= self.history.world().system_pods())
             && !self.objects("/registry/serviceaccounts/default/default").is_empty()
     }
     /// The objects whose etcd keys begin with `prefix`, at the member that is furthest.

@@ -50,6 +50,8 @@ pub enum ClientTimer {
     Periodic { controller: usize },
     /// The leader lease is acquired or renewed.
     LeaderElection,
+    /// A client that does one thing after another tries the one in hand again.
+    Retry,
 }
 
 #[derive(Clone, Debug)]

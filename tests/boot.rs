@@ -20,5 +20,13 @@ fn a_fresh_cluster_has_a_leader_ready_nodes_and_its_own_pods() {
             let pod = picture.pods.iter().find(|pod| pod.namespace == "kube-system" && pod.name == name);
             assert_eq!(pod.map(|pod| pod.status.as_str()), Some("Running"), "seed {seed}: {name}");
         }
+        let ready = |name: &str| {
+            let pods = picture
+                .pods
+                .iter()
+                .filter(|pod| pod.namespace == "kube-system" && pod.name.starts_with(name));
+            pods.filter(|pod| pod.ready.used == pod.ready.of && pod.status == "Running").count()
+        };
+        assert_eq!((ready("kube-proxy-"), ready("coredns-")), (4, 2), "seed {seed}");
     }
 }

@@ -176,7 +176,7 @@ fn converged(history: &History<Cluster>, complaints: &mut Vec<String>) {
     for set in objects(history, "/registry/replicasets/") {
         let wanted = set.integer("spec.replicas").unwrap_or(0);
         let is_mine = |pod: &&&Value| meta::is_controlled_by(pod, set.text("metadata.uid"));
-        let pods = objects(history, "/registry/pods/default/");
+        let pods = objects(history, "/registry/pods/");
         let live = pods
             .iter()
             .filter(is_mine)

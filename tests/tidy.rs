@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "api",
             "apiserver",
+            "client",
             "command",
             "controllers",
             "etcd",

@@ -253,6 +253,7 @@ impl Runner {
                 self.work(context, controller);
             }
             ClientTimer::Periodic { controller } => self.period(context, controller),
+            ClientTimer::Retry => {}
             ClientTimer::LeaderElection => {
                 if let Some(elector) = &mut self.elector {
                     let change = elector.tick(context, &mut self.connection, Purpose::Lease);

@@ -1,16 +1,52 @@
-//! What `kubeadm init` leaves on a fresh control plane besides the processes: the manifests of its static pods.
+//! What `kubeadm init` brings besides the processes: the manifests of the static pods, and the objects of the add-ons.
 //!
 //! Picture to hold in mind: the folder `/etc/kubernetes/manifests` in which the kubelet of a control-plane node
-//! finds the control plane itself. The processes are actors of their own; these pods are how the API shows them.
+//! finds the control plane itself (the processes are actors of their own; these pods are how the API shows them),
+//! and a pad of filled-in forms that [`super::kubeadm`] hands to the API server.
+//!
+//! The objects are those of `cmd/kubeadm/app/phases` (uploadconfig, kubelet, bootstraptoken, addons) of 1.36.
 
 use std::collections::BTreeMap;
 
-use crate::api::{Text, Value};
+use crate::api::{Text, Value, yaml};
 use crate::{array, object};
 
 const REGISTRY: &str = "registry.k8s.io";
 const VERSION: &str = "v1.36.2";
 const ETCD_VERSION: &str = "3.6.8-0";
+const COREDNS_VERSION: &str = "v1.14.2";
+const PAUSE_VERSION: &str = "3.10.2";
+
+/// The objects that `kubeadm init` creates, in its order; `ip` is where the API server listens.
+pub(super) fn objects(ip: &str) -> Vec<Value> {
+    let files = [
+        include_str!("addons/config.yaml"),
+        include_str!("addons/coredns.yaml"),
+        include_str!("addons/kube-proxy.yaml"),
+    ];
+    let text = files
+        .join("---\n")
+        .replace("ENDPOINT", &format!("{ip}:6443"))
+        .replace("COREDNS", COREDNS_VERSION)
+        .replace("VERSION", VERSION);
+    yaml::read(&text).into_iter().flatten().map(|document| document.value).collect()
+}
+
+/// What `kubeadm config images pull` has put on a machine before it joins.
+pub(super) fn images(is_control_plane: bool) -> Vec<Text> {
+    let mut images = vec![
+        format!("coredns/coredns:{COREDNS_VERSION}"),
+        format!("kube-proxy:{VERSION}"),
+        format!("pause:{PAUSE_VERSION}"),
+    ];
+    if is_control_plane {
+        for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+            images.push(format!("{name}:{VERSION}"));
+        }
+        images.push(format!("etcd:{ETCD_VERSION}"));
+    }
+    images.into_iter().map(|image| arcstr::format!("{REGISTRY}/{image}")).collect()
+}
 
 /// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`: file name to pod.
 pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
@@ -91,4 +127,31 @@ pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
             &[kubeconfig("scheduler"), "--leader-elect=true".into()],
         ),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::meta;
+
+    #[test]
+    fn every_form_is_filled_in() {
+        let objects = objects("192.168.56.10");
+        let names: Vec<String> =
+            objects.iter().map(|object| format!("{} {}", meta::kind(object), meta::name(object))).collect();
+        for wanted in
+            ["ConfigMap kubeadm-config", "Deployment coredns", "Service kube-dns", "DaemonSet kube-proxy"]
+        {
+            assert!(names.iter().any(|name| name == wanted), "{wanted} of {names:?}");
+        }
+        assert!(
+            objects
+                .iter()
+                .all(|object| !meta::name(object).is_empty() && !meta::api_version(object).is_empty())
+        );
+        let text: String = objects.iter().map(|object| object.to_string()).collect();
+        for placeholder in ["ENDPOINT", "COREDNS", "VERSION\""] {
+            assert!(!text.contains(placeholder), "{placeholder}");
+        }
+    }
 }

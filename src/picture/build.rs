@@ -49,6 +49,10 @@ pub fn build(history: &History<Cluster>) -> Picture {
         });
     }
     for process in cluster.processes() {
+        // A command that somebody entered once, and no part of the cluster.
+        if matches!(&*process.role, Role::Kubeadm(_)) {
+            continue;
+        }
         let component = component(cluster, process, is_running(process));
         match &*process.role {
             Role::Etcd(member) => {
@@ -181,7 +185,7 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         Role::Etcd(_) => component.kind = ComponentKind::Etcd,
         Role::Kubelet(_) => component.kind = ComponentKind::Kubelet,
         Role::Engine(_) => component.kind = ComponentKind::ContainerEngine,
-        Role::Terminal(_) => component.kind = ComponentKind::Terminal,
+        Role::Terminal(_) | Role::Kubeadm(_) => component.kind = ComponentKind::Terminal,
         Role::Scheduler(scheduler) => {
             component.kind = ComponentKind::Scheduler;
             component.is_leader = scheduler.is_leader();

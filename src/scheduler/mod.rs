@@ -204,7 +204,7 @@ impl Scheduler {
                 let change = self.elector.tick(context, &mut self.connection, Purpose::Lease);
                 self.leadership(context, change);
             }
-            ClientTimer::Queue { .. } | ClientTimer::Periodic { .. } => {}
+            ClientTimer::Queue { .. } | ClientTimer::Periodic { .. } | ClientTimer::Retry => {}
         }
     }
     fn timer(&mut self, context: &mut Context, timer: &SchedulerTimer) {
