@@ -53,13 +53,6 @@ struct Done {
 }
 
 pub fn run(session: &mut Session) -> Outcome {
-    match session.operands().first().map(String::as_str) {
-        Some("view-last-applied") => return view_last_applied(session),
-        Some("set-last-applied" | "edit-last-applied") => {
-            return fail(crate::fidelity::message("kubectl", "edit").unwrap_or_default());
-        }
-        _ => {}
-    }
     if session.flags.switch("prune") {
         return fail(crate::fidelity::message("kubectl", "apply --prune").unwrap_or_default());
     }
@@ -407,8 +400,50 @@ are the ways you can resolve this warning:
   stop managing the field (remove it from their configuration).
 See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts";
 
-fn view_last_applied(session: &mut Session) -> Outcome {
-    let operands = session.operands()[1..].to_vec();
+pub const SET_LAST_APPLIED_FLAGS: &[&str] = &[
+    "allow-missing-template-keys",
+    "create-annotation",
+    "dry-run",
+    "filename",
+    "output",
+    "show-managed-fields",
+    "template",
+];
+
+/// `kubectl apply set-last-applied`: writes the record without touching the rest.
+pub fn set_last_applied(session: &mut Session) -> Outcome {
+    let format = session.format(false)?;
+    let dry_run = session.dry_run()?;
+    let manifests = session.read_manifests()?;
+    let (infos, bad) = (manifests.0.clone(), manifests.1.clone());
+    Failure::many(bad)?;
+    if infos.is_empty() {
+        return fail("no objects passed to set-last-applied");
+    }
+    session.each(&infos, (), |session, info, ()| {
+        let current = session.send(info.get_request())?;
+        let has_record = current.map("metadata.annotations").contains_key(LAST_APPLIED);
+        if !has_record && !session.flags.switch("create-annotation") {
+            return fail(format!(
+                "no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with --create-annotation",
+                info.name
+            ));
+        }
+        let mut patch = Value::object();
+        let record = modified_configuration(&info.object).map("metadata.annotations").get(LAST_APPLIED).cloned();
+        patch.at_mut("metadata.annotations").make_object().insert(LAST_APPLIED, record.unwrap_or_default());
+        let mut object = current;
+        if dry_run != DryRun::Client {
+            let request =
+                request::patch(&info.mapping.resource(), &info.namespace, &info.name, PatchType::Merge, patch);
+            object = session.send(request.options(|options| options.dry_run = dry_run == DryRun::Server))?;
+        }
+        session.print_change(&format, &object, "configured")
+    })
+}
+
+pub fn view_last_applied(session: &mut Session) -> Outcome {
+    let operands = session.operands().to_vec();
     let selection = session.select(&operands, super::builder::Rules::default())?;
     let (infos, failures) = session.fetch(selection)?;
     let as_json = session.flags.text("output") == "json";

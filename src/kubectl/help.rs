@@ -5,6 +5,7 @@
 use crate::shell::Cli;
 
 use super::command::{self, Command, Group};
+use super::commands;
 use super::failure::Stop;
 use super::flag::{self, Kind};
 
@@ -23,7 +24,7 @@ const GROUPS: [(Group, &str); 8] = [
 pub fn overview() -> String {
     let mut text = "kubectl controls the Kubernetes cluster manager.\n\n Find more information at: https://kubernetes.io/docs/reference/kubectl/\n\n".to_string();
     for (group, heading) in GROUPS {
-        text += &format!("{heading}\n{}\n", listing(command::COMMANDS, |command| command.group == group));
+        text += &format!("{heading}\n{}\n", listing(commands::COMMANDS, |command| command.group == group));
     }
     text + "Usage:\n  kubectl [flags] [options]\n\nUse \"kubectl <command> --help\" for more information about a given command.\nUse \"kubectl options\" for a list of global command-line options (applies to all commands).\n"
 }
@@ -43,21 +44,17 @@ pub fn of_command(command: &Command, name: &str) -> String {
     if !command.subcommands.is_empty() {
         text += &format!("Available Commands:\n{}\n", listing(command.subcommands, |_| true));
     }
-    let mut names: Vec<&str> = command.flags.iter().chain(command.more_flags).copied().collect();
-    names.sort_by_key(|name| name.split('=').next_back().unwrap_or(name).to_string());
-    names.dedup();
-    if !names.is_empty() {
+    let mut entries: Vec<_> =
+        command.flags.iter().chain(command.more_flags).map(|text| flag::entry(text)).collect();
+    entries.sort_by_key(|(_, long, _)| *long);
+    entries.dedup();
+    if !entries.is_empty() {
         text += "Options:\n";
-        for name in names {
-            let (short, long) = match name.split_once('=') {
-                Some((short, long)) => (short.chars().next(), long),
-                None => (None, name),
-            };
+        for (short, long, default) in entries {
             if let Some(flag) = flag::find(long) {
-                text += &option(flag, short);
+                text += &option(flag, short, default);
             }
         }
-        text.push('\n');
     }
     let parent = name.rsplit_once(' ').map_or("kubectl", |(parent, _)| parent);
     let usage = match command.usage.split_once(' ') {
@@ -71,12 +68,15 @@ pub fn of_command(command: &Command, name: &str) -> String {
     text + "Use \"kubectl options\" for a list of global command-line options (applies to all commands).\n"
 }
 
-fn option(flag: &flag::Flag, short: Option<char>) -> String {
+fn option(flag: &flag::Flag, short: Option<char>, default: Option<&str>) -> String {
+    let own = default.unwrap_or(flag.default);
     let default = match flag.kind {
-        Kind::Text | Kind::Optional(_) => format!("'{}'", flag.default),
+        Kind::Text | Kind::Optional(_) => format!("'{own}'"),
         Kind::List | Kind::Array => "[]".into(),
-        _ if flag.default.is_empty() => "0".into(),
-        _ => flag.default.to_string(),
+        // The one flag of klog's own type among them has no default to show.
+        _ if own.is_empty() && flag.long == "vmodule" => String::new(),
+        _ if own.is_empty() => "0".into(),
+        _ => own.to_string(),
     };
     let names = match short.or(flag.short) {
         Some(short) => format!("-{short}, --{}", flag.long),
@@ -86,18 +86,17 @@ fn option(flag: &flag::Flag, short: Option<char>) -> String {
 }
 
 /// `kubectl options`.
-#[expect(dead_code, reason = "kubectl run, expose, autoscale and set are next")]
 pub fn global_options() -> String {
     let mut text = "The following options can be passed to any command:\n\n".to_string();
     for flag in flag::GLOBAL.iter().filter(|flag| flag.long != "help") {
-        text += &option(flag, None);
+        text += &option(flag, None, None);
     }
     text
 }
 
 /// `kubectl help COMMAND`.
 pub fn for_words(cli: &mut Cli, words: &[String]) -> Result<(), Stop> {
-    let mut commands = command::COMMANDS;
+    let mut commands = commands::COMMANDS;
     let mut found: Option<(&Command, String)> = None;
     for word in words {
         let Some(next) = command::find(commands, word) else { break };

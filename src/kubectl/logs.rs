@@ -1,14 +1,14 @@
-//! `logs` and `exec`: what containers say, and what one can say to them.
+//! `kubectl logs`: what containers say.
 //!
 //! Picture to hold in mind: a speaking tube: the API server puts the call through to the kubelet on the pod's floor.
 //!
-//! Follows `k8s.io/kubectl/pkg/cmd/{logs,exec}`. A followed log is read again every second of simulated time.
+//! Follows `k8s.io/kubectl/pkg/cmd/logs`. A followed log is read again every second of simulated time.
 
 use std::ops::ControlFlow;
 
 use crate::api::{Text, Value, meta, selector};
 use crate::client::request;
-use crate::message::rest::{Request, Verb};
+use crate::message::rest::Request;
 use crate::sim::Duration;
 
 use super::builder::Info;
@@ -16,27 +16,40 @@ use super::delete::{Manner, delete_request};
 use super::failure::{Failure, Outcome, Stop, fail};
 use super::session::{DryRun, Session};
 
-pub const LOGS_FLAGS: &[&str] = &[
-    "all-containers", "all-pods", "container", "f=follow", "ignore-errors", "insecure-skip-tls-verify-backend",
-    "limit-bytes", "max-log-requests", "pod-running-timeout", "prefix", "p=previous", "selector", "since", "since-time",
-    "tail", "timestamps",
+pub const FLAGS: &[&str] = &[
+    "all-containers",
+    "all-pods",
+    "container",
+    "f=follow",
+    "ignore-errors",
+    "insecure-skip-tls-verify-backend",
+    "limit-bytes",
+    "max-log-requests",
+    "pod-running-timeout",
+    "prefix",
+    "p=previous",
+    "selector",
+    "since",
+    "since-time",
+    "tail",
+    "timestamps",
 ];
-pub const EXEC_FLAGS: &[&str] = &["container", "filename", "kustomize", "pod-running-timeout", "q=quiet", "i=stdin", "t=tty"];
-
 /// A container whose log is wanted.
 #[derive(Clone)]
-struct Source {
+pub struct Source {
     namespace: String,
     pod: String,
-    container: String,
+    pub container: String,
     prefix: String,
 }
 
-pub fn logs(session: &mut Session) -> Outcome {
+pub fn run(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
     let operands = session.operands().to_vec();
     let command = session.command.clone();
-    let usage = |text: &str| Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into());
+    let usage = |text: &str| {
+        Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into())
+    };
     let expected = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command";
     let labels = flags.text("selector").to_string();
     match (operands.len(), labels.is_empty()) {
@@ -57,7 +70,9 @@ pub fn logs(session: &mut Session) -> Outcome {
         return fail("--tail must be greater than or equal to -1");
     }
     if flags.switch("all-containers") && !container.is_empty() {
-        return fail(format!("--all-containers=true should not be specified with container name {container}"));
+        return fail(format!(
+            "--all-containers=true should not be specified with container name {container}"
+        ));
     }
     let pods = pods_of(session, operands.first().map(String::as_str), &labels)?;
     if pods.is_empty() {
@@ -88,7 +103,7 @@ pub fn logs(session: &mut Session) -> Outcome {
 }
 
 /// The pods of an operand: a pod's name, or a workload's.
-fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Outcome<Vec<Value>> {
+pub fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Outcome<Vec<Value>> {
     let namespace = session.namespace();
     let pods = session.built_in("", "pods");
     let Some(operand) = operand else {
@@ -99,7 +114,10 @@ fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Outcom
     let object = match session.attempt(request::get(&mapping.resource(), &namespace, name))? {
         Ok(object) => object,
         Err(failure) if failure.is_not_found() => {
-            return fail(format!("error from server (NotFound): {} in namespace {namespace:?}", failure.text()));
+            return fail(format!(
+                "error from server (NotFound): {} in namespace {namespace:?}",
+                failure.text()
+            ));
         }
         Err(failure) => return Err(failure.into()),
     };
@@ -107,14 +125,30 @@ fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Outcom
         return Ok(vec![object]);
     }
     let labels = match mapping.info.kind.as_str() {
-        "ReplicationController" | "Service" => selector::LabelSelector::from_map(object.map("spec.selector")).to_string(),
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => selector::format(object.at("spec.selector")),
-        _ => return fail(format!("cannot get the logs from {}: selector for {} not implemented", mapping.go_string(), mapping.kind_go_string())),
+        "ReplicationController" | "Service" => {
+            selector::LabelSelector::from_map(object.map("spec.selector")).to_string()
+        }
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => {
+            selector::format(object.at("spec.selector"))
+        }
+        _ => {
+            return fail(format!(
+                "cannot get the logs from {}: selector for {} not implemented",
+                mapping.go_string(),
+                mapping.kind_go_string()
+            ));
+        }
     };
     let list = session.list(&pods, &namespace, &labels, "", |_| {})??;
     let mut found = list.items("items").to_vec();
     // Running pods before others, older ones before younger ones.
-    found.sort_by_key(|pod| (pod.text("status.phase") != "Running", Text::from(meta::creation_timestamp(pod)), Text::from(meta::name(pod))));
+    found.sort_by_key(|pod| {
+        (
+            pod.text("status.phase") != "Running",
+            Text::from(meta::creation_timestamp(pod)),
+            Text::from(meta::name(pod)),
+        )
+    });
     if !session.flags.switch("all-pods") {
         if found.len() > 1 {
             let all = found.len();
@@ -128,7 +162,7 @@ fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Outcom
     Ok(found)
 }
 
-fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcome<Vec<Source>> {
+pub fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcome<Vec<Source>> {
     let names = |field: &str| -> Vec<String> {
         pod.items(field).iter().map(|container| container.text("name").to_string()).collect()
     };
@@ -144,7 +178,8 @@ fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcome<Ve
     } else {
         let preferred = meta::annotation(pod, "kubectl.kubernetes.io/default-container").map(String::from);
         if preferred.is_none() && apps.len() + init.len() > 1 {
-            let all: Vec<String> = apps.iter().cloned().chain(init.iter().map(|name| format!("{name} (init)"))).collect();
+            let all: Vec<String> =
+                apps.iter().cloned().chain(init.iter().map(|name| format!("{name} (init)"))).collect();
             let first = apps.first().cloned().unwrap_or_default();
             session.eprintln(format!("Defaulted container {first:?} out of: {}", all.join(", ")));
         }
@@ -195,7 +230,11 @@ fn text_of(body: &Value) -> String {
 }
 
 fn prefixed(text: &str, prefix: &str) -> String {
-    if prefix.is_empty() { text.to_string() } else { text.split_inclusive('\n').map(|line| format!("{prefix}{line}")).collect() }
+    if prefix.is_empty() {
+        text.to_string()
+    } else {
+        text.split_inclusive('\n').map(|line| format!("{prefix}{line}")).collect()
+    }
 }
 
 fn print_all(session: &mut Session, sources: &[Source], tail: Option<i64>) -> Outcome {
@@ -248,70 +287,10 @@ fn follow_all(session: &mut Session, sources: &[Source], tail: Option<i64>) -> O
 }
 
 fn is_going_on(pod: &Value, container: &str) -> bool {
-    let statuses = pod.items("status.containerStatuses").iter().chain(pod.items("status.initContainerStatuses"));
+    let statuses =
+        pod.items("status.containerStatuses").iter().chain(pod.items("status.initContainerStatuses"));
     let mut own = statuses.filter(|status| status.text("name") == container);
     own.next().is_none_or(|status| !status.has("state.terminated"))
-}
-
-pub fn exec(session: &mut Session) -> Outcome {
-    let flags = session.flags.clone();
-    let operands = session.operands().to_vec();
-    let command = session.command.clone();
-    let usage = |text: &str| Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into());
-    let Some(name) = operands.first() else {
-        return fail("pod, type/name or --filename must be specified");
-    };
-    let words = match &flags.after_dashes {
-        Some(words) => words.clone(),
-        None if operands.len() > 1 => {
-            return usage("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead");
-        }
-        None => Vec::new(),
-    };
-    if words.is_empty() {
-        return fail("you must specify at least one command for the container");
-    }
-    let namespace = session.namespace();
-    let pod = if name.contains('/') {
-        match pods_of(session, Some(name), "")?.into_iter().next() {
-            Some(pod) => pod,
-            None => return fail(format!("no pods of {name}")),
-        }
-    } else {
-        let pods = session.built_in("", "pods").resource();
-        session.send(request::get(&pods, &namespace, name))?
-    };
-    let phase = pod.text("status.phase");
-    if matches!(phase, "Succeeded" | "Failed") {
-        return fail(format!("cannot exec into a container in a completed pod; current phase is {phase}"));
-    }
-    let source = sources_of(session, &pod, flags.text("container"))?.into_iter().next();
-    let container = source.map_or(String::new(), |source| source.container);
-    let is_shell = matches!(words[0].rsplit('/').next(), Some("bash" | "sh" | "ash"));
-    if flags.switch("tty") && is_shell && words.len() == 1 {
-        return fail("there is no interactive terminal inside of a simulated container: give a command, as in -- sh -c 'COMMAND'");
-    }
-    let mut parameters: Vec<(Text, Text)> = vec![("container".into(), container.into())];
-    parameters.extend(words.iter().map(|word| (Text::from("command"), Text::from(word.as_str()))));
-    parameters.push(("stdout".into(), "true".into()));
-    parameters.push(("stderr".into(), "true".into()));
-    let pods = session.built_in("", "pods").resource();
-    let request = Request {
-        verb: Verb::Create,
-        ..request::get(&pods, meta::namespace(&pod), meta::name(&pod))
-            .subresource("exec")
-            .options(|options| options.parameters = parameters)
-    };
-    let answer = session.send(request)?;
-    session.print(answer.text("stdout"));
-    session.cli.eprint(answer.text("stderr"));
-    match answer.integer("exitCode").unwrap_or(0) {
-        0 => Ok(()),
-        code => {
-            session.eprintln(format!("command terminated with exit code {code}"));
-            Err(Failure::Silent((code & 255) as i32).into())
-        }
-    }
 }
 
 /// `kubectl run -it --rm`: shows what the pod says until it ends, and takes it away.
@@ -347,4 +326,3 @@ pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome 
         code => Err(Failure::Silent((code & 255) as i32).into()),
     }
 }
-

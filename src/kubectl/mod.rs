@@ -4,7 +4,7 @@
 //! Every command is a straight function over [`session::Session`]; where it waits for an answer it stops, and is
 //! run again from its first line when the answer is there (see [`crate::shell::program`]).
 //!
-//! - [`command`] which commands there are; [`flag`] what they take; [`help`] what they say of themselves
+//! - [`commands`] which commands there are; [`flag`] what they take; [`help`] what they say of themselves
 //! - [`builder`] from arguments and files to objects; [`session`] requests
 //! - [`print`], [`tab_writer`], [`template`] how results are shown; [`failure`] how errors are
 //! - one module a command, or a family of them
@@ -12,19 +12,34 @@
 //! Output and wording follow `k8s.io/kubectl` and `k8s.io/cli-runtime` of Kubernetes 1.36.
 
 pub mod apply;
+mod autoscale;
 pub mod builder;
+mod change;
 pub mod command;
+mod commands;
 mod create;
 mod delete;
+mod describe;
+mod exec;
+mod expose;
 pub mod failure;
 pub mod flag;
 mod generate;
 mod get;
 mod help;
+mod label;
+mod logs;
+mod nodes;
+mod patch;
 pub mod print;
+mod replace;
+mod rollout;
+mod run;
 mod scale;
 pub mod session;
+mod set;
 pub mod tab_writer;
+mod taint;
 pub mod template;
 
 use std::sync::Arc;
@@ -93,7 +108,7 @@ fn locate(arguments: &[String]) -> Result<Option<(&'static Command, String, Vec<
     let mut path = String::new();
     let mut command: Option<&'static Command> = None;
     loop {
-        let commands = command.map_or(command::COMMANDS, |command| command.subcommands);
+        let commands = command.map_or(commands::COMMANDS, |command| command.subcommands);
         let Some(index) = word_at(&rest) else { break };
         let Some(next) = find(commands, &rest[index]) else { break };
         rest.remove(index);
@@ -130,7 +145,7 @@ fn first_word(arguments: &[String]) -> Option<&str> {
 
 /// Commands that are spelt alike.
 fn suggestions(word: &str) -> String {
-    let near: Vec<String> = command::COMMANDS
+    let near: Vec<String> = commands::COMMANDS
         .iter()
         .filter(|command| distance(command.name, word) <= 2 || command.name.starts_with(word))
         .map(|command| format!("\t{}\n", command.name))

@@ -1,9 +1,9 @@
-//! `cordon`, `uncordon`, `drain`, `taint`.
+//! `kubectl cordon`, `uncordon` and `drain`.
 //!
 //! Picture to hold in mind: a road worker: first the barrier, then the cars are led away one by one, and the worker
 //! waits until the last has gone.
 //!
-//! Follows `k8s.io/kubectl/pkg/cmd/{drain,taint}` and `pkg/drain`.
+//! Follows `k8s.io/kubectl/pkg/cmd/drain` and `pkg/drain`.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -16,15 +16,23 @@ use crate::sim::Duration;
 
 use super::apply::delete_options;
 use super::builder::{Info, Rules};
-use super::change::{for_each, patch_request, resources_and_pairs};
-use super::describe::taint_text;
+use super::change::patch_request;
 use super::failure::{Failure, Outcome, Stop, fail};
 use super::session::{DryRun, Session};
 
 pub const CORDON_FLAGS: &[&str] = &["dry-run", "selector"];
 pub const DRAIN_FLAGS: &[&str] = &[
-    "chunk-size", "delete-emptydir-data", "disable-eviction", "dry-run", "force", "grace-period", "ignore-daemonsets",
-    "pod-selector", "selector", "skip-wait-for-delete-timeout", "timeout",
+    "chunk-size",
+    "delete-emptydir-data",
+    "disable-eviction",
+    "dry-run",
+    "force",
+    "grace-period",
+    "ignore-daemonsets",
+    "pod-selector",
+    "selector",
+    "skip-wait-for-delete-timeout",
+    "timeout",
 ];
 /// How long `drain` waits after a refusal by a disruption budget.
 const RETRY: Duration = Duration::from_secs(5);
@@ -47,7 +55,11 @@ fn nodes(session: &mut Session) -> Outcome<Vec<Info>> {
         .into());
     }
     let mut words = vec!["nodes".to_string()];
-    words.extend(operands.iter().map(|operand| operand.trim_start_matches("node/").trim_start_matches("nodes/").to_string()));
+    words.extend(
+        operands
+            .iter()
+            .map(|operand| operand.trim_start_matches("node/").trim_start_matches("nodes/").to_string()),
+    );
     let selection = session.select(&words, Rules { all_without_selector: true, ..Rules::default() })?;
     let (infos, failures) = session.fetch(selection)?;
     Failure::many(failures)?;
@@ -86,19 +98,26 @@ pub fn drain(session: &mut Session) -> Outcome {
     let infos = nodes(session)?;
     let dry_run = session.dry_run()?;
     barrier(session, &infos, true)?;
-    let (fatal, pending) = session.each(&infos, (Vec::new(), Vec::new()), |session, info, mut state: (Vec<Failure>, Vec<String>)| {
-        match empty(session, info, dry_run) {
-            Ok(()) => session.println(format!("node/{} drained{}", info.name, dry_run.suffix())),
-            Err(Stop::Failure(failure)) => {
-                let text = failure.text();
-                session.eprintln(format!("error: unable to drain node {:?} due to error: {text}, continuing command...", info.name));
-                state.0.push(failure);
-                state.1.push(info.name.clone());
+    let (fatal, pending) = session.each(
+        &infos,
+        (Vec::new(), Vec::new()),
+        |session, info, mut state: (Vec<Failure>, Vec<String>)| {
+            match empty(session, info, dry_run) {
+                Ok(()) => session.println(format!("node/{} drained{}", info.name, dry_run.suffix())),
+                Err(Stop::Failure(failure)) => {
+                    let text = failure.text();
+                    session.eprintln(format!(
+                        "error: unable to drain node {:?} due to error: {text}, continuing command...",
+                        info.name
+                    ));
+                    state.0.push(failure);
+                    state.1.push(info.name.clone());
+                }
+                Err(halt) => return Err(halt),
             }
-            Err(halt) => return Err(halt),
-        }
-        Ok(state)
-    })?;
+            Ok(state)
+        },
+    )?;
     if !pending.is_empty() {
         session.eprintln("There are pending nodes to be drained:");
         for node in pending {
@@ -135,36 +154,38 @@ fn judge(session: &mut Session, pod: &Value) -> Outcome<Verdict> {
         return Ok(match found {
             Err(failure) if failure.is_not_found() && force => Verdict::EvictWithWarning(failure.text()),
             Err(failure) => Verdict::Refuse(failure.text()),
-            Ok(_) if flags.switch("ignore-daemonsets") => Verdict::SkipWithWarning("ignoring DaemonSet-managed Pods".into()),
+            Ok(_) if flags.switch("ignore-daemonsets") => {
+                Verdict::SkipWithWarning("ignoring DaemonSet-managed Pods".into())
+            }
             Ok(_) => Verdict::Refuse("DaemonSet-managed Pods (use --ignore-daemonsets to ignore)".into()),
         });
     }
     if meta::annotation(pod, "kubernetes.io/config.mirror").is_some() {
         return Ok(Verdict::Skip);
     }
-    let mut warning = None;
-    if pod.items("spec.volumes").iter().any(|volume| volume.has("emptyDir")) && !is_done {
-        if !flags.switch("delete-emptydir-data") {
-            return Ok(Verdict::Refuse("Pods with local storage (use --delete-emptydir-data to override)".into()));
-        }
-        warning = Some("deleting Pods with local storage".to_string());
+    if is_done {
+        return Ok(Verdict::Evict);
     }
-    if owner.is_none() && !is_done {
-        if !force {
-            return Ok(Verdict::Refuse("Pods that declare no controller (use --force to override)".into()));
-        }
-        warning = Some("deleting Pods that declare no controller".to_string());
-    } else {
-        warning = None;
+    if pod.items("spec.volumes").iter().any(|volume| volume.has("emptyDir"))
+        && !flags.switch("delete-emptydir-data")
+    {
+        let why = "Pods with local storage (use --delete-emptydir-data to override)";
+        return Ok(Verdict::Refuse(why.into()));
     }
-    Ok(warning.map_or(Verdict::Evict, Verdict::EvictWithWarning))
+    // Upstream keeps the last filter's word only: with a controller, nothing is said of local storage.
+    Ok(match (owner.is_some(), force) {
+        (true, _) => Verdict::Evict,
+        (false, true) => Verdict::EvictWithWarning("deleting Pods that declare no controller".into()),
+        (false, false) => Verdict::Refuse("Pods that declare no controller (use --force to override)".into()),
+    })
 }
 
 fn empty(session: &mut Session, node: &Info, dry_run: DryRun) -> Outcome {
     let pods = session.built_in("", "pods");
     let selector = session.flags.text("pod-selector").to_string();
     let list = session.list(&pods, "", &selector, &format!("spec.nodeName={}", node.name), |_| {})??;
-    let (mut chosen, mut refused, mut warned) = (Vec::new(), BTreeMap::<String, Vec<String>>::new(), BTreeMap::<String, Vec<String>>::new());
+    let (mut chosen, mut refused, mut warned) =
+        (Vec::new(), BTreeMap::<String, Vec<String>>::new(), BTreeMap::<String, Vec<String>>::new());
     for pod in list.items("items") {
         let name = format!("{}/{}", meta::namespace(pod), meta::name(pod));
         match judge(session, pod)? {
@@ -185,7 +206,8 @@ fn empty(session: &mut Session, node: &Info, dry_run: DryRun) -> Outcome {
             .collect();
         Failure::many(failures)?;
     }
-    let warnings: Vec<String> = warned.into_iter().map(|(why, names)| format!("{why}: {}", names.join(", "))).collect();
+    let warnings: Vec<String> =
+        warned.into_iter().map(|(why, names)| format!("{why}: {}", names.join(", "))).collect();
     if !warnings.is_empty() {
         session.warn(&warnings.join("; "));
     }
@@ -214,7 +236,10 @@ fn evict(session: &mut Session, pods: Vec<Value>) -> Outcome {
     let state = (pods, Vec::<Value>::new(), Vec::<Failure>::new());
     let (_, _, failures) = session.fold(state, |session, (waiting, mut going, mut failures)| {
         let now = session.now();
-        if timeout_us > 0 && now.since(started).as_micros() >= timeout_us && !(waiting.is_empty() && going.is_empty()) {
+        if timeout_us > 0
+            && now.since(started).as_micros() >= timeout_us
+            && !(waiting.is_empty() && going.is_empty())
+        {
             return fail("drain did not complete within the given timeout: global timeout reached");
         }
         if !waiting.is_empty() {
@@ -247,7 +272,9 @@ fn evict(session: &mut Session, pods: Vec<Value>) -> Outcome {
                     Err(failure) if failure.is_not_found() => {}
                     Err(failure) if failure.reason() == "TooManyRequests" => {
                         let text = failure.text();
-                        session.eprintln(format!("error when evicting pods/{name:?} -n {namespace:?} (will retry after 5s): {text}"));
+                        session.eprintln(format!(
+                            "error when evicting pods/{name:?} -n {namespace:?} (will retry after 5s): {text}"
+                        ));
                         again.push(pod);
                     }
                     Err(failure) => failures.push(Failure::Message(format!(
@@ -276,7 +303,8 @@ fn evict(session: &mut Session, pods: Vec<Value>) -> Outcome {
 /// Tells which pods have gone, and hands back the others.
 fn look(session: &mut Session, pods: Vec<Value>, word: &str) -> Outcome<Vec<Value>> {
     let resource = session.built_in("", "pods").resource();
-    let requests = pods.iter().map(|pod| request::get(&resource, meta::namespace(pod), meta::name(pod))).collect();
+    let requests =
+        pods.iter().map(|pod| request::get(&resource, meta::namespace(pod), meta::name(pod))).collect();
     let answers = session.send_all(requests)?;
     let mut still = Vec::new();
     for (pod, answer) in pods.into_iter().zip(answers) {
@@ -287,128 +315,6 @@ fn look(session: &mut Session, pods: Vec<Value>, word: &str) -> Outcome<Vec<Valu
         }
     }
     Ok(still)
-}
-
-pub const TAINT_FLAGS: &[&str] = &[
-    "all", "allow-missing-template-keys", "dry-run", "field-manager", "output", "overwrite", "selector",
-    "show-managed-fields", "template", "validate",
-];
-
-#[derive(Clone, PartialEq)]
-struct Taint {
-    key: String,
-    value: String,
-    effect: String,
-}
-
-fn parse_taint(text: &str, needs_effect: bool) -> Outcome<Taint> {
-    let invalid = || fail(format!("invalid taint spec: {text}"));
-    let (pair, effect) = text.split_once(':').map_or((text, ""), |(pair, effect)| (pair, effect));
-    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    if key.is_empty() || value.contains('=') || effect.contains(':') {
-        return invalid();
-    }
-    for problems in [crate::api::content::label_key(key), crate::api::content::label_value(value)] {
-        if !problems.is_empty() {
-            return fail(format!("invalid taint spec: {text}, {}", problems.join("; ")));
-        }
-    }
-    if (needs_effect || !effect.is_empty()) && !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
-        return if effect.is_empty() { invalid() } else { fail(format!("invalid taint effect: {effect}, unsupported taint effect")) };
-    }
-    Ok(Taint { key: key.into(), value: value.into(), effect: effect.into() })
-}
-
-pub fn taint(session: &mut Session) -> Outcome {
-    let format = session.format(false)?;
-    let (resources, pairs) = {
-        let operands = session.operands().to_vec();
-        let is_spec = |word: &String| word.contains('=') || word.contains(':') || word.ends_with('-');
-        match operands.iter().position(is_spec) {
-            Some(first) if operands[first..].iter().all(is_spec) => (operands[..first].to_vec(), operands[first..].to_vec()),
-            _ => resources_and_pairs(&operands, "taint")?,
-        }
-    };
-    let (mut added, mut removed) = (Vec::new(), Vec::new());
-    for pair in &pairs {
-        match pair.strip_suffix('-') {
-            Some(spec) => removed.push(parse_taint(spec, false)?),
-            None => added.push(parse_taint(pair, true)?),
-        }
-    }
-    let Some((kind, names)) = resources.split_first() else {
-        return fail("one or more resources must be specified as <resource> <name>");
-    };
-    if pairs.is_empty() {
-        return fail("at least one taint update is required");
-    }
-    let mapping = session.resource(kind.split('/').next().unwrap_or(kind))?;
-    if mapping.info.plural != "nodes" {
-        return fail(format!("invalid resource type {}, only node types are supported", mapping.info.plural));
-    }
-    let all = session.flags.switch("all");
-    if names.is_empty() && !kind.contains('/') && !all && session.flags.text("selector").is_empty() {
-        return fail("at least one resource name must be specified since 'all' parameter is not set");
-    }
-    let (overwrite, dry_run) = (session.flags.switch("overwrite"), session.dry_run()?);
-    for_each(session, &resources, Rules { all_without_selector: all, ..Rules::default() }, |session, info| {
-        let before = info.object.items("spec.taints").to_vec();
-        let same = |old: &Value, new: &Taint| old.text("key") == new.key && old.text("effect") == new.effect;
-        if !overwrite {
-            let mut clashes: Vec<&str> = Vec::new();
-            for new in added.iter().filter(|new| before.iter().any(|old| same(old, new))) {
-                if !clashes.contains(&new.key.as_str()) {
-                    clashes.push(&new.key);
-                }
-            }
-            if !clashes.is_empty() {
-                return fail(format!(
-                    "node {} already has {} taint(s) with same effect(s) and --overwrite is false",
-                    info.name,
-                    clashes.join(",")
-                ));
-            }
-        }
-        let mut missing = Vec::new();
-        let mut kept = before.clone();
-        for gone in &removed {
-            let length = kept.len();
-            kept.retain(|old| !(old.text("key") == gone.key && (gone.effect.is_empty() || old.text("effect") == gone.effect)));
-            if kept.len() == length {
-                let taint = object! { "key" => gone.key.as_str(), "value" => gone.value.as_str(), "effect" => gone.effect.as_str() };
-                missing.push(Failure::Message(format!("taint {:?} not found", taint_text(&taint))));
-            }
-        }
-        Failure::many(missing)?;
-        let replaced = added.iter().any(|new| before.iter().any(|old| same(old, new)));
-        let mut taints: Vec<Value> = added
-            .iter()
-            .map(|new| {
-                let mut taint = object! { "key" => new.key.as_str(), "effect" => new.effect.as_str() };
-                if !new.value.is_empty() {
-                    taint.set("value", new.value.as_str());
-                }
-                taint
-            })
-            .collect();
-        taints.extend(kept.into_iter().filter(|old| !added.iter().any(|new| same(old, new))));
-        let word = match (removed.is_empty(), added.is_empty()) {
-            (true, false) if replaced => "modified",
-            (true, false) => "tainted",
-            (false, true) => "untainted",
-            _ => "modified",
-        };
-        let mut object = info.object.clone();
-        let body = if taints.is_empty() { Value::Null } else { Value::from(taints.clone()) };
-        object.set("spec.taints", taints);
-        if dry_run != DryRun::Client {
-            let patch = object! { "spec" => object! { "taints" => body } };
-            let request = patch_request(session, info, PatchType::Merge, patch, "kubectl-taint")?;
-            object = session.send(request)?;
-        }
-        session.print_change(&format, &object, word)
-    })?;
-    Ok(())
 }
 
 /// The present instant as objects carry it.

@@ -26,9 +26,41 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 const CAUSE: &str = "kubernetes.io/change-cause";
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 
+pub const STATUS_FLAGS: &[&str] =
+    &["filename", "kustomize", "recursive", "revision", "selector", "timeout", "watch@true"];
+pub const HISTORY_FLAGS: &[&str] = &[
+    "allow-missing-template-keys",
+    "filename",
+    "kustomize",
+    "output",
+    "recursive",
+    "revision",
+    "selector",
+    "show-managed-fields",
+    "template",
+];
+pub const UNDO_FLAGS: &[&str] = &[
+    "allow-missing-template-keys",
+    "dry-run",
+    "filename",
+    "kustomize",
+    "output",
+    "recursive",
+    "selector",
+    "show-managed-fields",
+    "template",
+    "to-revision",
+];
 pub const CHANGE_FLAGS: &[&str] = &[
-    "allow-missing-template-keys", "dry-run", "field-manager", "filename", "kustomize", "output", "recursive",
-    "revision", "selector", "show-managed-fields", "template", "timeout", "to-revision", "watch",
+    "allow-missing-template-keys",
+    "field-manager@kubectl-rollout",
+    "filename",
+    "kustomize",
+    "output",
+    "recursive",
+    "selector",
+    "show-managed-fields",
+    "template",
 ];
 
 fn operands(session: &Session) -> Outcome<Vec<String>> {
@@ -45,43 +77,54 @@ pub fn status(session: &mut Session) -> Outcome {
         return fail(format!("revision must be a positive integer: {revision}"));
     }
     let timeout_us = session.flags.duration_us("timeout").unwrap_or(0).max(0) as u64;
-    let follows = !session.flags.is_set("watch") || session.flags.switch("watch");
+    let follows = session.flags.switch("watch");
     let deadline = (timeout_us > 0).then(|| session.now() + Duration(timeout_us));
-    for_each(session, &operands, Rules { all_without_selector: true, ..Rules::default() }, |session, info| {
-        let kind = info.mapping.info.kind.to_string();
-        if !matches!(kind.as_str(), "Deployment" | "DaemonSet" | "StatefulSet") {
-            return fail(format!("no status viewer has been implemented for {}", info.mapping.kind_go_string()));
-        }
-        let resource = info.mapping.resource();
-        let fields = format!("metadata.name={}", info.name);
-        let list = session.send(
-            request::list(&resource, &info.namespace).options(|options| options.field_selector = fields.as_str().into()),
-        )?;
-        let Some(first) = list.items("items").first() else { return fail("object has been deleted") };
-        let (text, done) = progress(&kind, first, revision)?;
-        session.print(text);
-        if done || !follows {
-            return Ok(());
-        }
-        let watch = request::watch(&resource, &info.namespace, list.text("metadata.resourceVersion"))
-            .options(|options| options.field_selector = fields.as_str().into());
-        let ticket = session.open_watch(watch);
-        session.fold((), |session, ()| {
-            match session.cli.next(ticket, deadline)? {
+    for_each(
+        session,
+        &operands,
+        Rules { all_without_selector: true, ..Rules::default() },
+        |session, info| {
+            let kind = info.mapping.info.kind.to_string();
+            if !matches!(kind.as_str(), "Deployment" | "DaemonSet" | "StatefulSet") {
+                return fail(format!(
+                    "no status viewer has been implemented for {}",
+                    info.mapping.kind_go_string()
+                ));
+            }
+            let resource = info.mapping.resource();
+            let fields = format!("metadata.name={}", info.name);
+            let list = session.send(
+                request::list(&resource, &info.namespace)
+                    .options(|options| options.field_selector = fields.as_str().into()),
+            )?;
+            let Some(first) = list.items("items").first() else { return fail("object has been deleted") };
+            let (text, done) = progress(&kind, first, revision)?;
+            session.print(text);
+            if done || !follows {
+                return Ok(());
+            }
+            let watch = request::watch(&resource, &info.namespace, list.text("metadata.resourceVersion"))
+                .options(|options| options.field_selector = fields.as_str().into());
+            let ticket = session.open_watch(watch);
+            session.fold((), |session, ()| match session.cli.next(ticket, deadline)? {
                 None => fail("timed out waiting for the condition"),
-                Some(Answer::Watch(event)) if event.kind == WatchType::Deleted => fail("object has been deleted"),
-                Some(Answer::Watch(event)) if matches!(event.kind, WatchType::Added | WatchType::Modified) => {
+                Some(Answer::Watch(event)) if event.kind == WatchType::Deleted => {
+                    fail("object has been deleted")
+                }
+                Some(Answer::Watch(event))
+                    if matches!(event.kind, WatchType::Added | WatchType::Modified) =>
+                {
                     let (text, done) = progress(&kind, &event.object, revision)?;
                     session.print(text);
                     Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
                 }
                 Some(Answer::Closed(why)) => Err(Failure::Connection(why).into()),
                 Some(_) => Ok(ControlFlow::Continue(())),
-            }
-        })?;
-        session.cli.close(ticket);
-        Ok(())
-    })?;
+            })?;
+            session.cli.close(ticket);
+            Ok(())
+        },
+    )?;
     Ok(())
 }
 
@@ -96,7 +139,9 @@ fn progress(kind: &str, object: &Value, revision: i64) -> Outcome<(String, bool)
             if revision > 0 {
                 let own = meta::annotation(object, REVISION).and_then(|own| own.parse().ok()).unwrap_or(0);
                 if own != revision {
-                    return fail(format!("desired revision ({revision}) is different from the running revision ({own})"));
+                    return fail(format!(
+                        "desired revision ({revision}) is different from the running revision ({own})"
+                    ));
                 }
             }
             if !is_observed {
@@ -128,7 +173,8 @@ fn progress(kind: &str, object: &Value, revision: i64) -> Outcome<(String, bool)
                 return more("Waiting for daemon set spec update to be observed...".into());
             }
             let wanted = number("status.desiredNumberScheduled");
-            let (updated, available) = (number("status.updatedNumberScheduled"), number("status.numberAvailable"));
+            let (updated, available) =
+                (number("status.updatedNumberScheduled"), number("status.numberAvailable"));
             let waiting = format!("Waiting for daemon set {name:?} rollout to finish: ");
             if updated < wanted {
                 return more(format!("{waiting}{updated} out of {wanted} new pods have been updated..."));
@@ -145,7 +191,8 @@ fn progress(kind: &str, object: &Value, revision: i64) -> Outcome<(String, bool)
             if meta::observed_generation(object) == 0 || !is_observed {
                 return more("Waiting for statefulset spec update to be observed...".into());
             }
-            let (wanted, ready) = (object.integer("spec.replicas").unwrap_or(1), number("status.readyReplicas"));
+            let (wanted, ready) =
+                (object.integer("spec.replicas").unwrap_or(1), number("status.readyReplicas"));
             if ready < wanted {
                 return more(format!("Waiting for {} pods to be ready...", wanted - ready));
             }
@@ -155,13 +202,21 @@ fn progress(kind: &str, object: &Value, revision: i64) -> Outcome<(String, bool)
                     && updated < wanted - partition
                 {
                     let goal = wanted - partition;
-                    return more(format!("Waiting for partitioned roll out to finish: {updated} out of {goal} new pods have been updated..."));
+                    return more(format!(
+                        "Waiting for partitioned roll out to finish: {updated} out of {goal} new pods have been updated..."
+                    ));
                 }
-                return Ok((format!("partitioned roll out complete: {updated} new pods have been updated...\n"), true));
+                return Ok((
+                    format!("partitioned roll out complete: {updated} new pods have been updated...\n"),
+                    true,
+                ));
             }
-            let (new, current) = (object.text("status.updateRevision"), object.text("status.currentRevision"));
+            let (new, current) =
+                (object.text("status.updateRevision"), object.text("status.currentRevision"));
             if new != current {
-                return more(format!("waiting for statefulset rolling update to complete {updated} pods at revision {new}..."));
+                return more(format!(
+                    "waiting for statefulset rolling update to complete {updated} pods at revision {new}..."
+                ));
             }
             let now = number("status.currentReplicas");
             Ok((format!("statefulset rolling update complete {now} pods at revision {current}...\n"), true))
@@ -178,7 +233,8 @@ fn recordings(session: &mut Session, info: &Info) -> Outcome<BTreeMap<i64, (Valu
         let sets = session.built_in("apps", "replicasets");
         let list = session.list(&sets, &info.namespace, &labels, "", |_| {})??;
         for set in list.items("items").iter().filter(|set| meta::is_controlled_by(set, meta::uid(object))) {
-            if let Some(revision) = meta::annotation(set, REVISION).and_then(|revision| revision.parse().ok()) {
+            if let Some(revision) = meta::annotation(set, REVISION).and_then(|revision| revision.parse().ok())
+            {
                 let cause = meta::annotation(set, CAUSE).unwrap_or("").to_string();
                 found.insert(revision, (set.at("spec.template").clone(), cause, set.clone()));
             }
@@ -186,7 +242,9 @@ fn recordings(session: &mut Session, info: &Info) -> Outcome<BTreeMap<i64, (Valu
     } else {
         let revisions = session.built_in("apps", "controllerrevisions");
         let list = session.list(&revisions, &info.namespace, &labels, "", |_| {})??;
-        for record in list.items("items").iter().filter(|record| meta::is_controlled_by(record, meta::uid(object))) {
+        for record in
+            list.items("items").iter().filter(|record| meta::is_controlled_by(record, meta::uid(object)))
+        {
             let cause = meta::annotation(record, CAUSE).unwrap_or("").to_string();
             let mut template = record.at("data.spec.template").clone();
             template.remove("$patch");
@@ -213,43 +271,50 @@ pub fn history(session: &mut Session) -> Outcome {
         return fail(format!("revision must be a positive integer: {revision}"));
     }
     let format = session.format(false)?;
-    for_each(session, &operands, Rules { all_without_selector: true, ..Rules::default() }, |session, info| {
-        check_kind(info, "history viewer")?;
-        let found = recordings(session, info)?;
-        if !matches!(format, super::print::Format::Human { .. }) {
-            let chosen = match revision {
-                0 => found.values().next_back(),
-                revision => found.get(&revision),
-            };
-            return match chosen {
-                Some((_, _, object)) => session.print_object(&format, object),
-                None => fail("unable to find the specified revision"),
-            };
-        }
-        let (with, text) = if found.is_empty() {
-            (String::new(), "No rollout history found.".to_string())
-        } else if revision > 0 {
-            let Some((template, cause, _)) = found.get(&revision) else {
-                return fail("unable to find the specified revision");
-            };
-            let mut template = template.clone();
-            if !cause.is_empty() {
-                template.at_mut("metadata.annotations").make_object().insert(CAUSE, cause.as_str());
+    for_each(
+        session,
+        &operands,
+        Rules { all_without_selector: true, ..Rules::default() },
+        |session, info| {
+            check_kind(info, "history viewer")?;
+            let found = recordings(session, info)?;
+            if !matches!(format, super::print::Format::Human { .. }) {
+                let chosen = match revision {
+                    0 => found.values().next_back(),
+                    revision => found.get(&revision),
+                };
+                return match chosen {
+                    Some((_, _, object)) => session.print_object(&format, object),
+                    None => fail("unable to find the specified revision"),
+                };
             }
-            let now = session.now();
-            let mut page = Page::new(now);
-            pod::template(&mut page, &template);
-            (format!("with revision #{revision}"), page.source())
-        } else {
-            let rows: String = found
-                .iter()
-                .map(|(revision, (_, cause, _))| format!("{revision}\t{}\n", if cause.is_empty() { "<none>" } else { cause }))
-                .collect();
-            (String::new(), align(&format!("REVISION\tCHANGE-CAUSE\n{rows}"), DESCRIBE))
-        };
-        session.println(format!("{} {with}\n{text}", info.typed_name()));
-        Ok(())
-    })?;
+            let (with, text) = if found.is_empty() {
+                (String::new(), "No rollout history found.".to_string())
+            } else if revision > 0 {
+                let Some((template, cause, _)) = found.get(&revision) else {
+                    return fail("unable to find the specified revision");
+                };
+                let mut template = template.clone();
+                if !cause.is_empty() {
+                    template.at_mut("metadata.annotations").make_object().insert(CAUSE, cause.as_str());
+                }
+                let now = session.now();
+                let mut page = Page::new(now);
+                pod::template(&mut page, &template);
+                (format!("with revision #{revision}"), page.source())
+            } else {
+                let rows: String = found
+                    .iter()
+                    .map(|(revision, (_, cause, _))| {
+                        format!("{revision}\t{}\n", if cause.is_empty() { "<none>" } else { cause })
+                    })
+                    .collect();
+                (String::new(), align(&format!("REVISION\tCHANGE-CAUSE\n{rows}"), DESCRIBE))
+            };
+            session.println(format!("{} {with}\n{text}", info.typed_name()));
+            Ok(())
+        },
+    )?;
     Ok(())
 }
 
@@ -258,15 +323,20 @@ pub fn undo(session: &mut Session) -> Outcome {
     let wanted = session.flags.number("to-revision").unwrap_or(0);
     let dry_run = session.dry_run()?;
     let format = session.format(false)?;
-    for_each(session, &operands, Rules { all_without_selector: true, ..Rules::default() }, |session, info| {
-        check_kind(info, "rollbacker")?;
-        let word = match roll_back(session, info, wanted, dry_run)? {
-            Some(word) => word,
-            None => "rolled back".into(),
-        };
-        let object = info.object.clone();
-        session.print_change(&format, &object, &word)
-    })?;
+    for_each(
+        session,
+        &operands,
+        Rules { all_without_selector: true, ..Rules::default() },
+        |session, info| {
+            check_kind(info, "rollbacker")?;
+            let word = match roll_back(session, info, wanted, dry_run)? {
+                Some(word) => word,
+                None => "rolled back".into(),
+            };
+            let object = info.object.clone();
+            session.print_change(&format, &object, &word)
+        },
+    )?;
     Ok(())
 }
 
@@ -289,7 +359,9 @@ fn roll_back(session: &mut Session, info: &Info, wanted: i64, dry_run: DryRun) -
         };
     };
     if is_deployment && object.is_true("spec.paused") {
-        return fail("you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again");
+        return fail(
+            "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again",
+        );
     }
     let mut template = template.clone();
     if let Some(labels) = template.get_mut("metadata.labels") {
@@ -345,50 +417,63 @@ pub fn change(session: &mut Session, change: Change) -> Outcome {
     let operands = operands(session)?;
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
-    let count = for_each(session, &operands, Rules { all_without_selector: true, ..Rules::default() }, |session, info| {
-        let kind = info.mapping.info.kind.as_str();
-        let paused = info.object.is_true("spec.paused");
-        let refuse = |why: &str| fail(format!("error: {} {:?} {why}", info.mapping.qualified(), info.name));
-        let mut object = info.object.clone();
-        let word = match change {
-            Change::Pause if kind != "Deployment" => return refuse("pausing is not supported"),
-            Change::Resume if kind != "Deployment" => return refuse("resuming is not supported"),
-            Change::Pause if paused => return refuse("is already paused"),
-            Change::Resume if !paused => return refuse("is not paused"),
-            Change::Pause => {
-                object.set("spec.paused", true);
-                "paused"
-            }
-            Change::Resume => {
-                object.remove("spec.paused");
-                "resumed"
-            }
-            Change::Restart if !matches!(kind, "Deployment" | "DaemonSet" | "StatefulSet") => {
-                return refuse("restarting is not supported");
-            }
-            Change::Restart if paused => return refuse("can't restart paused deployment (run rollout resume first)"),
-            Change::Restart => {
-                let now = timestamp(session);
-                object.at_mut("spec.template.metadata.annotations").make_object().insert(RESTARTED, now);
-                "restarted"
-            }
-        };
-        let difference = match patch::place_of(&object) {
-            Some(place) => patch::two_way(&info.object, &object, place).map_err(|error| Failure::Message(error.to_string()))?,
-            None => patch::json_merge_diff(&info.object, &object),
-        };
-        if difference.is_empty() {
-            return fail(format!("failed to create patch for {}: if restart has already been triggered within the past second, please wait before attempting to trigger another", info.name));
-        }
-        if dry_run != DryRun::Client {
-            let request = patch_request(session, info, PatchType::StrategicMerge, difference, "kubectl-rollout")?;
-            object = match session.attempt(request)? {
-                Ok(object) => object,
-                Err(failure) => return fail(format!("failed to patch: {}", failure.text())),
+    let count = for_each(
+        session,
+        &operands,
+        Rules { all_without_selector: true, ..Rules::default() },
+        |session, info| {
+            let kind = info.mapping.info.kind.as_str();
+            let paused = info.object.is_true("spec.paused");
+            let refuse =
+                |why: &str| fail(format!("error: {} {:?} {why}", info.mapping.qualified(), info.name));
+            let mut object = info.object.clone();
+            let word = match change {
+                Change::Pause if kind != "Deployment" => return refuse("pausing is not supported"),
+                Change::Resume if kind != "Deployment" => return refuse("resuming is not supported"),
+                Change::Pause if paused => return refuse("is already paused"),
+                Change::Resume if !paused => return refuse("is not paused"),
+                Change::Pause => {
+                    object.set("spec.paused", true);
+                    "paused"
+                }
+                Change::Resume => {
+                    object.remove("spec.paused");
+                    "resumed"
+                }
+                Change::Restart if !matches!(kind, "Deployment" | "DaemonSet" | "StatefulSet") => {
+                    return refuse("restarting is not supported");
+                }
+                Change::Restart if paused => {
+                    return refuse("can't restart paused deployment (run rollout resume first)");
+                }
+                Change::Restart => {
+                    let now = timestamp(session);
+                    object.at_mut("spec.template.metadata.annotations").make_object().insert(RESTARTED, now);
+                    "restarted"
+                }
             };
-        }
-        session.print_change(&format, &object, word)
-    })?;
+            let difference = match patch::place_of(&object) {
+                Some(place) => patch::two_way(&info.object, &object, place)
+                    .map_err(|error| Failure::Message(error.to_string()))?,
+                None => patch::json_merge_diff(&info.object, &object),
+            };
+            if difference.is_empty() {
+                return fail(format!(
+                    "failed to create patch for {}: if restart has already been triggered within the past second, please wait before attempting to trigger another",
+                    info.name
+                ));
+            }
+            if dry_run != DryRun::Client {
+                let request =
+                    patch_request(session, info, PatchType::StrategicMerge, difference, "kubectl-rollout")?;
+                object = match session.attempt(request)? {
+                    Ok(object) => object,
+                    Err(failure) => return fail(format!("failed to patch: {}", failure.text())),
+                };
+            }
+            session.print_change(&format, &object, word)
+        },
+    )?;
     if count == 0 {
         let namespace = session.namespace();
         session.eprintln(format!("No resources found in {namespace} namespace."));

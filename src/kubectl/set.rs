@@ -17,9 +17,87 @@ use super::print::Format;
 use super::session::{DryRun, Session};
 
 pub const FLAGS: &[&str] = &[
-    "all", "allow-missing-template-keys", "containers", "dry-run", "env", "field-manager", "filename", "from", "keys",
-    "kustomize", "limits", "list", "local", "output", "overwrite", "prefix-env", "recursive", "requests", "resolve",
-    "resource-version", "selector", "show-managed-fields", "template",
+    "all",
+    "allow-missing-template-keys",
+    "dry-run",
+    "field-manager@kubectl-set",
+    "filename",
+    "kustomize",
+    "local",
+    "output",
+    "recursive",
+    "selector",
+    "show-managed-fields",
+    "template",
+];
+pub const ENV_FLAGS: &[&str] = &[
+    "all",
+    "allow-missing-template-keys",
+    "containers",
+    "dry-run",
+    "env",
+    "field-manager@kubectl-set",
+    "filename",
+    "from",
+    "keys",
+    "kustomize",
+    "list",
+    "local",
+    "output",
+    "overwrite@true",
+    "prefix",
+    "recursive",
+    "resolve",
+    "selector",
+    "show-managed-fields",
+    "template",
+];
+pub const RESOURCES_FLAGS: &[&str] = &[
+    "all",
+    "allow-missing-template-keys",
+    "containers",
+    "dry-run",
+    "field-manager@kubectl-set",
+    "filename",
+    "kustomize",
+    "limits",
+    "local",
+    "output",
+    "recursive",
+    "requests",
+    "selector",
+    "show-managed-fields",
+    "template",
+];
+pub const SELECTOR_FLAGS: &[&str] = &[
+    "all",
+    "allow-missing-template-keys",
+    "dry-run",
+    "field-manager@kubectl-set",
+    "filename",
+    "local",
+    "output",
+    "recursive",
+    "resource-version",
+    "show-managed-fields",
+    "template",
+];
+pub const SUBJECT_FLAGS: &[&str] = &[
+    "all",
+    "allow-missing-template-keys",
+    "dry-run",
+    "field-manager@kubectl-set",
+    "filename",
+    "group",
+    "kustomize",
+    "local",
+    "output",
+    "recursive",
+    "selector",
+    "serviceaccount",
+    "show-managed-fields",
+    "template",
+    "user",
 ];
 
 /// Where the pod spec of a workload stands.
@@ -27,14 +105,20 @@ fn spec_path(kind: &str) -> Option<&'static str> {
     match kind {
         "Pod" => Some("spec"),
         "CronJob" => Some("spec.jobTemplate.spec.template.spec"),
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicationController" => Some("spec.template.spec"),
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicationController" => {
+            Some("spec.template.spec")
+        }
         _ => None,
     }
 }
 
 /// Splits `deployment/web a=b` into objects and pairs; only words with `=` (or ending in `-`) are pairs.
 fn split(session: &Session) -> (Vec<String>, Vec<String>) {
-    session.operands().iter().cloned().partition(|word| !(word.contains('=') || (word.ends_with('-') && word.len() > 1)))
+    session
+        .operands()
+        .iter()
+        .cloned()
+        .partition(|word| !(word.contains('=') || (word.ends_with('-') && word.len() > 1)))
 }
 
 /// Changes the pod spec of each object, sends the difference, and tells of it.
@@ -54,14 +138,19 @@ fn change_spec(
     for_each(session, resources, rules, |session, info| {
         let kind = info.mapping.info.kind.to_string();
         let Some(path) = spec_path(&kind) else {
-            return fail(format!("error: {} the object is not a pod or does not have a pod template: {}", info.object_name(), info.mapping.kind_go_string()));
+            return fail(format!(
+                "error: {} the object is not a pod or does not have a pod template: {}",
+                info.object_name(),
+                info.mapping.kind_go_string()
+            ));
         };
         let mut object = info.object.clone();
         let mut spec = object.at(path).clone();
         change(session, info, &mut spec)?;
         object.set(path, spec);
         let difference = match patch::place_of(&object) {
-            Some(place) => patch::two_way(&info.object, &object, place).map_err(|error| Failure::Message(error.to_string()))?,
+            Some(place) => patch::two_way(&info.object, &object, place)
+                .map_err(|error| Failure::Message(error.to_string()))?,
             None => patch::json_merge_diff(&info.object, &object),
         };
         // What changes nothing is passed over in silence.
@@ -150,18 +239,25 @@ pub fn env(session: &mut Session) -> Outcome {
         let namespace = session.namespace();
         let source = session.send(request::get(&mapping.resource(), &namespace, name))?;
         let keys = flags.list("keys");
-        for (key, _) in source.map("data").iter().filter(|(key, _)| keys.is_empty() || keys.iter().any(|k| k == key.as_str())) {
-            let upper: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        for (key, _) in source
+            .map("data")
+            .iter()
+            .filter(|(key, _)| keys.is_empty() || keys.iter().any(|k| k == key.as_str()))
+        {
+            let upper: String = key
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+                .collect();
             let name_ref = object! { "key" => key, "name" => name };
             let mut from = Value::object();
             from.set(field, name_ref);
-            added.push(object! { "name" => format!("{}{upper}", flags.text("prefix-env")), "valueFrom" => from });
+            added.push(object! { "name" => format!("{}{upper}", flags.text("prefix")), "valueFrom" => from });
         }
     }
     if added.is_empty() && removed.is_empty() {
         return fail("at least one environment variable must be provided");
     }
-    let overwrite = !flags.is_set("overwrite") || flags.switch("overwrite");
+    let overwrite = flags.switch("overwrite");
     let pattern = flags.text("containers").to_string();
     change_spec(session, &resources, "env updated", "env update to pod template", |_, _, spec| {
         let mut clash = None;
@@ -173,7 +269,11 @@ pub fn env(session: &mut Session) -> Outcome {
             for new in &added {
                 match variables.iter_mut().find(|old| old.text("name") == new.text("name")) {
                     Some(old) if !overwrite => {
-                        clash = Some(format!("'{}' already has a value ({}), and --overwrite is false", old.text("name"), old.text("value")));
+                        clash = Some(format!(
+                            "'{}' already has a value ({}), and --overwrite is false",
+                            old.text("name"),
+                            old.text("value")
+                        ));
                     }
                     Some(old) => *old = new.clone(),
                     None => variables.push(new.clone()),
@@ -201,7 +301,12 @@ fn list_env(session: &mut Session, resources: &[String]) -> Outcome {
             if !is_chosen(&pattern, container.text("name")) {
                 return;
             }
-            text += &format!("# {} {}, container {}\n", info.mapping.info.plural, info.name, container.text("name"));
+            text += &format!(
+                "# {} {}, container {}\n",
+                info.mapping.info.plural,
+                info.name,
+                container.text("name")
+            );
             for variable in container.items("env") {
                 let name = variable.text("name");
                 let from = variable.at("valueFrom");
@@ -209,8 +314,12 @@ fn list_env(session: &mut Session, resources: &[String]) -> Outcome {
                     None => format!("{name}={}\n", variable.text("value")),
                     Some((kind, source)) => {
                         let what = match kind.as_str() {
-                            "configMapKeyRef" => format!("configmap {}, key {}", source.text("name"), source.text("key")),
-                            "secretKeyRef" => format!("secret {}, key {}", source.text("name"), source.text("key")),
+                            "configMapKeyRef" => {
+                                format!("configmap {}, key {}", source.text("name"), source.text("key"))
+                            }
+                            "secretKeyRef" => {
+                                format!("secret {}, key {}", source.text("name"), source.text("key"))
+                            }
                             "fieldRef" => format!("field path {}", source.text("fieldPath")),
                             _ => format!("resource field {}", source.text("resource")),
                         };
@@ -231,23 +340,33 @@ pub fn resources(session: &mut Session) -> Outcome {
     if flags.text("limits").is_empty() && flags.text("requests").is_empty() {
         return fail("you must specify an update to requests or limits (in the form of --requests/--limits)");
     }
-    let (limits, requests) = (config::quantities(flags.text("limits"))?, config::quantities(flags.text("requests"))?);
+    let (limits, requests) =
+        (config::quantities(flags.text("limits"))?, config::quantities(flags.text("requests"))?);
     let pattern = flags.text("containers").to_string();
-    change_spec(session, &operands, "resource requirements updated", "resources update to pod template", |_, _, spec| {
-        let mut found = false;
-        each_container(spec, |container| {
-            if !is_chosen(&pattern, container.text("name")) {
-                return;
-            }
-            found = true;
-            for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
-                for (name, amount) in amounts.as_object().into_iter().flat_map(|map| map.iter()) {
-                    container.at_mut(&format!("resources.{field}")).make_object().insert(name.clone(), amount.clone());
+    change_spec(
+        session,
+        &operands,
+        "resource requirements updated",
+        "resources update to pod template",
+        |_, _, spec| {
+            let mut found = false;
+            each_container(spec, |container| {
+                if !is_chosen(&pattern, container.text("name")) {
+                    return;
                 }
-            }
-        });
-        if found { Ok(()) } else { fail(format!("error: unable to find container named {pattern}")) }
-    })
+                found = true;
+                for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
+                    for (name, amount) in amounts.as_object().into_iter().flat_map(|map| map.iter()) {
+                        container
+                            .at_mut(&format!("resources.{field}"))
+                            .make_object()
+                            .insert(name.clone(), amount.clone());
+                    }
+                }
+            });
+            if found { Ok(()) } else { fail(format!("error: unable to find container named {pattern}")) }
+        },
+    )
 }
 
 pub fn service_account(session: &mut Session) -> Outcome {
@@ -272,7 +391,10 @@ pub fn selector(session: &mut Session) -> Outcome {
     let dry_run = session.dry_run()?;
     for_each(session, &operands, Rules::default(), |session, info| {
         if info.mapping.info.kind != "Service" {
-            return fail(format!("setting a selector is only supported for Services: {}", info.object_name()));
+            return fail(format!(
+                "setting a selector is only supported for Services: {}",
+                info.object_name()
+            ));
         }
         let mut object = info.object.clone();
         object.set("spec.selector", labels.clone());
@@ -282,6 +404,65 @@ pub fn selector(session: &mut Session) -> Outcome {
             object = session.send(request)?;
         }
         session.print_change(&format, &object, "selector updated")
+    })?;
+    Ok(())
+}
+
+/// `kubectl set subject`: adds to whom a binding is for.
+pub fn subject(session: &mut Session) -> Outcome {
+    let flags = session.flags.clone();
+    let (users, groups, accounts) = (flags.list("user"), flags.list("group"), flags.list("serviceaccount"));
+    if flags.switch("all") && !flags.text("selector").is_empty() {
+        return fail("cannot set --all and --selector at the same time");
+    }
+    if users.is_empty() && groups.is_empty() && accounts.is_empty() {
+        return fail("you must specify at least one value of user, group or serviceaccount");
+    }
+    let named = |kind: &str, names: Vec<String>| {
+        let names: std::collections::BTreeSet<String> = names.into_iter().collect();
+        let subject = move |name: String| object! { "apiGroup" => "rbac.authorization.k8s.io", "kind" => kind, "name" => name };
+        names.into_iter().map(subject).collect::<Vec<_>>()
+    };
+    let mut subjects = named("User", users);
+    subjects.extend(named("Group", groups));
+    for account in std::collections::BTreeSet::from_iter(accounts) {
+        let Some((namespace, name)) =
+            account.split_once(':').filter(|(_, name)| !name.is_empty() && !name.contains(':'))
+        else {
+            return fail("serviceaccount must be <namespace>:<name>");
+        };
+        let namespace = if namespace.is_empty() { session.namespace() } else { namespace.to_string() };
+        subjects.push(object! { "kind" => "ServiceAccount", "name" => name, "namespace" => namespace });
+    }
+    let format = session.format(false)?;
+    let (dry_run, local) = (session.dry_run()?, flags.switch("local"));
+    let operands = session.operands().to_vec();
+    let rules = Rules { all_without_selector: flags.switch("all"), ..Rules::default() };
+    for_each(session, &operands, rules, |session, info| {
+        if !matches!(info.mapping.info.kind.as_str(), "RoleBinding" | "ClusterRoleBinding") {
+            let why = "setting subjects is only supported for RoleBinding/ClusterRoleBinding";
+            return fail(format!("error: {} {why}\n", info.object_name()));
+        }
+        let mut all = info.object.items("subjects").to_vec();
+        let before = all.len();
+        let new: Vec<Value> = subjects.iter().filter(|subject| !all.contains(subject)).cloned().collect();
+        all.extend(new);
+        if all.len() == before {
+            return Ok(());
+        }
+        let mut object = info.object.clone();
+        object.set("subjects", all.clone());
+        if dry_run != DryRun::Client && !local {
+            let body = object! { "subjects" => all };
+            let request = patch_request(session, info, PatchType::StrategicMerge, body, "kubectl-set")?;
+            object = match session.attempt(request)? {
+                Ok(object) => object,
+                Err(failure) => {
+                    return fail(format!("failed to patch subjects to rolebinding: {}", failure.text()));
+                }
+            };
+        }
+        session.print_change(&format, &object, "subjects updated")
     })?;
     Ok(())
 }

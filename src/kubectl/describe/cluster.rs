@@ -13,7 +13,17 @@ use super::pod;
 pub fn namespace(page: &mut Page, namespace: &Value, quotas: &[Value], ranges: &[Value]) {
     page.heading(namespace);
     line!(page, 0, "Status:\t{}", namespace.text("status.phase"));
-    page.conditions(namespace, &[("Type", "type"), ("Status", "status"), ("LastTransitionTime", "lastTransitionTime"), ("Reason", "reason"), ("Message", "message")], false);
+    page.conditions(
+        namespace,
+        &[
+            ("Type", "type"),
+            ("Status", "status"),
+            ("LastTransitionTime", "lastTransitionTime"),
+            ("Reason", "reason"),
+            ("Message", "message"),
+        ],
+        false,
+    );
     line!(page, 0, "");
     if quotas.is_empty() {
         line!(page, 0, "No resource quota.");
@@ -56,10 +66,18 @@ fn scopes(page: &mut Page, quota: &Value, level: usize, bullet: &str) {
     line!(page, level, "Scopes:\t{}", scopes.join(", "));
     for scope in scopes {
         let help = match scope {
-            "Terminating" => "Matches all pods that have an active deadline. These pods have a limited lifespan on a node before being actively terminated by the system.",
-            "NotTerminating" => "Matches all pods that do not have an active deadline. These pods usually include long running pods whose container command is not expected to terminate.",
-            "BestEffort" => "Matches all pods that do not have resource requirements set. These pods have a best effort quality of service.",
-            "NotBestEffort" => "Matches all pods that have at least one resource requirement set. These pods have a burstable or guaranteed quality of service.",
+            "Terminating" => {
+                "Matches all pods that have an active deadline. These pods have a limited lifespan on a node before being actively terminated by the system."
+            }
+            "NotTerminating" => {
+                "Matches all pods that do not have an active deadline. These pods usually include long running pods whose container command is not expected to terminate."
+            }
+            "BestEffort" => {
+                "Matches all pods that do not have resource requirements set. These pods have a best effort quality of service."
+            }
+            "NotBestEffort" => {
+                "Matches all pods that have at least one resource requirement set. These pods have a burstable or guaranteed quality of service."
+            }
             _ => continue,
         };
         line!(page, level, "{bullet}{help}");
@@ -177,10 +195,17 @@ pub fn role(page: &mut Page, role: &Value) {
                 keys.extend(names.iter().map(|name| (combined.clone(), String::new(), name.clone())));
             }
         }
-        keys.extend(texts(rule, "nonResourceURLs").into_iter().map(|url| (String::new(), url, String::new())));
+        keys.extend(
+            texts(rule, "nonResourceURLs").into_iter().map(|url| (String::new(), url, String::new())),
+        );
         for (resource, urls, names) in keys {
-            match rows.iter_mut().find(|row| row.resource == resource && row.urls == urls && row.names == names) {
-                Some(row) => row.verbs.extend(verbs.iter().filter(|verb| !row.verbs.contains(verb)).cloned().collect::<Vec<_>>()),
+            match rows
+                .iter_mut()
+                .find(|row| row.resource == resource && row.urls == urls && row.names == names)
+            {
+                Some(row) => row.verbs.extend(
+                    verbs.iter().filter(|verb| !row.verbs.contains(verb)).cloned().collect::<Vec<_>>(),
+                ),
                 None => rows.push(Row { resource, urls, names, verbs: verbs.clone() }),
             }
         }
@@ -279,14 +304,23 @@ pub fn claim(page: &mut Page, claim: &Value, pods: &[Value]) {
     let is_bound = !claim.text("spec.volumeName").is_empty();
     let capacity = if is_bound { text_of(claim.at("status.capacity.storage")) } else { String::new() };
     line!(page, 0, "Capacity:\t{capacity}");
-    line!(page, 0, "Access Modes:\t{}", if is_bound { modes(claim, "status.accessModes") } else { String::new() });
+    line!(
+        page,
+        0,
+        "Access Modes:\t{}",
+        if is_bound { modes(claim, "status.accessModes") } else { String::new() }
+    );
     if claim.has("spec.volumeMode") {
         line!(page, 0, "VolumeMode:\t{}", claim.text("spec.volumeMode"));
     }
     let name = claim.text("metadata.name");
     let mut users: Vec<String> = pods
         .iter()
-        .filter(|pod| pod.items("spec.volumes").iter().any(|volume| volume.text("persistentVolumeClaim.claimName") == name))
+        .filter(|pod| {
+            pod.items("spec.volumes")
+                .iter()
+                .any(|volume| volume.text("persistentVolumeClaim.claimName") == name)
+        })
         .map(|pod| pod.text("metadata.name").to_string())
         .collect();
     users.sort();
@@ -296,12 +330,18 @@ pub fn claim(page: &mut Page, claim: &Value, pods: &[Value]) {
 pub fn storage_class(page: &mut Page, class: &Value) {
     line!(page, 0, "Name:\t{}", class.text("metadata.name"));
     let annotations = class.map("metadata.annotations");
-    let is_default = annotations.get("storageclass.kubernetes.io/is-default-class").and_then(Value::as_str) == Some("true");
+    let is_default = annotations.get("storageclass.kubernetes.io/is-default-class").and_then(Value::as_str)
+        == Some("true");
     line!(page, 0, "IsDefaultClass:\t{}", if is_default { "Yes" } else { "No" });
     line!(page, 0, "Annotations:\t{}", joined(annotations));
     line!(page, 0, "Provisioner:\t{}", class.text("provisioner"));
     line!(page, 0, "Parameters:\t{}", joined(class.map("parameters")));
-    line!(page, 0, "AllowVolumeExpansion:\t{}", class.at("allowVolumeExpansion").as_bool().map_or("<unset>", truth));
+    line!(
+        page,
+        0,
+        "AllowVolumeExpansion:\t{}",
+        class.at("allowVolumeExpansion").as_bool().map_or("<unset>", truth)
+    );
     if class.items("mountOptions").is_empty() {
         line!(page, 0, "MountOptions:\t<none>");
     } else {
@@ -341,8 +381,13 @@ pub fn generic(page: &mut Page, object: &Value) {
 }
 
 fn content(page: &mut Page, level: usize, map: &Map, path: &str) {
-    const SKIPPED: [&str; 5] =
-        [".metadata.managedFields", ".metadata.name", ".metadata.namespace", ".metadata.labels", ".metadata.annotations"];
+    const SKIPPED: [&str; 5] = [
+        ".metadata.managedFields",
+        ".metadata.name",
+        ".metadata.namespace",
+        ".metadata.labels",
+        ".metadata.annotations",
+    ];
     for (field, value) in map.iter() {
         let place = format!("{path}.{field}");
         if SKIPPED.contains(&place.as_str()) {
@@ -391,7 +436,9 @@ fn label(field: &str) -> String {
         }
         if part.to_lowercase() == part {
             let mut letters = part.chars();
-            return letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str());
+            return letters
+                .next()
+                .map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str());
         }
         part
     });

@@ -22,7 +22,8 @@ use super::failure::{Failure, Outcome};
 use super::session::Session;
 use page::Page;
 
-pub const FLAGS: &[&str] = &["all-namespaces", "chunk-size", "filename", "kustomize", "recursive", "selector", "show-events"];
+pub const FLAGS: &[&str] =
+    &["all-namespaces", "chunk-size", "filename", "kustomize", "recursive", "selector", "show-events"];
 
 pub fn run(session: &mut Session) -> Outcome {
     let operands = session.operands().to_vec();
@@ -52,15 +53,16 @@ pub fn run(session: &mut Session) -> Outcome {
         && (session.flags.is_set("show-events") || (infos.len() <= 1 && failures.is_empty()));
     let count = infos.len();
     let numbered: Vec<(usize, Info)> = infos.into_iter().enumerate().collect();
-    let more = session.each(&numbered, Vec::new(), |session, (index, info), mut failures: Vec<Failure>| {
-        match describe(session, info, show_events) {
-            Ok(text) if *index == 0 => session.print(text),
-            Ok(text) => session.print(format!("\n\n{text}")),
-            Err(super::failure::Stop::Failure(failure)) => failures.push(failure),
-            Err(halt) => return Err(halt),
-        }
-        Ok(failures)
-    })?;
+    let more =
+        session.each(&numbered, Vec::new(), |session, (index, info), mut failures: Vec<Failure>| {
+            match describe(session, info, show_events) {
+                Ok(text) if *index == 0 => session.print(text),
+                Ok(text) => session.print(format!("\n\n{text}")),
+                Err(super::failure::Stop::Failure(failure)) => failures.push(failure),
+                Err(halt) => return Err(halt),
+            }
+            Ok(failures)
+        })?;
     failures.extend(more);
     if count == 0 && failures.is_empty() {
         let message = match rules.all_namespaces {
@@ -92,7 +94,13 @@ fn by_prefix(session: &mut Session, kind: &str, prefix: &str, original: Failure)
 }
 
 /// Lists what a description needs besides the object.
-fn list(session: &mut Session, (group, plural): (&str, &str), namespace: &str, labels: &str, fields: &str) -> Outcome<Vec<Value>> {
+fn list(
+    session: &mut Session,
+    (group, plural): (&str, &str),
+    namespace: &str,
+    labels: &str,
+    fields: &str,
+) -> Outcome<Vec<Value>> {
     let mapping = session.built_in(group, plural);
     let list = session.list(&mapping, namespace, labels, fields, |_| {})??;
     Ok(list.items("items").to_vec())
@@ -111,10 +119,12 @@ fn events_about(session: &mut Session, info: &Info) -> Outcome<Vec<Value>> {
         terms.push(format!("involvedObject.kind={}", info.mapping.info.kind));
     }
     let about = terms.join(",");
-    let mut events = list(session, ("", "events"), &info.namespace, "", &format!("{about},involvedObject.uid={uid}"))?;
+    let mut events =
+        list(session, ("", "events"), &info.namespace, "", &format!("{about},involvedObject.uid={uid}"))?;
     if info.mapping.info.kind == "Node" {
         // Kubelets name the node by its name in the place of its UID.
-        let more = list(session, ("", "events"), "", "", &format!("{about},involvedObject.uid={}", info.name))?;
+        let more =
+            list(session, ("", "events"), "", "", &format!("{about},involvedObject.uid={}", info.name))?;
         events.extend(more);
     }
     Ok(events)
@@ -136,7 +146,9 @@ fn describe(session: &mut Session, info: &Info, show_events: bool) -> Outcome<St
         "Pod" if is_built_in => pod::pod(&mut page, &object),
         "ReplicaSet" | "ReplicationController" | "StatefulSet" | "DaemonSet" if is_built_in => {
             let labels = match kind.as_str() {
-                "ReplicationController" => selector::LabelSelector::from_map(object.map("spec.selector")).to_string(),
+                "ReplicationController" => {
+                    selector::LabelSelector::from_map(object.map("spec.selector")).to_string()
+                }
                 _ => selector::format(object.at("spec.selector")),
             };
             let pods = list(session, ("", "pods"), &namespace, &labels, "")?;
@@ -240,7 +252,8 @@ pub fn replica_sets(deployment: &Value, sets: Vec<Value>) -> (Vec<Value>, Option
         template
     };
     let wanted = plain(deployment.at("spec.template"));
-    let new = own.iter().position(|set| plain(set.at("spec.template")) == wanted).map(|index| own.remove(index));
+    let new =
+        own.iter().position(|set| plain(set.at("spec.template")) == wanted).map(|index| own.remove(index));
     (own, new)
 }
 
@@ -270,9 +283,14 @@ fn ingress_backends(session: &mut Session, ingress: &Value) -> Outcome<Vec<(Valu
                 Err(failure) => format!("{name}:{port} (<error: {}>)", failure.text()),
                 Ok(service) => {
                     let is_meant = |entry: &&Value| {
-                        entry.integer("port").is_some_and(|number| number.to_string() == port) || entry.text("name") == port
+                        entry.integer("port").is_some_and(|number| number.to_string() == port)
+                            || entry.text("name") == port
                     };
-                    let port_name = service.items("spec.ports").iter().find(is_meant).map_or("", |entry| entry.text("name"));
+                    let port_name = service
+                        .items("spec.ports")
+                        .iter()
+                        .find(is_meant)
+                        .map_or("", |entry| entry.text("name"));
                     format!("{name}:{port} ({})", network::endpoints_of(&slices, port_name))
                 }
             }

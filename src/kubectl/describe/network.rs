@@ -51,7 +51,10 @@ pub fn service(page: &mut Page, service: &Value, slices: &[Value]) {
         line!(page, 0, "Endpoints:\t{}", endpoints_of(slices, name));
     }
     line!(page, 0, "Session Affinity:\t{}", spec.text("sessionAffinity"));
-    for (title, field) in [("External Traffic Policy", "externalTrafficPolicy"), ("Internal Traffic Policy", "internalTrafficPolicy")] {
+    for (title, field) in [
+        ("External Traffic Policy", "externalTrafficPolicy"),
+        ("Internal Traffic Policy", "internalTrafficPolicy"),
+    ] {
         if !spec.text(field).is_empty() {
             line!(page, 0, "{title}:\t{}", spec.text(field));
         }
@@ -77,7 +80,11 @@ pub fn endpoints_of(slices: &[Value], port_name: &str) -> String {
     for slice in slices {
         let ready = || {
             let is_ready = |endpoint: &&Value| endpoint.at("conditions.ready").as_bool() != Some(false);
-            slice.items("endpoints").iter().filter(is_ready).filter_map(|endpoint| endpoint.items("addresses").first()?.as_str())
+            slice
+                .items("endpoints")
+                .iter()
+                .filter(is_ready)
+                .filter_map(|endpoint| endpoint.items("addresses").first()?.as_str())
         };
         if slice.items("ports").is_empty() {
             all.extend(ready().map(String::from));
@@ -127,7 +134,8 @@ pub fn endpoint_slice(page: &mut Page, slice: &Value) {
         line!(page, 1, "Name\tPort\tProtocol");
         line!(page, 1, "----\t----\t--------");
         for port in slice.items("ports") {
-            let unset = |text: String| if text.is_empty() || text == "<nil>" { "<unset>".to_string() } else { text };
+            let unset =
+                |text: String| if text.is_empty() || text == "<nil>" { "<unset>".to_string() } else { text };
             let (name, number) = (unset(port.text("name").into()), unset(text_of(port.at("port"))));
             line!(page, 1, "{name}\t{number}\t{}", port.text("protocol"));
         }
@@ -140,11 +148,18 @@ pub fn endpoint_slice(page: &mut Page, slice: &Value) {
         let unset = |text: &str| if text.is_empty() { "<unset>".to_string() } else { text.to_string() };
         line!(page, 1, "- Addresses:\t{}", or_none(&list(endpoint, "addresses", ", ")));
         line!(page, 2, "Conditions:");
-        let ready = endpoint.at("conditions.ready").as_bool().map_or("<unset>".into(), |ready| ready.to_string());
+        let ready =
+            endpoint.at("conditions.ready").as_bool().map_or("<unset>".into(), |ready| ready.to_string());
         line!(page, 3, "Ready:\t{ready}");
         line!(page, 2, "Hostname:\t{}", unset(endpoint.text("hostname")));
         if endpoint.has("targetRef") {
-            line!(page, 2, "TargetRef:\t{}/{}", endpoint.text("targetRef.kind"), endpoint.text("targetRef.name"));
+            line!(
+                page,
+                2,
+                "TargetRef:\t{}/{}",
+                endpoint.text("targetRef.kind"),
+                endpoint.text("targetRef.name")
+            );
         }
         line!(page, 2, "NodeName:\t{}", unset(endpoint.text("nodeName")));
         line!(page, 2, "Zone:\t{}", unset(endpoint.text("zone")));
@@ -158,7 +173,11 @@ pub fn ingress(page: &mut Page, ingress: &Value, backends: &dyn Fn(&Value) -> St
     let mut addresses: Vec<&str> = ingress
         .items("status.loadBalancer.ingress")
         .iter()
-        .map(|balancer| if balancer.text("ip").is_empty() { balancer.text("hostname") } else { balancer.text("ip") })
+        .map(
+            |balancer| {
+                if balancer.text("ip").is_empty() { balancer.text("hostname") } else { balancer.text("ip") }
+            },
+        )
         .filter(|address| !address.is_empty())
         .collect();
     addresses.sort_unstable();
@@ -223,10 +242,9 @@ pub fn network_policy(page: &mut Page, policy: &Value) {
     };
     line!(page, 1, "PodSelector:     {chosen}");
     let types: Vec<&str> = spec.items("policyTypes").iter().filter_map(Value::as_str).collect();
-    for (kind, word, field, peers, preposition) in [
-        ("Ingress", "ingress", "ingress", "from", "From"),
-        ("Egress", "egress", "egress", "to", "To"),
-    ] {
+    for (kind, word, field, peers, preposition) in
+        [("Ingress", "ingress", "ingress", "from", "From"), ("Egress", "egress", "egress", "to", "To")]
+    {
         if !types.contains(&kind) {
             line!(page, 1, "Not affecting {word} traffic");
             continue;

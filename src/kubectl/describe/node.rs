@@ -121,7 +121,10 @@ fn add(sum: &mut Amounts, name: &str, amount: Quantity) {
 pub fn pod_amounts(pod: &Value, field: &str) -> Amounts {
     let of = |container: &Value| -> Amounts {
         let amounts = container.map(&format!("resources.{field}"));
-        amounts.iter().filter_map(|(name, value)| Some((name.to_string(), Quantity::from_value(value)?))).collect()
+        amounts
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), Quantity::from_value(value)?)))
+            .collect()
     };
     let mut sum = Amounts::new();
     for container in pod.items("spec.containers") {
@@ -174,14 +177,16 @@ pub fn pod_amounts(pod: &Value, field: &str) -> Amounts {
 /// `250m (6%)` of what there is.
 fn share(amounts: &Amounts, name: &str, there: &Amounts) -> String {
     let amount = amounts.get(name).copied().unwrap_or(Quantity::from_units(0, Format::DecimalSi));
-    let all = there.get(name).map_or(0, |amount| if name == "cpu" { amount.milli_value() } else { amount.value() });
+    let all =
+        there.get(name).map_or(0, |amount| if name == "cpu" { amount.milli_value() } else { amount.value() });
     let used = if name == "cpu" { amount.milli_value() } else { amount.value() };
     let percent = if all == 0 { 0 } else { (i128::from(used) * 100 / i128::from(all)) as i64 };
     format!("{amount} ({percent}%)")
 }
 
 fn load(page: &mut Page, node: &Value, pods: &[Value]) {
-    let field = if node.map("status.allocatable").is_empty() { "status.capacity" } else { "status.allocatable" };
+    let field =
+        if node.map("status.allocatable").is_empty() { "status.capacity" } else { "status.allocatable" };
     let there: Amounts = node
         .map(field)
         .iter()
@@ -222,7 +227,9 @@ fn load(page: &mut Page, node: &Value, pods: &[Value]) {
     for name in names {
         line!(page, 1, "{name}\t{}\t{}", share(&requests, name, &there), share(&limits, name, &there));
     }
-    for name in there.keys().filter(|name| !is_huge(name) && !matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage" | "pods")) {
+    for name in there.keys().filter(|name| {
+        !is_huge(name) && !matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage" | "pods")
+    }) {
         let amount = |amounts: &Amounts| {
             amounts.get(name).copied().unwrap_or(Quantity::from_units(0, Format::DecimalSi)).to_string()
         };

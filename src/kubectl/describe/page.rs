@@ -110,7 +110,8 @@ impl Page {
         let mut sorted: Vec<&Value> = tolerations.iter().collect();
         sorted.sort_by_key(|toleration| toleration.text("key").to_string());
         let texts = sorted.into_iter().map(|toleration| {
-            let (key, value, effect) = (toleration.text("key"), toleration.text("value"), toleration.text("effect"));
+            let (key, value, effect) =
+                (toleration.text("key"), toleration.text("value"), toleration.text("effect"));
             let mut text = key.to_string();
             if !value.is_empty() {
                 text += &format!("={value}");
@@ -197,7 +198,13 @@ impl Page {
             if !path.is_empty() {
                 message = format!("{path}: {message}");
             }
-            line!(self, 1, "{}\t{}\t{interval}\t{source}\t{message}", event.text("type"), event.text("reason"));
+            line!(
+                self,
+                1,
+                "{}\t{}\t{interval}\t{source}\t{message}",
+                event.text("type"),
+                event.text("reason")
+            );
         }
     }
 }

@@ -34,7 +34,12 @@ pub fn pod(page: &mut Page, pod: &Value) {
         Some(at) if !matches!(phase, "Failed" | "Succeeded") => {
             let lasts = page.since(at);
             line!(page, 0, "Status:\tTerminating (lasts {lasts})");
-            line!(page, 0, "Termination Grace Period:\t{}s", number(pod, "metadata.deletionGracePeriodSeconds"));
+            line!(
+                page,
+                0,
+                "Termination Grace Period:\t{}s",
+                number(pod, "metadata.deletionGracePeriodSeconds")
+            );
         }
         _ => line!(page, 0, "Status:\t{phase}"),
     }
@@ -64,11 +69,32 @@ pub fn pod(page: &mut Page, pod: &Value) {
         resources(page, pod.at("spec.resources"), 1);
     }
     if !pod.items("spec.initContainers").is_empty() {
-        containers(page, "Init Containers", pod.items("spec.initContainers"), pod.items("status.initContainerStatuses"), Some(pod), "");
+        containers(
+            page,
+            "Init Containers",
+            pod.items("spec.initContainers"),
+            pod.items("status.initContainerStatuses"),
+            Some(pod),
+            "",
+        );
     }
-    containers(page, "Containers", pod.items("spec.containers"), pod.items("status.containerStatuses"), Some(pod), "");
+    containers(
+        page,
+        "Containers",
+        pod.items("spec.containers"),
+        pod.items("status.containerStatuses"),
+        Some(pod),
+        "",
+    );
     if !pod.items("spec.ephemeralContainers").is_empty() {
-        containers(page, "Ephemeral Containers", pod.items("spec.ephemeralContainers"), pod.items("status.ephemeralContainerStatuses"), Some(pod), "");
+        containers(
+            page,
+            "Ephemeral Containers",
+            pod.items("spec.ephemeralContainers"),
+            pod.items("status.ephemeralContainerStatuses"),
+            Some(pod),
+            "",
+        );
     }
     let gates = pod.items("spec.readinessGates");
     if !gates.is_empty() {
@@ -140,7 +166,8 @@ fn spread(page: &mut Page, constraints: &[Value], space: &str) {
     let mut sorted: Vec<&Value> = constraints.iter().collect();
     sorted.sort_by_key(|constraint| constraint.text("topologyKey").to_string());
     for (index, constraint) in sorted.into_iter().enumerate() {
-        let start = if index == 0 { format!("{space}Topology Spread Constraints:\t") } else { format!("{space}\t") };
+        let start =
+            if index == 0 { format!("{space}Topology Spread Constraints:\t") } else { format!("{space}\t") };
         let selector = match constraint.has("labelSelector") {
             true => format!(" for selector {}", crate::api::selector::format(constraint.at("labelSelector"))),
             false => String::new(),
@@ -156,7 +183,14 @@ fn spread(page: &mut Page, constraints: &[Value], space: &str) {
     }
 }
 
-fn containers(page: &mut Page, label: &str, containers: &[Value], statuses: &[Value], pod: Option<&Value>, space: &str) {
+fn containers(
+    page: &mut Page,
+    label: &str,
+    containers: &[Value],
+    statuses: &[Value],
+    pod: Option<&Value>,
+    space: &str,
+) {
     let none = if containers.is_empty() { " <none>" } else { "" };
     line!(page, 0, "{space}{label}:{none}");
     let indent = if space.is_empty() { "" } else { " " };
@@ -179,7 +213,9 @@ fn containers(page: &mut Page, label: &str, containers: &[Value], statuses: &[Va
         for (title, field) in [("Command", "command"), ("Args", "args")] {
             if !container.items(field).is_empty() {
                 line!(page, 2, "{title}:");
-                for part in container.items(field).iter().filter_map(Value::as_str).flat_map(|word| word.split('\n')) {
+                for part in
+                    container.items(field).iter().filter_map(Value::as_str).flat_map(|word| word.split('\n'))
+                {
                     line!(page, 3, "{part}");
                 }
             }
@@ -193,7 +229,9 @@ fn containers(page: &mut Page, label: &str, containers: &[Value], statuses: &[Va
             line!(page, 2, "Restart Count:\t{}", number(status, "restartCount"));
         }
         resources(page, container.at("resources"), 2);
-        for (title, field) in [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")] {
+        for (title, field) in
+            [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")]
+        {
             if container.has(field) {
                 line!(page, 2, "{title}:\t{}", probe(container.at(field)));
             }
@@ -273,10 +311,18 @@ fn probe(probe: &Value) -> String {
         return format!("http-get {scheme}://{host}:{port}{path} {attributes}");
     }
     if probe.has("tcpSocket") {
-        return format!("tcp-socket {}:{} {attributes}", probe.text("tcpSocket.host"), text_of(probe.at("tcpSocket.port")));
+        return format!(
+            "tcp-socket {}:{} {attributes}",
+            probe.text("tcpSocket.host"),
+            text_of(probe.at("tcpSocket.port"))
+        );
     }
     if probe.has("grpc") {
-        return format!("grpc <pod>:{} {} {attributes}", number(probe, "grpc.port"), probe.text("grpc.service"));
+        return format!(
+            "grpc <pod>:{} {} {attributes}",
+            number(probe, "grpc.port"),
+            probe.text("grpc.service")
+        );
     }
     format!("unknown {attributes}")
 }
@@ -293,7 +339,13 @@ fn environment(page: &mut Page, container: &Value, pod: Option<&Value>) {
                 "" => String::new(),
                 prefix => format!(" with prefix '{prefix}'"),
             };
-            line!(page, 3, "{}\t{kind}{prefix}\tOptional: {}", reference.text("name"), reference.is_true("optional"));
+            line!(
+                page,
+                3,
+                "{}\t{kind}{prefix}\tOptional: {}",
+                reference.text("name"),
+                reference.is_true("optional")
+            );
         }
     }
     let variables = container.items("env");
@@ -318,10 +370,24 @@ fn environment(page: &mut Page, container: &Value, pod: Option<&Value>) {
             line!(page, 3, "{name}:\t{value} ({resource})");
         } else if from.has("secretKeyRef") {
             let reference = from.at("secretKeyRef");
-            line!(page, 3, "{name}:\t<set to the key '{}' in secret '{}'>\tOptional: {}", reference.text("key"), reference.text("name"), reference.is_true("optional"));
+            line!(
+                page,
+                3,
+                "{name}:\t<set to the key '{}' in secret '{}'>\tOptional: {}",
+                reference.text("key"),
+                reference.text("name"),
+                reference.is_true("optional")
+            );
         } else if from.has("configMapKeyRef") {
             let reference = from.at("configMapKeyRef");
-            line!(page, 3, "{name}:\t<set to the key '{}' of config map '{}'>\tOptional: {}", reference.text("key"), reference.text("name"), reference.is_true("optional"));
+            line!(
+                page,
+                3,
+                "{name}:\t<set to the key '{}' of config map '{}'>\tOptional: {}",
+                reference.text("key"),
+                reference.text("name"),
+                reference.is_true("optional")
+            );
         }
     }
 }
@@ -340,11 +406,19 @@ fn field_of(pod: &Value, path: &str) -> String {
 
 fn resource_of(container: &Value, resource: &str, divisor: &Value) -> String {
     let Some((kind, name)) = resource.split_once('.') else { return String::new() };
-    let amount = container.map(&format!("resources.{kind}")).get(name).and_then(crate::api::quantity::Quantity::from_value);
+    let amount = container
+        .map(&format!("resources.{kind}"))
+        .get(name)
+        .and_then(crate::api::quantity::Quantity::from_value);
     let Some(amount) = amount else {
-        return if kind == "limits" && matches!(name, "cpu" | "memory") { "node allocatable".into() } else { "0".into() };
+        return if kind == "limits" && matches!(name, "cpu" | "memory") {
+            "node allocatable".into()
+        } else {
+            "0".into()
+        };
     };
-    let divisor = crate::api::quantity::Quantity::from_value(divisor).filter(|divisor| divisor.milli_value() > 0);
+    let divisor =
+        crate::api::quantity::Quantity::from_value(divisor).filter(|divisor| divisor.milli_value() > 0);
     let millis = divisor.map_or(1000, |divisor| divisor.milli_value());
     ((amount.milli_value() + millis - 1) / millis).to_string()
 }
@@ -372,18 +446,78 @@ fn mounts(page: &mut Page, container: &Value) {
 type Source = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 pub const SOURCES: &[Source] = &[
-    ("hostPath", "HostPath (bare host directory volume)", &[("Path", "path"), ("HostPathType", "type?<none>")]),
-    ("emptyDir", "EmptyDir (a temporary directory that shares a pod's lifetime)", &[("Medium", "medium"), ("SizeLimit", "sizeLimit?<unset>")]),
-    ("gcePersistentDisk", "GCEPersistentDisk (a Persistent Disk resource in Google Compute Engine)", &[("PDName", "pdName"), ("FSType", "fsType"), ("Partition", "partition?0"), ("ReadOnly", "readOnly?false")]),
-    ("awsElasticBlockStore", "AWSElasticBlockStore (a Persistent Disk resource in AWS)", &[("VolumeID", "volumeID"), ("FSType", "fsType"), ("Partition", "partition?0"), ("ReadOnly", "readOnly?false")]),
-    ("gitRepo", "GitRepo (a volume that is pulled from git when the pod is created)", &[("Repository", "repository"), ("Revision", "revision")]),
-    ("secret", "Secret (a volume populated by a Secret)", &[("SecretName", "secretName"), ("Optional", "optional?false")]),
-    ("configMap", "ConfigMap (a volume populated by a ConfigMap)", &[("Name", "name"), ("Optional", "optional?false")]),
-    ("nfs", "NFS (an NFS mount that lasts the lifetime of a pod)", &[("Server", "server"), ("Path", "path"), ("ReadOnly", "readOnly?false")]),
-    ("persistentVolumeClaim", "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)", &[("ClaimName", "claimName"), ("ReadOnly", "readOnly?false")]),
+    (
+        "hostPath",
+        "HostPath (bare host directory volume)",
+        &[("Path", "path"), ("HostPathType", "type?<none>")],
+    ),
+    (
+        "emptyDir",
+        "EmptyDir (a temporary directory that shares a pod's lifetime)",
+        &[("Medium", "medium"), ("SizeLimit", "sizeLimit?<unset>")],
+    ),
+    (
+        "gcePersistentDisk",
+        "GCEPersistentDisk (a Persistent Disk resource in Google Compute Engine)",
+        &[
+            ("PDName", "pdName"),
+            ("FSType", "fsType"),
+            ("Partition", "partition?0"),
+            ("ReadOnly", "readOnly?false"),
+        ],
+    ),
+    (
+        "awsElasticBlockStore",
+        "AWSElasticBlockStore (a Persistent Disk resource in AWS)",
+        &[
+            ("VolumeID", "volumeID"),
+            ("FSType", "fsType"),
+            ("Partition", "partition?0"),
+            ("ReadOnly", "readOnly?false"),
+        ],
+    ),
+    (
+        "gitRepo",
+        "GitRepo (a volume that is pulled from git when the pod is created)",
+        &[("Repository", "repository"), ("Revision", "revision")],
+    ),
+    (
+        "secret",
+        "Secret (a volume populated by a Secret)",
+        &[("SecretName", "secretName"), ("Optional", "optional?false")],
+    ),
+    (
+        "configMap",
+        "ConfigMap (a volume populated by a ConfigMap)",
+        &[("Name", "name"), ("Optional", "optional?false")],
+    ),
+    (
+        "nfs",
+        "NFS (an NFS mount that lasts the lifetime of a pod)",
+        &[("Server", "server"), ("Path", "path"), ("ReadOnly", "readOnly?false")],
+    ),
+    (
+        "persistentVolumeClaim",
+        "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
+        &[("ClaimName", "claimName"), ("ReadOnly", "readOnly?false")],
+    ),
     ("local", "LocalVolume (a persistent volume backed by local storage on a node)", &[("Path", "path")]),
-    ("iscsi", "ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod)", &[("TargetPortal", "targetPortal"), ("IQN", "iqn"), ("Lun", "lun?0"), ("FSType", "fsType"), ("ReadOnly", "readOnly?false")]),
-    ("image", "Image (a container image or OCI artifact)", &[("Reference", "reference"), ("PullPolicy", "pullPolicy")]),
+    (
+        "iscsi",
+        "ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod)",
+        &[
+            ("TargetPortal", "targetPortal"),
+            ("IQN", "iqn"),
+            ("Lun", "lun?0"),
+            ("FSType", "fsType"),
+            ("ReadOnly", "readOnly?false"),
+        ],
+    ),
+    (
+        "image",
+        "Image (a container image or OCI artifact)",
+        &[("Reference", "reference"), ("PullPolicy", "pullPolicy")],
+    ),
 ];
 
 fn volumes(page: &mut Page, volumes: &[Value], space: &str) {
@@ -424,7 +558,12 @@ pub fn source(page: &mut Page, volume: &Value) -> bool {
                 line!(page, 2, "ConfigMapName:\t{}", source.text("configMap.name"));
                 line!(page, 2, "Optional:\t{}", source.is_true("configMap.optional"));
             } else if source.has("serviceAccountToken") {
-                line!(page, 2, "TokenExpirationSeconds:\t{}", number(source, "serviceAccountToken.expirationSeconds"));
+                line!(
+                    page,
+                    2,
+                    "TokenExpirationSeconds:\t{}",
+                    number(source, "serviceAccountToken.expirationSeconds")
+                );
             }
         }
         return true;
@@ -454,7 +593,11 @@ pub fn source(page: &mut Page, volume: &Value) -> bool {
         return true;
     }
     if volume.has("ephemeral") {
-        line!(page, 2, "Type:\tEphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)");
+        line!(
+            page,
+            2,
+            "Type:\tEphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)"
+        );
         let claim = volume.at("ephemeral.volumeClaimTemplate");
         line!(page, 2, "StorageClass:\t{}", claim.text("spec.storageClassName"));
         line!(page, 2, "Volume:\t");

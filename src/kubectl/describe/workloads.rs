@@ -26,7 +26,11 @@ pub fn counts(pods: &[Value], uid: &str) -> PodCounts {
 
 fn pods_status(page: &mut Page, counts: PodCounts) {
     let [running, waiting, succeeded, failed] = counts;
-    line!(page, 0, "Pods Status:\t{running} Running / {waiting} Waiting / {succeeded} Succeeded / {failed} Failed");
+    line!(
+        page,
+        0,
+        "Pods Status:\t{running} Running / {waiting} Waiting / {succeeded} Succeeded / {failed} Failed"
+    );
 }
 
 fn reasons(page: &mut Page, object: &Value) {
@@ -37,7 +41,14 @@ fn reasons(page: &mut Page, object: &Value) {
     line!(page, 1, "Type\tStatus\tReason");
     line!(page, 1, "----\t------\t------");
     for condition in object.items("status.conditions") {
-        line!(page, 1, "{} \t{}\t{}", condition.text("type"), condition.text("status"), condition.text("reason"));
+        line!(
+            page,
+            1,
+            "{} \t{}\t{}",
+            condition.text("type"),
+            condition.text("status"),
+            condition.text("reason")
+        );
     }
 }
 
@@ -56,7 +67,13 @@ pub fn replica_set(page: &mut Page, set: &Value, counts: PodCounts) {
     line!(page, 0, "Selector:\t{selector}");
     page.marks(set);
     owner(page, set);
-    line!(page, 0, "Replicas:\t{} current / {} desired", number(set, "status.replicas"), number(set, "spec.replicas"));
+    line!(
+        page,
+        0,
+        "Replicas:\t{} current / {} desired",
+        number(set, "status.replicas"),
+        number(set, "spec.replicas")
+    );
     pods_status(page, counts);
     pod::template(page, set.at("spec.template"));
     reasons(page, set);
@@ -93,7 +110,11 @@ pub fn deployment(page: &mut Page, deployment: &Value, old: &[Value], new: Optio
                 .iter()
                 .map(|set| {
                     let name = set.text("metadata.name");
-                    format!("{name} ({}/{} replicas created)", number(set, "status.replicas"), number(set, "spec.replicas"))
+                    format!(
+                        "{name} ({}/{} replicas created)",
+                        number(set, "status.replicas"),
+                        number(set, "spec.replicas")
+                    )
                 })
                 .collect();
             if texts.is_empty() { "<none>".to_string() } else { texts.join(", ") }
@@ -108,7 +129,13 @@ pub fn stateful_set(page: &mut Page, set: &Value, counts: PodCounts) {
     line!(page, 0, "CreationTimestamp:\t{}", date(set.text("metadata.creationTimestamp")));
     line!(page, 0, "Selector:\t{}", selector::format(set.at("spec.selector")));
     page.marks(set);
-    line!(page, 0, "Replicas:\t{} desired | {} total", number(set, "spec.replicas"), number(set, "status.replicas"));
+    line!(
+        page,
+        0,
+        "Replicas:\t{} desired | {} total",
+        number(set, "spec.replicas"),
+        number(set, "status.replicas")
+    );
     line!(page, 0, "Update Strategy:\t{}", set.text("spec.updateStrategy.type"));
     if let Some(partition) = set.integer("spec.updateStrategy.rollingUpdate.partition") {
         line!(page, 1, "Partition:\t{partition}");
@@ -221,7 +248,8 @@ pub fn cron_job(page: &mut Page, cron: &Value) {
     line!(page, 0, "Time Zone:\t{}", or_unset(spec.at("timeZone")));
     line!(page, 0, "Successful Job History Limit:\t{}", or_unset(spec.at("successfulJobsHistoryLimit")));
     line!(page, 0, "Failed Job History Limit:\t{}", or_unset(spec.at("failedJobsHistoryLimit")));
-    let deadline = spec.integer("startingDeadlineSeconds").map_or("<unset>".into(), |seconds| format!("{seconds}s"));
+    let deadline =
+        spec.integer("startingDeadlineSeconds").map_or("<unset>".into(), |seconds| format!("{seconds}s"));
     line!(page, 0, "Starting Deadline Seconds:\t{deadline}");
     let job = spec.at("jobTemplate.spec");
     let chosen = if job.has("selector") { selector::format(job.at("selector")) } else { "<unset>".into() };
@@ -267,7 +295,12 @@ pub fn autoscaler(page: &mut Page, scaler: &Value) {
                 line!(page, 2, "Policies:");
                 for policy in rules.items("policies") {
                     let (value, period) = (number(policy, "value"), number(policy, "periodSeconds"));
-                    line!(page, 3, "- Type: {}\tValue: {value}\tPeriod: {period} seconds", policy.text("type"));
+                    line!(
+                        page,
+                        3,
+                        "- Type: {}\tValue: {value}\tPeriod: {period} seconds",
+                        policy.text("type")
+                    );
                 }
             }
         }
@@ -275,7 +308,11 @@ pub fn autoscaler(page: &mut Page, scaler: &Value) {
     let status = scaler.at("status");
     let (current, desired) = (number(status, "currentReplicas"), number(status, "desiredReplicas"));
     line!(page, 0, "{} pods:\t{current} current / {desired} desired", target.text("kind"));
-    page.conditions(scaler, &[("Type", "type"), ("Status", "status"), ("Reason", "reason"), ("Message", "message")], false);
+    page.conditions(
+        scaler,
+        &[("Type", "type"), ("Status", "status"), ("Reason", "reason"), ("Message", "message")],
+        false,
+    );
 }
 
 fn metric_line(page: &mut Page, metric: &Value, current: &Value) {
@@ -292,7 +329,10 @@ fn metric_line(page: &mut Page, metric: &Value, current: &Value) {
         ),
         "Pods" => {
             let name = metric.text("pods.metric.name");
-            let (now, target) = (known(current.at("pods.current.averageValue")), text_of(metric.at("pods.target.averageValue")));
+            let (now, target) = (
+                known(current.at("pods.current.averageValue")),
+                text_of(metric.at("pods.target.averageValue")),
+            );
             return line!(page, 1, "{name:?} on pods:\t{now} / {target}");
         }
         kind @ ("External" | "Object") => {
@@ -302,7 +342,11 @@ fn metric_line(page: &mut Page, metric: &Value, current: &Value) {
             let value = if average { "averageValue" } else { "value" };
             let word = if average { "target average value" } else { "target value" };
             let place = match kind {
-                "Object" => format!(" on {}/{}", source.text("describedObject.kind"), source.text("describedObject.name")),
+                "Object" => format!(
+                    " on {}/{}",
+                    source.text("describedObject.kind"),
+                    source.text("describedObject.name")
+                ),
                 _ => String::new(),
             };
             let name = source.text("metric.name");
@@ -313,25 +357,37 @@ fn metric_line(page: &mut Page, metric: &Value, current: &Value) {
     };
     let (target, now) = (metric.at(field).at("target"), current.at(field).at("current"));
     if target.has("averageValue") {
-        return line!(page, 1, "{title}:\t{} / {}", known(now.at("averageValue")), text_of(target.at("averageValue")));
+        return line!(
+            page,
+            1,
+            "{title}:\t{} / {}",
+            known(now.at("averageValue")),
+            text_of(target.at("averageValue"))
+        );
     }
     let current = match now.integer("averageUtilization") {
         Some(percent) => format!("{percent}% ({})", text_of(now.at("averageValue"))),
         None => "<unknown>".into(),
     };
-    let wanted = target.integer("averageUtilization").map_or("<auto>".into(), |percent| format!("{percent}%"));
+    let wanted =
+        target.integer("averageUtilization").map_or("<auto>".into(), |percent| format!("{percent}%"));
     line!(page, 1, "{title}  (as a percentage of request):\t{current} / {wanted}");
 }
 
 pub fn disruption_budget(page: &mut Page, budget: &Value) {
     page.name(budget);
-    for (title, field) in [("Min available", "spec.minAvailable"), ("Max unavailable", "spec.maxUnavailable")] {
+    for (title, field) in [("Min available", "spec.minAvailable"), ("Max unavailable", "spec.maxUnavailable")]
+    {
         if budget.has(field) {
             line!(page, 0, "{title}:\t{}", text_of(budget.at(field)));
             break;
         }
     }
-    let chosen = if budget.has("spec.selector") { selector::format(budget.at("spec.selector")) } else { "<unset>".into() };
+    let chosen = if budget.has("spec.selector") {
+        selector::format(budget.at("spec.selector"))
+    } else {
+        "<unset>".into()
+    };
     line!(page, 0, "Selector:\t{chosen}");
     line!(page, 0, "Status:");
     for (title, field) in [

@@ -163,7 +163,6 @@ pub fn ingress(session: &mut Session, name: &str) -> Outcome<Value> {
 }
 
 /// The HorizontalPodAutoscaler of `kubectl autoscale`.
-#[expect(dead_code, reason = "kubectl run, expose, autoscale and set are next")]
 pub fn autoscaler(name: &str, target: Value, least: i64, most: i64, metrics: Vec<Value>) -> Value {
     let mut spec = object! { "maxReplicas" => most, "scaleTargetRef" => target };
     if least > 0 {
@@ -179,7 +178,6 @@ pub fn autoscaler(name: &str, target: Value, least: i64, most: i64, metrics: Vec
 }
 
 /// One port of a Service that exposes a container's.
-#[expect(dead_code, reason = "kubectl run, expose, autoscale and set are next")]
 pub fn port(name: Option<&str>, port: i64, protocol: &str, target: Value) -> Value {
     let mut entry = object! { "port" => port, "protocol" => protocol, "targetPort" => target };
     if let Some(name) = name {
@@ -189,7 +187,6 @@ pub fn port(name: Option<&str>, port: i64, protocol: &str, target: Value) -> Val
 }
 
 /// A Service for these pods.
-#[expect(dead_code, reason = "kubectl run, expose, autoscale and set are next")]
 pub fn exposing(name: &str, labels: Value, selector: Value, ports: Vec<Value>) -> Value {
     let mut metadata = object! { "name" => name };
     if !labels.is_empty() {

@@ -152,7 +152,6 @@ pub fn cron_job(session: &mut Session, name: &str) -> Outcome<Value> {
 }
 
 /// The Pod of `kubectl run`.
-#[expect(dead_code, reason = "kubectl run, expose, autoscale and set are next")]
 pub fn pod(session: &mut Session, name: &str) -> Outcome<Value> {
     let flags = session.flags.clone();
     let image = flags.text("image").to_string();

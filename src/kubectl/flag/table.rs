@@ -1,12 +1,6 @@
-//! The command line of every command: one table of flags, read as pflag reads them.
+//! Every flag that some command takes: its name, what it takes, what it says of itself.
 //!
-//! Picture to hold in mind: a switchboard. Each command shows some of the switches; how a switch is thrown
-//! (`-oyaml`, `--output=yaml`, `-A`, `--force=false`) is the same for all.
-
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-
-use super::failure::Failure;
+//! Picture to hold in mind: the back of the switchboard (see [`super`]): each wire with its tag.
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +103,7 @@ pub const GLOBAL: &[Flag] = &[
 ];
 
 /// Every other flag by name: commands list the names of those they show.
-const SHARED: &[Flag] = &[
+pub const SHARED: &[Flag] = &[
     flag(
         "all",
         None,
@@ -419,7 +413,6 @@ const SHARED: &[Flag] = &[
         "The port that this container exposes or the service should serve on.",
     ),
     flag("prefix", None, Kind::Switch, "false", "Prefix each log line with the log source."),
-    flag("prefix-env", None, Kind::Text, "", "Prefix to append to variable names"),
     flag(
         "preemption-policy",
         None,
@@ -617,7 +610,6 @@ const SHARED: &[Flag] = &[
     flag("key", None, Kind::Text, "", "Path to private key associated with given certificate."),
     flag("type", None, Kind::Text, "", "The type of patch, service or secret."),
     flag("types", None, Kind::List, "", "Output only events of given types."),
-    flag("user-subject", None, Kind::Array, "", "Usernames to bind to the role."),
     flag(
         "validate",
         None,
@@ -651,236 +643,3 @@ const SHARED: &[Flag] = &[
         "Defaults to the line ending native to your platform.",
     ),
 ];
-
-/// A flag by its name, with another default or short form where a command deviates: `labels`, `-f=follow`.
-pub fn find(name: &str) -> Option<&'static Flag> {
-    SHARED.iter().chain(GLOBAL).find(|flag| flag.long == name)
-}
-
-/// What the user wrote.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Flags {
-    values: BTreeMap<&'static str, Vec<String>>,
-    pub operands: Vec<String>,
-    /// What stands behind `--`, if that stands there.
-    pub after_dashes: Option<Vec<String>>,
-}
-
-impl Flags {
-    pub fn is_set(&self, name: &str) -> bool {
-        self.values.contains_key(name)
-    }
-    /// The last value given, or the default.
-    pub fn text(&self, name: &str) -> &str {
-        match self.values.get(name).and_then(|values| values.last()) {
-            Some(value) => value,
-            None => find(name).map_or("", |flag| flag.default),
-        }
-    }
-    pub fn switch(&self, name: &str) -> bool {
-        matches!(self.text(name), "true" | "1" | "t" | "T" | "TRUE" | "True")
-    }
-    pub fn number(&self, name: &str) -> Option<i64> {
-        self.text(name).parse().ok()
-    }
-    /// All values given; commas part those of a list.
-    pub fn list(&self, name: &str) -> Vec<String> {
-        let Some(values) = self.values.get(name) else { return Vec::new() };
-        let splits = find(name).is_some_and(|flag| flag.kind == Kind::List);
-        values
-            .iter()
-            .flat_map(
-                |value| if splits { value.split(',').collect::<Vec<_>>() } else { vec![value.as_str()] },
-            )
-            .map(String::from)
-            .collect()
-    }
-    /// A duration in microseconds.
-    pub fn duration_us(&self, name: &str) -> Option<i64> {
-        let text = self.text(name);
-        text.parse::<i64>()
-            .ok()
-            .map(|seconds| seconds.saturating_mul(1_000_000))
-            .or_else(|| crate::api::time_format::parse_go_duration(text))
-    }
-    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
-        self.values.entry(name).or_default().push(value.into());
-    }
-
-    /// Reads `arguments` with the flags named in `allowed` (`switch`, or `x=y` to give `-x` to `--y`) besides the
-    /// global ones. `command` is named in the hint of an error.
-    pub fn parse(arguments: &[String], allowed: &[&'static str], command: &str) -> Result<Flags, Failure> {
-        let mut flags = Flags::default();
-        let mut arguments = arguments;
-        if let Some(dashes) = arguments.iter().position(|argument| argument == "--") {
-            flags.after_dashes = Some(arguments[dashes + 1..].to_vec());
-            arguments = &arguments[..dashes];
-        }
-        let usage = |text: String| Failure::Usage(text, command.to_string());
-        let by_long = |name: &str| {
-            let own = allowed.iter().any(|flag| {
-                flag.trim_start_matches(|c: char| c != '=').trim_start_matches('=') == name || *flag == name
-            });
-            GLOBAL.iter().find(|flag| flag.long == name).or_else(|| if own { find(name) } else { None })
-        };
-        let by_short = |letter: char| {
-            let renamed = allowed.iter().find_map(|flag| {
-                let (short, long) = flag.split_once('=')?;
-                (short.chars().eq([letter])).then(|| find(long)).flatten()
-            });
-            renamed.or_else(|| {
-                let own = allowed.iter().filter(|flag| !flag.contains('=')).filter_map(|flag| find(flag));
-                own.chain(GLOBAL).find(|flag| flag.short == Some(letter))
-            })
-        };
-        let mut parser = lexopt::Parser::from_args(arguments.iter().map(OsString::from));
-        loop {
-            let argument = match parser.next() {
-                Ok(Some(argument)) => argument,
-                Ok(None) => return Ok(flags),
-                Err(error) => return Err(usage(error.to_string())),
-            };
-            let (flag, written, is_long) = match argument {
-                lexopt::Arg::Value(value) => {
-                    flags.operands.push(value.to_string_lossy().into_owned());
-                    continue;
-                }
-                lexopt::Arg::Long(name) => {
-                    let name = name.to_string();
-                    (by_long(&name), format!("--{name}"), true)
-                }
-                lexopt::Arg::Short(letter) => (by_short(letter), format!("-{letter}"), false),
-            };
-            let Some(flag) = flag else {
-                return Err(usage(if is_long {
-                    format!("unknown flag: {written}")
-                } else {
-                    let cluster = arguments
-                        .iter()
-                        .find(|argument| argument.starts_with('-') && argument.contains(&written[1..]));
-                    format!("unknown shorthand flag: '{}' in {}", &written[1..], cluster.unwrap_or(&written))
-                }));
-            };
-            let value = match flag.kind {
-                Kind::Switch | Kind::Optional(_) => {
-                    let attached = if is_long { parser.optional_value() } else { None };
-                    match (attached, flag.kind) {
-                        (Some(value), _) => value.to_string_lossy().into_owned(),
-                        (None, Kind::Optional(alone)) => alone.to_string(),
-                        (None, _) => "true".into(),
-                    }
-                }
-                _ => match parser.value() {
-                    Ok(value) => value.to_string_lossy().into_owned(),
-                    Err(_) if is_long => return Err(usage(format!("flag needs an argument: {written}"))),
-                    Err(_) => {
-                        let letter = &written[1..];
-                        return Err(usage(format!("flag needs an argument: '{letter}' in {written}")));
-                    }
-                },
-            };
-            check(flag, &value).map_err(usage)?;
-            flags.set(flag.long, value);
-        }
-    }
-}
-
-fn check(flag: &Flag, value: &str) -> Result<(), String> {
-    let names = match flag.short {
-        Some(short) => format!("-{short}, --{}", flag.long),
-        None => format!("--{}", flag.long),
-    };
-    let invalid = |why: String| Err(format!("invalid argument {value:?} for {names:?} flag: {why}"));
-    match flag.kind {
-        Kind::Switch
-            if !matches!(
-                value,
-                "true" | "false" | "1" | "0" | "t" | "f" | "T" | "F" | "TRUE" | "FALSE" | "True" | "False"
-            ) =>
-        {
-            invalid(format!("strconv.ParseBool: parsing {value:?}: invalid syntax"))
-        }
-        Kind::Number if value.parse::<i64>().is_err() => {
-            invalid(format!("strconv.ParseInt: parsing {value:?}: invalid syntax"))
-        }
-        Kind::Duration if crate::api::time_format::parse_go_duration(value).is_none() => {
-            let missing_unit = value.parse::<i64>().is_ok();
-            invalid(if missing_unit {
-                format!("time: missing unit in duration {value:?}")
-            } else {
-                format!("time: invalid duration {value:?}")
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Flags, String> {
-        let arguments: Vec<String> = line.split_whitespace().map(String::from).collect();
-        let allowed = [
-            "output",
-            "all-namespaces",
-            "watch",
-            "force",
-            "tail",
-            "filename",
-            "label-columns",
-            "dry-run",
-            "timeout",
-        ];
-        Flags::parse(&arguments, &allowed, "kubectl get").map_err(|failure| failure.text())
-    }
-
-    #[test]
-    fn all_forms_of_pflag_are_read() {
-        for (line, name, value) in [
-            ("-oyaml", "output", "yaml"),
-            ("-o yaml", "output", "yaml"),
-            ("-o=yaml", "output", "yaml"),
-            ("--output yaml", "output", "yaml"),
-            ("--output=yaml", "output", "yaml"),
-            ("-Aw", "watch", "true"),
-            ("-Awojson", "output", "json"),
-            ("--force=false", "force", "false"),
-            ("pods --tail -1", "tail", "-1"),
-            ("--dry-run", "dry-run", "unchanged"),
-            ("--dry-run=client pods", "dry-run", "client"),
-            ("-n kube-system pods", "namespace", "kube-system"),
-            ("-f -", "filename", "-"),
-        ] {
-            assert_eq!(parse(line).expect(line).text(name), value, "{line}");
-        }
-        let flags = parse("-L a,b -L c po x -- ls -la").unwrap();
-        assert_eq!(flags.list("label-columns"), ["a", "b", "c"]);
-        assert_eq!(flags.operands, ["po", "x"]);
-        assert_eq!(flags.after_dashes.unwrap(), ["ls", "-la"]);
-    }
-
-    #[test]
-    fn mistakes_are_told_in_the_words_of_pflag() {
-        for (line, expected) in [
-            ("--unicorn", "unknown flag: --unicorn"),
-            ("-z", "unknown shorthand flag: 'z' in -z"),
-            ("--output", "flag needs an argument: --output"),
-            ("-o", "flag needs an argument: 'o' in -o"),
-            (
-                "--tail=x",
-                "invalid argument \"x\" for \"--tail\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
-            ),
-            (
-                "--force=maybe",
-                "invalid argument \"maybe\" for \"--force\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
-            ),
-            (
-                "--timeout=1",
-                "invalid argument \"1\" for \"--timeout\" flag: time: missing unit in duration \"1\"",
-            ),
-        ] {
-            assert_eq!(parse(line).unwrap_err(), expected, "{line}");
-        }
-    }
-}

@@ -1,0 +1,83 @@
+//! `kubectl exec`: a command inside of a container.
+//!
+//! Picture to hold in mind: a speaking tube: the API server puts the call through to the kubelet on the pod's floor.
+//!
+//! Follows `k8s.io/kubectl/pkg/cmd/exec`.
+
+use crate::api::{Text, meta};
+use crate::client::request;
+use crate::message::rest::{Request, Verb};
+
+use super::failure::{Failure, Outcome, fail};
+use super::logs::{pods_of, sources_of};
+use super::session::Session;
+
+pub const FLAGS: &[&str] =
+    &["container", "filename", "kustomize", "pod-running-timeout", "q=quiet", "i=stdin", "t=tty"];
+
+pub fn run(session: &mut Session) -> Outcome {
+    let flags = session.flags.clone();
+    let operands = session.operands().to_vec();
+    let command = session.command.clone();
+    let usage = |text: &str| {
+        Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into())
+    };
+    let Some(name) = operands.first() else {
+        return fail("pod, type/name or --filename must be specified");
+    };
+    let words = match &flags.after_dashes {
+        Some(words) => words.clone(),
+        None if operands.len() > 1 => {
+            return usage(
+                "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead",
+            );
+        }
+        None => Vec::new(),
+    };
+    if words.is_empty() {
+        return fail("you must specify at least one command for the container");
+    }
+    let namespace = session.namespace();
+    let pod = if name.contains('/') {
+        match pods_of(session, Some(name), "")?.into_iter().next() {
+            Some(pod) => pod,
+            None => return fail(format!("no pods of {name}")),
+        }
+    } else {
+        let pods = session.built_in("", "pods").resource();
+        session.send(request::get(&pods, &namespace, name))?
+    };
+    let phase = pod.text("status.phase");
+    if matches!(phase, "Succeeded" | "Failed") {
+        return fail(format!("cannot exec into a container in a completed pod; current phase is {phase}"));
+    }
+    let source = sources_of(session, &pod, flags.text("container"))?.into_iter().next();
+    let container = source.map_or(String::new(), |source| source.container);
+    let is_shell = matches!(words[0].rsplit('/').next(), Some("bash" | "sh" | "ash"));
+    if flags.switch("tty") && is_shell && words.len() == 1 {
+        return fail(
+            "there is no interactive terminal inside of a simulated container: give a command, as in -- sh -c 'COMMAND'",
+        );
+    }
+    let mut parameters: Vec<(Text, Text)> = vec![("container".into(), container.into())];
+    parameters.extend(words.iter().map(|word| (Text::from("command"), Text::from(word.as_str()))));
+    parameters.push(("stdout".into(), "true".into()));
+    parameters.push(("stderr".into(), "true".into()));
+    let pods = session.built_in("", "pods").resource();
+    let request = Request {
+        verb: Verb::Create,
+        ..request::get(&pods, meta::namespace(&pod), meta::name(&pod))
+            .subresource("exec")
+            .options(|options| options.parameters = parameters)
+    };
+    let answer = session.send(request)?;
+    session.print(answer.text("stdout"));
+    session.cli.eprint(answer.text("stderr"));
+    match answer.integer("exitCode").unwrap_or(0) {
+        0 => Ok(()),
+        code => {
+            session.eprintln(format!("command terminated with exit code {code}"));
+            Err(Failure::Silent((code & 255) as i32).into())
+        }
+    }
+}

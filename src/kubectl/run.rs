@@ -1,0 +1,134 @@
+//! `kubectl run`: one pod of one image.
+//!
+//! Picture to hold in mind: a matchbox car, ready to go: no garage, no driver, nobody who replaces it.
+//!
+//! Follows `k8s.io/kubectl/pkg/cmd/run/run.go`.
+
+use crate::api::Value;
+
+use super::apply::{create_request, with_annotation};
+use super::builder::Info;
+use super::change::overridden;
+use super::failure::{Failure, Outcome, fail};
+use super::generate::{network, workload};
+use super::session::{DryRun, Session};
+
+pub const FLAGS: &[&str] = &[
+    "allow-missing-template-keys",
+    "annotations",
+    "attach",
+    "cascade",
+    "command",
+    "dry-run",
+    "env",
+    "expose",
+    "field-manager",
+    "filename",
+    "force",
+    "grace-period",
+    "image",
+    "image-pull-policy",
+    "kustomize",
+    "l=labels",
+    "leave-stdin-open",
+    "output",
+    "overrides",
+    "override-type",
+    "pod-running-timeout",
+    "port",
+    "privileged",
+    "quiet",
+    "recursive",
+    "restart",
+    "rm",
+    "save-config",
+    "show-managed-fields",
+    "stdin",
+    "template",
+    "timeout",
+    "tty",
+    "wait",
+];
+
+pub fn run(session: &mut Session) -> Outcome {
+    let flags = session.flags.clone();
+    let command = session.command.clone();
+    let usage = |text: &str| {
+        Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into())
+    };
+    if !flags.is_set("image") {
+        return fail("required flag(s) \"image\" not set");
+    }
+    let Some(name) = session.operands().first().cloned() else { return usage("NAME is required for run") };
+    let image = flags.text("image");
+    let is_image = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    if image.is_empty() {
+        return fail("--image is required");
+    }
+    if !image.chars().all(is_image)
+        || image.split(':').next().is_some_and(|name| name.chars().any(char::is_uppercase))
+    {
+        return fail(format!("Invalid image name {image:?}: invalid reference format"));
+    }
+    if flags.switch("tty") && !flags.switch("stdin") {
+        return usage("-i/--stdin is required for containers with -t/--tty=true");
+    }
+    if flags.switch("expose") && flags.text("port").is_empty() {
+        return usage("--port must be set when exposing a service");
+    }
+    let attaches = if flags.is_set("attach") { flags.switch("attach") } else { flags.switch("stdin") };
+    if flags.switch("rm") && !attaches {
+        return usage("--rm should only be used for attached containers");
+    }
+    let dry_run = session.dry_run()?;
+    if attaches && dry_run != DryRun::No {
+        return usage(
+            "--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)",
+        );
+    }
+    let format = session.format(false)?;
+    let pod = workload::pod(session, &name)?;
+    let mut pod = overridden(session, pod)?;
+    let mut objects = Vec::new();
+    let namespace = session.namespace();
+    if session.has_explicit_namespace() {
+        pod.set("metadata.namespace", namespace.as_str());
+    }
+    let labels = pod.at("metadata.labels").clone();
+    let pods = session.built_in("", "pods");
+    let info =
+        Info { mapping: pods, namespace, name: name.clone(), object: Value::Null, source: String::new() };
+    if dry_run != DryRun::Client {
+        let request = create_request(
+            session,
+            &info,
+            with_annotation(&pod, flags.switch("save-config")),
+            "kubectl-run",
+            dry_run,
+        )?;
+        pod = session.send(request)?;
+    }
+    objects.push(pod);
+    if flags.switch("expose") {
+        let port = flags.number("port").unwrap_or(0);
+        let mut service = network::exposing(
+            &name,
+            Value::Null,
+            labels,
+            vec![network::port(None, port, "TCP", Value::from(port))],
+        );
+        if dry_run != DryRun::Client {
+            let made = Info { mapping: session.built_in("", "services"), ..info.clone() };
+            let request = create_request(session, &made, service, "kubectl-run", dry_run)?;
+            service = session.send(request)?;
+        }
+        objects.insert(0, service);
+    }
+    if attaches {
+        return super::logs::follow_run(session, &info, flags.switch("rm"));
+    }
+    for object in &objects {
+        session.print_change(&format, object, "created")?;
+    }
+    Ok(())
+}
