@@ -14,7 +14,8 @@ use std::sync::Arc;
 use crate::apiserver::{self, ApiServer};
 use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
-use crate::etcd::member::{Member, Peer};
+use crate::etcd::identity::{TOKEN, member_id};
+use crate::etcd::member::{DISK_LATENCY, Member, Peer, QUOTA_BYTES};
 use crate::kubelet::Kubelet;
 use crate::kubelet::config::KubeletConfig;
 use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
@@ -159,6 +160,29 @@ impl World for Cluster {
                     control.wake(actor, Timer::Etcd(EtcdTimer::Campaign));
                 }
             }
+            Command::TransferLeader { member } => {
+                if let Some(actor) = self.actor(member) {
+                    control.wake(actor, Timer::Etcd(EtcdTimer::TakeOver));
+                }
+            }
+            Command::SlowDisk { member, latency_us } => {
+                if let Some(member) = self.etcd_mut(member) {
+                    let latency = Duration(*latency_us);
+                    member.disk_latency =
+                        if latency == Duration::ZERO { DISK_LATENCY } else { (latency, latency) };
+                }
+            }
+            Command::SetQuota { member, bytes } => {
+                if let Some(member) = self.etcd_mut(member) {
+                    member.quota_bytes = if *bytes == 0 { QUOTA_BYTES } else { *bytes };
+                }
+            }
+            Command::AddEtcdMember { name, is_learner } => {
+                if self.actor(name).is_none() && self.host(name).is_none() {
+                    self.add_etcd_member(name, Some(*is_learner), control);
+                }
+            }
+            Command::Partition { sides } => self.partition(sides, control),
             Command::AddNode { name } => {
                 if self.host(name).is_none() {
                     self.add_node(name, MachineKind::Worker, control);
@@ -355,11 +379,10 @@ impl Cluster {
         let ip = &self.machines[host.0 as usize].ip;
         let (peer_url, client_url) =
             (arcstr::format!("https://{ip}:2380"), arcstr::format!("https://{ip}:2379"));
-        // etcd hashes the peer's address and the cluster's token; any fixed and distinct number will do.
-        let id = Random::stream(u64::from(actor.0), &peer_url).next() | 1 << 63;
         Peer {
-            id: MemberId(id),
-            name: name.trim_start_matches("etcd-cp-").into(),
+            id: member_id(&[&peer_url], TOKEN, None),
+            // kubeadm calls a member by its node, the pod `etcd-` and that.
+            name: name.strip_prefix("etcd-").filter(|node| self.host(node).is_some()).unwrap_or(name).into(),
             peer_url,
             client_url,
             actor,
@@ -379,6 +402,46 @@ impl Cluster {
             self.processes[index].name = name.into();
         } else {
             self.processes[index] = Process { name: name.into(), actor, host, role: Arc::new(role) };
+        }
+    }
+
+    fn etcd_mut(&mut self, process: &str) -> Option<&mut Member> {
+        let process = self.processes.iter_mut().find(|other| other.name == process)?;
+        match Arc::make_mut(&mut process.role) {
+            Role::Etcd(member) => Some(member),
+            _ => None,
+        }
+    }
+
+    /// Starts a member that joins etcd, on a machine of its own. With `is_learner` it asks to be added.
+    fn add_etcd_member(&mut self, name: &str, is_learner: Option<bool>, control: &mut Control<Wire>) {
+        let taken = self.machines.iter().filter(|machine| machine.kind == MachineKind::Etcd).count();
+        // Members on machines of their own have the addresses from .42 on; those that are added go on above them.
+        let host = self.machine(name, format!("192.168.56.{}", 50 + taken), MachineKind::Etcd);
+        let actor = control.create(host);
+        let me = Peer { id: MemberId(0), ..self.etcd_peer(name, host, actor) };
+        let mut others = Vec::new();
+        for process in &mut self.processes {
+            if let Role::Etcd(member) = Arc::make_mut(&mut process.role) {
+                member.learn_address(me.peer_url.clone(), actor);
+                others.push(member.peer().clone());
+            }
+        }
+        self.process(name, actor, host, Role::Etcd(Member::joining(&me, &others, is_learner)));
+        control.start(actor);
+    }
+
+    fn partition(&mut self, sides: &[Vec<String>], control: &mut Control<Wire>) {
+        let host = |name: &String| {
+            let process = self.processes.iter().find(|process| process.name == *name);
+            self.host(name).or(process.map(|process| process.host))
+        };
+        let sides: Vec<Vec<HostId>> =
+            sides.iter().map(|side| side.iter().filter_map(host).collect()).collect();
+        for (index, side) in sides.iter().enumerate() {
+            for (a, b) in side.iter().flat_map(|a| sides[index + 1..].iter().flatten().map(move |b| (a, b))) {
+                control.network().set_cut(*a, *b, true);
+            }
         }
     }
 

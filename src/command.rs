@@ -75,6 +75,30 @@ pub enum Command {
     Campaign {
         member: String,
     },
+    /// Leadership goes to this etcd member, if its leader finds that it can take over.
+    TransferLeader {
+        member: String,
+    },
+    /// An etcd member's disk takes so long to flush; 0: as long as a good one.
+    SlowDisk {
+        member: String,
+        latency_us: u64,
+    },
+    /// How big an etcd member's database may get (`--quota-backend-bytes`); 0: etcd's default.
+    SetQuota {
+        member: String,
+        bytes: u64,
+    },
+    /// A member joins etcd, on a machine of its own. As a learner it has no vote until it is promoted.
+    AddEtcdMember {
+        name: String,
+        is_learner: bool,
+    },
+    /// A line through the network: hosts (or the processes on them) of one side no longer reach those of another.
+    /// Who is on no side reaches everybody.
+    Partition {
+        sides: Vec<Vec<String>>,
+    },
     /// A machine joins the cluster as a worker.
     AddNode {
         name: String,

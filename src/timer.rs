@@ -25,6 +25,8 @@ pub enum EtcdTimer {
     Persisted,
     /// The user makes the election timer ring now.
     Campaign,
+    /// The user asks the leader to hand over to this member.
+    TakeOver,
 }
 
 #[derive(Clone, Debug)]

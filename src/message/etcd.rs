@@ -65,15 +65,49 @@ pub enum Operation {
     MemberPromote {
         member: u64,
     },
+    MemberUpdate {
+        member: u64,
+        peer_url: Text,
+    },
     MoveLeader {
         target: u64,
     },
+    AlarmList,
+    AlarmActivate {
+        member: u64,
+        alarm: Alarm,
+    },
+    /// Member 0: everybody's.
+    AlarmDisarm {
+        member: u64,
+        alarm: Alarm,
+    },
+    /// The member that is asked rewrites its database file without the free pages.
+    Defragment,
     /// A hash over every key up to the revision (0: the newest): equal on members that agree.
     HashKv {
         revision: u64,
     },
     /// The whole state of the member that is asked, as a backup.
     Snapshot,
+}
+
+/// What a member raises when something is wrong with it that all must know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// A database is as big as its quota: nothing that needs space is taken any more.
+    NoSpace,
+    /// A member's contents are not the others'.
+    Corrupt,
+}
+
+impl Alarm {
+    pub fn name(self) -> &'static str {
+        match self {
+            Alarm::NoSpace => "NOSPACE",
+            Alarm::Corrupt => "CORRUPT",
+        }
+    }
 }
 
 /// Keys `key <= k < range_end`; only `key` itself when `range_end` is empty.
@@ -88,6 +122,25 @@ pub struct Range {
     pub serializable: bool,
     pub count_only: bool,
     pub keys_only: bool,
+    /// `None`: by key, ascending.
+    pub sort: Option<Sort>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    pub by: Target,
+    pub is_descending: bool,
+}
+
+/// What of a key is sorted by or compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Key,
+    Version,
+    CreateRevision,
+    ModRevision,
+    Value,
+    Lease,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -100,29 +153,60 @@ pub struct Txn {
 #[derive(Clone, Debug)]
 pub enum Compare {
     /// 0 means: the key does not exist.
-    ModRevision {
-        key: Text,
-        revision: u64,
-    },
-    CreateRevision {
-        key: Text,
-        revision: u64,
-    },
-    Version {
-        key: Text,
-        version: u64,
-    },
-    Value {
-        key: Text,
-        value: Value,
-    },
+    ModRevision { key: Text, revision: u64 },
+    /// Any other of etcd's comparisons; a number is given as one.
+    Any { key: Text, target: Target, relation: Relation, value: Value },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    Equal,
+    NotEqual,
+    Less,
+    Greater,
 }
 
 #[derive(Clone, Debug)]
 pub enum Change {
     Range(Range),
-    Put { key: Text, value: Value, lease: i64 },
-    Delete { key: Text, range_end: Text },
+    Put {
+        key: Text,
+        value: Value,
+        lease: i64,
+    },
+    /// A put that keeps the value or the lease where it is `None` (`--ignore-value`, `--ignore-lease`).
+    Update {
+        key: Text,
+        value: Option<Value>,
+        lease: Option<i64>,
+    },
+    Delete {
+        key: Text,
+        range_end: Text,
+    },
+}
+
+impl Change {
+    /// The key that this changes or reads first.
+    pub fn key(&self) -> &Text {
+        match self {
+            Change::Range(range) => &range.key,
+            Change::Put { key, .. } | Change::Update { key, .. } | Change::Delete { key, .. } => key,
+        }
+    }
+    pub fn is_read(&self) -> bool {
+        matches!(self, Change::Range(_))
+    }
+}
+
+impl Operation {
+    /// The key that this changes first, if it changes one.
+    pub fn changed_key(&self) -> Option<&Text> {
+        match self {
+            Operation::Txn(txn) => txn.success.iter().find(|change| !change.is_read()).map(Change::key),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +214,7 @@ pub struct Response {
     pub id: u64,
     /// The store's revision when this was answered.
     pub revision: u64,
+    pub cluster: u64,
     pub member: u64,
     pub raft_term: u64,
     pub result: Result<Outcome, Error>,
@@ -156,8 +241,9 @@ pub enum Outcome {
     },
     Leases(Vec<i64>),
     Compacted,
-    Status(Status),
+    Status(Box<Status>),
     Members(Vec<Member>),
+    Alarms(Vec<(u64, Alarm)>),
     Hash {
         hash: u32,
         revision: u64,
@@ -171,14 +257,16 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Status {
     pub version: Text,
+    /// Which version's data the database holds: the cluster's, once all members are known to speak it.
+    pub storage_version: Text,
     /// 0: none.
     pub leader: u64,
     pub is_learner: bool,
     pub raft_index: u64,
     pub applied_index: u64,
-    pub keys: u64,
     pub db_size_bytes: u64,
     pub db_size_in_use_bytes: u64,
+    pub db_size_quota_bytes: u64,
     pub errors: Vec<Text>,
 }
 
@@ -196,7 +284,7 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub enum ChangeResult {
     Range(RangeResult),
-    Put,
+    Put { previous: Option<Arc<KeyValue>> },
     Delete { deleted: u64, previous: Vec<Arc<KeyValue>> },
 }
 
@@ -218,6 +306,15 @@ pub struct KeyValue {
     /// Changes since the key was created; the creation is 1.
     pub version: u64,
     pub lease: i64,
+}
+
+/// A value as the bytes that etcd keeps: text as it is, an object as JSON.
+pub fn text_of(value: &Value) -> Text {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => Text::new(),
+        value => value.to_string().into(),
+    }
 }
 
 /// What changed under a watch, in order; no events is a progress notification.
@@ -273,6 +370,8 @@ pub enum Error {
     NotSupportedForLearner,
     /// `etcdserver: mvcc: database space exceeded`
     NoSpace,
+    /// `etcdserver: key not found`
+    KeyNotFound,
     /// Any other, in etcd's words.
     Other(Text),
 }
@@ -299,6 +398,7 @@ impl fmt::Display for Error {
             }
             Error::NotSupportedForLearner => "etcdserver: rpc not supported for learner",
             Error::NoSpace => "etcdserver: mvcc: database space exceeded",
+            Error::KeyNotFound => "etcdserver: key not found",
             Error::Other(text) => text,
         })
     }
@@ -335,6 +435,10 @@ pub enum Proposed {
     Publish { member: MemberId, name: Text, client_url: Text },
     /// The leader found leases whose time is over.
     Expired { lease: i64 },
+    /// The leader notes how much of long leases is left, so that the next leader does not begin anew.
+    Checkpoint(Vec<(i64, u64)>),
+    /// A member's database is as big as its quota.
+    RaiseAlarm { member: MemberId, alarm: Alarm },
     /// The leader says which version all members speak.
     ClusterVersion(Text),
 }
@@ -345,6 +449,8 @@ impl fmt::Display for Proposal {
             Proposed::Request(request) => fmt::Display::fmt(&request.operation, formatter),
             Proposed::Publish { name, .. } => write!(formatter, "publish {name}"),
             Proposed::Expired { lease } => write!(formatter, "lease expired {lease:x}"),
+            Proposed::Checkpoint(leases) => write!(formatter, "lease checkpoint of {}", leases.len()),
+            Proposed::RaiseAlarm { member, alarm } => write!(formatter, "alarm {} {member}", alarm.name()),
             Proposed::ClusterVersion(version) => write!(formatter, "cluster version {version}"),
         }
     }
@@ -355,8 +461,8 @@ impl fmt::Display for Operation {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Operation::Range(range) => write!(formatter, "range {}", range.key),
-            Operation::Txn(txn) => match txn.success.iter().find(|c| !matches!(c, Change::Range(_))) {
-                Some(Change::Put { key, .. }) => write!(formatter, "put {key}"),
+            Operation::Txn(txn) => match txn.success.iter().find(|change| !change.is_read()) {
+                Some(Change::Put { key, .. } | Change::Update { key, .. }) => write!(formatter, "put {key}"),
                 Some(Change::Delete { key, .. }) => write!(formatter, "delete {key}"),
                 _ => formatter.write_str("txn"),
             },
@@ -376,10 +482,54 @@ impl fmt::Display for Operation {
             Operation::MemberAdd { peer_url, .. } => write!(formatter, "member add {peer_url}"),
             Operation::MemberRemove { member } => write!(formatter, "member remove {member:x}"),
             Operation::MemberPromote { member } => write!(formatter, "member promote {member:x}"),
+            Operation::MemberUpdate { member, .. } => write!(formatter, "member update {member:x}"),
+            Operation::AlarmList => formatter.write_str("alarm list"),
+            Operation::AlarmActivate { member, alarm } => {
+                write!(formatter, "alarm {} {member:x}", alarm.name())
+            }
+            Operation::AlarmDisarm { .. } => formatter.write_str("alarm disarm"),
+            Operation::Defragment => formatter.write_str("defrag"),
             Operation::MoveLeader { target } => write!(formatter, "move-leader {target:x}"),
             Operation::HashKv { .. } => formatter.write_str("endpoint hashkv"),
             Operation::Snapshot => formatter.write_str("snapshot save"),
         }
+    }
+}
+
+/// `mod(/registry/pods/default/nginx) = 7`, as etcdctl writes it.
+impl fmt::Display for Compare {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Compare::ModRevision { key, revision } => write!(formatter, "mod({key}) = {revision}"),
+            Compare::Any { key, target, relation, value } => {
+                let target = match target {
+                    Target::Key => "key",
+                    Target::Version => "version",
+                    Target::CreateRevision => "create",
+                    Target::ModRevision => "mod",
+                    Target::Value => "value",
+                    Target::Lease => "lease",
+                };
+                let relation = match relation {
+                    Relation::Equal => "=",
+                    Relation::NotEqual => "!=",
+                    Relation::Less => "<",
+                    Relation::Greater => ">",
+                };
+                write!(formatter, "{target}({key}) {relation} {}", text_of(value))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let verb = match self {
+            Change::Range(_) => "get",
+            Change::Put { .. } | Change::Update { .. } => "put",
+            Change::Delete { .. } => "del",
+        };
+        write!(formatter, "{verb} {}", self.key())
     }
 }
 

@@ -136,6 +136,7 @@ impl sim::actor::Message for Message {
             Message::EtcdRequest(request) => Some(Message::EtcdResponse(Arc::new(etcd::Response {
                 id: request.id,
                 revision: 0,
+                cluster: 0,
                 member: 0,
                 raft_term: 0,
                 result: Err(etcd::Error::Unavailable),

@@ -6,17 +6,14 @@
 use crate::api::{Value, meta, time};
 use crate::cluster::{Cluster, MachineKind, Process, Role};
 use crate::etcd::member::Member;
-use crate::message::raft::MemberId;
-use crate::sim::{History, HostId, Time};
+use crate::sim::{History, HostId};
 
+use super::etcd::etcd_member;
 use super::pod::picture_of_pod;
 use super::{
-    Component, ComponentKind, EtcdMember, Host, HostRole, LinkFault, LogEntry, Loop, NodeState, Owner,
-    PeerProgress, Picture, Share, Tone, Workload,
+    Component, ComponentKind, Host, HostRole, LinkFault, Loop, NodeState, Owner, Picture, Share, Tone,
+    Workload,
 };
-
-/// Lines of a member's log that are shown.
-const LOG_ROWS: usize = 12;
 
 /// The cluster as it is at `history`'s present instant.
 pub fn build(history: &History<Cluster>) -> Picture {
@@ -93,7 +90,7 @@ pub fn build(history: &History<Cluster>) -> Picture {
 
 /// etcd's contents as its leader has them; without a leader, as the member has them that is furthest.
 pub(super) struct Ledger<'a> {
-    member: Option<&'a Member>,
+    pub(super) member: Option<&'a Member>,
 }
 
 impl<'a> Ledger<'a> {
@@ -210,64 +207,6 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         }
     }
     component
-}
-
-fn etcd_member(
-    cluster: &Cluster,
-    process: &Process,
-    member: &Member,
-    is_running: bool,
-    now: Time,
-) -> EtcdMember {
-    let view = member.view(now, LOG_ROWS);
-    let names: Vec<(MemberId, &str)> = cluster
-        .processes()
-        .iter()
-        .filter_map(|process| match &*process.role {
-            Role::Etcd(member) => Some((member.peer().id, process.name.as_str())),
-            _ => None,
-        })
-        .collect();
-    let name = |id: MemberId| {
-        names
-            .iter()
-            .find(|(other, _)| *other == id)
-            .map_or_else(|| format!("{id:?}"), |(_, name)| name.to_string())
-    };
-    let timeout_us = view.election_timeout.0.max(1);
-    let mut shown = EtcdMember {
-        name: process.name.clone(),
-        actor: process.actor.0,
-        is_running,
-        role: "Stopped".to_string(),
-        term: view.hard_state.term,
-        applied_index: view.applied,
-        log: view
-            .log
-            .iter()
-            .map(|row| LogEntry { index: row.index, term: row.term, what: row.what.to_string() })
-            .collect(),
-        election_elapsed_per_mille: (view.election_elapsed.0 * 1000 / timeout_us).min(1000) as u32,
-        ..EtcdMember::default()
-    };
-    if let Some(raft) = view.raft.filter(|_| is_running) {
-        shown.role = format!("{:?}", raft.role);
-        shown.term = raft.term;
-        shown.vote = raft.vote.map(name);
-        shown.leader = raft.lead.map(name);
-        shown.last_index = raft.last_index;
-        shown.commit_index = raft.committed;
-        shown.peers = raft
-            .progress
-            .iter()
-            .map(|peer| PeerProgress {
-                name: name(peer.id),
-                match_index: peer.matched,
-                next_index: peer.next,
-            })
-            .collect();
-    }
-    shown
 }
 
 fn workload(object: &Value, kind: &str) -> Workload {

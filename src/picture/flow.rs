@@ -180,10 +180,7 @@ fn operation(operation: &etcd::Operation) -> (&'static str, String) {
     match operation {
         etcd::Operation::Range(range) => ("Range", range.key.to_string()),
         etcd::Operation::Txn(txn) => {
-            let about = txn.success.first().map_or(String::new(), |change| match change {
-                etcd::Change::Put { key, .. } | etcd::Change::Delete { key, .. } => key.to_string(),
-                etcd::Change::Range(range) => range.key.to_string(),
-            });
+            let about = txn.success.first().map_or(String::new(), |change| change.key().to_string());
             ("Txn", about)
         }
         etcd::Operation::Watch { key, .. } => ("Watch", key.to_string()),
@@ -196,7 +193,18 @@ fn operation(operation: &etcd::Operation) -> (&'static str, String) {
         etcd::Operation::Status => ("Status", String::new()),
         etcd::Operation::LeaseTimeToLive { .. } => ("LeaseTimeToLive", String::new()),
         etcd::Operation::LeaseList => ("LeaseLeases", String::new()),
-        _ => ("Maintenance", String::new()),
+        etcd::Operation::MemberList => ("MemberList", String::new()),
+        etcd::Operation::MemberAdd { peer_url, .. } => ("MemberAdd", peer_url.to_string()),
+        etcd::Operation::MemberRemove { member } => ("MemberRemove", format!("{member:x}")),
+        etcd::Operation::MemberPromote { member } => ("MemberPromote", format!("{member:x}")),
+        etcd::Operation::MemberUpdate { member, .. } => ("MemberUpdate", format!("{member:x}")),
+        etcd::Operation::MoveLeader { target } => ("MoveLeader", format!("{target:x}")),
+        etcd::Operation::AlarmList
+        | etcd::Operation::AlarmActivate { .. }
+        | etcd::Operation::AlarmDisarm { .. } => ("Alarm", String::new()),
+        etcd::Operation::Defragment => ("Defragment", String::new()),
+        etcd::Operation::HashKv { .. } => ("HashKV", String::new()),
+        etcd::Operation::Snapshot => ("Snapshot", String::new()),
     }
 }
 

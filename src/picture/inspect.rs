@@ -15,7 +15,7 @@ use crate::sim::{History, RecordId};
 
 use super::build::{Ledger, owner_of, stamp_us};
 use super::why::{creation, flow_of, last_write, name_of, why};
-use super::{ComponentKind, HostRole, Link, Owner};
+use super::{ComponentKind, HostRole, KeyRow, Link, Owner, RevisionRow, inspect_etcd};
 
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,19 @@ pub enum Query {
         namespace: String,
         name: String,
     },
+    /// The keys of etcd below a prefix, one level deep.
+    EtcdKeys {
+        prefix: String,
+    },
+    /// Every revision of one key that is kept.
+    EtcdKey {
+        key: String,
+    },
+    /// A line of a member's log.
+    EtcdEntry {
+        member: String,
+        index: u64,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +76,10 @@ pub struct Detail {
     pub owners: Vec<Owner>,
     /// The object, or a message's headers and body.
     pub yaml: String,
+    /// For keys of etcd: those below the prefix.
+    pub keys: Vec<KeyRow>,
+    /// For a key of etcd: what it has been, oldest first.
+    pub revisions: Vec<RevisionRow>,
     /// What led to the state that it is in, nearest cause first.
     pub why: Vec<Link>,
     pub actions: Vec<Action>,
@@ -102,6 +119,9 @@ pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
             pod(history, namespace, name, Some(container))
         }
         Query::Object { kind, namespace, name } => object(history, kind, namespace, name),
+        Query::EtcdKeys { prefix } => inspect_etcd::keys(history, prefix),
+        Query::EtcdKey { key } => inspect_etcd::key(history, key),
+        Query::EtcdEntry { member, index } => inspect_etcd::entry(history, member, *index),
     }
 }
 
@@ -153,12 +173,34 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             yaml = to_yaml(&event.object);
             "Watch event"
         }
-        Message::EtcdRequest(_) | Message::EtcdResponse(_) | Message::EtcdWatch(_) => "etcd",
+        Message::EtcdRequest(request) => {
+            let (fields, body) = inspect_etcd::request_fields(request);
+            summary.extend(fields);
+            yaml = body;
+            "etcd request"
+        }
+        Message::EtcdResponse(response) => {
+            summary.extend(inspect_etcd::response_fields(cluster, response));
+            "etcd response"
+        }
+        Message::EtcdWatch(response) => {
+            summary.push(("revision".to_string(), response.revision.to_string()));
+            for event in &response.events {
+                let kind = if event.current.is_some() { "PUT" } else { "DELETE" };
+                summary.push((kind.to_string(), event.key.to_string()));
+            }
+            "etcd watch response"
+        }
         Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => {
             "Container Runtime Interface"
         }
         Message::Closed(_) => "Connection",
-        _ => "Raft",
+        Message::Raft(message) => {
+            let (fields, body) = inspect_etcd::raft_fields(cluster, message);
+            summary.extend(fields);
+            yaml = body;
+            "Raft"
+        }
     };
     Some(Detail {
         kind: kind.to_string(),
@@ -241,19 +283,7 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
         detail.summary.push((one.name.clone(), state));
     }
     if let Some(member) = picture.etcd.iter().find(|member| member.name == *name) {
-        detail.summary.extend([
-            ("Role".to_string(), member.role.clone()),
-            ("Term".to_string(), member.term.to_string()),
-            ("Voted for".to_string(), member.vote.clone().unwrap_or_else(|| "nobody".into())),
-            ("Log".to_string(), format!("{} entries, {} committed", member.last_index, member.commit_index)),
-        ]);
-        if member.is_running && member.role != "Leader" {
-            detail.actions.push(Action {
-                label: "Time out now".into(),
-                explanation: "Its election timer rings: it stands for election".into(),
-                command: Command::Campaign { member: name.to_string() },
-            });
-        }
+        inspect_etcd::member_summary(member, &mut detail);
     }
     let process = name.to_string();
     if component.kind != ComponentKind::Terminal {
@@ -462,6 +492,6 @@ fn fill(history: &History<Cluster>, detail: &mut Detail, object: &Value, plural:
     detail.why = line.map_or(Vec::new(), |line| why(history, line));
 }
 
-fn to_yaml(value: &Value) -> String {
+pub(super) fn to_yaml(value: &Value) -> String {
     if value.is_null() { String::new() } else { crate::api::yaml::to_string(value) }
 }

@@ -7,16 +7,20 @@
 //! actors' own state and from etcd: it never asks the API server, and never changes anything.
 
 mod build;
+mod etcd;
 pub mod flow;
 mod inspect;
+mod inspect_etcd;
 mod pod;
 mod why;
 
 use serde::{Deserialize, Serialize};
 
 pub use build::build;
+pub use etcd::{EntryState, EtcdMember, LogEntry, PeerProgress, ProgressState, Vote};
 pub use flow::{Flow, Shape, is_routine};
 pub use inspect::{Action, ConditionRow, Detail, EventRow, Query, inspect};
+pub use inspect_etcd::{KeyRow, RevisionRow};
 pub use why::{Link, why};
 
 /// The cluster at one instant.
@@ -117,43 +121,6 @@ pub struct Loop {
     pub queued: Vec<String>,
     pub processing: Vec<String>,
     pub workers: u32,
-}
-
-/// One etcd member.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EtcdMember {
-    pub name: String,
-    pub actor: u32,
-    pub is_running: bool,
-    /// `Leader`, `Follower`, `Candidate`, `PreCandidate`, `Learner`.
-    pub role: String,
-    pub term: u64,
-    pub vote: Option<String>,
-    pub leader: Option<String>,
-    pub last_index: u64,
-    pub commit_index: u64,
-    pub applied_index: u64,
-    /// The end of the log, oldest first.
-    pub log: Vec<LogEntry>,
-    /// Share of the election timeout that has passed, in thousandths.
-    pub election_elapsed_per_mille: u32,
-    /// For a leader: how far each peer is.
-    pub peers: Vec<PeerProgress>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LogEntry {
-    pub index: u64,
-    pub term: u64,
-    /// `put /registry/pods/default/nginx`.
-    pub what: String,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PeerProgress {
-    pub name: String,
-    pub match_index: u64,
-    pub next_index: u64,
 }
 
 /// A pod, as the API and its node know it.

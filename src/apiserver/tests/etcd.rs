@@ -33,8 +33,14 @@ impl TinyEtcd {
         self.requests += 1;
         let before = self.revision;
         let result = self.answer(from, &request);
-        let response =
-            etcd::Response { id: request.id, revision: self.revision, member: 1, raft_term: 1, result };
+        let response = etcd::Response {
+            id: request.id,
+            revision: self.revision,
+            cluster: 1,
+            member: 1,
+            raft_term: 1,
+            result,
+        };
         context.send(from, Message::EtcdResponse(Arc::new(response)));
         match request.operation {
             etcd::Operation::Watch { ref key, ref range_end, start_revision, .. } => {
@@ -124,8 +130,9 @@ impl TinyEtcd {
                                 current: Some(pair),
                                 previous: None,
                             });
-                            etcd::ChangeResult::Put
+                            etcd::ChangeResult::Put { previous: None }
                         }
+                        etcd::Change::Update { .. } => unreachable!("Kubernetes never sends it"),
                         etcd::Change::Delete { key, .. } => {
                             let previous = self.keys.remove(key);
                             if previous.is_some() {

@@ -6,10 +6,11 @@
 use super::{Member, Running};
 use crate::language::Context;
 use crate::message::etcd::{Error, Operation, Outcome, Proposed, Replicated, Request};
-use crate::message::raft::{Entry, Payload, Snapshot};
+use crate::message::raft::{Entry, MemberId, Payload, Snapshot};
 
 use super::Backend;
 use super::lessor::granted_ttl;
+use super::space::{Database, needs_space};
 
 impl Member {
     pub(super) fn apply(&mut self, entry: &Entry<Replicated>, context: &mut Context) {
@@ -21,6 +22,7 @@ impl Member {
                 Payload::Empty => {}
                 Payload::Normal(proposal) => {
                     let result = self.carry_out(&proposal.what, context);
+                    self.database.write(&self.backend.store);
                     self.tell_watchers(before, context);
                     if proposal.member == self.me.id {
                         self.answer(proposal.number, result, context);
@@ -36,9 +38,12 @@ impl Member {
     }
 
     fn carry_out(&mut self, what: &Proposed, context: &Context) -> Result<Outcome, Error> {
+        let is_full = self.backend.is_full();
         let store = &mut self.backend.store;
         match what {
             Proposed::Request(request) => match &request.operation {
+                // While the alarm is on, all members refuse alike (`applierV3Capped`).
+                operation if is_full && needs_space(operation) => Err(Error::NoSpace),
                 Operation::Txn(txn) => {
                     store.txn(txn).map(|(succeeded, results)| Outcome::Txn { succeeded, results })
                 }
@@ -52,9 +57,29 @@ impl Member {
                 }
                 Operation::LeaseRevoke { lease } => self.end_lease(*lease),
                 Operation::Compact { revision } => store.compact(*revision).map(|()| Outcome::Compacted),
+                Operation::AlarmActivate { member, alarm } => {
+                    self.backend.change_alarm(MemberId(*member), *alarm, true);
+                    Ok(Outcome::Alarms(vec![(*member, *alarm)]))
+                }
+                Operation::AlarmDisarm { member, alarm } => {
+                    let before = self.backend.alarms.clone();
+                    self.backend.change_alarm(MemberId(*member), *alarm, false);
+                    let gone = before.difference(&self.backend.alarms).map(|(id, alarm)| (id.0, *alarm));
+                    Ok(Outcome::Alarms(gone.collect()))
+                }
                 _ => Ok(Outcome::Done),
             },
             Proposed::Expired { lease } => self.end_lease(*lease),
+            Proposed::Checkpoint(leases) => {
+                for (lease, remaining_seconds) in leases {
+                    store.checkpoint(*lease, *remaining_seconds);
+                }
+                Ok(Outcome::Done)
+            }
+            Proposed::RaiseAlarm { member, alarm } => {
+                self.backend.change_alarm(*member, *alarm, true);
+                Ok(Outcome::Done)
+            }
             Proposed::Publish { member, name, client_url } => {
                 if let Some(member) = self.backend.members.get_mut(member) {
                     member.name = name.clone();
@@ -82,6 +107,8 @@ impl Member {
         let Some(backend) = snapshot.data.0.downcast_ref::<Backend>() else { return };
         let before = self.backend.store.revision();
         self.backend = backend.clone();
+        self.database = Database::default();
+        self.database.open(&self.backend.store);
         self.applied = snapshot.last.index;
         self.configuration = snapshot.configuration.clone();
         self.look_up_peers();
@@ -98,7 +125,11 @@ impl Member {
 pub(super) fn must_be_proposed(request: &Request) -> bool {
     match &request.operation {
         Operation::Txn(txn) => !crate::etcd::store::Store::is_read_only(txn),
-        Operation::LeaseGrant { .. } | Operation::LeaseRevoke { .. } | Operation::Compact { .. } => true,
+        Operation::LeaseGrant { .. }
+        | Operation::LeaseRevoke { .. }
+        | Operation::Compact { .. }
+        | Operation::AlarmActivate { .. }
+        | Operation::AlarmDisarm { .. } => true,
         _ => false,
     }
 }

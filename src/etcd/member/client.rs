@@ -66,8 +66,12 @@ impl Member {
                 self.reply(client, id, Err(Error::NotSupportedForLearner), context);
                 return;
             }
-            let number = self.wait(waiting);
             let size_bytes = size(&request);
+            if let Err(error) = self.has_space(&request.operation, size_bytes, context) {
+                self.reply(client, id, Err(error), context);
+                return;
+            }
+            let number = self.wait(waiting);
             let proposal =
                 Proposal { member: self.me.id, number, size_bytes, what: Proposed::Request(request) };
             self.propose(Payload::Normal(Arc::new(proposal)), context);
@@ -84,13 +88,13 @@ impl Member {
             }
             Operation::LeaseKeepAlive { .. } | Operation::LeaseTimeToLive { .. } => {
                 if running.raft.is_leader() {
-                    let result = self.ask_lessor(&request.operation, context.now());
+                    let result = self.ask_lessor(&request.operation, context);
                     self.reply(client, id, result, context);
                 } else {
                     self.forward(waiting, &request, context);
                 }
             }
-            Operation::MemberAdd { .. } | Operation::MemberRemove { .. } => {
+            Operation::MemberAdd { .. } | Operation::MemberRemove { .. } | Operation::MemberUpdate { .. } => {
                 self.propose_membership(waiting, &request.operation, context);
             }
             // Only the leader knows how far a learner is.
@@ -99,6 +103,12 @@ impl Member {
             }
             Operation::MemberPromote { .. } => {
                 self.propose_membership(waiting, &request.operation, context);
+            }
+            Operation::Defragment => {
+                self.database.defragment(&self.backend.store);
+                // Nothing else is served meanwhile, in proportion to what is copied.
+                let busy = Duration(2_000 + self.database.size_bytes() / 400);
+                self.reply_after(busy, client, id, Ok(Outcome::Done), context);
             }
             Operation::MoveLeader { target } => self.move_leader(waiting, MemberId(*target), context),
             _ => {
@@ -130,15 +140,26 @@ impl Member {
         result: Result<Outcome, Error>,
         context: &mut Context,
     ) {
+        self.reply_after(Duration::ZERO, client, id, result, context);
+    }
+    fn reply_after(
+        &self,
+        delay: Duration,
+        client: ActorId,
+        id: u64,
+        result: Result<Outcome, Error>,
+        context: &mut Context,
+    ) {
         let Some(running) = &self.running else { return };
         let response = Response {
             id,
             revision: self.backend.store.revision(),
+            cluster: self.cluster,
             member: self.me.id.0,
             raft_term: running.raft.term(),
             result,
         };
-        context.send(client, Message::EtcdResponse(Arc::new(response)));
+        context.send_after(delay, client, Message::EtcdResponse(Arc::new(response)));
     }
 
     /// Has the leader answer; this member is its client then.
@@ -215,28 +236,34 @@ impl Member {
                 compact_revision: store.compacted(),
             }),
             Operation::Snapshot => Ok(Outcome::Snapshot(Image(Arc::new(self.backend.clone())))),
-            Operation::Status => Ok(Outcome::Status(self.member_status())),
+            Operation::Status => Ok(Outcome::Status(Box::new(self.member_status()))),
+            Operation::AlarmList => {
+                let alarms = self.backend.alarms.iter().map(|(id, alarm)| (id.0, *alarm));
+                Ok(Outcome::Alarms(alarms.collect()))
+            }
             _ => Ok(Outcome::Done),
         }
     }
 
     fn member_status(&self) -> Status {
-        let size = self.backend.store.size_bytes();
         let raft = self.running.as_ref().map(|running| running.raft.status());
         let leader = raft.as_ref().and_then(|raft| raft.lead).map_or(0, |lead| lead.0);
         let mut errors = Vec::new();
         if leader == 0 {
             errors.push(arcstr::literal!("etcdserver: no leader"));
         }
+        let alarms = self.backend.alarms.iter();
+        errors.extend(alarms.map(|(id, alarm)| arcstr::format!("memberID:{} alarm:{} ", id.0, alarm.name())));
         Status {
             version: VERSION,
+            storage_version: self.backend.cluster_version.clone(),
             leader,
             is_learner: raft.as_ref().is_some_and(|raft| raft.is_learner),
             raft_index: raft.as_ref().map_or(0, |raft| raft.committed),
             applied_index: self.applied,
-            keys: self.backend.store.live_keys(),
-            db_size_bytes: size,
-            db_size_in_use_bytes: size,
+            db_size_bytes: self.database.size_bytes(),
+            db_size_in_use_bytes: self.database.in_use_bytes(&self.backend.store),
+            db_size_quota_bytes: self.quota_bytes,
             errors,
         }
     }
@@ -290,7 +317,7 @@ impl Member {
 fn size(request: &Request) -> u64 {
     const VALUE: u64 = 1024;
     let of = |change: &Change| match change {
-        Change::Put { key, .. } => key.len() as u64 + VALUE,
+        Change::Put { key, .. } | Change::Update { key, .. } => key.len() as u64 + VALUE,
         Change::Delete { key, .. } => key.len() as u64,
         Change::Range(range) => range.key.len() as u64,
     };

@@ -21,6 +21,9 @@ const RETRY: Duration = Duration::from_secs(3);
 /// Ends proposed at a time at most (`leaseRevokeRate`).
 const ENDS_AT_A_TIME: usize = 500;
 
+/// `--lease-checkpoint-interval`: how often it is noted what is left of leases that are longer than that.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
+
 /// The shortest lease: longer than an election, or every election would end it.
 pub(super) fn granted_ttl(ttl_seconds: u64) -> u64 {
     let election = TICK.saturating_mul(u64::from(ELECTION_TICKS) * 3 / 2);
@@ -31,6 +34,8 @@ pub(super) fn granted_ttl(ttl_seconds: u64) -> u64 {
 pub(super) struct Lessor {
     /// Only a leader has any.
     ends: BTreeMap<i64, Time>,
+    /// When what is left of a long lease is noted next.
+    checkpoints: BTreeMap<i64, Time>,
     is_leader: bool,
 }
 
@@ -39,20 +44,49 @@ impl Lessor {
         self.is_leader = true;
         // Time went by while there was no leader to renew with.
         let election = TICK.saturating_mul(u64::from(ELECTION_TICKS));
-        let end = |ttl: u64| now + Duration::from_secs(ttl) + election;
-        self.ends = store.leases().map(|(id, lease)| (id, end(lease.ttl_seconds))).collect();
+        self.checkpoints.clear();
+        for (id, lease) in store.leases() {
+            // Where it was noted what is left, that much is left.
+            let left = if lease.remaining_seconds > 0 { lease.remaining_seconds } else { lease.ttl_seconds };
+            self.ends.insert(id, now + Duration::from_secs(left) + election);
+            self.schedule_checkpoint(id, now);
+        }
     }
     pub fn demote(&mut self) {
         self.is_leader = false;
         self.ends.clear();
+        self.checkpoints.clear();
     }
     pub fn renew(&mut self, lease: i64, ttl_seconds: u64, now: Time) {
         if self.is_leader {
             self.ends.insert(lease, now + Duration::from_secs(ttl_seconds));
+            self.schedule_checkpoint(lease, now);
         }
     }
     pub fn forget(&mut self, lease: i64) {
         self.ends.remove(&lease);
+        self.checkpoints.remove(&lease);
+    }
+    fn schedule_checkpoint(&mut self, lease: i64, now: Time) {
+        let left = self.ends.get(&lease).map_or(Duration::ZERO, |end| end.since(now));
+        if left > CHECKPOINT_INTERVAL {
+            self.checkpoints.insert(lease, now + CHECKPOINT_INTERVAL);
+        } else {
+            self.checkpoints.remove(&lease);
+        }
+    }
+    /// What is left of the leases whose checkpoint is due.
+    fn take_checkpoints(&mut self, now: Time) -> Vec<(i64, u64)> {
+        let due: Vec<i64> =
+            self.checkpoints.iter().filter(|(_, at)| **at <= now).map(|(lease, _)| *lease).collect();
+        let mut notes = Vec::with_capacity(due.len());
+        for lease in due {
+            if let Some(end) = self.ends.get(&lease) {
+                notes.push((lease, end.since(now).as_secs().max(1)));
+            }
+            self.schedule_checkpoint(lease, now);
+        }
+        notes
     }
     fn take_expired(&mut self, now: Time) -> Vec<i64> {
         let expired = self.ends.iter().filter(|(_, end)| **end <= now).map(|(lease, _)| *lease);
@@ -70,22 +104,41 @@ impl Member {
         if !running.ticks.is_multiple_of(CHECK_TICKS) {
             return;
         }
-        for lease in running.lessor.take_expired(context.now()) {
+        let expired = running.lessor.take_expired(context.now());
+        let notes = running.lessor.take_checkpoints(context.now());
+        let mut proposed: Vec<Proposed> =
+            expired.into_iter().map(|lease| Proposed::Expired { lease }).collect();
+        if !notes.is_empty() {
+            proposed.push(Proposed::Checkpoint(notes));
+        }
+        for what in proposed {
             let number = self.number();
-            let what = Proposed::Expired { lease };
             let proposal = Proposal { member: self.me.id, number, size_bytes: 16, what };
             self.propose(Payload::Normal(Arc::new(proposal)), context);
         }
     }
 
     /// What only the leader can answer about a lease.
-    pub(super) fn ask_lessor(&mut self, operation: &Operation, now: Time) -> Result<Outcome, Error> {
+    pub(super) fn ask_lessor(
+        &mut self,
+        operation: &Operation,
+        context: &mut Context,
+    ) -> Result<Outcome, Error> {
+        let now = context.now();
         let Some(running) = &mut self.running else { return Err(Error::NotLeader) };
         match operation {
             Operation::LeaseKeepAlive { lease } => {
                 let lease = *lease;
-                let ttl_seconds = self.backend.store.lease(lease).ok_or(Error::LeaseNotFound)?.ttl_seconds;
+                let found = self.backend.store.lease(lease).ok_or(Error::LeaseNotFound)?;
+                let (ttl_seconds, is_noted) = (found.ttl_seconds, found.remaining_seconds > 0);
                 running.lessor.renew(lease, ttl_seconds, now);
+                if is_noted {
+                    // The note would make the next leader end it too early.
+                    let number = self.number();
+                    let what = Proposed::Checkpoint(vec![(lease, 0)]);
+                    let proposal = Proposal { member: self.me.id, number, size_bytes: 16, what };
+                    self.propose(Payload::Normal(Arc::new(proposal)), context);
+                }
                 Ok(Outcome::Lease { lease, ttl_seconds })
             }
             Operation::LeaseTimeToLive { lease } => {

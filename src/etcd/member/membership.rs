@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::client::Waiting;
 use super::{Member, Running};
 use crate::api::Text;
+use crate::etcd::identity::{TOKEN, member_id};
 use crate::language::Context;
 use crate::message::etcd::{self, Error, Operation, Outcome};
 use crate::message::raft::{ConfChange, ConfChangeKind, MemberId, Payload};
@@ -48,7 +49,8 @@ impl Member {
                     return text("etcdserver: re-configuration failed due to not enough started members");
                 }
                 let kind = if *is_learner { ConfChangeKind::AddLearnerNode } else { ConfChangeKind::AddNode };
-                let id = MemberId(context.random().next() | 1);
+                let added = crate::api::time::unix_us(context.now()).div_euclid(1_000_000).unsigned_abs();
+                let id = member_id(&[peer_url], TOKEN, Some(added));
                 let context = vec![Text::new(), peer_url.clone()];
                 Ok(ConfChange { context, ..ConfChange::single(kind, id) })
             }
@@ -58,6 +60,17 @@ impl Member {
                     return Err(Error::MemberNotFound);
                 }
                 Ok(ConfChange::single(ConfChangeKind::RemoveNode, id))
+            }
+            Operation::MemberUpdate { member, peer_url } => {
+                let id = MemberId(*member);
+                if !members.contains_key(&id) {
+                    return Err(Error::MemberNotFound);
+                }
+                if members.values().any(|other| other.id != *member && other.peer_url == *peer_url) {
+                    return text("etcdserver: Peer URLs already exists");
+                }
+                let context = vec![Text::new(), peer_url.clone()];
+                Ok(ConfChange { context, ..ConfChange::single(ConfChangeKind::UpdateNode, id) })
             }
             Operation::MemberPromote { member } => {
                 let id = MemberId(*member);
@@ -111,7 +124,13 @@ impl Member {
                 ConfChangeKind::RemoveNode => {
                     self.backend.members.remove(id);
                 }
-                ConfChangeKind::UpdateNode => {}
+                ConfChangeKind::UpdateNode => {
+                    if let (Some(member), Some(url)) =
+                        (self.backend.members.get_mut(id), change.context.get(1))
+                    {
+                        member.peer_url = url.clone();
+                    }
+                }
             }
         }
         self.look_up_peers();
@@ -126,6 +145,7 @@ impl Member {
         };
         if change.changes.iter().any(is_removed) && !self.configuration.contains(self.me.id) {
             // "the member has been permanently removed from the cluster": the process ends.
+            self.is_removed = true;
             self.running = None;
         }
     }

@@ -9,34 +9,43 @@
 //! - [`apply`] what an entry that is committed does
 //! - [`client`] requests and answers; reads
 //! - [`membership`] who is a member, and how that is changed by clients
+//! - [`joining`] how a new member finds those that it belongs to
+//! - [`space`] how big the database is, and what happens when it is full
 //! - [`lessor`] the time of leases, which only the leader keeps
 //! - [`watch`] who is told what changes
 //! - [`view`] what can be seen
 
 mod apply;
 mod client;
+mod joining;
 mod lessor;
 mod membership;
+mod space;
 pub mod view;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::client::{Reads, Waiting};
+use self::joining::Joining;
 use self::lessor::Lessor;
+use self::space::Database;
 use self::watch::Watches;
+use super::identity::cluster_id;
 use super::raft::{Config, Disk, Event, Raft, Role, Write};
 use super::store::Store;
 use crate::api::Text;
 use crate::api::value::literal;
 use crate::language::{Context, Input};
 use crate::message::Message;
-use crate::message::etcd::{self, Image, Proposal, Proposed, Replicated};
+use crate::message::etcd::{self, Alarm, Error, Image, Proposal, Proposed, Replicated, Response};
 use crate::message::raft::{self, Body, Configuration, MemberId, Payload, Snapshot};
 use crate::note::Note;
 use crate::sim::{ActorId, Duration, Random, RecordId, Time};
 use crate::timer::{EtcdTimer, Timer};
+
+pub use space::QUOTA_BYTES;
 
 /// `--heartbeat-interval`.
 pub const TICK: Duration = Duration::from_millis(100);
@@ -46,6 +55,8 @@ pub const ELECTION_TICKS: u32 = 10;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
 /// A snapshot that has not arrived by then is taken for lost.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a good disk takes to flush, lowest and highest.
+pub const DISK_LATENCY: (Duration, Duration) = (Duration(600), Duration(1_400));
 /// Of the image that kubeadm 1.36 runs.
 pub const VERSION: Text = literal!("3.6.8");
 
@@ -66,12 +77,14 @@ pub(crate) struct Backend {
     pub store: Store,
     pub members: BTreeMap<MemberId, etcd::Member>,
     pub cluster_version: Text,
+    pub alarms: BTreeSet<(MemberId, Alarm)>,
 }
 
 /// An etcd process and its data directory.
 #[derive(Clone, Debug)]
 pub struct Member {
     me: Peer,
+    cluster: u64,
     /// Who answers at a peer address: the network's name service.
     directory: BTreeMap<Text, ActorId>,
     disk: Disk<Replicated>,
@@ -79,6 +92,15 @@ pub struct Member {
     /// The last entry that is applied to `backend`, and the membership then.
     applied: u64,
     configuration: Configuration,
+    /// A new member that has not found the others yet.
+    joining: Option<Joining>,
+    /// The members that a new one was told of, until the log tells it.
+    remotes: Vec<etcd::Member>,
+    /// It has applied its own removal: it never starts again.
+    is_removed: bool,
+    database: Database,
+    /// `--quota-backend-bytes`.
+    pub quota_bytes: u64,
     /// How often this process has begun: makes the numbers of its requests unlike those of earlier lives.
     starts: u64,
     /// How long the disk takes to flush, lowest and highest.
@@ -127,11 +149,13 @@ impl Member {
         let applied = disk.hard_state().commit;
         Member::with(me, founders, disk, Store::default(), applied)
     }
-    /// A member that has been added to a cluster and now starts for the first time: it knows nothing yet.
-    pub fn joining(me: &Peer, others: &[Peer]) -> Member {
+    /// A member that joins a cluster: it knows nothing yet but where the others are. With `is_learner` it first asks
+    /// to be added, as one with a vote or without; else somebody has added it, or will.
+    pub fn joining(me: &Peer, others: &[Peer], is_learner: Option<bool>) -> Member {
         let mut member = Member::with(me, others, Disk::default(), Store::default(), 0);
         member.configuration = Configuration::default();
         member.backend.members.clear();
+        member.joining = Some(Joining::new(others, is_learner));
         member
     }
     /// A member of a new cluster that begins with what a backup holds (`etcdutl snapshot restore`). `None`: the
@@ -140,6 +164,7 @@ impl Member {
         let backend: &Backend = image.0.downcast_ref()?;
         let mut member = Member::founding(me, founders);
         member.backend.store = backend.store.clone();
+        member.database.open(&member.backend.store);
         Some(member)
     }
 
@@ -156,17 +181,24 @@ impl Member {
         };
         Member {
             me: me.clone(),
+            cluster: cluster_id(peers.iter().map(|peer| peer.id)),
             directory: peers.iter().map(|peer| (peer.peer_url.clone(), peer.actor)).collect(),
             disk,
             backend: Backend {
                 store,
                 members: peers.iter().map(known).collect(),
                 cluster_version: Text::new(),
+                alarms: BTreeSet::new(),
             },
             applied,
             configuration: Configuration::of_voters(peers.iter().map(|peer| peer.id)),
+            joining: None,
+            remotes: Vec::new(),
+            is_removed: false,
+            database: Database::default(),
+            quota_bytes: space::QUOTA_BYTES,
             starts: 0,
-            disk_latency: (Duration(600), Duration(1_400)),
+            disk_latency: DISK_LATENCY,
             snapshot_entries: 10_000,
             catch_up_entries: 5_000,
             running: None,
@@ -193,21 +225,49 @@ impl Member {
                     running.raft.campaign();
                 }
             }
+            Input::Timer(Timer::Etcd(EtcdTimer::TakeOver)) => {
+                let id = self.me.id;
+                if let Some(running) = &mut self.running {
+                    running.raft.transfer_leadership(id);
+                }
+            }
             Input::Timer(_) => {}
             Input::Message { message: Message::Raft(message), .. } => self.receive(&message, context),
+            Input::Message { from, message: Message::EtcdRequest(request) } if self.running.is_none() => {
+                // Its port is not open (yet, or any more).
+                let (id, result) = (request.id, Err(Error::Unavailable));
+                let response = Response { id, revision: 0, cluster: 0, member: 0, raft_term: 0, result };
+                context.send(from, Message::EtcdResponse(Arc::new(response)));
+            }
             Input::Message { from, message: Message::EtcdRequest(request) } => {
                 self.request(from, request, context);
             }
-            Input::Message { message: Message::EtcdResponse(response), .. } => {
-                self.forward_answer(&response, context);
-            }
+            Input::Message { message: Message::EtcdResponse(response), .. } => match self.joining {
+                Some(_) => self.meet(&response, context),
+                None => self.forward_answer(&response, context),
+            },
             Input::Message { .. } => {}
         }
         self.pump(context);
     }
 
     fn start(&mut self, context: &mut Context) {
+        self.running = None;
+        if self.is_removed {
+            let line = "the member has been permanently removed from the cluster";
+            context.note(Note::Log { line: line.into() });
+        } else if self.joining.is_some() {
+            context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+        } else {
+            context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+            self.begin(context);
+        }
+    }
+
+    /// Begins to take part, with what is on the disk.
+    fn begin(&mut self, context: &mut Context) {
         self.starts += 1;
+        self.database.open(&self.backend.store);
         let config = Config { election_ticks: ELECTION_TICKS, ..Config::new(self.me.id) };
         let random = Random::stream(context.random().next(), "raft");
         let mut raft = Raft::new(config, &self.disk, self.applied, self.configuration.clone(), random);
@@ -234,22 +294,24 @@ impl Member {
             transfers: Vec::new(),
         });
         self.look_up_peers();
-        context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
     }
 
     fn look_up_peers(&mut self) {
         let Some(running) = &mut self.running else { return };
         running.peers = self
-            .backend
-            .members
+            .remotes
             .iter()
-            .filter_map(|(id, member)| Some((*id, *self.directory.get(&member.peer_url)?)))
+            .chain(self.backend.members.values())
+            .filter_map(|member| Some((MemberId(member.id), *self.directory.get(&member.peer_url)?)))
             .collect();
     }
 
     fn tick(&mut self, context: &mut Context) {
+        if !self.is_removed {
+            context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+        }
+        self.look_for_others(context);
         let Some(running) = &mut self.running else { return };
-        context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
         running.ticks += 1;
         running.last_tick = context.now();
         running.raft.tick();

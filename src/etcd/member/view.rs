@@ -7,8 +7,8 @@ use super::{ELECTION_TICKS, Member, Peer, TICK};
 use crate::api::Text;
 use crate::etcd::raft::{Role, Status};
 use crate::etcd::store::{Store, Version};
-use crate::message::etcd;
-use crate::message::raft::{Configuration, Entry, HardState, Payload};
+use crate::message::etcd::{self, Alarm, Proposed};
+use crate::message::raft::{Configuration, Entry, HardState, MemberId, Payload};
 use crate::sim::{Duration, Time};
 
 /// How sure a line of the log is.
@@ -28,6 +28,8 @@ pub struct LogRow {
     pub term: u64,
     /// What it asks: `put /registry/pods/default/nginx`. Empty for a new leader's first entry.
     pub what: Text,
+    /// The key that it changes, if it changes one.
+    pub key: Text,
     pub state: EntryState,
 }
 
@@ -39,9 +41,21 @@ pub struct MemberView {
     pub hard_state: HardState,
     pub applied: u64,
     pub configuration: Configuration,
+    /// The log's ends, what of it is on disk, and what is committed as far as this member knows (a stopped one: as
+    /// far as its disk says).
+    pub first_index: u64,
+    pub last_index: u64,
+    pub stable: u64,
+    pub committed: u64,
     pub revision: u64,
     pub compacted: u64,
     pub keys: u64,
+    pub db_size_bytes: u64,
+    pub db_size_in_use_bytes: u64,
+    pub quota_bytes: u64,
+    pub alarms: Vec<(MemberId, Alarm)>,
+    /// How long the disk takes to flush at most.
+    pub disk_latency: Duration,
     pub watches: usize,
     pub leases: usize,
     /// Requests that have not been answered yet.
@@ -56,7 +70,22 @@ pub struct MemberView {
     pub log: Vec<LogRow>,
 }
 
+/// The key that an entry changes, or nothing.
+pub fn changed_key(entry: &Entry<etcd::Replicated>) -> Text {
+    match &entry.payload {
+        Payload::Normal(proposal) => match &proposal.what {
+            Proposed::Request(request) => request.operation.changed_key().cloned().unwrap_or_default(),
+            _ => Text::new(),
+        },
+        _ => Text::new(),
+    }
+}
+
 impl Member {
+    /// Removed from the cluster, and aware of it.
+    pub fn is_removed(&self) -> bool {
+        self.is_removed
+    }
     pub fn peer(&self) -> &Peer {
         &self.me
     }
@@ -110,9 +139,18 @@ impl Member {
             hard_state: self.disk.hard_state(),
             applied: self.applied,
             configuration: self.configuration.clone(),
+            first_index: raft.as_ref().map_or(self.disk.entries().start(), |raft| raft.first_index),
+            last_index: raft.as_ref().map_or(self.disk.last_index(), |raft| raft.last_index),
+            stable: raft.as_ref().map_or(self.disk.last_index(), |raft| raft.stable),
+            committed: raft.as_ref().map_or(self.disk.hard_state().commit, |raft| raft.committed),
             revision: store.revision(),
             compacted: store.compacted(),
             keys: store.live_keys(),
+            db_size_bytes: self.database.size_bytes(),
+            db_size_in_use_bytes: self.database.in_use_bytes(store),
+            quota_bytes: self.quota_bytes,
+            alarms: self.backend.alarms.iter().copied().collect(),
+            disk_latency: self.disk_latency.1,
             watches: running.map_or(0, |running| running.watches.len()),
             leases: store.leases().count(),
             waiting: self.waiting_count(),
@@ -137,6 +175,7 @@ impl Member {
                 Payload::Normal(proposal) => proposal.to_string().into(),
                 Payload::ConfChange(change) => format!("membership {change}").into(),
             },
+            key: changed_key(entry),
             state: if entry.index <= self.applied {
                 EntryState::Applied
             } else if entry.index <= committed {

@@ -5,6 +5,7 @@
 //! which lines it stands, so one may read today's values, or those of any line that is still there. Compaction
 //! tears out the pages up to a line, and leaves of each key what was true then.
 
+mod size;
 mod versions;
 
 #[cfg(test)]
@@ -14,13 +15,15 @@ use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
 
+use self::size::stored_bytes;
 use self::versions::Key;
 pub use self::versions::Version;
 use super::chunks::Chunks;
 use super::ordered::Ordered;
 use crate::api::{Text, Value};
 use crate::message::etcd::{
-    Change as Operation, ChangeResult, Compare, Error, KeyValue, Range, RangeResult, Txn, WatchEvent,
+    Change as Operation, ChangeResult, Compare, Error, KeyValue, Range, RangeResult, Relation, Target, Txn,
+    WatchEvent, text_of,
 };
 
 /// What one operation did: the line of the ledger.
@@ -55,6 +58,8 @@ impl Change {
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub ttl_seconds: u64,
+    /// What was left at the last checkpoint; 0: there was none since it was granted or renewed.
+    pub remaining_seconds: u64,
     /// The keys that go when the lease ends.
     pub keys: Ordered<()>,
 }
@@ -69,6 +74,9 @@ pub struct Store {
     /// The changes since the compaction, in order.
     changes: Chunks<Change>,
     leases: RedBlackTreeMapSync<i64, Lease>,
+    /// What all versions that are kept take, and how many there are.
+    bytes: u64,
+    versions: u64,
 }
 
 impl Default for Store {
@@ -81,6 +89,8 @@ impl Default for Store {
             live_keys: 0,
             changes: Chunks::starting_at(0),
             leases: RedBlackTreeMapSync::new_sync(),
+            bytes: 0,
+            versions: 0,
         }
     }
 }
@@ -143,12 +153,14 @@ impl Store {
         }
         let revision = if range.revision == 0 { self.revision } else { range.revision };
         let mut result = RangeResult::default();
+        // What is sorted otherwise than by key must be seen as a whole before some of it is left out.
+        let limit = if range.sort.is_some() { 0 } else { range.limit };
         let mut take = |pair: &Arc<KeyValue>| {
             result.count += 1;
             if range.count_only {
-            } else if range.limit > 0 && result.pairs.len() as u64 >= range.limit {
+            } else if limit > 0 && result.pairs.len() as u64 >= limit {
                 result.more = true;
-            } else if range.keys_only {
+            } else if range.keys_only && range.sort.is_none() {
                 result.pairs.push(Arc::new(KeyValue { value: Value::Null, ..KeyValue::clone(pair) }));
             } else {
                 result.pairs.push(pair.clone());
@@ -164,12 +176,31 @@ impl Store {
                 versions.at(revision).map(&mut take);
             }
         }
+        if let Some(sort) = range.sort {
+            result.pairs.sort_by(|a, b| {
+                let order = match sort.by {
+                    Target::Key => a.key.cmp(&b.key),
+                    Target::Value => text_of(&a.value).cmp(&text_of(&b.value)),
+                    by => number(a, by).cmp(&number(b, by)),
+                };
+                if sort.is_descending { order.reverse() } else { order }
+            });
+            if range.limit > 0 && result.pairs.len() as u64 > range.limit {
+                result.pairs.truncate(range.limit as usize);
+                result.more = true;
+            }
+            if range.keys_only {
+                for pair in &mut result.pairs {
+                    Arc::make_mut(pair).value = Value::Null;
+                }
+            }
+        }
         Ok(result)
     }
 
     /// Whether a transaction changes nothing, whatever its comparisons say.
     pub fn is_read_only(txn: &Txn) -> bool {
-        txn.success.iter().chain(&txn.failure).all(|operation| matches!(operation, Operation::Range(_)))
+        txn.success.iter().chain(&txn.failure).all(Operation::is_read)
     }
 
     /// Carries out a transaction: whether the comparisons held, and what each operation of that branch did.
@@ -186,8 +217,14 @@ impl Store {
             results.push(match operation {
                 Operation::Range(range) => ChangeResult::Range(self.range(range)?),
                 Operation::Put { key, value, lease } => {
-                    self.put(&mut writer, key, value, *lease);
-                    ChangeResult::Put
+                    ChangeResult::Put { previous: self.put(&mut writer, key, value, *lease) }
+                }
+                Operation::Update { key, value, lease } => {
+                    let old = self.get(key).cloned().ok_or(Error::KeyNotFound)?;
+                    let value = value.as_ref().unwrap_or(&old.value);
+                    ChangeResult::Put {
+                        previous: self.put(&mut writer, key, value, lease.unwrap_or(old.lease)),
+                    }
                 }
                 Operation::Delete { key, range_end } => {
                     let previous = self.delete_range(&mut writer, key, range_end);
@@ -208,7 +245,7 @@ impl Store {
         let branch = if succeeded { &txn.success } else { &txn.failure };
         let read = |operation: &Operation| match operation {
             Operation::Range(range) => self.range(range).map(ChangeResult::Range),
-            Operation::Put { .. } | Operation::Delete { .. } => Ok(ChangeResult::Put),
+            _ => Ok(ChangeResult::Put { previous: None }),
         };
         Ok((succeeded, branch.iter().map(read).collect::<Result<_, _>>()?))
     }
@@ -218,24 +255,47 @@ impl Store {
             Compare::ModRevision { key, revision } => {
                 self.get(key).map_or(0, |pair| pair.mod_revision) == *revision
             }
-            Compare::CreateRevision { key, revision } => {
-                self.get(key).map_or(0, |pair| pair.create_revision) == *revision
+            Compare::Any { key, target, relation, value } => {
+                let pair = self.get(key);
+                let order = match target {
+                    Target::Key => key.as_str().cmp(&text_of(value)),
+                    // A key that does not exist has no value to compare.
+                    Target::Value => match pair {
+                        Some(pair) => text_of(&pair.value).cmp(&text_of(value)),
+                        None => return false,
+                    },
+                    target => {
+                        let given = value.as_integer().unwrap_or_default();
+                        pair.map_or(0, |pair| number(pair, *target)).cmp(&given)
+                    }
+                };
+                match relation {
+                    Relation::Equal => order.is_eq(),
+                    Relation::NotEqual => order.is_ne(),
+                    Relation::Less => order.is_lt(),
+                    Relation::Greater => order.is_gt(),
+                }
             }
-            Compare::Version { key, version } => self.get(key).map_or(0, |pair| pair.version) == *version,
-            // A key that does not exist equals no value.
-            Compare::Value { key, value } => self.get(key).is_some_and(|pair| pair.value == *value),
         }
     }
 
     fn check(&self, branch: &[Operation]) -> Result<(), Error> {
         for (index, operation) in branch.iter().enumerate() {
             match operation {
-                Operation::Put { key, lease, .. } => {
-                    if *lease != 0 && !self.leases.contains_key(lease) {
+                Operation::Update { key, .. } if self.get(key).is_none() => return Err(Error::KeyNotFound),
+                Operation::Put { key, .. } | Operation::Update { key, .. } => {
+                    let lease = match operation {
+                        Operation::Put { lease, .. } => *lease,
+                        Operation::Update { lease, .. } => lease.unwrap_or(0),
+                        _ => 0,
+                    };
+                    if lease != 0 && !self.leases.contains_key(&lease) {
                         return Err(Error::LeaseNotFound);
                     }
                     let is_same = |other: &Operation| match other {
-                        Operation::Put { key: other, .. } => other == key,
+                        Operation::Put { key: other, .. } | Operation::Update { key: other, .. } => {
+                            other == key
+                        }
                         Operation::Delete { key: start, range_end } => is_in_range(key, start, range_end),
                         Operation::Range(_) => false,
                     };
@@ -258,7 +318,7 @@ impl Store {
         Ok(())
     }
 
-    fn put(&mut self, writer: &mut Writer, key: &Text, value: &Value, lease: i64) {
+    fn put(&mut self, writer: &mut Writer, key: &Text, value: &Value, lease: i64) -> Option<Arc<KeyValue>> {
         let versions = self.keys.entry(key, Key::unwritten);
         let previous = versions.latest.pair().cloned();
         let (main, sub) = writer.next();
@@ -290,7 +350,10 @@ impl Store {
             }
         }
         self.live_keys += u64::from(previous.is_none());
-        self.changes.push(Change { main, sub, current: Some(pair), previous });
+        self.versions += 1;
+        self.bytes += stored_bytes(&pair);
+        self.changes.push(Change { main, sub, current: Some(pair), previous: previous.clone() });
+        previous
     }
 
     fn delete_range(&mut self, writer: &mut Writer, start: &Text, end: &Text) -> Vec<Arc<KeyValue>> {
@@ -308,6 +371,8 @@ impl Store {
         }
         self.detach(&pair.key, pair.lease);
         self.live_keys -= 1;
+        self.versions += 1;
+        self.bytes += size::tombstone_bytes(&pair.key);
         self.changes.push(Change { main, sub, current: None, previous: Some(pair.clone()) });
     }
 
@@ -332,7 +397,7 @@ impl Store {
         if self.leases.contains_key(&lease) {
             return Err(Error::LeaseExists);
         }
-        self.leases.insert_mut(lease, Lease { ttl_seconds, keys: Ordered::default() });
+        self.leases.insert_mut(lease, Lease { ttl_seconds, remaining_seconds: 0, keys: Ordered::default() });
         Ok(())
     }
     /// Ends a lease and deletes its keys, all in one revision.
@@ -350,6 +415,12 @@ impl Store {
         self.finish(writer);
         self.leases.remove_mut(&lease);
         Ok(())
+    }
+    /// Notes how much of a lease is left; a lease that is gone meanwhile needs no note.
+    pub fn checkpoint(&mut self, lease: i64, remaining_seconds: u64) {
+        if let Some(lease) = self.leases.get_mut(&lease) {
+            lease.remaining_seconds = remaining_seconds;
+        }
     }
     pub fn lease(&self, lease: i64) -> Option<&Lease> {
         self.leases.get(&lease)
@@ -375,7 +446,15 @@ impl Store {
         let changed: Vec<Text> =
             self.changes.range(self.changes.start(), end).map(|change| change.key().clone()).collect();
         for key in changed {
-            if self.keys.get_mut(&key).is_some_and(|versions| !versions.compact(revision)) {
+            let (bytes, count) = (&mut self.bytes, &mut self.versions);
+            let mut forgotten = |version: &Version| {
+                *count = count.saturating_sub(1);
+                *bytes = bytes.saturating_sub(match version {
+                    Version::Put(pair) => stored_bytes(pair),
+                    Version::Tombstone { .. } => size::tombstone_bytes(&key),
+                });
+            };
+            if self.keys.get_mut(&key).is_some_and(|versions| !versions.compact(revision, &mut forgotten)) {
                 self.keys.remove(&key);
             }
         }
@@ -423,26 +502,30 @@ impl Store {
                 if let Version::Put(pair) = version {
                     fold(&pair.version.to_le_bytes());
                     fold(&pair.lease.to_le_bytes());
-                    fold(pair.value.to_string().as_bytes());
+                    fold(text_of(&pair.value).as_bytes());
                 }
             }
         }
         Ok((hash ^ (hash >> 32)) as u32)
     }
 
-    /// What all versions take on disk, roughly. Reads everything.
-    pub fn size_bytes(&self) -> u64 {
-        // A bucket's page and a revision's key and value headers, as bbolt lays them out.
-        const EMPTY: u64 = 20 * 1024;
-        const OVERHEAD: u64 = 64;
-        let versions = self.keys.iter().flat_map(|(_, versions)| {
-            versions.older.iter().flat_map(|older| older.iter()).chain([&versions.latest])
-        });
-        let size = |version: &Version| match version {
-            Version::Put(pair) => OVERHEAD + pair.key.len() as u64 + pair.value.to_string().len() as u64,
-            Version::Tombstone { .. } => OVERHEAD,
-        };
-        EMPTY + versions.map(size).sum::<u64>()
+    /// What all versions that are kept take.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    /// How many versions are kept, tombstones included.
+    pub fn versions(&self) -> u64 {
+        self.versions
+    }
+}
+
+fn number(pair: &KeyValue, target: Target) -> i64 {
+    match target {
+        Target::Version => pair.version as i64,
+        Target::CreateRevision => pair.create_revision as i64,
+        Target::ModRevision => pair.mod_revision as i64,
+        Target::Lease => pair.lease,
+        Target::Key | Target::Value => 0,
     }
 }
 

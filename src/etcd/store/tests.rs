@@ -73,12 +73,22 @@ fn every_revision_can_be_read_until_it_is_compacted() {
 #[test]
 fn a_transaction_takes_one_branch_and_one_revision() {
     let compare = |revision| Compare::ModRevision { key: "a".into(), revision };
+    let related = |key: &str, target, relation, value: i64| Compare::Any {
+        key: key.into(),
+        target,
+        relation,
+        value: value.into(),
+    };
+    let any = |key: &str, target, value| related(key, target, Relation::Equal, value);
     let cases = [
         (vec![compare(5)], Ok(true), "a=9@6/2 b=3@3/1", 6),
         (vec![compare(4)], Ok(false), "a=4@5/1", 6),
-        (vec![compare(5), Compare::Version { key: "b".into(), version: 2 }], Ok(false), "a=4@5/1", 6),
-        (vec![Compare::CreateRevision { key: "z".into(), revision: 0 }], Ok(true), "a=9@6/2 b=3@3/1", 6),
-        (vec![Compare::Value { key: "z".into(), value: Value::Null }], Ok(false), "a=4@5/1", 6),
+        (vec![compare(5), any("b", Target::Version, 2)], Ok(false), "a=4@5/1", 6),
+        (vec![any("z", Target::CreateRevision, 0)], Ok(true), "a=9@6/2 b=3@3/1", 6),
+        (vec![any("z", Target::Value, 0)], Ok(false), "a=4@5/1", 6),
+        (vec![related("a", Target::ModRevision, Relation::Less, 6)], Ok(true), "a=9@6/2 b=3@3/1", 6),
+        (vec![related("a", Target::ModRevision, Relation::Greater, 5)], Ok(false), "a=4@5/1", 6),
+        (vec![related("a", Target::Value, Relation::NotEqual, 4)], Ok(false), "a=4@5/1", 6),
     ];
     for (compare, expected, printed, revision) in cases {
         let mut store = example();
@@ -179,5 +189,11 @@ fn it_agrees_with_a_model_that_keeps_a_copy_of_every_revision() {
             assert_eq!(found, expected, "seed {seed}, revision {revision}");
         }
         assert_eq!(store.live_keys() as usize, model[&store.revision()].len());
+        // What has been forgotten weighs nothing.
+        let last = store.revision();
+        store.compact(last).expect("possible");
+        let pairs = store.range(&prefix("", 0)).expect("possible").pairs;
+        assert_eq!(store.bytes(), pairs.iter().map(|pair| stored_bytes(pair)).sum::<u64>());
+        assert_eq!(store.versions(), pairs.len() as u64);
     }
 }

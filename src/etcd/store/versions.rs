@@ -52,17 +52,24 @@ impl Key {
         let count = older.partition_point(|version| version.revision() <= revision);
         older.get(count.checked_sub(1)?)?.pair()
     }
-    /// Forgets what was no longer true at `revision`. False: nothing is left.
-    pub fn compact(&mut self, revision: u64) -> bool {
+    /// Forgets what was no longer true at `revision`, and tells each version that goes. False: nothing is left.
+    pub fn compact(&mut self, revision: u64, forgotten: &mut impl FnMut(&Version)) -> bool {
         if self.latest.revision() <= revision {
-            self.older = None;
-            return matches!(self.latest, Version::Put(_));
+            if let Some(older) = self.older.take() {
+                older.iter().for_each(&mut *forgotten);
+            }
+            let is_alive = matches!(self.latest, Version::Put(_));
+            if !is_alive {
+                forgotten(&self.latest);
+            }
+            return is_alive;
         }
         if let Some(older) = &mut self.older {
             let count = older.partition_point(|version| version.revision() <= revision);
             // Of those that are compacted the last is still true, unless it is a tombstone.
             let true_then = count.checked_sub(1).and_then(|last| older.get(last));
             let gone = count - usize::from(true_then.is_some_and(|version| version.pair().is_some()));
+            older[..gone].iter().for_each(forgotten);
             if gone == older.len() {
                 self.older = None;
             } else if gone > 0 {
