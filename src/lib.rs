@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod apiserver;
+pub mod arrange;
 pub mod benchmark;
 pub mod client;
 pub mod cluster;

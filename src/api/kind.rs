@@ -7,6 +7,8 @@
 //! The built-in table holds what Kubernetes 1.36 serves by default (its discovery documents); lookups follow
 //! apimachinery's REST mappers (`pkg/api/meta`) and kubectl's shortcut expander.
 
+use crate::arrange::Arrange;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -212,7 +214,7 @@ impl ResourceInfo {
             .filter(|version| version.is_true("served"))
             .map(|version| version.shared_text("name"))
             .collect();
-        versions.sort_by(|a, b| compare_versions(b, a));
+        versions.arrange_by(|a, b| compare_versions(b, a));
         let storage_version = all
             .iter()
             .find(|version| version.is_true("storage"))

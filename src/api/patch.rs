@@ -16,6 +16,8 @@ mod strategic;
 #[cfg(test)]
 mod tests;
 
+use crate::arrange::Arrange;
+
 use std::fmt;
 
 use super::field::{FieldError, FieldPath, go_json};
@@ -127,7 +129,7 @@ pub fn apply_and_decode(
         }
         let mut decoded = decode(place, &patched, &[]);
         // This way upstream collects unknown fields from a map, and sorts them.
-        decoded.strict.sort_by(|a, b| a.message.cmp(&b.message));
+        decoded.strict.arrange_by(|a, b| a.message.cmp(&b.message));
         return decoded.into_result(strictness).map_err(|error| undecodable(&go_display(patch), &error));
     }
     decode(place, &patched, &[])

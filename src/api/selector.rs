@@ -8,6 +8,8 @@
 pub mod field;
 mod parse;
 
+use crate::arrange::Arrange;
+
 use std::fmt;
 
 use super::content;
@@ -157,7 +159,7 @@ impl fmt::Display for Requirement {
             Operator::LessThan => ("<", ""),
         };
         let mut values: Vec<&str> = self.values.iter().map(Text::as_str).collect();
-        values.sort_unstable();
+        values.arrange();
         write!(formatter, "{open}{}{close}", values.join(","))
     }
 }
@@ -177,7 +179,7 @@ impl LabelSelector {
         LabelSelector { requirements: Vec::new(), nothing: true }
     }
     pub fn new(mut requirements: Vec<Requirement>) -> LabelSelector {
-        requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        requirements.arrange_by(|a, b| a.key.cmp(&b.key));
         LabelSelector { requirements, nothing: false }
     }
     /// Reads what stands behind `-l`: `app=web,tier in (a,b),!canary`. The error is upstream's.

@@ -8,6 +8,8 @@
 //! Kubernetes objects stay in this form from the editor to etcd: there is no JSON text on the way, and no
 //! second, typed copy. What a kind may contain is data too (`api::schema`).
 
+use crate::arrange::Arrange;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -150,7 +152,7 @@ impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Map {
     /// Of equal keys the last one wins, as in JSON.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Map {
         let mut entries: Vec<(Text, Value)> = pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        entries.arrange_by(|a, b| a.0.cmp(&b.0));
         entries.reverse();
         entries.dedup_by(|later, earlier| later.0 == earlier.0);
         entries.reverse();

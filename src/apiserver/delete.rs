@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::api::kind::ResourceInfo;
 use crate::api::status::Status;
 use crate::api::{Text, Value, meta, time};
+use crate::arrange::Arrange;
 use crate::language::Context;
 use crate::message::rest::Request;
 use crate::object;
@@ -304,8 +305,8 @@ impl ApiServer {
         let changes_finalizers = {
             let mut old: Vec<&str> = meta::finalizers(object).collect();
             let mut new: Vec<&str> = finalizers.iter().map(Text::as_str).collect();
-            old.sort_unstable();
-            new.sort_unstable();
+            old.arrange();
+            new.arrange();
             old != new
         };
         if changes_finalizers {

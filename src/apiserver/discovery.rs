@@ -8,6 +8,7 @@
 use crate::api::kind::{ResourceInfo, Subresource, Verb, join_api_version};
 use crate::api::meta::split_api_version;
 use crate::api::{Text, Value};
+use crate::arrange::Arrange;
 use crate::{array, object};
 
 use super::ApiServer;
@@ -122,7 +123,7 @@ impl ApiServer {
                 resources.push(entry);
             }
         }
-        resources.sort_by(|a, b| a.text("name").cmp(b.text("name")));
+        resources.arrange_by(|a, b| a.text("name").cmp(b.text("name")));
         Some(object! {
             "kind" => "APIResourceList",
             "apiVersion" => "v1",
@@ -153,7 +154,7 @@ impl ApiServer {
                             .served(group, version)
                             .map(|info| aggregated_resource(info, version))
                             .collect();
-                        resources.sort_by(|a, b| a.text("resource").cmp(b.text("resource")));
+                        resources.arrange_by(|a, b| a.text("resource").cmp(b.text("resource")));
                         object! { "version" => version, "resources" => resources, "freshness" => "Current" }
                     })
                     .collect();
@@ -182,7 +183,7 @@ impl ApiServer {
             ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
                 .map(String::from),
         );
-        paths.sort();
+        paths.arrange();
         object! { "paths" => Value::array(paths.into_iter().map(Value::from)) }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::language::Context;
 use crate::message::rest::{CloseReason, Resource, WatchType};
 use crate::sim::Duration;
@@ -307,7 +308,7 @@ impl Informers {
     /// Makes the store equal to a list.
     fn replace(&mut self, index: usize, items: &[Value]) -> Vec<Delta> {
         let mut present: Vec<Text> = items.iter().map(key_of).collect();
-        present.sort();
+        present.arrange();
         let gone: Vec<(Text, Value)> = self.stores[index]
             .iter()
             .filter(|(key, _)| present.binary_search(key).is_err())

@@ -7,6 +7,7 @@
 
 use crate::api::cron::Schedule;
 use crate::api::{Text, Value, meta, time};
+use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -143,7 +144,7 @@ impl CronJobController {
             let Some(limit) = cron_job.integer(limit) else { continue };
             let mut finished: Vec<&Value> =
                 jobs.iter().filter(|job| is_finished(job) && end_of(job) == end).collect();
-            finished.sort_by_key(|job| {
+            finished.arrange_by_key(|job| {
                 let started_at = job.shared_text("status.startTime");
                 (started_at.is_empty(), started_at, job.shared_text("metadata.name"))
             });

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::api::kind::{Registry, ResourceInfo, Verb};
 use crate::api::{Text, Value, meta, time};
+use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -254,7 +255,7 @@ impl Remains {
             let trouble = match kind {
                 "NamespaceDeletionContentFailure" if !self.errors.is_empty() => {
                     let mut errors = self.errors.clone();
-                    errors.sort();
+                    errors.arrange();
                     let message = format!(
                         "Failed to delete all resource types, {} remaining: {}",
                         errors.len(),
@@ -268,7 +269,7 @@ impl Remains {
                         .iter()
                         .map(|(name, count)| format!("{name} has {count} resource instances"))
                         .collect();
-                    list.sort();
+                    list.arrange();
                     let message = format!("Some resources are remaining: {}", list.join(", "));
                     Some(("SomeResourcesRemain", message))
                 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Text, Value, meta, time};
+use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, Interrupt, Selection, Store, request};
@@ -91,7 +92,7 @@ impl Controller for PodGarbageCollector {
         }
         self.missing = still_missing;
         if terminated.len() > TERMINATED_LIMIT {
-            terminated.sort_by_key(|pod| {
+            terminated.arrange_by_key(|pod| {
                 (pod.text("status.reason") != "Evicted", meta::creation_timestamp(pod), meta::name(pod))
             });
             for pod in &terminated[..terminated.len() - TERMINATED_LIMIT] {

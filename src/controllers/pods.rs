@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::api::{Text, Value, meta, time};
+use crate::arrange::Arrange;
 use crate::sim::{Duration, Time};
 
 pub fn is_terminal(pod: &Value) -> bool {
@@ -170,7 +171,7 @@ pub fn choose_for_deletion<'a>(
         }
         let mut ranked: Vec<(Rank, Value)> =
             pods.into_iter().map(|pod| (Rank::of(&pod, &neighbours), pod)).collect();
-        ranked.sort_by(|(a, _), (b, _)| a.compare(b, now));
+        ranked.arrange_by(|(a, _), (b, _)| a.compare(b, now));
         pods = ranked.into_iter().map(|(_, pod)| pod).collect();
     }
     pods.truncate(count);

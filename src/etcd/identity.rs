@@ -3,6 +3,7 @@
 //! Picture to hold in mind: a fingerprint. It is taken of the address at which a member is found and of the cluster's
 //! name, so that everybody who is started with the same list of founders gives them the same numbers.
 
+use crate::arrange::Arrange;
 use crate::message::raft::MemberId;
 
 /// `--initial-cluster-token`, unless it is given.
@@ -12,7 +13,7 @@ pub const TOKEN: &str = "etcd-cluster";
 /// address may be used again.
 pub fn member_id(peer_urls: &[&str], token: &str, added_seconds: Option<u64>) -> MemberId {
     let mut urls = peer_urls.to_vec();
-    urls.sort_unstable();
+    urls.arrange();
     let mut text = urls.concat() + token;
     if let Some(seconds) = added_seconds {
         text += &seconds.to_string();
@@ -23,7 +24,7 @@ pub fn member_id(peer_urls: &[&str], token: &str, added_seconds: Option<u64>) ->
 /// The number of a cluster, made of its founders'.
 pub fn cluster_id(founders: impl IntoIterator<Item = MemberId>) -> u64 {
     let mut ids: Vec<u64> = founders.into_iter().map(|id| id.0).collect();
-    ids.sort_unstable();
+    ids.arrange();
     let bytes: Vec<u8> = ids.into_iter().flat_map(u64::to_be_bytes).collect();
     fingerprint(&bytes)
 }

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use crate::api::jsonpath::{self, JsonPath};
 use crate::api::{Text, Value};
+use crate::arrange::Arrange;
 use crate::client::{Answer, request};
 use crate::message::rest::WatchType;
 use crate::{array, object};
@@ -128,7 +129,7 @@ fn sort_infos(session: &mut Session, infos: &mut [Info]) -> Outcome {
         return Ok(());
     }
     let path = sort_path(&field)?;
-    infos.sort_by_key(|info| sort_key(&path, &info.object));
+    infos.arrange_by_key(|info| sort_key(&path, &info.object));
     Ok(())
 }
 fn sort_path(field: &str) -> Outcome<JsonPath> {
@@ -323,7 +324,7 @@ impl Layout {
     fn rows_with(&self, table: &Value, columns: &[Value], event: Option<&str>) -> String {
         let mut rows: Vec<&Value> = table.items("rows").iter().collect();
         if let Some(path) = &self.sort {
-            rows.sort_by_key(|row| sort_key(path, row.at("object")));
+            rows.arrange_by_key(|row| sort_key(path, row.at("object")));
         }
         let is_name = |column: &Value| column.text("format") == "name" && column.text("type") == "string";
         let name_column = columns.iter().position(is_name);

@@ -2,6 +2,7 @@
 //!
 //! Picture to hold in mind: the leaflet at the counter.
 
+use crate::arrange::Arrange;
 use crate::shell::Cli;
 
 use super::command::{self, Command, Group};
@@ -46,7 +47,7 @@ pub fn of_command(command: &Command, name: &str) -> String {
     }
     let mut entries: Vec<_> =
         command.flags.iter().chain(command.more_flags).map(|text| flag::entry(text)).collect();
-    entries.sort_by_key(|(_, long, _)| *long);
+    entries.arrange_by_key(|(_, long, _)| *long);
     entries.dedup();
     if !entries.is_empty() {
         text += "Options:\n";

@@ -7,6 +7,7 @@
 use std::ops::ControlFlow;
 
 use crate::api::{Text, Value, meta, selector};
+use crate::arrange::Arrange;
 use crate::client::request;
 use crate::message::rest::Request;
 use crate::sim::Duration;
@@ -142,7 +143,7 @@ pub fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Ou
     let list = session.list(&pods, &namespace, &labels, "", |_| {})??;
     let mut found = list.items("items").to_vec();
     // Running pods before others, older ones before younger ones.
-    found.sort_by_key(|pod| {
+    found.arrange_by_key(|pod| {
         (
             pod.text("status.phase") != "Running",
             Text::from(meta::creation_timestamp(pod)),

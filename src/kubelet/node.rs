@@ -8,6 +8,7 @@
 //! `k8s.io/component-helpers/apimachinery/lease/controller.go`.
 
 use crate::api::{Map, Text, Value, meta, time};
+use crate::arrange::Arrange;
 use crate::client::informer::{Delta, DeltaType};
 use crate::client::{Answer, request};
 use crate::language::Context;
@@ -395,8 +396,9 @@ impl State {
     /// The runtime has said which images it has.
     pub(super) fn images_listed(&mut self, result: Result<Reply, Text>) {
         if let Ok(Reply::Images(mut images)) = result {
-            images
-                .sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.reference.cmp(&b.reference)));
+            images.arrange_by(|a, b| {
+                b.size_bytes.cmp(&a.size_bytes).then_with(|| a.reference.cmp(&b.reference))
+            });
             self.node.images = images;
         }
     }

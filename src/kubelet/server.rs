@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use crate::api::{Text, Value, time};
+use crate::arrange::Arrange;
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::cri::{Call, ContainerState, ContainerStatus, Reply};
@@ -52,7 +53,7 @@ impl State {
         let pod = &request.name;
         let mut of_name: Vec<&ContainerStatus> =
             worker.containers().filter(|status| status.name == name).collect();
-        of_name.sort_by_key(|status| std::cmp::Reverse(status.created_at));
+        of_name.arrange_by_key(|status| std::cmp::Reverse(status.created_at));
         if request.subresource == "log" {
             let wants_previous = parameter(request, "previous") == Some("true");
             let found = of_name

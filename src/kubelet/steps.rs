@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use crate::api::{Text, meta};
+use crate::arrange::Arrange;
 use crate::language::Context;
 use crate::message::cri::{Call, ContainerState, Reply};
 use crate::sim::{Duration, Time};
@@ -444,7 +445,7 @@ impl State {
         if containers.len() <= 1 && worker.sandboxes.len() <= 1 {
             return;
         }
-        containers.sort_by_key(|status| std::cmp::Reverse(status.created_at));
+        containers.arrange_by_key(|status| std::cmp::Reverse(status.created_at));
         let mut gone = Vec::new();
         let mut seen: Vec<&Text> = Vec::new();
         for status in containers {

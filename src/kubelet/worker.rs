@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::message::cri::{ContainerState, ContainerStatus, SandboxStatus};
 use crate::sim::Time;
 
@@ -313,7 +314,7 @@ impl Worker {
         if let Some(status) = status {
             self.sandboxes.push(status.clone());
             self.sandboxes
-                .sort_by_key(|sandbox| std::cmp::Reverse((sandbox.created_at, sandbox.config.attempt)));
+                .arrange_by_key(|sandbox| std::cmp::Reverse((sandbox.created_at, sandbox.config.attempt)));
         }
     }
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::Value;
+use crate::arrange::Arrange;
 use crate::cluster::Cluster;
 use crate::command::Command;
 use crate::message::Message;
@@ -469,7 +470,7 @@ fn fill(history: &History<Cluster>, detail: &mut Detail, object: &Value, plural:
             is_warning: event.text("type") == "Warning",
         })
         .collect();
-    events.sort_by_key(|event| event.time_us);
+    events.arrange_by_key(|event| event.time_us);
     detail.events = events;
     let mut owner = owner_of(object);
     while let Some(next) = owner {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Text, Value};
+use crate::arrange::Arrange;
 use crate::object;
 use crate::sim::Random;
 
@@ -131,7 +132,7 @@ pub fn fit_error<'a>(all: usize, reasons: impl IntoIterator<Item = (&'a str, usi
         *counts.entry(reason).or_default() += count;
     }
     let mut texts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    texts.sort();
+    texts.arrange();
     let mut message = format!("0/{all} nodes are available:");
     if !texts.is_empty() {
         message = format!("{message} {}.", texts.join(", "));
@@ -205,7 +206,7 @@ pub fn schedule<'a>(
         Some((names, _)) => {
             let mut positions: Vec<usize> =
                 (0..nodes.len()).filter(|position| names.contains(nodes[*position].name())).collect();
-            positions.sort_unstable();
+            positions.arrange();
             positions
         }
         None => Vec::new(),
@@ -315,7 +316,7 @@ fn choose<'a>(
     let mut order: Vec<usize> = (0..feasible.len()).collect();
     if feasible.len() > shown {
         // The winner, then the best of the others.
-        order.sort_by_key(|index| (*index != winner, -totals[*index]));
+        order.arrange_by_key(|index| (*index != winner, -totals[*index]));
         order.truncate(shown);
     }
     for index in order {

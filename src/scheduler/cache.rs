@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rpds::RedBlackTreeMapSync;
 
 use crate::api::{Map, Text, Value};
+use crate::arrange::Arrange;
 
 use super::node_info::{NodeFacts, NodeInfo};
 use super::pod_info::{MapHere, PodInfo};
@@ -170,9 +171,9 @@ impl Cache {
         }
         let mut zones: Vec<Vec<Arc<NodeInfo>>> = by_zone.into_values().collect();
         for zone in &mut zones {
-            zone.sort_by_key(|node| node.facts.sequence);
+            zone.arrange_by_key(|node| node.facts.sequence);
         }
-        zones.sort_by_key(|zone| zone.first().map_or(0, |node| node.facts.sequence));
+        zones.arrange_by_key(|zone| zone.first().map_or(0, |node| node.facts.sequence));
         let longest = zones.iter().map(Vec::len).max().unwrap_or(0);
         let nodes: Vec<Arc<NodeInfo>> = (0..longest)
             .flat_map(|turn| zones.iter().filter_map(move |zone| zone.get(turn).cloned()))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::api::scheduling::Taint;
 use crate::api::{Map, Text, Value};
+use crate::arrange::Arrange;
 
 use super::pod_info::{MapHere, PodInfo, normalized_image};
 use super::resources::Resources;
@@ -46,7 +47,7 @@ impl NodeFacts {
                 names.map(move |name| (normalized_image(name), size))
             })
             .collect();
-        images.sort();
+        images.arrange();
         images.dedup_by(|a, b| a.0 == b.0);
         NodeFacts {
             name: node.shared_text("metadata.name"),

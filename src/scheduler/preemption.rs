@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::api::selector::LabelSelector;
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::sim::{Random, Time};
 
 use super::algorithm::{Filters, Nominations, check_with_nominated, fit_error};
@@ -132,7 +133,7 @@ fn victims_on(
         filters.remove_pod(other, node);
     }
     check_with_nominated(&filters, pod, &room, nominations).map_err(|rejection| rejection.reasons)?;
-    lesser.sort_by_key(|other| importance(other));
+    lesser.arrange_by_key(|other| importance(other));
     let (protected, free) = by_disruption_budget(lesser, view);
     let mut victims = Vec::new();
     let mut violations = 0;
@@ -148,7 +149,7 @@ fn victims_on(
             victims.push(other);
         }
     }
-    victims.sort_by_key(|victim| importance(victim));
+    victims.arrange_by_key(|victim| importance(victim));
     Ok(Candidate { plan: Plan { node: node.name().clone(), victims }, violations })
 }
 

@@ -4,6 +4,8 @@
 //! instant, its actor acts, and the new envelopes go into the pile. Equal instants open in the order in
 //! which they were put there, so there is one total order and no chance about it.
 
+use crate::arrange::Arrange;
+
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -141,7 +143,7 @@ impl<W: World> Engine<W> {
                 _ => None,
             })
             .collect();
-        messages.sort_by_key(|(sequence, (_, _, _, time, _))| (*time, *sequence));
+        messages.arrange_by_key(|(sequence, (_, _, _, time, _))| (*time, *sequence));
         messages.into_iter().map(|(_, message)| message).collect()
     }
 

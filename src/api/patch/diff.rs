@@ -14,6 +14,7 @@ use super::strategic::{
 use super::{PatchError, go_display};
 use crate::api::schema::SchemaType;
 use crate::api::value::{Map, Text, Value};
+use crate::arrange::Arrange;
 
 #[derive(Clone, Copy)]
 struct DiffOptions {
@@ -166,7 +167,7 @@ fn diff_maps(original: &Map, modified: &Map, place: Place, options: DiffOptions)
     }
     let loses_field = || original.iter().any(|(key, value)| !value.is_null() && !modified.contains_key(key));
     if !retained.is_empty() && (!patch.is_empty() || loses_field()) {
-        retained.sort_by_key(go_display);
+        retained.arrange_by_key(go_display);
         patch.insert(RETAIN_KEYS, Value::from(retained));
     }
     Ok(patch)
@@ -216,7 +217,7 @@ fn diff_lists(
                         None => found.push(item.clone()),
                     }
                 }
-                found.sort_by_key(go_display);
+                found.arrange_by_key(go_display);
                 found
             };
             if options.additions {
@@ -260,7 +261,7 @@ fn diff_lists_of_maps(
                 None => return no_merge_key(item, key),
             }
         }
-        keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        keyed.arrange_by(|a, b| a.0.cmp(&b.0));
         Ok(keyed)
     };
     let (old, new) = (keyed(original)?, keyed(modified)?);

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use super::{Field, ListKind, ObjectShape, Schema, Shape, Type, TypeId};
 use crate::api::value::{Text, Value};
+use crate::arrange::Arrange;
 
 /// A line of the table, not yet understood.
 #[derive(Clone, Copy)]
@@ -229,7 +230,7 @@ impl<'a> Reader<'a> {
 pub(super) fn object(fields: Vec<Field>) -> ObjectShape {
     let names: Vec<Text> = fields.iter().map(|field| field.name.clone()).collect();
     let mut sorted = fields;
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted.arrange_by(|a, b| a.name.cmp(&b.name));
     let order = names
         .iter()
         .filter_map(|name| sorted.iter().position(|field| field.name == *name))

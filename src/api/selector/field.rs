@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::api::kind::ResourceInfo;
 use crate::api::value::{Text, Value};
+use crate::arrange::Arrange;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldTerm {
@@ -35,7 +36,7 @@ impl FieldSelector {
     /// Reads a selector; the error is upstream's.
     pub fn parse(text: &str) -> Result<FieldSelector, String> {
         let mut parts = split_terms(text);
-        parts.sort_unstable();
+        parts.arrange();
         let mut terms = Vec::new();
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
             let Some((field, equal, value)) = split_term(part) else {

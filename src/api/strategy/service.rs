@@ -7,6 +7,7 @@
 
 use crate::api::defaults::{each, externally_accessible};
 use crate::api::value::Value;
+use crate::arrange::Arrange;
 use crate::array;
 
 fn needs_cluster_ip(service: &Value) -> bool {
@@ -45,7 +46,7 @@ pub fn drop_type_dependent_fields(new: &mut Value, old: &Value) {
     let node_ports = |service: &Value| -> Vec<i64> {
         let ports = service.items("spec.ports").iter();
         let mut numbers: Vec<i64> = ports.map(|port| port.integer("nodePort").unwrap_or(0)).collect();
-        numbers.sort_unstable();
+        numbers.arrange();
         numbers
     };
     if needs_node_port(old) && !needs_node_port(new) && node_ports(old) == node_ports(new) {

@@ -15,6 +15,7 @@ use super::resources::{self, amount, shown};
 use super::workloads::{at_most_100_percent, int_or_percent};
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
+use crate::arrange::Arrange;
 
 pub fn node(node: &Value, errors: &mut Errors) {
     meta::object_meta(node, false, name_is_subdomain, errors);
@@ -172,7 +173,7 @@ fn limit_amounts(limit: &Value, path: &FieldPath, errors: &mut Errors) {
     let of_pod = limit.text("type") == "Pod";
     let mut keys: Vec<&str> =
         lists.iter().flat_map(|list| limit.map(list).keys()).map(|key| key.as_str()).collect();
-    keys.sort_unstable();
+    keys.arrange();
     keys.dedup();
     for key in keys {
         let get = |list: &str| match list {
@@ -350,7 +351,7 @@ pub fn resource_quota_update(new: &Value, old: &Value, errors: &mut Errors) {
     let scopes = |quota: &Value| {
         let mut names: Vec<String> =
             quota.items("spec.scopes").iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        names.sort_unstable();
+        names.arrange();
         names.dedup();
         names
     };

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::value::Value;
+use crate::arrange::Arrange;
 
 const CONTEXT: usize = 3;
 
@@ -87,7 +88,7 @@ fn matching_blocks(a: &[&str], b: &[&str]) -> Vec<Block> {
             }
         }
     }
-    found.sort_by_key(|block| (block.a, block.b));
+    found.arrange_by_key(|block| (block.a, block.b));
     let mut merged: Vec<Block> = Vec::new();
     for block in found {
         match merged.last_mut() {

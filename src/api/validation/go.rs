@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 
 use crate::api::field::{BadValue, go_json};
 use crate::api::value::Value;
+use crate::arrange::Arrange;
 
 struct Field {
     name: &'static str,
@@ -95,7 +96,7 @@ fn with_json_names(value: &Value, text: &mut String) {
     };
     let rank = |name: &str| JSON_ORDER.iter().position(|known| *known == name).unwrap_or(JSON_ORDER.len());
     let mut fields: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
-    fields.sort_by_key(|(name, _)| rank(name));
+    fields.arrange_by_key(|(name, _)| rank(name));
     text.push('{');
     for (index, (name, value)) in fields.into_iter().enumerate() {
         if index > 0 {
@@ -222,7 +223,7 @@ fn ordered(value: &Value) -> Vec<(&str, &Value)> {
     let fields = value.as_object().into_iter().flat_map(|map| map.iter());
     let mut fields: Vec<_> =
         fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), value)).collect();
-    fields.sort_by_key(|(name, _)| rank(name));
+    fields.arrange_by_key(|(name, _)| rank(name));
     fields
 }
 

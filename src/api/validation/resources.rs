@@ -13,6 +13,7 @@ use super::format::{dns1123_label, qualified_name};
 use crate::api::field::{BadValue, FieldErrorKind, FieldPath};
 use crate::api::quantity::Quantity;
 use crate::api::value::Value;
+use crate::arrange::Arrange;
 
 const HUGE_PAGES: &str = "hugepages-";
 const REQUESTS: &str = "requests.";
@@ -284,7 +285,7 @@ fn resource_claims(claims: &[Value], known: &[&str], path: &FieldPath, errors: &
         }
         if !known.contains(&name) {
             let mut names = known.to_vec();
-            names.sort_unstable();
+            names.arrange();
             let rest = if names.is_empty() {
                 " which is empty".to_owned()
             } else {

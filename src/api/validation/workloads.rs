@@ -13,6 +13,7 @@ use super::semantic::equal;
 use super::{go, storage};
 use crate::api::field::{BadValue, FieldPath};
 use crate::api::value::{Map, Value};
+use crate::arrange::Arrange;
 use crate::object;
 
 pub const NO_MATCH: &str = "`selector` does not match template `labels`";
@@ -317,7 +318,7 @@ fn prepare_stateful_template(template: &mut Value, claims: &[Value]) {
     }
     let name = |claim: &Value| claim.shared_text("metadata.name");
     let mut by_name: Vec<_> = claims.iter().map(name).collect();
-    by_name.sort_unstable();
+    by_name.arrange();
     by_name.dedup();
     let mut volumes: Vec<Value> = by_name
         .iter()

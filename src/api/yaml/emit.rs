@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 
 use super::resolve::{Scalar, resolve};
 use crate::api::value::{Map, Text, Value};
+use crate::arrange::Arrange;
 
 /// Spaces a level.
 const INDENT: i32 = 2;
@@ -115,7 +116,7 @@ impl Emitter {
         let outer = self.indent;
         self.indent = self.deeper(false, false);
         let mut entries: Vec<(&Text, &Value)> = map.iter().collect();
-        entries.sort_by(|a, b| compare_keys(a.0, b.0));
+        entries.arrange_by(|a, b| compare_keys(a.0, b.0));
         for (key, value) in entries {
             self.write_indent();
             let simple = key.len() <= MAX_SIMPLE_KEY && !key.contains(is_break);

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use crate::api::selector::LabelSelector;
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::{key_of, split_key};
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -81,7 +82,7 @@ impl Daemons {
 
 /// Those with a node first, then by age.
 fn sort_by_age(pods: &mut [Value]) {
-    pods.sort_by(|a, b| {
+    pods.arrange_by(|a, b| {
         let is_assigned = |pod: &Value| !pod.text("spec.nodeName").is_empty();
         is_assigned(b).cmp(&is_assigned(a)).then_with(|| pods::by_creation(a, b))
     });

@@ -6,6 +6,7 @@
 
 use crate::api::selector::LabelSelector;
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 use crate::client::{Call, Interrupt, request};
 use crate::controllers::claim::Claimant;
 use crate::controllers::hash;
@@ -102,7 +103,7 @@ impl DaemonSetController {
 
     /// Of several revisions of the present template the latest stays, and all pods are said to be of it.
     fn deduplicate(&self, call: &mut Call, set: &Value, mut current: Vec<Value>) -> Result<Value, Interrupt> {
-        current.sort_by_key(|revision| count(revision, "revision"));
+        current.arrange_by_key(|revision| count(revision, "revision"));
         let Some(kept) = current.pop() else {
             return Err(Interrupt::Failed("no revision of the present template".into()));
         };
@@ -138,7 +139,7 @@ impl DaemonSetController {
         let limit = usize::try_from(count(&daemons.set, "spec.revisionHistoryLimit")).unwrap_or(0);
         let mut surplus = old.len().saturating_sub(limit);
         let mut old: Vec<&Value> = old.iter().collect();
-        old.sort_by_key(|revision| count(revision, "revision"));
+        old.arrange_by_key(|revision| count(revision, "revision"));
         let is_live = |revision: &Value| {
             let hash = meta::label(revision, REVISION_HASH);
             daemons.pods.values().flatten().any(|pod| meta::label(pod, REVISION_HASH) == hash)

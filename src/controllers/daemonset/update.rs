@@ -6,6 +6,7 @@
 //! After `pkg/controller/daemon/update.go`.
 
 use crate::api::{Text, Value, int_or_string, meta};
+use crate::arrange::Arrange;
 use crate::controllers::pods;
 use crate::sim::Time;
 
@@ -76,7 +77,7 @@ pub(super) fn plan(daemons: &Daemons, now: Time) -> Plan {
         max_unavailable = 1;
     }
     let mut names: Vec<Text> = daemons.pods.keys().cloned().chain(wanted).collect();
-    names.sort();
+    names.arrange();
     names.dedup();
     let none = Vec::new();
     let nodes = names.iter().map(|name| (name, daemons.pods.get(name).unwrap_or(&none)));

@@ -4,6 +4,7 @@
 //! number above all others; if there is none, a fresh sheet is put in.
 
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::client::{Call, Interrupt, request};
 use crate::controllers::kinds::{DEPLOYMENT, REPLICA_SET, count};
 use crate::controllers::{hash, pod_control, pods};
@@ -118,7 +119,7 @@ impl Rollout {
             .filter(|(index, _)| Some(*index) != new)
             .map(|(_, set)| set.clone())
             .collect();
-        old.sort_by(pods::by_creation);
+        old.arrange_by(pods::by_creation);
         let new_revision = old.iter().filter_map(revision).max().unwrap_or(0).max(0) + 1;
         let new = match new {
             Some(index) => Some(self.adopt_as_new(call, self.replica_sets[index].clone(), new_revision)?),

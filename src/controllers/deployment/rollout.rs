@@ -4,6 +4,7 @@
 //! with the bridge closed.
 
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::client::{Call, Interrupt};
 use crate::controllers::kinds::count;
 use crate::controllers::pods;
@@ -46,7 +47,7 @@ impl Rollout {
         if surplus <= 0 {
             return Ok(false);
         }
-        old.sort_by(pods::by_creation);
+        old.arrange_by(pods::by_creation);
         // What does not work anyway goes first: it costs no availability.
         let mut removed = 0;
         for set in &mut old {

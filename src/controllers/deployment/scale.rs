@@ -4,6 +4,7 @@
 //! size, and what is left over goes to the largest.
 
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 use crate::client::{Call, Interrupt, request};
 use crate::controllers::kinds::{REPLICA_SET, count};
 use crate::controllers::pods;
@@ -106,7 +107,7 @@ impl Rollout {
             return Ok(());
         };
         let mut candidates: Vec<&Value> = old.iter().filter(|set| !meta::is_deleting(set)).collect();
-        candidates.sort_by(|a, b| match (revision(a), revision(b)) {
+        candidates.arrange_by(|a, b| match (revision(a), revision(b)) {
             (Some(first), Some(second)) if first != second => first.cmp(&second),
             _ => pods::by_creation(a, b),
         });
@@ -148,7 +149,7 @@ pub(super) fn proportions(deployment: &Value, active: Vec<&Value>) -> Vec<(Value
     let to_add = allowed - sum(active.iter().copied(), "spec.replicas");
     let mut sets: Vec<Value> = active.into_iter().cloned().collect();
     // The largest first; of equal ones the newer when growing, the older when shrinking.
-    sets.sort_by(|a, b| {
+    sets.arrange_by(|a, b| {
         let by_age = pods::by_creation(a, b);
         replicas(b).cmp(&replicas(a)).then(if to_add > 0 { by_age.reverse() } else { by_age })
     });

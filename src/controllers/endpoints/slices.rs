@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::{key, key_of};
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -119,7 +120,7 @@ fn fill(slices: Vec<Value>, group: &Group, blank: &Value, labels: &Value, change
     }
     // Newcomers go where something is written anyway, then where there is room, then onto new slices.
     let mut newcomers: Vec<Value> = wanted.into_values().collect();
-    open.sort_by_key(|(_, kept, is_changed)| (!*is_changed, std::cmp::Reverse(kept.len())));
+    open.arrange_by_key(|(_, kept, is_changed)| (!*is_changed, std::cmp::Reverse(kept.len())));
     for (_, kept, is_changed) in &mut open {
         while kept.len() < ENDPOINTS_A_SLICE
             && let Some(newcomer) = newcomers.pop()

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -84,7 +85,7 @@ fn repack(lines: &[Line]) -> Vec<Value> {
                     .filter(|index| lines[**index].is_ready == ready)
                     .map(|index| lines[*index].address.clone())
                     .collect();
-                addresses.sort_by(|a, b| {
+                addresses.arrange_by(|a, b| {
                     (a.text("ip"), a.text("targetRef.uid")).cmp(&(b.text("ip"), b.text("targetRef.uid")))
                 });
                 if !addresses.is_empty() {
@@ -168,7 +169,7 @@ impl EndpointsController {
         let mut lines = lines(&service, &pods);
         let is_truncated = lines.len() > CAPACITY;
         if is_truncated {
-            lines.sort_by_key(|line| !line.is_ready);
+            lines.arrange_by_key(|line| !line.is_ready);
             lines.truncate(CAPACITY);
         }
         let subsets = repack(&lines);

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 
 pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
@@ -37,7 +38,7 @@ impl Indexes {
     }
     pub fn merged(&self, other: &Indexes) -> Indexes {
         let mut ranges: Vec<(i64, i64)> = self.0.iter().chain(&other.0).copied().collect();
-        ranges.sort_unstable();
+        ranges.arrange();
         let mut merged = Indexes::default();
         for (first, last) in ranges {
             merged.push(first, last);

@@ -5,6 +5,7 @@
 //! After `manageJob`, `deleteJobPods` of `job_controller.go`.
 
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 use crate::client::store::key_of;
 use crate::client::{Call, Interrupt};
 use crate::controllers::kinds::{JOB, count};
@@ -35,7 +36,7 @@ pub(super) fn failures_of_index(pod: &Value) -> (i64, i64) {
 fn to_remove(work: &Work, least: usize) -> Vec<Value> {
     let (mut doubles, mut left) = (Vec::new(), work.active.clone());
     if is_indexed(&work.job) {
-        left.sort_by_key(index_of);
+        left.arrange_by_key(index_of);
         let groups = left.chunk_by(|a, b| index_of(a) == index_of(b));
         let mut kept = Vec::new();
         for group in groups {

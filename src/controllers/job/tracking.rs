@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::client::{Call, Interrupt};
 use crate::controllers::claim::aggregate;
 use crate::controllers::kinds::{count, set_count};
@@ -75,7 +76,7 @@ impl Work {
     fn name_finished(&mut self) -> (Vec<Value>, bool, bool) {
         let is_indexed = is_indexed(&self.job);
         if is_indexed {
-            self.pods.sort_by_key(super::index_of);
+            self.pods.arrange_by_key(super::index_of);
         }
         let (mut release, mut new_indexes, mut has_news) = (Vec::new(), Vec::new(), false);
         let tracked: Vec<Value> = self.pods.iter().filter(|pod| self.is_tracked(pod)).cloned().collect();

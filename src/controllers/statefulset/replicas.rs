@@ -6,6 +6,7 @@
 //! After `updateStatefulSet` of `pkg/controller/statefulset/stateful_set_control.go`.
 
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 use crate::client::{Call, Interrupt, request};
 use crate::controllers::claim::aggregate;
 use crate::controllers::kinds::{POD, count};
@@ -32,7 +33,7 @@ impl Line {
             .filter(|pod| identity::ordinal(pod) >= 0 && !ordinals.contains(&identity::ordinal(pod)))
             .cloned()
             .collect();
-        condemned.sort_by_key(|pod| std::cmp::Reverse(identity::ordinal(pod)));
+        condemned.arrange_by_key(|pod| std::cmp::Reverse(identity::ordinal(pod)));
         let find = |ordinal: i64| {
             let name = identity::pod_name(set, ordinal);
             members.iter().find(|pod| meta::name(pod) == name).map(|pod| POD.named(pod))

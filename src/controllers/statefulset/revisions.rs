@@ -7,6 +7,7 @@
 
 use crate::api::selector::LabelSelector;
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 use crate::client::{Call, Interrupt, request};
 use crate::controllers::claim::orphans;
 use crate::controllers::hash;
@@ -52,7 +53,7 @@ impl StatefulSetController {
             .filter(|revision| selector.matches_object(revision))
             .map(|revision| CONTROLLER_REVISION.named(revision))
             .collect();
-        all.sort_by(|a, b| {
+        all.arrange_by(|a, b| {
             count(a, "revision").cmp(&count(b, "revision")).then_with(|| pods::by_creation(a, b))
         });
         all

@@ -21,6 +21,7 @@ pub use self::versions::Version;
 use super::chunks::Chunks;
 use super::ordered::Ordered;
 use crate::api::{Text, Value};
+use crate::arrange::Arrange;
 use crate::message::etcd::{
     Change as Operation, ChangeResult, Compare, Error, KeyValue, Range, RangeResult, Relation, Target, Txn,
     WatchEvent, text_of,
@@ -177,7 +178,7 @@ impl Store {
             }
         }
         if let Some(sort) = range.sort {
-            result.pairs.sort_by(|a, b| {
+            result.pairs.arrange_by(|a, b| {
                 let order = match sort.by {
                     Target::Key => a.key.cmp(&b.key),
                     Target::Value => text_of(&a.value).cmp(&text_of(&b.value)),

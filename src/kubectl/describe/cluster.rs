@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::api::value::Map;
 use crate::api::{Value, meta, volumes};
+use crate::arrange::Arrange;
 
 use super::page::{Page, date, go_list, joined, line, list, text_of, truth};
 use super::pod;
@@ -29,7 +30,7 @@ pub fn namespace(page: &mut Page, namespace: &Value, quotas: &[Value], ranges: &
         line!(page, 0, "No resource quota.");
     } else {
         let mut sorted: Vec<&Value> = quotas.iter().collect();
-        sorted.sort_by_key(|quota| quota.text("metadata.name").to_string());
+        sorted.arrange_by_key(|quota| quota.text("metadata.name").to_string());
         line!(page, 0, "Resource Quotas");
         for quota in sorted {
             line!(page, 1, "Name:\t{}", quota.text("metadata.name"));
@@ -62,7 +63,7 @@ fn scopes(page: &mut Page, quota: &Value, level: usize, bullet: &str) {
     if scopes.is_empty() {
         return;
     }
-    scopes.sort_unstable();
+    scopes.arrange();
     line!(page, level, "Scopes:\t{}", scopes.join(", "));
     for scope in scopes {
         let help = match scope {
@@ -210,8 +211,8 @@ pub fn role(page: &mut Page, role: &Value) {
             }
         }
     }
-    rows.sort_by_key(|row| (row.urls.clone(), row.resource.clone(), row.names.clone()));
-    rows.sort_by_key(|row| !row.urls.is_empty());
+    rows.arrange_by_key(|row| (row.urls.clone(), row.resource.clone(), row.names.clone()));
+    rows.arrange_by_key(|row| !row.urls.is_empty());
     for row in rows {
         line!(page, 1, "{}\t[{}]\t[{}]\t[{}]", row.resource, row.urls, row.names, row.verbs.join(" "));
     }
@@ -323,7 +324,7 @@ pub fn claim(page: &mut Page, claim: &Value, pods: &[Value]) {
         })
         .map(|pod| pod.text("metadata.name").to_string())
         .collect();
-    users.sort();
+    users.arrange();
     page.column("Used By", users);
 }
 

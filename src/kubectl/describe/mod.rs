@@ -15,6 +15,7 @@ mod workloads;
 pub use node::taint_text;
 
 use crate::api::{Text, Value, meta, selector};
+use crate::arrange::Arrange;
 use crate::client::request;
 
 use super::builder::{Info, Rules};
@@ -243,7 +244,7 @@ fn describe(session: &mut Session, info: &Info, show_events: bool) -> Outcome<St
 pub fn replica_sets(deployment: &Value, sets: Vec<Value>) -> (Vec<Value>, Option<Value>) {
     let mut own: Vec<Value> =
         sets.into_iter().filter(|set| meta::is_controlled_by(set, meta::uid(deployment))).collect();
-    own.sort_by_key(|set| (Text::from(meta::creation_timestamp(set)), Text::from(meta::name(set))));
+    own.arrange_by_key(|set| (Text::from(meta::creation_timestamp(set)), Text::from(meta::name(set))));
     let plain = |template: &Value| {
         let mut template = template.clone();
         if let Some(labels) = template.get_mut("metadata.labels") {

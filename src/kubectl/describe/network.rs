@@ -3,6 +3,7 @@
 //! Picture to hold in mind: the switchboard's directory.
 
 use crate::api::{Value, selector};
+use crate::arrange::Arrange;
 
 use super::page::{Page, joined, line, list, number, or_none, text_of};
 
@@ -180,7 +181,7 @@ pub fn ingress(page: &mut Page, ingress: &Value, backends: &dyn Fn(&Value) -> St
         )
         .filter(|address| !address.is_empty())
         .collect();
-    addresses.sort_unstable();
+    addresses.arrange();
     line!(page, 0, "Address:\t{}", addresses.join(","));
     line!(page, 0, "Ingress Class:\t{}", or_none(ingress.text("spec.ingressClassName")));
     let default = match ingress.has("spec.defaultBackend") {

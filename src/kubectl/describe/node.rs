@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::api::quantity::{Format, Quantity};
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 
 use super::page::{Page, date, line, list, or_none, text_of};
 
@@ -16,7 +17,7 @@ pub fn node(page: &mut Page, node: &Value, lease: Result<&Value, &str>, pods: &[
     page.marks(node);
     line!(page, 0, "CreationTimestamp:\t{}", date(node.text("metadata.creationTimestamp")));
     let mut taints: Vec<&Value> = node.items("spec.taints").iter().collect();
-    taints.sort_by_key(|taint| format!("{},{}", taint.text("effect"), taint.text("key")));
+    taints.arrange_by_key(|taint| format!("{},{}", taint.text("effect"), taint.text("key")));
     page.column("Taints", taints.into_iter().map(taint_text).collect());
     line!(page, 0, "Unschedulable:\t{}", node.is_true("spec.unschedulable"));
     match lease {
@@ -100,7 +101,7 @@ fn roles(node: &Value) -> String {
             _ => None,
         })
         .collect();
-    roles.sort_unstable();
+    roles.arrange();
     roles.dedup();
     roles.join(",")
 }

@@ -7,6 +7,7 @@
 
 use crate::api::value::Map;
 use crate::api::{Value, time, time_format};
+use crate::arrange::Arrange;
 use crate::sim::Time;
 
 use super::super::tab_writer::{DESCRIBE, align};
@@ -108,7 +109,7 @@ impl Page {
     }
     pub fn tolerations(&mut self, title: &str, tolerations: &[Value]) {
         let mut sorted: Vec<&Value> = tolerations.iter().collect();
-        sorted.sort_by_key(|toleration| toleration.text("key").to_string());
+        sorted.arrange_by_key(|toleration| toleration.text("key").to_string());
         let texts = sorted.into_iter().map(|toleration| {
             let (key, value, effect) =
                 (toleration.text("key"), toleration.text("value"), toleration.text("effect"));
@@ -167,7 +168,7 @@ impl Page {
             return line!(self, 0, "Events:\t<none>");
         }
         let mut sorted: Vec<&Value> = events.iter().collect();
-        sorted.sort_by_key(|event| {
+        sorted.arrange_by_key(|event| {
             let last = event.text("lastTimestamp");
             let last = if last.is_empty() { event.text("eventTime") } else { last };
             time::parse_rfc3339(last).map(|us| us.div_euclid(1_000_000))

@@ -4,6 +4,7 @@
 
 use crate::api::value::Map;
 use crate::api::{Value, meta};
+use crate::arrange::Arrange;
 
 use super::page::{Page, date, go_list, line, list, number, or_none, text_of, truth};
 
@@ -164,7 +165,7 @@ fn spread(page: &mut Page, constraints: &[Value], space: &str) {
         return;
     }
     let mut sorted: Vec<&Value> = constraints.iter().collect();
-    sorted.sort_by_key(|constraint| constraint.text("topologyKey").to_string());
+    sorted.arrange_by_key(|constraint| constraint.text("topologyKey").to_string());
     for (index, constraint) in sorted.into_iter().enumerate() {
         let start =
             if index == 0 { format!("{space}Topology Spread Constraints:\t") } else { format!("{space}\t") };
@@ -425,7 +426,7 @@ fn resource_of(container: &Value, resource: &str, divisor: &Value) -> String {
 
 fn mounts(page: &mut Page, container: &Value) {
     let mut mounts: Vec<&Value> = container.items("volumeMounts").iter().collect();
-    mounts.sort_by_key(|mount| mount.text("mountPath").to_string());
+    mounts.arrange_by_key(|mount| mount.text("mountPath").to_string());
     line!(page, 2, "Mounts:{}", if mounts.is_empty() { "\t<none>" } else { "" });
     for mount in mounts {
         let mut flags = if mount.is_true("readOnly") { "ro" } else { "rw" }.to_string();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rpds::RedBlackTreeMapSync;
 
 use crate::api::Text;
+use crate::arrange::Arrange;
 use crate::message::cri::{Mount, MountSource};
 
 const FILE_CAPACITY: usize = 64 * 1024;
@@ -236,7 +237,7 @@ impl View<'_> {
         if matches!(place, Place::Layer) {
             names.extend(STANDARD_DIRECTORIES.iter().filter_map(|directory| below(directory)));
         }
-        names.sort();
+        names.arrange();
         names.dedup();
         Some(names)
     }

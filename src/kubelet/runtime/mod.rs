@@ -30,6 +30,7 @@ use std::sync::Arc;
 use rpds::RedBlackTreeMapSync;
 
 use crate::api::{Text, Value};
+use crate::arrange::Arrange;
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Image};
@@ -185,7 +186,7 @@ impl ContainerEngine {
         let sandbox = self.state.sandboxes.get(id)?;
         let mut containers: Vec<&Arc<Container>> =
             self.state.containers.values().filter(|container| container.sandbox == id).collect();
-        containers.sort_by_key(|container| container.created_at);
+        containers.arrange_by_key(|container| container.created_at);
         Some(
             sandbox.status(
                 containers.into_iter().map(|container| container.status(self.config.hollow)).collect(),
@@ -304,7 +305,7 @@ impl ContainerEngine {
     pub fn containers_of(&self, sandbox: &str) -> Vec<&Container> {
         let mut found: Vec<&Container> =
             self.containers().filter(|container| container.sandbox == sandbox).collect();
-        found.sort_by_key(|container| container.created_at);
+        found.arrange_by_key(|container| container.created_at);
         found
     }
     pub fn images(&self) -> impl Iterator<Item = &Image> {

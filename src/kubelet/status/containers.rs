@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Text, Value, time};
+use crate::arrange::Arrange;
 use crate::message::cri::{ContainerState, ContainerStatus};
 use crate::object;
 
@@ -106,7 +107,7 @@ pub fn statuses(seen: &Observed, containers: &[Value], old: &[Value], is_init: b
     let has_init = !pod.items("spec.initContainers").is_empty();
     let waiting_reason = if has_init { "PodInitializing" } else { "ContainerCreating" };
     let mut newest_first: Vec<&ContainerStatus> = seen.containers().collect();
-    newest_first.sort_by_key(|status| std::cmp::Reverse(status.created_at));
+    newest_first.arrange_by_key(|status| std::cmp::Reverse(status.created_at));
     let has_app_container = || {
         pod.items("spec.containers")
             .iter()
@@ -168,7 +169,7 @@ pub fn statuses(seen: &Observed, containers: &[Value], old: &[Value], is_init: b
         statuses.push(status);
     }
     if !is_init {
-        statuses.sort_by(|a, b| a.text("name").cmp(b.text("name")));
+        statuses.arrange_by(|a, b| a.text("name").cmp(b.text("name")));
     }
     statuses
 }

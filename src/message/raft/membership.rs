@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::types::MemberId;
 use crate::api::Text;
+use crate::arrange::Arrange;
 
 /// A set of members, sorted. Decisions need more than half of it; an empty one agrees to everything, so that
 /// a second room that nobody is in changes nothing.
@@ -43,7 +44,7 @@ impl Majority {
 impl FromIterator<MemberId> for Majority {
     fn from_iter<I: IntoIterator<Item = MemberId>>(ids: I) -> Majority {
         let mut members: Vec<MemberId> = ids.into_iter().collect();
-        members.sort_unstable();
+        members.arrange();
         members.dedup();
         Majority { members }
     }
@@ -150,7 +151,7 @@ impl Configuration {
     pub fn members(&self) -> Vec<MemberId> {
         let mut members = self.voters.members();
         members.extend(self.learners.members());
-        members.sort_unstable();
+        members.arrange();
         members.dedup();
         members
     }

@@ -2,6 +2,8 @@
 //!
 //! Picture to hold in mind: one drawer a tool. See [`super`].
 
+use crate::arrange::Arrange;
+
 use std::cmp::Ordering;
 
 use super::super::regex::Regex;
@@ -507,7 +509,7 @@ impl Sort {
             self.disordered = lines.windows(2).any(|pair| self.compare_keys(&pair[0], &pair[1]).is_gt());
             return;
         }
-        lines.sort_by(|a, b| {
+        lines.arrange_by(|a, b| {
             self.compare_keys(a, b).then_with(|| {
                 let order = if self.unique { Ordering::Equal } else { a.cmp(b) };
                 if self.reverse { order.reverse() } else { order }

@@ -9,6 +9,7 @@ use super::{FieldSet, Writer};
 use crate::api::field::go_quote;
 use crate::api::time_format;
 use crate::api::value::{Text, Value};
+use crate::arrange::Arrange;
 use crate::object;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,7 +133,7 @@ impl ManagedFields {
             time_format::parse_unix_micros(&entry.time).map_or(0, |micros| micros.div_euclid(1_000_000))
         };
         let mut sorted: Vec<(&Manager, &Entry)> = self.entries.iter().collect();
-        sorted.sort_by(|(a, x), (b, y)| {
+        sorted.arrange_by(|(a, x), (b, y)| {
             (a.operation, seconds(x), &a.name, &x.api_version, &a.subresource).cmp(&(
                 b.operation,
                 seconds(y),
@@ -213,7 +214,7 @@ impl ManagedFields {
         if length <= max {
             return;
         }
-        updaters.sort();
+        updaters.arrange();
         let mut first_of: BTreeMap<Text, Manager> = BTreeMap::new();
         for (_, manager) in updaters {
             if length <= max {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::fieldset::{FieldSet, Literal, PathElement};
 use crate::api::schema::{ListKind, SchemaType, Shape, decode};
 use crate::api::value::{Map, Text, Value};
+use crate::arrange::Arrange;
 
 type Place<'a> = Option<SchemaType<'a>>;
 
@@ -82,7 +83,7 @@ fn item_element(kind: &ListKind, place: Place, item: &Value) -> Result<PathEleme
             keys.join(" ")
         ));
     }
-    fields.sort();
+    fields.arrange();
     Ok(PathElement::Key(fields))
 }
 

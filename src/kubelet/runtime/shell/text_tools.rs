@@ -2,6 +2,8 @@
 //!
 //! Picture to hold in mind: sieves and scissors that a text runs through, line by line.
 
+use crate::arrange::Arrange;
+
 use super::commands::{Ran, Tool, unescape};
 use super::expand;
 
@@ -79,9 +81,9 @@ impl<'a> Tool<'a, '_, '_> {
                     let number = |line: &String| {
                         line.split_whitespace().next().and_then(|n| n.parse::<i64>().ok()).unwrap_or(0)
                     };
-                    out.sort_by_key(number);
+                    out.arrange_by_key(number);
                 } else {
-                    out.sort();
+                    out.arrange();
                 }
                 if flags.contains('r') {
                     out.reverse();
