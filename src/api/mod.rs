@@ -11,6 +11,7 @@ pub mod kind;
 pub mod meta;
 pub mod patch;
 pub mod quantity;
+pub mod quota;
 pub mod scheduling;
 pub mod schema;
 pub mod selector;
@@ -21,6 +22,7 @@ pub mod time_format;
 pub mod validation;
 pub mod value;
 pub mod volumes;
+pub mod warnings;
 pub mod yaml;
 
 pub use field::{BadValue, FieldError, FieldErrorKind, FieldPath};

@@ -432,49 +432,6 @@ impl ApiServer {
         let had_address = addresses_of(old).next().is_some();
         let was_external = old.text("spec.type") == "ExternalName";
         let is_external = service.text("spec.type") == "ExternalName";
-        // What the client left out although it has been given stays (`patchAllocatedValues`).
-        if !is_external && !was_external && service.text("spec.clusterIP").is_empty() {
-            if service.items("spec.clusterIPs").is_empty() {
-                service.set("spec.clusterIPs", old.at("spec.clusterIPs"));
-            }
-            service.set("spec.clusterIP", old.at("spec.clusterIP"));
-        }
-        let (wants, had) = (wants_node_ports(service), wants_node_ports(old));
-        if wants && had {
-            let old_ports = old.items("spec.ports").to_vec();
-            let ports = service.items("spec.ports").to_vec();
-            let filled: Vec<Value> = ports
-                .into_iter()
-                .map(|mut port| {
-                    if port.integer("nodePort").unwrap_or(0) == 0 {
-                        let same = old_ports.iter().find(|old| {
-                            old.at("port") == port.at("port") && old.at("protocol") == port.at("protocol")
-                        });
-                        if let Some(node_port) = same.and_then(|old| old.get("nodePort")) {
-                            port.set("nodePort", node_port);
-                        }
-                    }
-                    port
-                })
-                .collect();
-            service.set("spec.ports", filled);
-            if old.has("spec.healthCheckNodePort") && !service.has("spec.healthCheckNodePort") {
-                service.set("spec.healthCheckNodePort", old.at("spec.healthCheckNodePort"));
-            }
-        } else if had && !matches!(service.text("spec.type"), "NodePort" | "LoadBalancer") {
-            // Ports that were given, not chosen anew, go with the type (`dropTypeDependentFields`).
-            let ports: Vec<Value> = service
-                .items("spec.ports")
-                .iter()
-                .map(|port| {
-                    let mut port = port.clone();
-                    port.remove("nodePort");
-                    port
-                })
-                .collect();
-            service.set("spec.ports", ports);
-            service.remove("spec.healthCheckNodePort");
-        }
         if is_external && !was_external {
             for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]
             {

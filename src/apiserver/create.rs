@@ -85,7 +85,7 @@ impl ApiServer {
         seam::prepare_for_create(info, &mut object);
         self.allocate_for_create(exchange.id, info, &mut object, cycle, context)?;
         seam::validate_create(info, &object)?;
-        cycle.warnings.extend(seam::warnings_on_create(info, &object));
+        cycle.warnings.extend(seam::warnings(info, &object, None));
         let mut attributes = Attributes {
             operation: Operation::Create,
             info,

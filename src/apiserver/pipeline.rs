@@ -180,11 +180,18 @@ impl ApiServer {
             self.own_answer(exchange.id.1, &answer, context);
             return;
         }
+        // Each warning is sent once, however often it was given.
+        let mut warnings: Vec<Text> = Vec::new();
+        for warning in exchange.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
         let response = Response {
             id: exchange.id.1,
             code: answer.code,
             body: answer.body,
-            warnings: exchange.warnings,
+            warnings,
             retry_after_seconds: answer.retry_after_seconds,
         };
         context.send(exchange.id.0, Message::Response(Arc::new(response)));
@@ -317,6 +324,11 @@ impl ApiServer {
         };
         if !route.info.can(verb) {
             return Err(method_not_allowed());
+        }
+        if route.info.kind == "Endpoints" && route.info.group.is_empty() {
+            exchange.warnings.push(
+                "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into(),
+            );
         }
         let Some(cache) = route.cache else {
             return self.answer_virtual(exchange, route, context).map(Step::Answer);

@@ -8,7 +8,7 @@ use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::ResourceInfo;
 use crate::api::schema::{self, Schema, SchemaType, Strictness};
 use crate::api::status::Status;
-use crate::api::{Map, Text, Value, defaults, meta, patch, strategy, time, validation};
+use crate::api::{Map, Text, Value, defaults, meta, patch, strategy, time, validation, warnings};
 use crate::message::rest::{self, Request};
 use crate::sim::Time;
 
@@ -147,7 +147,7 @@ pub(super) fn default_beside(info: &ResourceInfo, object: &mut Value, old: Optio
             && object.as_object().map(Map::len) == old.as_object().map(Map::len)
     };
     // The status of a service has a default of its own, and so have a namespace's labels.
-    let only_above_status = !matches!(info.kind.as_str(), "Service" | "Namespace");
+    let only_above_status = !matches!(info.kind.as_str(), "Service" | "Namespace" | "Ingress");
     if !(only_above_status && old.is_some_and(has_them)) {
         default(info, object);
     }
@@ -183,10 +183,18 @@ pub(super) fn prepare_for_create(info: &ResourceInfo, object: &mut Value) {
     }
 }
 
-pub(super) fn prepare_for_update(info: &ResourceInfo, subresource: &str, object: &mut Value, old: &Value) {
+pub(super) fn prepare_for_update(
+    info: &ResourceInfo,
+    subresource: &str,
+    object: &mut Value,
+    old: &Value,
+    now: Time,
+) {
     let (group, version, kind) = stored_kind(info);
     match subresource {
-        "status" => strategy::prepare_for_status_update(group, kind, object, old),
+        "status" => {
+            strategy::prepare_for_status_update(group, kind, object, old, &time::rfc3339(now));
+        },
         "approval" | "finalize" => keep_all_but(subresource, object, old),
         "ephemeralcontainers" => keep_only(object, old, "spec.ephemeralContainers"),
         "resize" => prepare_for_resize(object, old),
@@ -265,12 +273,13 @@ pub(super) fn validate_update(
     refused(info, object, &errors)
 }
 
-pub(super) fn warnings_on_create(_info: &ResourceInfo, _object: &Value) -> Vec<Text> {
-    Vec::new()
-}
-
-pub(super) fn warnings_on_update(_info: &ResourceInfo, _object: &Value, _old: &Value) -> Vec<Text> {
-    Vec::new()
+/// The warnings about an object that is made (`old` is `None`) or replaced.
+pub(super) fn warnings(info: &ResourceInfo, object: &Value, old: Option<&Value>) -> Vec<Text> {
+    if info.custom {
+        return Vec::new();
+    }
+    let (group, _, kind) = stored_kind(info);
+    warnings::warnings(group, kind, object, old)
 }
 
 /// `AllowUnconditionalUpdate`: whether an update without a revision is one.

@@ -146,10 +146,12 @@ impl ApiServer {
         let info = &route.info;
         let request = Arc::clone(&exchange.request);
         keep_system_fields(&mut object, old);
-        seam::prepare_for_update(info, &request.subresource, &mut object, old);
+        seam::prepare_for_update(info, &request.subresource, &mut object, old, context.now());
         self.allocate_for_update(exchange.id, info, &mut object, old, cycle, context)?;
         seam::validate_update(info, &request.subresource, &object, old)?;
-        cycle.warnings.extend(seam::warnings_on_update(info, &object, old));
+        if request.subresource.is_empty() {
+            cycle.warnings.extend(seam::warnings(info, &object, Some(old)));
+        }
         let mut attributes = self.update_attributes(route, &request);
         self.validate(&mut attributes, &object, Some(old), context)?;
         cycle.companions.append(&mut attributes.companions);

@@ -14,6 +14,13 @@ pub fn fnv32a(bytes: impl IntoIterator<Item = u8>) -> u32 {
     bytes.into_iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
+/// FNV-1a, 128 bits.
+pub fn fnv128a(text: &str) -> u128 {
+    text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    })
+}
+
 /// Digits and letters as letters that cannot spell words (`rand.SafeEncodeString`).
 pub fn safe_encode(text: &str) -> String {
     text.bytes().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
@@ -49,6 +56,7 @@ mod tests {
     #[test]
     fn hashes_are_stable_and_collisions_move_them() {
         assert_eq!(fnv32a(*b"a"), 0xe40c_292c);
+        assert_eq!(fnv128a("a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
         assert_eq!(safe_encode("0123456789"), "456789bcdf");
         let template = object! { "spec" => object! { "nodeName" => "a" } };
         assert_eq!(of(&template, None), of(&template.clone(), None));

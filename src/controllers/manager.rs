@@ -26,6 +26,7 @@ use super::node_ipam::NodeIpamController;
 use super::node_lifecycle::NodeLifecycleController;
 use super::pod_gc::PodGarbageCollector;
 use super::replicaset::ReplicaSetController;
+use super::resource_quota::ResourceQuotaController;
 use super::root_ca::RootCaPublisher;
 use super::service_account::ServiceAccountController;
 use super::statefulset::StatefulSetController;
@@ -34,6 +35,7 @@ use super::storage::ephemeral::EphemeralVolumeController;
 use super::storage::protection::{ClaimProtection, VolumeProtection};
 use super::taint_eviction::TaintEvictionController;
 use super::ttl::TtlController;
+use super::validating_admission_policy_status::PolicyStatusController;
 
 /// Requests a second of each controller, and how many at once (`--kube-api-qps`, `--kube-api-burst`).
 const QPS: u64 = 20;
@@ -72,6 +74,8 @@ impl ControllerManager {
         add(&mut runner, JobController::default(), 1);
         add(&mut runner, CronJobController::default(), 1);
         add(&mut runner, DisruptionController::default(), 1);
+        add(&mut runner, ResourceQuotaController::default(), 1);
+        add(&mut runner, PolicyStatusController::default(), 1);
         // Deleting a namespace takes two requests a resource.
         add(&mut runner, NamespaceController::default(), 20);
         // Each deletion takes two requests.

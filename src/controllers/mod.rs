@@ -28,11 +28,13 @@ pub mod pod_control;
 pub mod pod_gc;
 pub mod pods;
 pub mod replicaset;
+pub mod resource_quota;
 pub mod root_ca;
 pub mod service_account;
 pub mod statefulset;
 pub mod storage;
 pub mod taint_eviction;
 pub mod ttl;
+pub mod validating_admission_policy_status;
 
 pub use manager::ControllerManager;

@@ -47,6 +47,7 @@ pub fn apply(group: &str, version: &str, kind: &str, object: &mut Value) {
         ("batch", "CronJob") => batch::cron_job(object),
         ("autoscaling", "HorizontalPodAutoscaler") => workloads::horizontal_pod_autoscaler(version, object),
         ("discovery.k8s.io", "EndpointSlice") => service::endpoint_slice(object),
+        ("networking.k8s.io", "Ingress") => edit::present(object, "status.loadBalancer"),
         ("networking.k8s.io", "NetworkPolicy") => service::network_policy(object),
         ("networking.k8s.io", "IngressClass") => service::ingress_class(object),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => cluster::role_binding(object),

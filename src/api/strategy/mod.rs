@@ -13,7 +13,10 @@ pub mod service;
 mod storage;
 
 use super::validation::semantic::equal;
-use super::value::Value;
+use super::value::{Text, Value};
+
+/// Which template of a DaemonSet this is: upstream counts it inside, and shows it as an annotation.
+pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// How a kind treats its status and its generation.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -90,6 +93,10 @@ pub fn prepare_for_create(group: &str, version: &str, kind: &str, object: &mut V
         ("", "ServiceAccount") => service::clean_secret_references(object),
         ("", "PersistentVolumeClaim") => storage::normalize_data_sources(object, None),
         ("batch", "Job") => batch::generate_selector(object),
+        ("apps", "DaemonSet") => {
+            let counted = template_generation(object).max(1);
+            set_template_generation(object, counted);
+        }
         ("discovery.k8s.io", "EndpointSlice") => service::drop_topology(object),
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             for name in ["username", "uid", "groups", "extra"] {
@@ -103,6 +110,21 @@ pub fn prepare_for_create(group: &str, version: &str, kind: &str, object: &mut V
     }
     if strategy.has_status {
         reset_status(group, version, kind, object);
+    }
+    if (group, kind) == ("", "PersistentVolume") {
+        let now = object.at("metadata.creationTimestamp").clone();
+        object.set("status.lastPhaseTransitionTime", now);
+    }
+}
+
+fn template_generation(set: &Value) -> i64 {
+    let annotation = set.map("metadata.annotations").get(TEMPLATE_GENERATION);
+    annotation.and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+fn set_template_generation(set: &mut Value, counted: i64) {
+    let counted = counted.to_string();
+    if set.map("metadata.annotations").get(TEMPLATE_GENERATION).and_then(Value::as_str) != Some(&counted) {
+        set.at_mut("metadata.annotations").make_object().insert(TEMPLATE_GENERATION, counted);
     }
 }
 
@@ -118,7 +140,14 @@ pub fn prepare_for_update(group: &str, version: &str, kind: &str, new: &mut Valu
             super::defaults::apply(group, version, kind, new);
         }
         ("", "Secret") if new.text("type").is_empty() => restore(new, old, "type"),
-        ("", "Service") => service::drop_type_dependent_fields(new, old),
+        ("", "Service") => {
+            service::keep_allocated(new, old);
+            service::drop_type_dependent_fields(new, old);
+        }
+        ("apps", "DaemonSet") => {
+            let is_new = !equal(new.at("spec.template"), old.at("spec.template"));
+            set_template_generation(new, template_generation(old) + i64::from(is_new));
+        }
         ("", "ServiceAccount") => service::clean_secret_references(new),
         ("", "PersistentVolumeClaim") => storage::normalize_data_sources(new, Some(old)),
         ("", "Node") if !old.has("spec.configSource") => drop(new.remove("spec.configSource")),
@@ -151,8 +180,8 @@ fn count_generation(new: &mut Value, old: &Value, changed: bool) {
     }
 }
 
-/// `PrepareForUpdate` of the status subresource: everything but the status stays as it was.
-pub fn prepare_for_status_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
+/// `PrepareForUpdate` of the status subresource: everything but the status stays as it was. `now` is what clocks show.
+pub fn prepare_for_status_update(group: &str, kind: &str, new: &mut Value, old: &Value, now: &Text) {
     match (group, kind) {
         ("apiextensions.k8s.io", "CustomResourceDefinition") | ("apiregistration.k8s.io", _) => {
             restore(new, old, "spec");
@@ -177,6 +206,21 @@ pub fn prepare_for_status_update(group: &str, kind: &str, new: &mut Value, old: 
             for name in ["labels", "annotations", "finalizers", "ownerReferences"] {
                 restore(new, old, &format!("metadata.{name}"));
             }
+        }
+        ("", "PersistentVolume") => {
+            restore(new, old, "spec");
+            const SINCE: &str = "status.lastPhaseTransitionTime";
+            if old.text("status.phase") != new.text("status.phase") {
+                if !new.has(SINCE) || new.at(SINCE) == old.at(SINCE) {
+                    new.set(SINCE, now);
+                }
+            } else if !new.has(SINCE) {
+                restore(new, old, SINCE);
+            }
+        }
+        ("apps", "DaemonSet") => {
+            restore(new, old, "spec");
+            set_template_generation(new, template_generation(old));
         }
         _ => restore(new, old, "spec"),
     }

@@ -25,7 +25,7 @@ pub fn prepare_for_create(pod: &mut Value) {
                 "reason" => "SchedulingGated",
                 "message" => "Scheduling is blocked due to non-empty scheduling gates",
                 "lastProbeTime" => Value::Null,
-                "lastTransitionTime" => Value::Null,
+                "lastTransitionTime" => pod.at("metadata.creationTimestamp"),
             }],
         );
     }

@@ -7,7 +7,7 @@
 //! Follows upstream's `Validate...` functions in `pkg/apis/*/validation` with the feature gates of 1.36 at their
 //! defaults. Objects have been decoded against their schema and defaulted before.
 
-mod address;
+pub mod address;
 mod admission;
 mod affinity;
 mod autoscaling;
@@ -20,7 +20,7 @@ mod containers;
 mod diff;
 mod dispatch;
 mod errors;
-mod format;
+pub mod format;
 mod go;
 mod meta;
 mod network;

@@ -5,10 +5,9 @@
 //! Follows `plugin/pkg/admission/limitranger/admission.go`. Upstream walks Go maps, whose order is chance; here
 //! resources go by name.
 
-use std::collections::BTreeMap;
-
 use crate::api::field::aggregate;
 use crate::api::quantity::Quantity;
+use crate::api::quota::{Amounts as List, read, total};
 use crate::api::status::Status;
 use crate::api::{Map, Text, Value, meta};
 
@@ -136,62 +135,9 @@ impl ApiServer {
     }
 }
 
-type List = BTreeMap<Text, Quantity>;
-
 struct Amounts {
     requests: List,
     limits: List,
-}
-
-fn read(map: &Map) -> List {
-    map.iter().filter_map(|(name, value)| Some((name.clone(), Quantity::from_value(value)?))).collect()
-}
-
-/// The pod's sum: containers and sidecars together, or the largest moment of its start-up; pod-level amounts count
-/// where there are any (`podRequests`, `podLimits`).
-pub(super) fn total(pod: &Value, what: &str) -> List {
-    let path = format!("resources.{what}");
-    let mut sum = List::new();
-    for container in pod.items("spec.containers") {
-        add(&mut sum, &read(container.map(&path)));
-    }
-    let mut sidecars = List::new();
-    let mut start_up = List::new();
-    for container in pod.items("spec.initContainers") {
-        let own = read(container.map(&path));
-        let moment = if container.text("restartPolicy") == "Always" {
-            add(&mut sum, &own);
-            add(&mut sidecars, &own);
-            sidecars.clone()
-        } else {
-            let mut moment = own;
-            add(&mut moment, &sidecars);
-            moment
-        };
-        for (name, amount) in moment {
-            let largest = start_up.entry(name).or_insert(amount);
-            *largest = (*largest).max(amount);
-        }
-    }
-    for (name, amount) in start_up {
-        let largest = sum.entry(name).or_insert(amount);
-        *largest = (*largest).max(amount);
-    }
-    for (name, amount) in read(pod.map(&format!("spec.{path}"))) {
-        sum.insert(name, amount);
-    }
-    sum
-}
-
-fn add(sum: &mut List, more: &List) {
-    for (name, amount) in more {
-        match sum.get_mut(name) {
-            Some(total) => *total = *total + *amount,
-            None => {
-                sum.insert(name.clone(), *amount);
-            }
-        }
-    }
 }
 
 fn minimum(

@@ -99,7 +99,6 @@ impl ApiServer {
         old: Option<&Value>,
         context: &mut Context,
     ) -> Result<(), Status> {
-        let _ = context;
         match attributes.operation {
             Operation::Delete => self.check_namespace(attributes, old.unwrap_or(object)),
             _ => {
@@ -115,7 +114,7 @@ impl ApiServer {
                 if attributes.is("scheduling.k8s.io", "PriorityClass") {
                     self.check_priority_class(attributes, object)?;
                 }
-                self.check_quota(attributes, object, old)
+                self.check_quota(attributes, object, old, context.now())
             }
         }
     }

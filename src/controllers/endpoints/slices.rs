@@ -12,6 +12,7 @@ use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::{key, key_of};
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
+use crate::controllers::hash;
 use crate::controllers::kinds::{ENDPOINT_SLICE, NODE, POD, SERVICE};
 use crate::controllers::pod_control::is_namespace_terminating;
 use crate::{array, object};
@@ -151,6 +152,22 @@ fn fill(slices: Vec<Value>, group: &Group, blank: &Value, labels: &Value, change
     }
 }
 
+/// Ports stand in the order of their hashes (`portsInOrder`): over the struct as Go's spew prints it.
+pub(super) fn port_order(port: &Value) -> u128 {
+    let part = |name: &str, kind: &str| match port.at(name) {
+        Value::Null => format!("(*{kind})<nil>"),
+        Value::String(text) => format!("(*{kind}){text}"),
+        other => format!("(*{kind}){other}"),
+    };
+    hash::fnv128a(&format!(
+        "(v1.EndpointPort){{Name:{} Protocol:{} Port:{} AppProtocol:{}}}",
+        part("name", "string"),
+        part("protocol", "v1.Protocol"),
+        part("port", "int32"),
+        part("appProtocol", "string")
+    ))
+}
+
 impl EndpointSliceController {
     fn endpoint(&self, call: &Call, service: &Value, pod: &Value, is_v6: bool) -> Option<Value> {
         let addresses: Vec<Value> = pod
@@ -193,7 +210,7 @@ impl EndpointSliceController {
         let mut groups: Vec<Group> = Vec::new();
         for pod in pods.iter().filter(|pod| belongs_in_endpoints(pod, true)) {
             let Some(endpoint) = self.endpoint(call, service, pod, is_v6) else { continue };
-            let ports: Vec<Value> = service
+            let mut ports: Vec<Value> = service
                 .items("spec.ports")
                 .iter()
                 .filter_map(|service_port| {
@@ -208,6 +225,7 @@ impl EndpointSliceController {
                     Some(port)
                 })
                 .collect();
+            ports.sort_by_cached_key(port_order);
             let ports = if ports.is_empty() { Value::Null } else { Value::from(ports) };
             match groups.iter_mut().find(|group| group.ports == ports) {
                 Some(group) => group.endpoints.push(endpoint),

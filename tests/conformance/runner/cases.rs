@@ -195,7 +195,8 @@ fn valid(name: &str) -> Vec<Mark> {
     if rig.manifest.starts_with('{') {
         ours.retain(|object| object.text("metadata.namespace").is_empty());
     }
-    let compared = objects::compare_all(expected.items("objects"), &ours);
+    let real = normalize::bar_node_ports(expected.items("objects"), &rig.manifest);
+    let compared = objects::compare_all(&real, &normalize::bar_node_ports(&ours, &rig.manifest));
     (agreed, of) = (agreed + compared.0, of + compared.1);
     differences.extend(compared.2);
     let mut marks = vec![Mark { name: format!("valid/{name}"), differences, agreed, of }];
@@ -204,7 +205,7 @@ fn valid(name: &str) -> Vec<Mark> {
         let recorded = json(&path);
         let requests = recorded.as_array().unwrap_or(&[]);
         if !requests.is_empty() {
-            let ours = flow::audited(&rig.audit[from..]);
+            let ours = flow::audited(&rig.audit[from..], true);
             let (agreed, of, differences) = flow::compare(&flow::recorded(requests), &ours);
             marks.push(Mark { name: format!("flow/{name}"), differences, agreed, of });
         }
@@ -286,7 +287,7 @@ fn story(name: &str) -> Vec<Mark> {
         }
     }
     rig.pass(QUIET);
-    let ours = flow::audited(&rig.audit);
+    let ours = flow::audited(&rig.audit, false);
     let (agreed, of, differences) = flow::compare(&flow::recorded(recorded.items("requests")), &ours);
     vec![Mark { name: format!("flow/{name}"), differences, agreed, of }]
 }

@@ -34,10 +34,16 @@ pub fn recorded(requests: &[Value]) -> Vec<Errand> {
         .collect()
 }
 
-/// The same of audit events: writes, and what kubectl reads, as the recording has it.
-pub fn audited(events: &[Value]) -> Vec<Errand> {
+/// The same of audit events: writes, and what kubectl reads, as the recording has it. The recording of one manifest
+/// (`of_namespaces`) holds what was about its namespaces.
+pub fn audited(events: &[Value], of_namespaces: bool) -> Vec<Errand> {
     events
         .iter()
+        .filter(|event| {
+            !of_namespaces
+                || !event.text("objectRef.namespace").is_empty()
+                || event.text("objectRef.resource") == "namespaces"
+        })
         .map(|event| {
             let text = |path: &str| event.text(path).to_string();
             let code = event.integer("responseStatus.code").unwrap_or(0);

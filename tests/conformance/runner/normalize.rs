@@ -94,6 +94,24 @@ fn one(object: &Value, names: &[(String, String)]) -> Value {
     object
 }
 
+/// Node ports that the manifest does not name were drawn by lot.
+pub fn bar_node_ports(objects: &[Value], manifest: &str) -> Vec<Value> {
+    let mut objects = objects.to_vec();
+    for service in objects.iter_mut().filter(|object| object.text("kind") == "Service") {
+        let mut ports = service.items("spec.ports").to_vec();
+        for port in &mut ports {
+            let number = port.integer("nodePort").unwrap_or(0);
+            if number != 0 && !manifest.contains(&number.to_string()) {
+                port.set("nodePort", "<port>");
+            }
+        }
+        if !ports.is_empty() {
+            service.set("spec.ports", ports);
+        }
+    }
+    objects
+}
+
 fn sort(object: &mut Value, path: &str) {
     if object.has(path) {
         object.at_mut(path).make_array().sort_by_key(Value::to_string);

@@ -86,6 +86,22 @@ fn dates(line: &str) -> String {
     line
 }
 
+/// UIDs within words, as in an object that is printed on one line.
+fn uids(line: &str) -> String {
+    let mut barred = String::new();
+    let mut rest = line;
+    while let Some(dash) = rest.find('-') {
+        let is_found = dash >= 8 && rest.get(dash - 8..dash + 28).is_some_and(is_uid);
+        let end = if is_found { dash + 28 } else { dash + 1 };
+        barred += &rest[..if is_found { dash - 8 } else { end }];
+        if is_found {
+            barred += "<uid>";
+        }
+        rest = &rest[end..];
+    }
+    barred + rest
+}
+
 /// Lines with runs of blanks folded and what is random barred; those that tell of the fake engine left out.
 pub fn lines(text: &str) -> Vec<String> {
     const FAKE: [&str; 8] = [
@@ -106,7 +122,7 @@ pub fn lines(text: &str) -> Vec<String> {
             if trimmed.starts_with("resourceVersion:") || trimmed.starts_with("\"resourceVersion\":") {
                 return "<resourceVersion>".into();
             }
-            let dated = dates(line);
+            let dated = uids(&dates(line));
             // Quotes around a time or a UID go with it.
             let words: Vec<String> = dated.split_whitespace().map(word).collect();
             words.join(" ")
