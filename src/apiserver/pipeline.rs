@@ -326,9 +326,9 @@ impl ApiServer {
             return Err(method_not_allowed());
         }
         if route.info.kind == "Endpoints" && route.info.group.is_empty() {
-            exchange.warnings.push(
-                "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into(),
-            );
+            exchange
+                .warnings
+                .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into());
         }
         let Some(cache) = route.cache else {
             return self.answer_virtual(exchange, route, context).map(Step::Answer);

@@ -194,7 +194,7 @@ pub(super) fn prepare_for_update(
     match subresource {
         "status" => {
             strategy::prepare_for_status_update(group, kind, object, old, &time::rfc3339(now));
-        },
+        }
         "approval" | "finalize" => keep_all_but(subresource, object, old),
         "ephemeralcontainers" => keep_only(object, old, "spec.ephemeralContainers"),
         "resize" => prepare_for_resize(object, old),

@@ -10,10 +10,8 @@ fn blocks(text: &str) -> Vec<(String, Vec<u8>)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let Some(kind) = line
-            .trim_end()
-            .strip_prefix("-----BEGIN ")
-            .and_then(|rest| rest.strip_suffix("-----"))
+        let Some(kind) =
+            line.trim_end().strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----"))
         else {
             continue;
         };
@@ -27,7 +25,7 @@ fn blocks(text: &str) -> Vec<(String, Vec<u8>)> {
             }
             // Headers are not part of the body.
             if !line.contains(':') {
-                body.push_str(line.trim());
+                body.extend(line.split_whitespace());
             }
         }
         if let Some(bytes) = decode(&body).filter(|_| is_closed) {
@@ -38,13 +36,13 @@ fn blocks(text: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// RFC 4648 with padding; `None` for what is no base64.
-pub fn decode(text: &str) -> Option<Vec<u8>> {
+fn decode(text: &str) -> Option<Vec<u8>> {
     let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
     let digits = text.trim_end_matches('=');
-    if text.len() - digits.len() > 2 {
+    if text.len() - digits.len() > 2 || !text.len().is_multiple_of(4) {
         return None;
     }
-    for letter in digits.bytes().filter(|letter| !matches!(letter, b'\n' | b'\r')) {
+    for letter in digits.bytes() {
         let value = match letter {
             b'A'..=b'Z' => letter - b'A',
             b'a'..=b'z' => letter - b'a' + 26,
@@ -80,9 +78,7 @@ fn is_sequence(bytes: &[u8]) -> bool {
 
 /// What Go's `tls.X509KeyPair` says about a certificate and a key, both in base64 as a Secret has them.
 pub fn problem(certificate: &str, key: &str) -> Option<String> {
-    let text = |encoded: &str| {
-        String::from_utf8_lossy(&decode(encoded).unwrap_or_default()).into_owned()
-    };
+    let text = |encoded: &str| String::from_utf8_lossy(&decode(encoded).unwrap_or_default()).into_owned();
     let found = blocks(&text(certificate));
     let skipped: Vec<&str> = found.iter().map(|(kind, _)| kind.as_str()).collect();
     let Some((_, first)) = found.iter().find(|(kind, _)| kind == "CERTIFICATE") else {
@@ -98,8 +94,13 @@ pub fn problem(certificate: &str, key: &str) -> Option<String> {
         let skipped: Vec<&str> = keys.iter().map(|(kind, _)| kind.as_str()).collect();
         return Some(match skipped.as_slice() {
             [] => "tls: failed to find any PEM data in key input".to_owned(),
-            ["CERTIFICATE"] => "tls: found a certificate rather than a key in the PEM for the private key".to_owned(),
-            kinds => format!("tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: [{}]", kinds.join(" ")),
+            ["CERTIFICATE"] => {
+                "tls: found a certificate rather than a key in the PEM for the private key".to_owned()
+            }
+            kinds => format!(
+                "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: [{}]",
+                kinds.join(" ")
+            ),
         });
     };
     if !is_sequence(first) {

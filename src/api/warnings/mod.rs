@@ -79,10 +79,7 @@ fn ip(path: &str, text: &str, notes: &mut Notes) {
     if !is_strict || (parsed.is_ipv6() && !address::is_ipv6(text)) {
         note!(notes, "{path}: non-standard IP address {text:?} is invalid: use {canonical:?}");
     } else if parsed.is_ipv6() && canonical != text {
-        note!(
-            notes,
-            "{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({canonical:?})"
-        );
+        note!(notes, "{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({canonical:?})");
     }
 }
 
@@ -104,10 +101,7 @@ fn cidr(path: &str, text: &str, notes: &mut Notes) {
         note!(notes, "{path}: non-standard CIDR value {text:?} is invalid: use \"{block}\"");
     }
     if notes.len() == before && block.address.is_ipv6() && block.to_string() != text {
-        note!(
-            notes,
-            "{path}: IPv6 CIDR value {text:?} should be in RFC 5952 canonical format (\"{block}\")"
-        );
+        note!(notes, "{path}: IPv6 CIDR value {text:?} should be in RFC 5952 canonical format (\"{block}\")");
     }
 }
 
@@ -115,10 +109,7 @@ fn cidr(path: &str, text: &str, notes: &mut Notes) {
 fn fractional(list: &Value, name: &str, path: &str, notes: &mut Notes) {
     let amount = list.get(name).and_then(Quantity::from_value);
     if let Some(amount) = amount.filter(|amount| amount.milli_value() % 1000 != 0) {
-        note!(
-            notes,
-            "{path}[{name}]: fractional byte value \"{amount}\" is invalid, must be an integer"
-        );
+        note!(notes, "{path}[{name}]: fractional byte value \"{amount}\" is invalid, must be an integer");
     }
 }
 
@@ -192,8 +183,7 @@ fn service(service: &Value, notes: &mut Notes) {
         note!(notes, "spec.externalIPs is deprecated and may no longer be implemented in some clusters");
     }
     ip("spec.loadBalancerIP", spec.text("loadBalancerIP"), notes);
-    for (index, block) in
-        spec.items("loadBalancerSourceRanges").iter().filter_map(Value::as_str).enumerate()
+    for (index, block) in spec.items("loadBalancerSourceRanges").iter().filter_map(Value::as_str).enumerate()
     {
         cidr(&format!("spec.loadBalancerSourceRanges[{index}]"), block, notes);
     }
@@ -261,10 +251,7 @@ fn quota(quota: &Value, notes: &mut Notes) {
         if let (Some(request), Some(limit)) = (amount(&name), amount(&limit_name))
             && request > limit
         {
-            note!(
-                notes,
-                "ResourceQuota {name} ({request}) should be less than {limit_name} ({limit})"
-            );
+            note!(notes, "ResourceQuota {name} ({request}) should be less than {limit_name} ({limit})");
         }
     }
 }
@@ -290,10 +277,8 @@ fn endpoint_slice(slice: &Value, is_new: bool, notes: &mut Notes) {
     }
     let labels = slice.map("metadata.labels");
     let manager = labels.get("endpointslice.kubernetes.io/managed-by").and_then(Value::as_str);
-    if matches!(
-        manager,
-        Some("endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io")
-    ) {
+    if matches!(manager, Some("endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io"))
+    {
         return;
     }
     for (index, endpoint) in slice.items("endpoints").iter().enumerate() {
@@ -375,10 +360,7 @@ fn storage_class(class: &Value, notes: &mut Notes) {
     for (index, topology) in class.items("allowedTopologies").iter().enumerate() {
         for (position, expression) in topology.items("matchLabelExpressions").iter().enumerate() {
             if let Some(message) = deprecated_node_label(expression.text("key")) {
-                note!(
-                    notes,
-                    "allowedTopologies[{index}].matchLabelExpressions[{position}].key: {message}"
-                );
+                note!(notes, "allowedTopologies[{index}].matchLabelExpressions[{position}].key: {message}");
             }
         }
     }

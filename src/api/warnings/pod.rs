@@ -313,17 +313,15 @@ fn collisions(known: &[Target], new: &Target) -> Vec<Target> {
 fn collect(volume: &str, description: &str, found: Vec<Target>, known: &mut Vec<Target>, notes: &mut Notes) {
     for target in found {
         for other in collisions(known, &target) {
-            note!(
-                notes,
-                "volume {volume:?} ({description}): overlapping paths: {target} with {other}"
-            );
+            note!(notes, "volume {volume:?} ({description}): overlapping paths: {target} with {other}");
         }
         known.push(target);
     }
 }
 
 fn source_of(source: &Value) -> Vec<Target> {
-    let single = |path: &str, source: String| vec![Target { path: path.trim_end_matches('/').into(), source }];
+    let single =
+        |path: &str, source: String| vec![Target { path: path.trim_end_matches('/').into(), source }];
     if source.has("configMap.items") {
         let name = format!("ConfigMap {:?}", source.text("configMap.name"));
         targets(source.items("configMap.items"), &name)

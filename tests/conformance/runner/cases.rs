@@ -11,8 +11,10 @@ use clusterarium::sim::Duration;
 
 use super::{Mark, data, flow, normalize, objects, text};
 
-/// Simulated time until nothing changes any more.
+/// Simulated time until nothing changes any more, at most.
 const QUIET: Duration = Duration::from_secs(25);
+/// When nothing has changed for so long, the recording of objects did not wait any longer.
+const STILL: Duration = Duration::from_secs(6);
 const LIMIT: Duration = Duration::from_secs(600);
 
 pub enum Job {
@@ -113,6 +115,18 @@ impl Rig {
             }
         });
     }
+    /// Passes time until the objects stand still.
+    fn settle(&mut self) {
+        let (mut passed, mut still) = (Duration::ZERO, Duration::ZERO);
+        let step = Duration::from_secs(2);
+        let mut before = self.objects();
+        while passed < QUIET && still < STILL {
+            self.pass(step);
+            let now = self.objects();
+            still = if now == before { still + step } else { Duration::ZERO };
+            (before, passed) = (now, passed + step);
+        }
+    }
     /// Applies a manifest that is called FILE.
     fn apply(&mut self, manifest: &str) -> Printed {
         self.manifest = manifest.into();
@@ -188,7 +202,7 @@ fn valid(name: &str) -> Vec<Mark> {
     let mut rig = Rig::new(true);
     let from = rig.audit.len();
     let printed = rig.apply(&read(&format!("valid/{name}.yaml")));
-    rig.pass(QUIET);
+    rig.settle();
     let (mut agreed, mut of, mut differences) = compare_answer(&expected, &printed);
     let mut ours = rig.objects();
     // The recording did not find the namespaces of manifests in JSON, and shows no more than those.
@@ -217,9 +231,9 @@ fn update(name: &str) -> Mark {
     let expected = json(&format!("updates/{name}/expected.json"));
     let mut rig = Rig::new(false);
     let before = rig.apply(&read(&format!("updates/{name}/before.yaml")));
-    rig.pass(QUIET);
+    rig.settle();
     let after = rig.apply(&read(&format!("updates/{name}/after.yaml")));
-    rig.pass(QUIET);
+    rig.settle();
     let (mut agreed, mut of, mut differences) = compare_answer(expected.at("before"), &before);
     let compared = objects::compare_all(expected.items("objects"), &rig.objects());
     for (same, all, found) in [compare_answer(expected.at("after"), &after), compared] {
