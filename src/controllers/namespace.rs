@@ -64,14 +64,17 @@ impl NamespaceController {
         let definitions = call.store(self.definitions);
         let registry =
             Registry::new().with_custom(definitions.values().filter_map(ResourceInfo::from_definition));
-        registry
+        let mut resources: Vec<(Resource, bool, bool)> = registry
             .resources()
             .filter(|info| info.namespaced && info.can(Verb::Delete))
             .map(|info| {
                 let resource = Resource::new(&info.group, info.preferred_version(), &info.plural);
                 (resource, info.can(Verb::List), info.can(Verb::DeleteCollection))
             })
-            .collect()
+            .collect();
+        // Upstream's order is a Go map's, chance; here the last comes first, so that what is made goes before its maker.
+        resources.reverse();
+        resources
     }
 
     fn delete_content(&self, call: &mut Call, namespace: &Value) -> Result<Remains, Interrupt> {
