@@ -11,8 +11,8 @@ use crate::api::Text;
 /// Cards in a drawer at most; a full one is split in two.
 const DRAWER: usize = 64;
 
-/// A drawer, and a label: no card before the label is in it or a later one. The label need not be on a card, and
-/// the first drawer also takes what comes before its label.
+/// A drawer, and a label: no card before the label is in it or a later one. The label need not be on a card; what
+/// comes before the first label goes into the first drawer, whose label is then written anew.
 type Drawer<V> = (Text, Arc<Vec<(Text, V)>>);
 
 /// A sorted map whose `clone` copies one pointer.
@@ -68,6 +68,10 @@ impl<V: Clone> Ordered<V> {
             if place >= cut {
                 (number, place) = (number + 1, place - cut);
             }
+        }
+        // Before the first label of all, or at the very cut: the drawer is looked for by its label.
+        if drawers[number].0 > *key {
+            drawers[number].0 = key.clone();
         }
         let drawer = Arc::make_mut(&mut drawers[number].1);
         if drawer.capacity() == drawer.len() {
@@ -150,6 +154,19 @@ mod tests {
                     assert!(ordered.from(start).eq(model.range(Text::from(start)..)), "from {start}");
                 }
             }
+        }
+    }
+
+    /// A full drawer is split by a card for each of its places, the one at the cut among them.
+    #[test]
+    fn a_key_that_splits_a_drawer_is_found_again() {
+        let key = |number: usize| Text::from(format!("{number:05}"));
+        for place in 0..=DRAWER {
+            let mut ordered = Ordered::default();
+            (1..=DRAWER).for_each(|number| *ordered.entry(&key(2 * number), || 0) = 2 * number);
+            *ordered.entry(&key(2 * place + 1), || 0) = 2 * place + 1;
+            assert!(ordered.iter().all(|(key, number)| ordered.get(key) == Some(number)), "place {place}");
+            assert_eq!(ordered.remove(&key(2 * place + 1)), Some(2 * place + 1));
         }
     }
 }
