@@ -302,12 +302,12 @@ impl Cluster {
             self.process(&format!("kube-scheduler-{name}"), actor, *host, Role::Scheduler(scheduler));
         }
         let actor = control.create(workstation);
-        self.process(
-            "terminal",
-            actor,
-            workstation,
-            Role::Terminal(Terminal::new(servers[0], crate::kubectl::PROGRAMS)),
-        );
+        let mut terminal = Terminal::new(servers[0], crate::kubectl::PROGRAMS);
+        if !scenario.hollow {
+            // What `kubeadm init` tells the administrator to copy there.
+            let _ = terminal.write_file(".kube/config", Some(crate::kubectl::ADMINISTRATOR_CONFIG));
+        }
+        self.process("terminal", actor, workstation, Role::Terminal(terminal));
         for process in &self.processes {
             control.start(process.actor);
         }

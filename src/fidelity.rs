@@ -55,7 +55,26 @@ pub const REGISTRY: &[Entry] = &[
         message: "there is no terminal inside of a simulated container: use \"kubectl logs -f\"",
     },
     Entry { component: "kubectl", what: "port-forward", message: "no port can be opened in the simulation" },
-    Entry { component: "kubectl", what: "cp", message: "containers have no file system in the simulation" },
+    Entry {
+        component: "kubectl",
+        what: "cp of folders",
+        message: "only single files are copied here: copy them one by one",
+    },
+    Entry {
+        component: "kubectl",
+        what: "reconcile",
+        message: "auth reconcile is not simulated: use \"kubectl apply\"",
+    },
+    Entry {
+        component: "kubectl",
+        what: "top with another add-on",
+        message: "the metrics of an add-on of your own are not read: use \"kubectl get --raw\"",
+    },
+    Entry {
+        component: "kubectl",
+        what: "explain: descriptions",
+        message: "the fields of built-in kinds are listed with their types, but not described",
+    },
     Entry {
         component: "shell",
         what: "vi",

@@ -4,7 +4,7 @@
 //!
 //! Follows `k8s.io/kubectl/pkg/cmd/exec`.
 
-use crate::api::{Text, meta};
+use crate::api::{Text, Value, meta};
 use crate::client::request;
 use crate::message::rest::{Request, Verb};
 
@@ -59,6 +59,27 @@ pub fn run(session: &mut Session) -> Outcome {
             "there is no interactive terminal inside of a simulated container: give a command, as in -- sh -c 'COMMAND'",
         );
     }
+    let ran = execute(session, &pod, &container, &words)?;
+    session.print(ran.stdout);
+    session.cli.eprint(ran.stderr);
+    match ran.code {
+        0 => Ok(()),
+        code => {
+            session.eprintln(format!("command terminated with exit code {code}"));
+            Err(Failure::Silent((code & 255) as i32).into())
+        }
+    }
+}
+
+/// What a command in a container said, and how it ended.
+pub struct Ran {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: i64,
+}
+
+/// Runs a command in a container of `pod`.
+pub fn execute(session: &mut Session, pod: &Value, container: &str, words: &[String]) -> Outcome<Ran> {
     let mut parameters: Vec<(Text, Text)> = vec![("container".into(), container.into())];
     parameters.extend(words.iter().map(|word| (Text::from("command"), Text::from(word.as_str()))));
     parameters.push(("stdout".into(), "true".into()));
@@ -66,18 +87,14 @@ pub fn run(session: &mut Session) -> Outcome {
     let pods = session.built_in("", "pods").resource();
     let request = Request {
         verb: Verb::Create,
-        ..request::get(&pods, meta::namespace(&pod), meta::name(&pod))
+        ..request::get(&pods, meta::namespace(pod), meta::name(pod))
             .subresource("exec")
             .options(|options| options.parameters = parameters)
     };
     let answer = session.send(request)?;
-    session.print(answer.text("stdout"));
-    session.cli.eprint(answer.text("stderr"));
-    match answer.integer("exitCode").unwrap_or(0) {
-        0 => Ok(()),
-        code => {
-            session.eprintln(format!("command terminated with exit code {code}"));
-            Err(Failure::Silent((code & 255) as i32).into())
-        }
-    }
+    Ok(Ran {
+        stdout: answer.text("stdout").to_string(),
+        stderr: answer.text("stderr").to_string(),
+        code: answer.integer("exitCode").unwrap_or(0),
+    })
 }

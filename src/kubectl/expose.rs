@@ -82,10 +82,9 @@ fn service_for(session: &Session, info: &Info) -> Outcome<Value> {
     let can_expose =
         matches!(kind, "ReplicationController" | "Service" | "Pod" | "Deployment" | "ReplicaSet");
     if !can_expose {
-        return fail(format!(
-            "cannot expose a {}",
-            info.mapping.kind_go_string().replace("/, Kind", "/__internal, Kind")
-        ));
+        let group = &info.mapping.info.group;
+        let dot = if group.is_empty() { "" } else { "." };
+        return fail(format!("cannot expose a {kind}{dot}{group}"));
     }
     let selector = match flags.text("selector") {
         "" => match kind {

@@ -7,6 +7,7 @@
 
 use crate::api::Value;
 use crate::message::rest::CloseReason;
+use crate::object;
 use crate::shell::Halt;
 
 #[derive(Clone, Debug)]
@@ -62,6 +63,11 @@ impl Failure {
             1 => Err(failures.remove(0)),
             _ => Err(Failure::Many(failures)),
         }
+    }
+    /// What the server says of an object that is not there; `resource` as `deployments.apps`.
+    pub fn not_found(resource: &str, name: &str) -> Failure {
+        let message = format!("{resource} {name:?} not found");
+        Failure::Status(object! { "reason" => "NotFound", "message" => message })
     }
     pub fn reason(&self) -> &str {
         match self {
@@ -211,7 +217,7 @@ fn invalid_text(status: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{array, object};
+    use crate::array;
 
     #[test]
     fn failures_read_as_kubectl_prints_them() {

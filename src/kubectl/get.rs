@@ -396,8 +396,7 @@ fn raw(session: &mut Session) -> Outcome {
         Value::String(text) => session.print(text),
         // The server writes `/version` over several lines, everything else in one.
         other if path == "/version" => {
-            let text = super::print::go_json(&other).replace("    ", "  ");
-            session.print(text);
+            session.print(super::version::info_json(&other, ""));
         }
         other => session.print(format!("{other}\n")),
     }

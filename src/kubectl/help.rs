@@ -8,7 +8,7 @@ use crate::shell::Cli;
 use super::command::{self, Command, Group};
 use super::commands;
 use super::failure::Stop;
-use super::flag::{self, Kind};
+use super::flag::{self, Entry, Flag, Kind};
 
 const GROUPS: [(Group, &str); 8] = [
     (Group::Beginner, "Basic Commands (Beginner):"),
@@ -25,6 +25,9 @@ const GROUPS: [(Group, &str); 8] = [
 pub fn overview() -> String {
     let mut text = "kubectl controls the Kubernetes cluster manager.\n\n Find more information at: https://kubernetes.io/docs/reference/kubectl/\n\n".to_string();
     for (group, heading) in GROUPS {
+        if group == Group::Other {
+            text += "Subcommands provided by plugins:\n\n";
+        }
         text += &format!("{heading}\n{}\n", listing(commands::COMMANDS, |command| command.group == group));
     }
     text + "Usage:\n  kubectl [flags] [options]\n\nUse \"kubectl <command> --help\" for more information about a given command.\nUse \"kubectl options\" for a list of global command-line options (applies to all commands).\n"
@@ -45,17 +48,13 @@ pub fn of_command(command: &Command, name: &str) -> String {
     if !command.subcommands.is_empty() {
         text += &format!("Available Commands:\n{}\n", listing(command.subcommands, |_| true));
     }
-    let mut entries: Vec<_> =
-        command.flags.iter().chain(command.more_flags).map(|text| flag::entry(text)).collect();
-    entries.arrange_by_key(|(_, long, _)| *long);
-    entries.dedup();
-    if !entries.is_empty() {
+    let names = command.flags.iter().chain(command.more_flags);
+    let mut flags: Vec<Flag> = names.filter_map(|text| Entry::read(text).flag()).collect();
+    flags.arrange_by_key(|flag| flag.long);
+    flags.dedup_by_key(|flag| flag.long);
+    if !flags.is_empty() {
         text += "Options:\n";
-        for (short, long, default) in entries {
-            if let Some(flag) = flag::find(long) {
-                text += &option(flag, short, default);
-            }
-        }
+        text += &flags.iter().map(option).collect::<String>();
     }
     let parent = name.rsplit_once(' ').map_or("kubectl", |(parent, _)| parent);
     let usage = match command.usage.split_once(' ') {
@@ -69,17 +68,16 @@ pub fn of_command(command: &Command, name: &str) -> String {
     text + "Use \"kubectl options\" for a list of global command-line options (applies to all commands).\n"
 }
 
-fn option(flag: &flag::Flag, short: Option<char>, default: Option<&str>) -> String {
-    let own = default.unwrap_or(flag.default);
+fn option(flag: &Flag) -> String {
     let default = match flag.kind {
-        Kind::Text | Kind::Optional(_) => format!("'{own}'"),
+        // klog's own type has no default to show.
+        Kind::Text if flag.long == "vmodule" => String::new(),
+        Kind::Text | Kind::Optional(_) => format!("'{}'", flag.default),
         Kind::List | Kind::Array => "[]".into(),
-        // The one flag of klog's own type among them has no default to show.
-        _ if own.is_empty() && flag.long == "vmodule" => String::new(),
-        _ if own.is_empty() => "0".into(),
-        _ => own.to_string(),
+        _ if flag.default.is_empty() => "0".into(),
+        _ => flag.default.to_string(),
     };
-    let names = match short.or(flag.short) {
+    let names = match flag.short {
         Some(short) => format!("-{short}, --{}", flag.long),
         None => format!("--{}", flag.long),
     };
@@ -89,8 +87,8 @@ fn option(flag: &flag::Flag, short: Option<char>, default: Option<&str>) -> Stri
 /// `kubectl options`.
 pub fn global_options() -> String {
     let mut text = "The following options can be passed to any command:\n\n".to_string();
-    for flag in flag::GLOBAL.iter().filter(|flag| flag.long != "help") {
-        text += &option(flag, None, None);
+    for flag in flag::global().iter().filter(|flag| flag.long != "help") {
+        text += &option(flag);
     }
     text
 }

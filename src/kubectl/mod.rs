@@ -12,15 +12,24 @@
 //! Output and wording follow `k8s.io/kubectl` and `k8s.io/cli-runtime` of Kubernetes 1.36.
 
 pub mod apply;
+mod auth;
 mod autoscale;
 pub mod builder;
+mod certificate;
 mod change;
+mod cluster_info;
 pub mod command;
 mod commands;
+pub mod complete;
+mod config;
+mod copy;
 mod create;
 mod delete;
 mod describe;
+mod diff;
+mod events;
 mod exec;
+mod explain;
 mod expose;
 pub mod failure;
 pub mod flag;
@@ -33,6 +42,7 @@ mod nodes;
 mod patch;
 pub mod print;
 mod replace;
+mod resources;
 mod rollout;
 mod run;
 mod scale;
@@ -41,6 +51,9 @@ mod set;
 pub mod tab_writer;
 mod taint;
 pub mod template;
+mod top;
+mod version;
+mod wait;
 
 use std::sync::Arc;
 
@@ -57,6 +70,28 @@ pub const PROGRAMS: &[(&str, Main)] = &[("kubectl", main)];
 
 /// The version that the client says it is.
 pub const VERSION: &str = "v1.36.2";
+
+/// The kubeconfig that `kubeadm init` leaves. Nobody checks the certificates of the simulation.
+pub const ADMINISTRATOR_CONFIG: &str = "\
+apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: c2ltdWxhdGVk
+    server: https://192.168.56.10:6443
+  name: kubernetes
+contexts:
+- context:
+    cluster: kubernetes
+    user: kubernetes-admin
+  name: kubernetes-admin@kubernetes
+current-context: kubernetes-admin@kubernetes
+kind: Config
+users:
+- name: kubernetes-admin
+  user:
+    client-certificate-data: c2ltdWxhdGVk
+    client-key-data: c2ltdWxhdGVk
+";
 
 /// The program.
 pub fn main(cli: &mut Cli) -> Run<()> {
@@ -79,25 +114,37 @@ fn dispatch(cli: &mut Cli, arguments: &[String]) -> Result<(), Stop> {
             if word == "help" {
                 return help::for_words(cli, &arguments[1..]);
             }
-            let text = format!("error: unknown command {word:?} for \"kubectl\"\n{}", suggestions(word));
+            // Upstream looks for a plugin of that name, and wants flags behind it.
+            let text = match arguments.first().filter(|first| first.starts_with('-')) {
+                Some(flag) => format!("Error: flags cannot be placed before plugin name: {flag}"),
+                None => format!("error: unknown command {word:?} for \"kubectl\"\n{}", suggestions(word)),
+            };
             return Err(Failure::Exact(text).into());
         }
         Flags::parse(arguments, &[], "kubectl")?;
         cli.print(help::overview());
         return Ok(());
     };
-    if let Some(message) = crate::fidelity::message("kubectl", path.split(' ').next().unwrap_or("")) {
-        return Err(Failure::Message(message.into()).into());
-    }
     let name = format!("kubectl {path}");
     let mut allowed: Vec<&'static str> = command.flags.to_vec();
     allowed.extend(command.more_flags);
-    let flags = Flags::parse(&rest, &allowed, &name)?;
+    let flags = match Flags::parse(&rest, &allowed, &name) {
+        // What is left out says so before it is particular about flags.
+        Err(_) if crate::fidelity::message("kubectl", &path).is_some() => Flags::default(),
+        parsed => parsed?,
+    };
     if flags.switch("help") {
         cli.print(help::of_command(command, &name));
         return Ok(());
     }
-    let mut session = Session { cli, flags: Arc::new(flags), registry: Registry::new(), command: name };
+    // Whoever mends the kubeconfig must not stumble over it.
+    let context = match path.starts_with("config") {
+        true => config::Context::default(),
+        false => config::Context::read(cli, &flags)?,
+    };
+    let context = Arc::new(context);
+    let mut session =
+        Session { cli, flags: Arc::new(flags), registry: Registry::new(), command: name, context };
     (command.run)(&mut session, command)
 }
 
@@ -130,7 +177,7 @@ fn word_at(arguments: &[String]) -> Option<usize> {
         if !argument.starts_with('-') || argument == "-" {
             return Some(index);
         }
-        let takes_value = flag::GLOBAL.iter().any(|flag| {
+        let takes_value = flag::global().iter().any(|flag| {
             let is_long = argument.strip_prefix("--") == Some(flag.long);
             let is_short = flag.short.is_some_and(|short| *argument == format!("-{short}"));
             (is_long || is_short) && flag.kind != flag::Kind::Switch

@@ -12,6 +12,7 @@ use crate::message::rest::{CloseReason, Request, Resource, User};
 use crate::shell::{Cli, Halt, Run};
 use crate::sim::Time;
 
+use super::config::Context;
 use super::failure::{Failure, Outcome, Stop};
 use super::flag::Flags;
 
@@ -22,6 +23,8 @@ pub struct Session<'c, 'p, 'h> {
     pub registry: Registry,
     /// `kubectl get`, for hints.
     pub command: String,
+    /// What the kubeconfig says.
+    pub context: Arc<Context>,
 }
 
 impl<'p, 'h> Deref for Session<'_, 'p, 'h> {
@@ -59,11 +62,11 @@ impl Session<'_, '_, '_> {
     pub fn operands(&self) -> &[String] {
         &self.flags.operands
     }
-    /// The namespace of the request: `-n`, or `default`.
+    /// The namespace of the request: `-n`, the context's, or `default`.
     pub fn namespace(&self) -> String {
-        match self.flags.text("namespace") {
-            "" => "default".into(),
-            namespace => namespace.into(),
+        match (self.flags.text("namespace"), self.context.namespace.as_str()) {
+            ("", "") => "default".into(),
+            ("", namespace) | (namespace, _) => namespace.into(),
         }
     }
     pub fn has_explicit_namespace(&self) -> bool {
@@ -115,9 +118,12 @@ impl Session<'_, '_, '_> {
         Ok(answers.into_iter().map(|answer| self.read(answer)).collect())
     }
     fn sign(&self, mut request: Request) -> Request {
-        let name = self.flags.text("as");
+        let (name, groups) = match self.flags.text("as") {
+            "" => (self.context.user.as_str(), self.context.groups.clone()),
+            name => (name, self.flags.list("as-group")),
+        };
         if !name.is_empty() {
-            let groups = self.flags.list("as-group").iter().map(|group| Text::from(group.as_str())).collect();
+            let groups = groups.iter().map(|group| Text::from(group.as_str())).collect();
             request.options.impersonate = Some(Arc::new(User { name: name.into(), groups }));
         }
         request
@@ -178,11 +184,17 @@ impl Session<'_, '_, '_> {
         initial: S,
         mut step: impl FnMut(&mut Session, S) -> Outcome<ControlFlow<S, S>>,
     ) -> Outcome<S> {
-        let (flags, registry, command) = (self.flags.clone(), self.registry.clone(), self.command.clone());
+        let (flags, registry) = (self.flags.clone(), self.registry.clone());
+        let (command, context) = (self.command.clone(), self.context.clone());
         let mut failure = None;
         let result: Run<S> = self.cli.fold(initial, |cli, state| {
-            let mut inner =
-                Session { cli, flags: flags.clone(), registry: registry.clone(), command: command.clone() };
+            let mut inner = Session {
+                cli,
+                flags: flags.clone(),
+                registry: registry.clone(),
+                command: command.clone(),
+                context: context.clone(),
+            };
             match step(&mut inner, state) {
                 Ok(flow) => Ok(flow),
                 Err(Stop::Halt(halt)) => Err(halt),

@@ -45,7 +45,7 @@ pub const ENV_FLAGS: &[&str] = &[
     "local",
     "output",
     "overwrite@true",
-    "prefix",
+    "prefix:text",
     "recursive",
     "resolve",
     "selector",

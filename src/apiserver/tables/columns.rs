@@ -49,7 +49,7 @@ storage.k8s.io/VolumeAttachment: Name|Attacher|PV|Node|Attached?|Age
 storage.k8s.io/CSINode: Name|Drivers#|Age
 storage.k8s.io/CSIDriver: Name|AttachRequired?|PodInfoOnMount?|StorageCapacity?|TokenRequests|RequiresRepublish?|Modes|Age
 storage.k8s.io/CSIStorageCapacity: Name|StorageClassName|Capacity
-scheduling.k8s.io/PriorityClass: Name|Value#|Global-Default?|Age|PreemptionPolicy*
+scheduling.k8s.io/PriorityClass: Name|Value#|Global-Default?|Age|PreemptionPolicy
 node.k8s.io/RuntimeClass: Name|Handler|Age
 discovery.k8s.io/EndpointSlice: Name|AddressType|Ports|Endpoints|Age
 admissionregistration.k8s.io/MutatingWebhookConfiguration: Name|Webhooks#|Age

@@ -166,56 +166,91 @@ pub fn role(page: &mut Page, role: &Value) {
     line!(page, 0, "PolicyRule:");
     line!(page, 1, "Resources\tNon-Resource URLs\tResource Names\tVerbs");
     line!(page, 1, "---------\t-----------------\t--------------\t-----");
+    for row in rule_rows(role.items("rules")) {
+        line!(page, 1, "{row}");
+    }
+}
+
+/// RBAC rules, one row a resource, as upstream breaks them down, compacts and sorts them
+/// (`k8s.io/kubectl/pkg/util/rbac`).
+pub fn rule_rows(rules: &[Value]) -> Vec<String> {
     struct Row {
-        resource: String,
-        urls: String,
-        names: String,
         verbs: Vec<String>,
+        group: Option<String>,
+        resource: String,
+        name: Option<String>,
+        url: Option<String>,
     }
     let mut rows: Vec<Row> = Vec::new();
     let texts = |rule: &Value, field: &str| -> Vec<String> {
         rule.items(field).iter().filter_map(Value::as_str).map(String::from).collect()
     };
-    for rule in role.items("rules") {
-        let verbs = texts(rule, "verbs");
-        let mut names = texts(rule, "resourceNames");
-        if names.is_empty() {
-            names.push(String::new());
-        }
-        let mut keys: Vec<(String, String, String)> = Vec::new();
+    for rule in rules {
+        let (verbs, names) = (texts(rule, "verbs"), texts(rule, "resourceNames"));
+        let names: Vec<Option<String>> =
+            if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() };
         for group in texts(rule, "apiGroups") {
             for resource in texts(rule, "resources") {
-                let (base, sub) = resource.split_once('/').unwrap_or((&resource, ""));
-                let mut combined = base.to_string();
-                if !group.is_empty() {
-                    combined += &format!(".{group}");
+                for name in &names {
+                    let same = |row: &&mut Row| {
+                        row.group.as_ref() == Some(&group) && row.resource == resource && row.name == *name
+                    };
+                    match rows.iter_mut().find(same) {
+                        Some(row) => {
+                            let new = verbs.iter().filter(|verb| !row.verbs.contains(verb)).cloned();
+                            let new: Vec<String> = new.collect();
+                            row.verbs.extend(new);
+                        }
+                        None => rows.push(Row {
+                            verbs: verbs.clone(),
+                            group: Some(group.clone()),
+                            resource: resource.clone(),
+                            name: name.clone(),
+                            url: None,
+                        }),
+                    }
                 }
-                if !sub.is_empty() {
-                    combined += &format!("/{sub}");
-                }
-                keys.extend(names.iter().map(|name| (combined.clone(), String::new(), name.clone())));
             }
         }
-        keys.extend(
-            texts(rule, "nonResourceURLs").into_iter().map(|url| (String::new(), url, String::new())),
-        );
-        for (resource, urls, names) in keys {
-            match rows
-                .iter_mut()
-                .find(|row| row.resource == resource && row.urls == urls && row.names == names)
-            {
-                Some(row) => row.verbs.extend(
-                    verbs.iter().filter(|verb| !row.verbs.contains(verb)).cloned().collect::<Vec<_>>(),
-                ),
-                None => rows.push(Row { resource, urls, names, verbs: verbs.clone() }),
-            }
+        for url in texts(rule, "nonResourceURLs") {
+            let row = |verb: &String| Row {
+                verbs: vec![verb.clone()],
+                group: None,
+                resource: String::new(),
+                name: None,
+                url: Some(url.clone()),
+            };
+            rows.extend(verbs.iter().map(row));
         }
     }
-    rows.arrange_by_key(|row| (row.urls.clone(), row.resource.clone(), row.names.clone()));
-    rows.arrange_by_key(|row| !row.urls.is_empty());
-    for row in rows {
-        line!(page, 1, "{}\t[{}]\t[{}]\t[{}]", row.resource, row.urls, row.names, row.verbs.join(" "));
-    }
+    // Upstream sorts rules by the text that Go prints of them: verbs come first.
+    rows.arrange_by_key(|row| {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let list = [text(&row.group), row.resource.clone(), text(&row.name), text(&row.url)];
+        format!(
+            "Verbs:[{}],APIGroups:[{}],Resources:[{}],ResourceNames:[{}],NonResourceURLs:[{}],",
+            row.verbs.join(" "),
+            list[0],
+            list[1],
+            list[2],
+            list[3]
+        )
+    });
+    rows.iter()
+        .map(|row| {
+            let (base, sub) = row.resource.split_once('/').unwrap_or((&row.resource, ""));
+            let mut combined = base.to_string();
+            if let Some(group) = row.group.as_deref().filter(|group| !group.is_empty()) {
+                combined += &format!(".{group}");
+            }
+            if !sub.is_empty() {
+                combined += &format!("/{sub}");
+            }
+            let bracketed = |value: &Option<String>| format!("[{}]", value.as_deref().unwrap_or(""));
+            let (url, name) = (bracketed(&row.url), bracketed(&row.name));
+            format!("{combined}\t{url}\t{name}\t[{}]", row.verbs.join(" "))
+        })
+        .collect()
 }
 
 pub fn role_binding(page: &mut Page, binding: &Value) {

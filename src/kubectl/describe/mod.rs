@@ -12,6 +12,7 @@ pub mod page;
 pub mod pod;
 mod workloads;
 
+pub use cluster::rule_rows;
 pub use node::taint_text;
 
 use crate::api::{Text, Value, meta, selector};

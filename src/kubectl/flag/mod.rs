@@ -10,24 +10,49 @@ use super::failure::Failure;
 
 mod table;
 
-use table::SHARED;
-pub use table::{Flag, GLOBAL, Kind};
-
-/// A flag by its name.
-pub fn find(name: &str) -> Option<&'static Flag> {
-    SHARED.iter().chain(GLOBAL).find(|flag| flag.long == name)
-}
+pub use table::{Flag, Kind, find, global};
 
 /// How a command names a flag that it takes: `labels`; `f=follow` to give it another short form; `timeout@30s` to
-/// give it another default. Taken apart into short form, name and default.
-pub fn entry(text: &'static str) -> (Option<char>, &'static str, Option<&'static str>) {
-    let (text, default) = match text.split_once('@') {
-        Some((text, default)) => (text, Some(default)),
-        None => (text, None),
-    };
-    match text.split_once('=') {
-        Some((short, long)) => (short.chars().next(), long, default),
-        None => (None, text, default),
+/// give it another default; `raw:switch` or `prefix:text` where it takes something else than with other commands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entry {
+    short: Option<char>,
+    pub long: &'static str,
+    default: Option<&'static str>,
+    kind: Option<Kind>,
+}
+
+impl Entry {
+    pub fn read(text: &'static str) -> Entry {
+        let (text, default) = match text.split_once('@') {
+            Some((text, default)) => (text, Some(default)),
+            None => (text, None),
+        };
+        let (text, kind) = match text.split_once(':') {
+            Some((text, "switch")) => (text, Some(Kind::Switch)),
+            Some((text, _)) => (text, Some(Kind::Text)),
+            None => (text, None),
+        };
+        let (short, long) = match text.split_once('=') {
+            Some((short, long)) => (short.chars().next(), long),
+            None => (None, text),
+        };
+        Entry { short, long, default, kind }
+    }
+    /// The flag as this command takes it.
+    pub fn flag(&self) -> Option<Flag> {
+        let shared = find(self.long)?;
+        Some(Flag {
+            short: self.short.or(shared.short),
+            kind: self.kind.unwrap_or(shared.kind),
+            default: match (self.default, self.kind) {
+                (Some(default), _) => default,
+                (None, Some(Kind::Switch)) => "false",
+                (None, Some(_)) => "",
+                (None, None) => shared.default,
+            },
+            ..*shared
+        })
     }
 }
 
@@ -96,21 +121,10 @@ impl Flags {
             arguments = &arguments[..dashes];
         }
         let usage = |text: String| Failure::Usage(text, command.to_string());
-        let entries: Vec<_> = allowed.iter().map(|text| entry(text)).collect();
-        flags.defaults = entries.iter().filter_map(|(_, long, default)| Some((*long, (*default)?))).collect();
-        let by_long = |name: &str| {
-            let own = entries.iter().any(|(_, long, _)| *long == name);
-            if own { find(name) } else { GLOBAL.iter().find(|flag| flag.long == name) }
-        };
-        let by_short = |letter: char| {
-            let renamed = entries.iter().find(|(short, ..)| *short == Some(letter));
-            renamed.and_then(|(_, long, _)| find(long)).or_else(|| {
-                let own = entries.iter().filter(|(short, ..)| short.is_none());
-                own.filter_map(|(_, long, _)| find(long))
-                    .chain(GLOBAL)
-                    .find(|flag| flag.short == Some(letter))
-            })
-        };
+        let own: Vec<Flag> = allowed.iter().filter_map(|text| Entry::read(text).flag()).collect();
+        flags.defaults = own.iter().map(|flag| (flag.long, flag.default)).collect();
+        let by_long = |name: &str| own.iter().chain(global()).find(|flag| flag.long == name);
+        let by_short = |letter: char| own.iter().chain(global()).find(|flag| flag.short == Some(letter));
         let mut parser = lexopt::Parser::from_args(arguments.iter().map(OsString::from));
         loop {
             let argument = match parser.next() {

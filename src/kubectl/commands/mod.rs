@@ -6,9 +6,12 @@ use super::command::{Command, Group, command};
 use super::failure::{Failure, Outcome};
 use super::session::Session;
 use super::{
-    apply, autoscale, create, delete, describe, exec, expose, get, label, logs, nodes, patch, replace,
-    rollout, run, scale, set, taint,
+    apply, autoscale, cluster_info, copy, create, delete, describe, diff, events, exec, explain, expose, get,
+    label, logs, nodes, patch, replace, resources, run, scale, taint, version, wait,
 };
+use nested::{APPLY, AUTH, CERTIFICATE, CLUSTER_INFO, CONFIG, CREATE, ROLLOUT, SET, TOP};
+
+mod nested;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -42,6 +45,14 @@ pub const COMMANDS: &[Command] = &[
         subcommands: SET,
         ..command("set", "set SUBCOMMAND", "Set specific features on objects", Group::Beginner, &[], usage)
     },
+    command(
+        "explain",
+        "explain TYPE [--recursive=FALSE|TRUE] [--api-version=api-version-group] [-o|--output=plaintext|plaintext-openapiv2]",
+        "Get documentation for a resource",
+        Group::Intermediate,
+        &["api-version", "output@plaintext", "recursive"],
+        |session, _| explain::run(session),
+    ),
     command(
         "get",
         "get [(-o|--output=)json|yaml|kyaml|name|go-template|go-template-file|template|templatefile|jsonpath|jsonpath-as-json|jsonpath-file|custom-columns|custom-columns-file|wide] (TYPE[.VERSION][.GROUP] [NAME | -l label] | TYPE[.VERSION][.GROUP]/NAME ...) [flags]",
@@ -107,6 +118,32 @@ pub const COMMANDS: &[Command] = &[
         autoscale::FLAGS,
         |session, _| autoscale::run(session),
     ),
+    Command {
+        subcommands: CERTIFICATE,
+        ..command(
+            "certificate",
+            "certificate SUBCOMMAND",
+            "Modify certificate resources",
+            Group::Cluster,
+            &[],
+            usage,
+        )
+    },
+    Command {
+        subcommands: CLUSTER_INFO,
+        ..command(
+            "cluster-info",
+            "cluster-info",
+            "Display cluster information",
+            Group::Cluster,
+            &[],
+            |session, _| cluster_info::run(session),
+        )
+    },
+    Command {
+        subcommands: TOP,
+        ..command("top", "top", "Display resource (CPU/memory) usage", Group::Cluster, &[], usage)
+    },
     command(
         "cordon",
         "cordon NODE",
@@ -188,12 +225,40 @@ pub const COMMANDS: &[Command] = &[
         simplified,
     ),
     command(
+        "cp",
+        "cp <file-spec-src> <file-spec-dest>",
+        "Copy files and directories to and from containers",
+        Group::Troubleshooting,
+        copy::FLAGS,
+        |session, _| copy::run(session),
+    ),
+    Command {
+        subcommands: AUTH,
+        ..command("auth", "auth", "Inspect authorization", Group::Troubleshooting, &[], usage)
+    },
+    command(
         "debug",
         "debug (POD | TYPE[[.VERSION].GROUP]/NAME) [ -- COMMAND [args...] ]",
         "Create debugging sessions for troubleshooting workloads and nodes",
         Group::Troubleshooting,
         &["container", "image", "stdin", "tty"],
         simplified,
+    ),
+    command(
+        "events",
+        "events [(-o|--output=)json|yaml|kyaml|name|go-template|go-template-file|template|templatefile|jsonpath|jsonpath-as-json|jsonpath-file] [--for TYPE/NAME] [--watch] [--types=Normal,Warning]",
+        "List events",
+        Group::Troubleshooting,
+        events::FLAGS,
+        |session, _| events::run(session),
+    ),
+    command(
+        "diff",
+        "diff -f FILENAME",
+        "Diff the live version against a would-be applied version",
+        Group::Advanced,
+        diff::FLAGS,
+        |session, _| diff::run(session),
     ),
     Command {
         subcommands: APPLY,
@@ -221,6 +286,14 @@ pub const COMMANDS: &[Command] = &[
         Group::Advanced,
         replace::FLAGS,
         |session, _| replace::run(session),
+    ),
+    command(
+        "wait",
+        "wait ([-f FILENAME] | resource.group/resource.name | resource.group [(-l label | --all)]) [--for=create|--for=delete|--for condition=available|--for=jsonpath='{}'[=value]]",
+        "Wait for a specific condition on one or many resources",
+        Group::Advanced,
+        wait::FLAGS,
+        |session, _| wait::run(session),
     ),
     command(
         "kustomize",
@@ -255,6 +328,26 @@ pub const COMMANDS: &[Command] = &[
         simplified,
     ),
     command(
+        "api-resources",
+        "api-resources",
+        "Print the supported API resources on the server",
+        Group::Other,
+        resources::FLAGS,
+        |session, _| resources::resources(session),
+    ),
+    command(
+        "api-versions",
+        "api-versions",
+        "Print the supported API versions on the server, in the form of \"group/version\"",
+        Group::Other,
+        &[],
+        |session, _| resources::versions(session),
+    ),
+    Command {
+        subcommands: CONFIG,
+        ..command("config", "config SUBCOMMAND", "Modify kubeconfig files", Group::Other, &[], usage)
+    },
+    command(
         "kuberc",
         "kuberc SUBCOMMAND",
         "Manage kuberc configuration files",
@@ -271,6 +364,14 @@ pub const COMMANDS: &[Command] = &[
         simplified,
     ),
     command(
+        "version",
+        "version",
+        "Print the client and server version information",
+        Group::Other,
+        &["client", "output"],
+        |session, _| version::run(session),
+    ),
+    command(
         "options",
         "options",
         "Print the list of flags inherited by all commands",
@@ -282,229 +383,6 @@ pub const COMMANDS: &[Command] = &[
         },
     ),
 ];
-
-const SET: &[Command] = &[
-    command(
-        "env",
-        "env RESOURCE/NAME KEY_1=VAL_1 ... KEY_N=VAL_N",
-        "Update environment variables on a pod template",
-        Group::None,
-        set::ENV_FLAGS,
-        |session, _| set::env(session),
-    ),
-    command(
-        "image",
-        "image (-f FILENAME | TYPE NAME) CONTAINER_NAME_1=CONTAINER_IMAGE_1 ... CONTAINER_NAME_N=CONTAINER_IMAGE_N",
-        "Update the image of a pod template",
-        Group::None,
-        set::FLAGS,
-        |session, _| set::image(session),
-    ),
-    command(
-        "resources",
-        "resources (-f FILENAME | TYPE NAME)  ([--limits=LIMITS & --requests=REQUESTS]",
-        "Update resource requests/limits on objects with pod templates",
-        Group::None,
-        set::RESOURCES_FLAGS,
-        |session, _| set::resources(session),
-    ),
-    command(
-        "selector",
-        "selector (-f FILENAME | TYPE NAME) EXPRESSIONS [--resource-version=version]",
-        "Set the selector on a resource",
-        Group::None,
-        set::SELECTOR_FLAGS,
-        |session, _| set::selector(session),
-    ),
-    Command {
-        aliases: &["sa"],
-        ..command(
-            "serviceaccount",
-            "serviceaccount (-f FILENAME | TYPE NAME) SERVICE_ACCOUNT",
-            "Update the service account of a resource",
-            Group::None,
-            set::FLAGS,
-            |session, _| set::service_account(session),
-        )
-    },
-    command(
-        "subject",
-        "subject (-f FILENAME | TYPE NAME) [--user=username] [--group=groupname] [--serviceaccount=namespace:serviceaccountname] [--dry-run=server|client|none]",
-        "Update the user, group, or service account in a role binding or cluster role binding",
-        Group::None,
-        set::SUBJECT_FLAGS,
-        |session, _| set::subject(session),
-    ),
-];
-const ROLLOUT: &[Command] = &[
-    command(
-        "history",
-        "history (TYPE NAME | TYPE/NAME) [flags]",
-        "View rollout history",
-        Group::None,
-        rollout::HISTORY_FLAGS,
-        |session, _| rollout::history(session),
-    ),
-    command(
-        "pause",
-        "pause RESOURCE",
-        "Mark the provided resource as paused",
-        Group::None,
-        rollout::CHANGE_FLAGS,
-        |session, _| rollout::change(session, rollout::Change::Pause),
-    ),
-    command(
-        "restart",
-        "restart RESOURCE",
-        "Restart a resource",
-        Group::None,
-        rollout::CHANGE_FLAGS,
-        |session, _| rollout::change(session, rollout::Change::Restart),
-    ),
-    command(
-        "resume",
-        "resume RESOURCE",
-        "Resume a paused resource",
-        Group::None,
-        rollout::CHANGE_FLAGS,
-        |session, _| rollout::change(session, rollout::Change::Resume),
-    ),
-    command(
-        "status",
-        "status (TYPE NAME | TYPE/NAME) [flags]",
-        "Show the status of the rollout",
-        Group::None,
-        rollout::STATUS_FLAGS,
-        |session, _| rollout::status(session),
-    ),
-    command(
-        "undo",
-        "undo (TYPE NAME | TYPE/NAME) [flags]",
-        "Undo a previous rollout",
-        Group::None,
-        rollout::UNDO_FLAGS,
-        |session, _| rollout::undo(session),
-    ),
-];
-const APPLY: &[Command] = &[
-    command(
-        "edit-last-applied",
-        "edit-last-applied (RESOURCE/NAME | -f FILENAME)",
-        "Edit latest last-applied-configuration annotations of a resource/object",
-        Group::None,
-        &["filename", "kustomize", "recursive"],
-        |_, _| super::failure::fail(crate::fidelity::message("kubectl", "edit").unwrap_or_default()),
-    ),
-    command(
-        "set-last-applied",
-        "set-last-applied -f FILENAME",
-        "Set the last-applied-configuration annotation on a live object to match the contents of a file",
-        Group::None,
-        apply::SET_LAST_APPLIED_FLAGS,
-        |session, _| apply::set_last_applied(session),
-    ),
-    command(
-        "view-last-applied",
-        "view-last-applied (TYPE [NAME | -l label] | TYPE/NAME | -f FILENAME)",
-        "View the latest last-applied-configuration annotations of a resource/object",
-        Group::None,
-        &["all", "filename", "kustomize", "output@yaml", "recursive", "selector"],
-        |session, _| apply::view_last_applied(session),
-    ),
-];
-
-const GENERATOR_FLAGS: &[&str] = &[
-    "allow-missing-template-keys",
-    "dry-run",
-    "field-manager",
-    "output",
-    "save-config",
-    "show-managed-fields",
-    "template",
-    "validate",
-];
-
-/// The entry of one generator.
-const fn generator(index: usize) -> Command {
-    let generator = &create::GENERATORS[index];
-    Command {
-        name: generator.names[0],
-        aliases: &[],
-        usage: generator.usage,
-        summary: generator.summary,
-        flags: GENERATOR_FLAGS,
-        more_flags: generator.flags,
-        group: Group::None,
-        subcommands: &[],
-        run: |session, command| match create::GENERATORS
-            .iter()
-            .find(|generator| generator.summary == command.summary)
-        {
-            Some(generator) => create::generate(session, generator),
-            None => Ok(()),
-        },
-    }
-}
-
-const CREATE: &[Command] = &[
-    named(0, "clusterrole", &[]),
-    named(1, "clusterrolebinding", &[]),
-    named(2, "configmap", &["cm"]),
-    named(3, "cronjob", &["cj"]),
-    named(4, "deployment", &["deploy"]),
-    named(5, "ingress", &["ing"]),
-    named(6, "job", &[]),
-    named(7, "namespace", &["ns"]),
-    named(8, "poddisruptionbudget", &["pdb"]),
-    named(9, "priorityclass", &["pc"]),
-    named(10, "quota", &["resourcequota"]),
-    named(11, "role", &[]),
-    named(12, "rolebinding", &[]),
-    Command {
-        subcommands: SECRET,
-        ..command(
-            "secret",
-            "secret (docker-registry | generic | tls)",
-            "Create a secret using a specified subcommand",
-            Group::None,
-            &[],
-            usage,
-        )
-    },
-    Command {
-        subcommands: SERVICE,
-        aliases: &["svc"],
-        ..command(
-            "service",
-            "service",
-            "Create a service using a specified subcommand",
-            Group::None,
-            &[],
-            usage,
-        )
-    },
-    named(20, "serviceaccount", &["sa"]),
-    command(
-        "token",
-        "token SERVICE_ACCOUNT_NAME",
-        "Request a service account token",
-        Group::None,
-        &["audience", "duration", "output"],
-        |session, _| create::token(session),
-    ),
-];
-const SECRET: &[Command] =
-    &[named(13, "generic", &[]), named(14, "docker-registry", &[]), named(15, "tls", &[])];
-const SERVICE: &[Command] = &[
-    named(16, "clusterip", &[]),
-    named(17, "externalname", &[]),
-    named(18, "loadbalancer", &[]),
-    named(19, "nodeport", &[]),
-];
-
-const fn named(index: usize, name: &'static str, aliases: &'static [&'static str]) -> Command {
-    Command { name, aliases, ..generator(index) }
-}
 
 /// A command that is left out on purpose, and says so.
 fn simplified(_: &mut Session, command: &Command) -> Outcome {
