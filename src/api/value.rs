@@ -8,17 +8,20 @@
 //! Kubernetes objects stay in this form from the editor to etcd: there is no JSON text on the way, and no
 //! second, typed copy. What a kind may contain is data too (`api::schema`).
 
-use crate::arrange::Arrange;
+mod map;
+mod name;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use arcstr::{ArcStr as Text, literal};
+pub use map::Map;
+pub use name::name;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 /// A JSON value with structural sharing. Sixteen bytes; `clone` is one reference count.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub enum Value {
     #[default]
     Null,
@@ -31,132 +34,29 @@ pub enum Value {
     Object(Arc<Map>),
 }
 
-/// An object's fields, sorted by name: the order in which Kubernetes prints them.
-#[derive(Clone, Default, PartialEq)]
-pub struct Map {
-    entries: Vec<(Text, Value)>,
-}
-
 static NULL: Value = Value::Null;
 
-/// FNV-1a: field names are short.
-#[derive(Clone, Copy)]
-struct NameHasher(u64);
-
-impl Default for NameHasher {
-    fn default() -> NameHasher {
-        NameHasher(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl std::hash::Hasher for NameHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+/// Branches that are shared are equal without looking into them.
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Integer(a), Value::Integer(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::String(a), Value::String(b)) => a == b,
+            (Value::Array(a), Value::Array(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Value::Object(a), Value::Object(b)) => Arc::ptr_eq(a, b) || a == b,
+            _ => false,
         }
     }
 }
 
-type Names = std::collections::HashSet<Text, std::hash::BuildHasherDefault<NameHasher>>;
-
-thread_local! {
-    static NAMES: std::cell::RefCell<Names> = std::cell::RefCell::default();
-}
-
-/// Names beyond these are not remembered: they are data, not field names.
-const MAX_NAMES: usize = 8192;
-const MAX_NAME_LENGTH: usize = 64;
-
-/// The one shared text of a field name. A thousand pods then hold one `containerStatuses` between them, which is
-/// near at hand whenever a field is looked up. Only memory is shared: nothing depends on what is remembered.
-pub fn name(text: impl AsRef<str>) -> Text {
-    let text = text.as_ref();
-    if text.len() > MAX_NAME_LENGTH {
-        return Text::from(text);
-    }
-    NAMES.with(|names| {
-        // Busy only if a destructor runs in the middle of this very function.
-        let Ok(mut names) = names.try_borrow_mut() else { return Text::from(text) };
-        if let Some(known) = names.get(text) {
-            return known.clone();
-        }
-        let new = Text::from(text);
-        if names.len() < MAX_NAMES {
-            names.insert(new.clone());
-        }
-        new
-    })
-}
-
-impl Map {
-    pub fn new() -> Map {
-        Map::default()
-    }
-    fn position(&self, key: &str) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(name, _)| name.as_str().cmp(key))
-    }
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.position(key).ok().map(|index| &self.entries[index].1)
-    }
-    pub fn contains_key(&self, key: &str) -> bool {
-        self.position(key).is_ok()
-    }
-    /// The value at `key` for changing, made `Null` first if absent.
-    pub fn entry(&mut self, key: &str) -> &mut Value {
-        let index = match self.position(key) {
-            Ok(index) => index,
-            Err(index) => {
-                self.entries.insert(index, (name(key), Value::Null));
-                index
-            }
-        };
-        &mut self.entries[index].1
-    }
-    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.position(key).ok().map(|index| &mut self.entries[index].1)
-    }
-    pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) {
-        let (key, value) = (key.into(), value.into());
-        match self.position(&key) {
-            Ok(index) => self.entries[index].1 = value,
-            Err(index) => self.entries.insert(index, (name(&key), value)),
-        }
-    }
-    pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.position(key).ok().map(|index| self.entries.remove(index).1)
-    }
-    pub fn retain(&mut self, mut keep: impl FnMut(&str, &Value) -> bool) {
-        self.entries.retain(|(key, value)| keep(key, value));
-    }
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Text, &Value)> + ExactSizeIterator + Clone {
-        self.entries.iter().map(|(key, value)| (key, value))
-    }
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Text, &mut Value)> {
-        self.entries.iter_mut().map(|(key, value)| (&*key, value))
-    }
-    pub fn keys(&self) -> impl Iterator<Item = &Text> {
-        self.entries.iter().map(|(key, _)| key)
-    }
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Map {
-    /// Of equal keys the last one wins, as in JSON.
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Map {
-        let mut entries: Vec<(Text, Value)> = pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-        entries.arrange_by(|a, b| a.0.cmp(&b.0));
-        entries.reverse();
-        entries.dedup_by(|later, earlier| later.0 == earlier.0);
-        entries.reverse();
-        Map { entries }
+/// The first name of a path and the rest, if there is more. Names are short: a plain loop finds the dot soonest.
+fn split_path(path: &str) -> (&str, Option<&str>) {
+    match path.bytes().position(|byte| byte == b'.') {
+        Some(dot) => (&path[..dot], Some(&path[dot + 1..])),
+        None => (path, None),
     }
 }
 
@@ -179,12 +79,11 @@ impl Value {
     }
     /// What stands at `path`; `Null` where there is nothing.
     pub fn at(&self, path: &str) -> &Value {
-        let mut value = self;
-        for name in path.split('.') {
-            match value.get(name) {
-                Some(next) => value = next,
-                None => return &NULL,
-            }
+        let (mut value, mut rest) = (self, Some(path));
+        while let Some(path) = rest {
+            let (name, more) = split_path(path);
+            let Some(next) = value.get(name) else { return &NULL };
+            (value, rest) = (next, more);
         }
         value
     }
@@ -215,7 +114,7 @@ impl Value {
     }
     /// The object at `path`, empty where there is none.
     pub fn map(&self, path: &str) -> &Map {
-        static EMPTY: Map = Map { entries: Vec::new() };
+        static EMPTY: Map = Map::new();
         self.at(path).as_object().unwrap_or(&EMPTY)
     }
 
@@ -256,6 +155,23 @@ impl Value {
             _ => false,
         }
     }
+    /// How long this is as compact JSON. What is shared is measured once.
+    pub fn json_bytes(&self) -> u64 {
+        match self {
+            Value::Null => 4,
+            Value::Bool(is) => 5 - u64::from(*is),
+            Value::Integer(number) => {
+                let digits = number.unsigned_abs().checked_ilog10().unwrap_or(0) + 1;
+                u64::from(*number < 0) + u64::from(digits)
+            }
+            Value::Float(_) => self.to_string().len() as u64,
+            Value::String(text) => map::quoted_bytes(text),
+            Value::Array(items) => {
+                2 + items.iter().map(|item| item.json_bytes() + 1).sum::<u64>().saturating_sub(1)
+            }
+            Value::Object(map) => map.json_bytes(),
+        }
+    }
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Null => "null",
@@ -292,9 +208,11 @@ impl Value {
     }
     /// The value at `path` for changing; objects on the way are made.
     pub fn at_mut(&mut self, path: &str) -> &mut Value {
-        let mut value = self;
-        for name in path.split('.') {
+        let (mut value, mut rest) = (self, Some(path));
+        while let Some(path) = rest {
+            let (name, more) = split_path(path);
             value = value.make_object().entry(name);
+            rest = more;
         }
         value
     }
@@ -339,7 +257,7 @@ macro_rules! object {
     ($($key:expr => $value:expr),* $(,)?) => {{
         #[allow(unused_mut)]
         let mut map = $crate::api::value::Map::new();
-        $(map.insert($crate::api::value::name($key), $crate::api::value::Value::from($value));)*
+        $(*map.entry($key) = $crate::api::value::Value::from($value);)*
         $crate::api::value::Value::from(map)
     }};
 }
@@ -428,16 +346,6 @@ impl Serialize for Value {
     }
 }
 
-impl Serialize for Map {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_map(Some(self.len()))?;
-        for (key, value) in self.iter() {
-            fields.serialize_entry(key.as_str(), value)?;
-        }
-        fields.end()
-    }
-}
-
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
         struct ValueVisitor;
@@ -494,11 +402,6 @@ impl fmt::Debug for Value {
         fmt::Display::fmt(self, formatter)
     }
 }
-impl fmt::Debug for Map {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -523,6 +426,26 @@ mod tests {
     fn of_equal_keys_the_last_wins() {
         let map: Map = [("b", 1), ("a", 2), ("b", 3)].into_iter().collect();
         assert_eq!(Value::from(map).to_string(), r#"{"a":2,"b":3}"#);
+    }
+
+    #[test]
+    fn a_length_is_that_of_the_text_and_follows_each_change() {
+        for json in [
+            r#"{"a":[1,-20,300000,null,true,false],"b":{"c":"x\"y\n","d":""},"e":[],"f":{}}"#,
+            r#"[1.5,"\u0001",{"x":[[]]}]"#,
+            "0",
+        ] {
+            let value: Value = serde_json::from_str(json).unwrap();
+            assert_eq!(value.json_bytes(), json.len() as u64, "{json}");
+        }
+        let mut value = object! { "a" => object! { "b" => 1 }, "c" => "d" };
+        for (path, text) in [("a.b", "long"), ("a.e", "f"), ("c", "")] {
+            value.json_bytes();
+            value.set(path, text);
+            assert_eq!(value.json_bytes(), value.to_string().len() as u64, "{path}");
+        }
+        value.remove("a.b");
+        assert_eq!(value.json_bytes(), value.to_string().len() as u64);
     }
 
     #[test]

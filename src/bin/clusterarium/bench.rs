@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clusterarium::benchmark;
+use lexopt::prelude::*;
 
 const USAGE: &str = "\
 Measures the simulation on this machine; prints medians.
 
 Usage:
-  clusterarium bench [NAME]
+  clusterarium bench [NAME ...] [--pods N] [--nodes N] [--rounds N]
+
+Without --pods, --nodes and --rounds a benchmark has the size that its budget is about.
 
 Names:
 ";
@@ -19,71 +22,185 @@ Names:
 struct Bench {
     name: &'static str,
     what: &'static str,
-    rounds: usize,
+    size: Size,
     /// Runs once; what it came to, and how long the measured part took.
-    run: fn(u64) -> (String, Duration),
+    run: fn(u64, Size) -> (String, Duration),
+}
+
+/// How much there is to do.
+#[derive(Clone, Copy)]
+struct Size {
+    pods: usize,
+    nodes: u32,
+    rounds: u64,
 }
 
 const BENCHES: &[Bench] = &[
-    Bench { name: "boot", what: "a cluster of 3 workers until its nodes are Ready", rounds: 5, run: boot },
+    Bench {
+        name: "boot",
+        what: "a cluster until its nodes are Ready",
+        size: Size { pods: 0, nodes: 3, rounds: 5 },
+        run: boot,
+    },
     Bench {
         name: "pods",
-        what: "1,000 pods on 10 nodes from one Deployment to all Ready",
-        rounds: 5,
+        what: "pods from one Deployment to all Ready",
+        size: Size { pods: 1000, nodes: 10, rounds: 5 },
         run: pods,
     },
-    Bench { name: "seek", what: "20 seeks over that history", rounds: 3, run: seek },
+    Bench {
+        name: "seek",
+        what: "a seek in that history",
+        size: Size { pods: 1000, nodes: 10, rounds: 3 },
+        run: seek,
+    },
+    Bench {
+        name: "scheduler",
+        what: "pods that wait, to all bound",
+        size: Size { pods: 10_000, nodes: 5_000, rounds: 1 },
+        run: scheduler,
+    },
+    Bench {
+        name: "history",
+        what: "a seek in an hour of history, and its memory",
+        size: Size { pods: 100, nodes: 10, rounds: 1 },
+        run: history,
+    },
 ];
 
 pub fn run(arguments: &[String]) -> ExitCode {
-    let names: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let list: String = BENCHES.iter().map(|bench| format!("  {:<8} {}\n", bench.name, bench.what)).collect();
-    if names.iter().any(|name| matches!(*name, "--help" | "-h")) {
-        print!("{USAGE}{list}");
-        return ExitCode::SUCCESS;
+    let list: String = BENCHES.iter().map(|bench| format!("  {:<10} {}\n", bench.name, bench.what)).collect();
+    match options(arguments) {
+        Ok(None) => {
+            print!("{USAGE}{list}");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(chosen)) => {
+            chosen.into_iter().for_each(measure);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprint!("clusterarium bench: {error}\n\n{USAGE}{list}");
+            ExitCode::from(2)
+        }
     }
-    let chosen: Vec<&Bench> =
-        BENCHES.iter().filter(|bench| names.is_empty() || names.contains(&bench.name)).collect();
-    if chosen.is_empty() {
-        eprint!("clusterarium bench: no such benchmark\n\n{USAGE}{list}");
-        return ExitCode::from(2);
-    }
-    for bench in chosen {
-        let mut results: Vec<(Duration, String)> = (0..bench.rounds as u64)
-            .map(|round| {
-                let (result, time) = (bench.run)(round + 1);
-                (time, result)
-            })
-            .collect();
-        results.sort();
-        let (median, result) = &results[results.len() / 2];
-        println!("{:<6} {:>10.1} ms  {} ({result})", bench.name, median.as_secs_f64() * 1000.0, bench.what);
-    }
-    ExitCode::SUCCESS
 }
 
-fn boot(seed: u64) -> (String, Duration) {
+/// Which benchmarks, at which size. `None`: help is wanted.
+fn options(arguments: &[String]) -> Result<Option<Vec<(&'static Bench, Size)>>, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut chosen: Vec<&Bench> = Vec::new();
+    let (mut pods, mut nodes, mut rounds) = (None, None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(None),
+            Long("pods") => pods = Some(parser.value()?.parse()?),
+            Long("nodes") => nodes = Some(parser.value()?.parse()?),
+            Long("rounds") => rounds = Some(parser.value()?.parse()?),
+            Value(name) => {
+                let bench = BENCHES.iter().find(|bench| name == bench.name);
+                chosen.push(bench.ok_or_else(|| format!("no benchmark {name:?}"))?);
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    if chosen.is_empty() {
+        chosen.extend(BENCHES);
+    }
+    let with_size = |bench: &'static Bench| {
+        let size = bench.size;
+        let size = Size {
+            pods: pods.unwrap_or(size.pods),
+            nodes: nodes.unwrap_or(size.nodes),
+            rounds: rounds.unwrap_or(size.rounds).max(1),
+        };
+        (bench, size)
+    };
+    Ok(Some(chosen.into_iter().map(with_size).collect()))
+}
+
+fn measure((bench, size): (&Bench, Size)) {
+    let mut results: Vec<(Duration, String)> = (1..=size.rounds)
+        .map(|seed| {
+            let (result, time) = (bench.run)(seed, size);
+            (time, result)
+        })
+        .collect();
+    results.sort();
+    let (median, result) = &results[results.len() / 2];
+    let (pods, nodes) = match (size.pods, size.nodes) {
+        (0, nodes) => (String::new(), nodes),
+        (pods, nodes) => (format!("{pods} pods, "), nodes),
+    };
+    println!(
+        "{:<10} {:>10.1} ms  {} ({pods}{nodes} nodes: {result})",
+        bench.name,
+        median.as_secs_f64() * 1000.0,
+        bench.what,
+    );
+}
+
+fn boot(seed: u64, size: Size) -> (String, Duration) {
     let start = Instant::now();
-    let history = benchmark::ready_cluster(seed, 3);
+    let history = benchmark::ready_cluster(seed, size.nodes);
     (format!("{} simulated", history.now()), start.elapsed())
 }
 
-fn pods(seed: u64) -> (String, Duration) {
-    let mut history = benchmark::ready_cluster(seed, 10);
+fn pods(seed: u64, size: Size) -> (String, Duration) {
+    let mut history = benchmark::ready_cluster(seed, size.nodes);
     let start = Instant::now();
-    let drive = benchmark::pods(&mut history, 1000);
+    let drive = benchmark::pods(&mut history, size.pods);
     let time = start.elapsed();
-    let end = if drive.is_complete { "" } else { ", not reached" };
-    (format!("{} events, {} s simulated{end}", drive.events, drive.simulated.as_secs()), time)
+    (drive_text(&drive), time)
 }
 
-fn seek(seed: u64) -> (String, Duration) {
-    let mut history = benchmark::ready_cluster(seed, 10);
-    benchmark::pods(&mut history, 1000);
+fn drive_text(drive: &benchmark::Drive) -> String {
+    let end = if drive.is_complete { "" } else { ", not reached" };
+    format!("{} events, {} s simulated{end}", drive.events, drive.simulated.as_secs())
+}
+
+fn seek(seed: u64, size: Size) -> (String, Duration) {
+    let mut history = benchmark::ready_cluster(seed, size.nodes);
+    benchmark::pods(&mut history, size.pods);
+    let time = seeks(&mut history);
+    (format!("{} checkpoints", history.checkpoints()), time)
+}
+
+/// The mean of some seeks.
+fn seeks(history: &mut benchmark::Track) -> Duration {
+    const SEEKS: u32 = 20;
     let start = Instant::now();
-    for number in 0..20 {
-        let instant = benchmark::instant(&history, number, 20);
+    for number in 0..SEEKS {
+        let instant = benchmark::instant(history, u64::from(number), u64::from(SEEKS));
         history.seek(instant);
     }
-    (format!("{} checkpoints", history.checkpoints()), start.elapsed() / 20)
+    start.elapsed() / SEEKS
+}
+
+fn scheduler(seed: u64, size: Size) -> (String, Duration) {
+    let mut history = benchmark::waiting_pods(seed, size.nodes, size.pods);
+    let start = Instant::now();
+    let drive = benchmark::bind(&mut history, size.pods);
+    let time = start.elapsed();
+    let rate = size.pods as f64 / time.as_secs_f64();
+    (format!("{rate:.0} pods a second, {}", drive_text(&drive)), time)
+}
+
+fn history(seed: u64, size: Size) -> (String, Duration) {
+    let before = resident_bytes();
+    let mut history = benchmark::ready_cluster(seed, size.nodes);
+    benchmark::pods(&mut history, size.pods);
+    benchmark::let_an_hour_pass(&mut history);
+    let megabytes = resident_bytes().saturating_sub(before) / 1_000_000;
+    let time = seeks(&mut history);
+    let (checkpoints, records) = (history.checkpoints(), history.trace.range().count());
+    (format!("{megabytes} MB, {checkpoints} checkpoints, {records} lines"), time)
+}
+
+/// What this process holds in memory, as Linux counts it; 0 elsewhere.
+fn resident_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.as_deref().and_then(|text| text.split(' ').nth(1)).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0) * PAGE_BYTES
 }

@@ -13,7 +13,7 @@ A Kubernetes cluster under glass, without the glass.
 
 Usage:
   clusterarium shell [-c COMMANDS | FILE | -] [--home DIR] [--seed N] [--audit FILE] [--hollow]
-  clusterarium bench [NAME]
+  clusterarium bench [NAME ...]
 
 Use \"clusterarium <command> --help\" for more.
 ";

@@ -1,0 +1,176 @@
+//! An object's fields.
+//!
+//! Picture to hold in mind: a ring binder with index tabs. The tabs show the first letters of each name, so that one
+//! finds the page by leafing through tabs and reads the whole name only where a tab fits.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::name::shared;
+use super::{Text, Value};
+use crate::arrange::Arrange;
+
+/// An object's fields, sorted by name: the order in which Kubernetes prints them.
+#[derive(Default)]
+pub struct Map {
+    entries: Vec<Entry>,
+    /// Length as JSON, as far as it has been asked for since the last change; 0: not known.
+    json_bytes: AtomicU32,
+}
+
+#[derive(Clone)]
+struct Entry {
+    key: Text,
+    tab: u32,
+    value: Value,
+}
+
+/// The first four bytes of a name: sorts as the name does, and needs no look at where the name lies.
+fn tab(key: &str) -> u32 {
+    match *key.as_bytes() {
+        [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
+        [a, b, c] => u32::from_be_bytes([a, b, c, 0]),
+        [a, b] => u32::from_be_bytes([a, b, 0, 0]),
+        [a] => u32::from_be_bytes([a, 0, 0, 0]),
+        [] => 0,
+    }
+}
+
+impl Clone for Map {
+    fn clone(&self) -> Map {
+        let json_bytes = AtomicU32::new(self.json_bytes.load(Ordering::Relaxed));
+        Map { entries: self.entries.clone(), json_bytes }
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Map) -> bool {
+        let is_equal = |(a, b): (&Entry, &Entry)| a.tab == b.tab && a.key == b.key && a.value == b.value;
+        self.len() == other.len() && self.entries.iter().zip(&other.entries).all(is_equal)
+    }
+}
+
+impl Map {
+    pub const fn new() -> Map {
+        Map { entries: Vec::new(), json_bytes: AtomicU32::new(0) }
+    }
+    fn position(&self, key: &str) -> Result<usize, usize> {
+        let tab = tab(key);
+        self.entries.binary_search_by(|entry| {
+            entry.tab.cmp(&tab).then_with(|| entry.key.as_bytes().cmp(key.as_bytes()))
+        })
+    }
+    /// The fields for changing: what was known of them is known no longer.
+    fn change(&mut self) -> &mut Vec<Entry> {
+        *self.json_bytes.get_mut() = 0;
+        &mut self.entries
+    }
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.position(key).ok().map(|index| &self.entries[index].value)
+    }
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.position(key).is_ok()
+    }
+    /// The value at `key` for changing, made `Null` first if absent.
+    pub fn entry(&mut self, key: &str) -> &mut Value {
+        self.place(key, &mut || Text::from(key))
+    }
+    fn place(&mut self, key: &str, make: &mut dyn FnMut() -> Text) -> &mut Value {
+        let position = self.position(key);
+        let entries = self.change();
+        let index = position.unwrap_or_else(|index| {
+            entries.insert(index, Entry { key: shared(key, make), tab: tab(key), value: Value::Null });
+            index
+        });
+        &mut entries[index].value
+    }
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        let index = self.position(key).ok()?;
+        Some(&mut self.change()[index].value)
+    }
+    pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) {
+        let key = key.into();
+        *self.place(&key, &mut || key.clone()) = value.into();
+    }
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        let index = self.position(key).ok()?;
+        Some(self.change().remove(index).value)
+    }
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &Value) -> bool) {
+        self.change().retain(|entry| keep(&entry.key, &entry.value));
+    }
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Text, &Value)> + ExactSizeIterator + Clone {
+        self.entries.iter().map(|entry| (&entry.key, &entry.value))
+    }
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Text, &mut Value)> {
+        self.change().iter_mut().map(|entry| (&entry.key, &mut entry.value))
+    }
+    pub fn keys(&self) -> impl Iterator<Item = &Text> {
+        self.entries.iter().map(|entry| &entry.key)
+    }
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// See [`Value::json_bytes`].
+    pub(super) fn json_bytes(&self) -> u64 {
+        let known = self.json_bytes.load(Ordering::Relaxed);
+        if known > 0 {
+            return known.into();
+        }
+        let fields = self.iter().map(|(name, value)| quoted_bytes(name) + 1 + value.json_bytes() + 1);
+        let bytes = 2 + fields.sum::<u64>().saturating_sub(1);
+        // What is longer than the number can say is measured again each time.
+        self.json_bytes.store(u32::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+        bytes
+    }
+    fn of(mut entries: Vec<Entry>) -> Map {
+        entries.arrange_by(|a, b| a.key.cmp(&b.key));
+        entries.reverse();
+        entries.dedup_by(|later, earlier| later.key == earlier.key);
+        entries.reverse();
+        Map { entries, json_bytes: AtomicU32::new(0) }
+    }
+}
+
+/// A text's length with quotes, and escapes as JSON has them.
+pub(super) fn quoted_bytes(text: &str) -> u64 {
+    let escapes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
+        0..32 => 5,
+        _ => 0,
+    });
+    2 + text.len() as u64 + escapes.sum::<u64>()
+}
+
+impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Map {
+    /// Of equal keys the last one wins, as in JSON.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Map {
+        let entry = |(key, value): (K, V)| {
+            let key: Text = key.into();
+            Entry { tab: tab(&key), key, value: value.into() }
+        };
+        Map::of(pairs.into_iter().map(entry).collect())
+    }
+}
+
+impl Serialize for Map {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(Some(self.len()))?;
+        for (key, value) in self.iter() {
+            fields.serialize_entry(key.as_str(), value)?;
+        }
+        fields.end()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
