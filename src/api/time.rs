@@ -28,16 +28,48 @@ pub fn rfc3339(time: Time) -> Text {
 
 /// The same, of seconds since 1970.
 pub fn rfc3339_of(unix_s: i64) -> Text {
+    let mut text = String::with_capacity(20);
+    push_second(&mut text, unix_s);
+    text.push('Z');
+    text.into()
+}
+
+/// Up to the second, without zone: `2026-01-01T08:00:05`. Without `format!`: there are some in every object.
+fn push_second(text: &mut String, unix_s: i64) {
     let Calendar { year, month, day, hour, minute, second } = calendar(unix_s);
-    arcstr::format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    for (separator, number, digits) in
+        [("", year, 4), ("-", month, 2), ("-", day, 2), ("T", hour, 2), (":", minute, 2), (":", second, 2)]
+    {
+        text.push_str(separator);
+        push_digits(text, number, digits);
+    }
+}
+
+/// A number that is not negative, with leading zeros.
+fn push_digits(text: &mut String, number: i64, digits: u32) {
+    let mut unit = 10_i64.pow(digits - 1);
+    while number / 10 >= unit {
+        unit *= 10;
+    }
+    while unit > 0 {
+        text.push(char::from(b'0' + (number / unit % 10).unsigned_abs() as u8));
+        unit /= 10;
+    }
 }
 
 /// Microseconds, as `metav1.MicroTime`: `2026-01-01T08:00:05.000123Z`.
 pub fn micro_time(time: Time) -> Text {
-    let us = unix_us(time);
-    let Calendar { year, month, day, hour, minute, second } = calendar(us.div_euclid(1_000_000));
-    let fraction = us.rem_euclid(1_000_000);
-    arcstr::format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
+    micro_time_of(unix_us(time))
+}
+
+/// The same, of microseconds since 1970.
+pub fn micro_time_of(us: i64) -> Text {
+    let mut text = String::with_capacity(27);
+    push_second(&mut text, us.div_euclid(1_000_000));
+    text.push('.');
+    push_digits(&mut text, us.rem_euclid(1_000_000), 6);
+    text.push('Z');
+    text.into()
 }
 
 /// A date taken apart.

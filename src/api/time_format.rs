@@ -6,43 +6,9 @@
 //! Times are RFC 3339 in UTC, whole seconds (`metav1.Time`) or microseconds (`metav1.MicroTime`); ages follow
 //! `k8s.io/apimachinery/pkg/util/duration`; durations are printed as Go prints them.
 
+use super::time::{self, Calendar};
 use super::value::Text;
 use crate::sim::{Duration, Time};
-
-/// The calendar second at which every run begins, in seconds since 1970: one clock for all texts.
-pub const EPOCH_SECONDS: i64 = super::time::EPOCH_S;
-
-const SECONDS_PER_DAY: i64 = 86_400;
-
-/// `2026-01-01T08:00:05Z`.
-pub fn rfc3339(time: Time) -> Text {
-    Text::from(format_seconds(unix_seconds(time)))
-}
-
-/// `2026-01-01T08:00:05.000250Z`.
-pub fn rfc3339_micro(time: Time) -> Text {
-    let mut text = format_seconds(unix_seconds(time));
-    text.pop();
-    Text::from(format!("{text}.{:06}Z", time.as_micros() % 1_000_000))
-}
-
-/// Seconds since 1970 of a simulated instant.
-pub fn unix_seconds(time: Time) -> i64 {
-    EPOCH_SECONDS.saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// Microseconds since 1970 of a simulated instant.
-pub fn unix_micros(time: Time) -> i64 {
-    let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-    (EPOCH_SECONDS * 1_000_000).saturating_add(micros)
-}
-
-/// An RFC 3339 text in seconds since 1970.
-pub fn format_seconds(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
-    let (year, month, day) = civil_from_days(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
 
 /// Reads RFC 3339, with any offset and fraction, as microseconds since 1970. `None` if it is none.
 pub fn parse_unix_micros(text: &str) -> Option<i64> {
@@ -90,13 +56,13 @@ pub fn parse_unix_micros(text: &str) -> Option<i64> {
         }
         _ => return None,
     };
-    let seconds = days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+    let seconds = time::unix_s(Calendar { year, month, day, hour, minute, second });
     Some((seconds - offset_seconds) * 1_000_000 + micros)
 }
 
 /// The simulated instant of an RFC 3339 text; the run's beginning for anything earlier.
 pub fn parse(text: &str) -> Option<Time> {
-    let micros = parse_unix_micros(text)? - EPOCH_SECONDS * 1_000_000;
+    let micros = parse_unix_micros(text)? - time::EPOCH_S * 1_000_000;
     Some(Time(u64::try_from(micros).unwrap_or(0)))
 }
 
@@ -104,12 +70,14 @@ pub fn parse(text: &str) -> Option<Time> {
 /// precision.
 pub fn normalize(text: &str, micro: bool) -> Option<Text> {
     let micros = parse_unix_micros(text)?;
-    let mut out = format_seconds(micros.div_euclid(1_000_000));
-    if micro {
-        out.pop();
-        out = format!("{out}.{:06}Z", micros.rem_euclid(1_000_000));
-    }
-    Some(Text::from(out))
+    Some(if micro { time::micro_time_of(micros) } else { time::rfc3339_of(micros.div_euclid(1_000_000)) })
+}
+
+/// Whether a text is as [`normalize`] gives it: most are, and need not be written anew to see it.
+pub fn is_normal(text: &str, micro: bool) -> bool {
+    let is_cut =
+        if micro { text.len() == 27 && text.as_bytes().get(19) == Some(&b'.') } else { text.len() == 20 };
+    is_cut && text.ends_with('Z') && parse_unix_micros(text).is_some()
 }
 
 /// kubectl's age in two or three figures: `5s`, `2m15s`, `3h12m`, `2d4h`, `1y40d`. `seconds` may be negative:
@@ -137,7 +105,7 @@ pub fn human_duration(seconds: i64) -> String {
 /// The age at `now` of what has this timestamp; `<unknown>` without one, as kubectl prints it.
 pub fn age(timestamp: &str, now: Time) -> String {
     match parse_unix_micros(timestamp) {
-        Some(micros) => human_duration((unix_micros(now) - micros).div_euclid(1_000_000)),
+        Some(micros) => human_duration((time::unix_us(now) - micros).div_euclid(1_000_000)),
         None => "<unknown>".to_owned(),
     }
 }
@@ -226,38 +194,21 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01 of a date in the Gregorian calendar, counted in eras of 400 years from March.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn instants_have_dates_and_dates_instants() {
-        assert_eq!(rfc3339(Time::ZERO), "2026-01-01T08:00:00Z");
-        assert_eq!(rfc3339_micro(Time(90_000_250)), "2026-01-01T08:01:30.000250Z");
+        assert_eq!(time::rfc3339(Time::ZERO), "2026-01-01T08:00:00Z");
+        assert_eq!(time::rfc3339_of(-62_135_596_799), "0001-01-01T00:00:01Z");
+        assert_eq!(time::micro_time(Time(90_000_250)), "2026-01-01T08:01:30.000250Z");
         assert_eq!(parse("2026-01-01T08:01:30.00025Z"), Some(Time(90_000_250)));
         assert_eq!(parse("2026-01-01T10:00:01+02:00"), Some(Time(1_000_000)));
         assert_eq!(parse("1999-01-01T00:00:00Z"), Some(Time::ZERO));
         for (year, month, day) in [(1970, 1, 1), (2000, 2, 29), (2026, 12, 31), (1, 1, 1), (2100, 3, 1)] {
-            assert_eq!(civil_from_days(days_from_civil(year, month, day)), (year, month, day));
+            let date = Calendar { year, month, day, hour: 1, minute: 2, second: 3 };
+            assert_eq!(time::calendar(time::unix_s(date)), date);
         }
         for text in [
             "",
@@ -272,7 +223,17 @@ mod tests {
         ] {
             assert_eq!(parse_unix_micros(text), None, "{text}");
         }
-        assert_eq!(normalize("2026-06-01T10:00:01.5+02:00", false).as_deref(), Some("2026-06-01T08:00:01Z"));
+        for (text, micro, normal) in [
+            ("2026-06-01T10:00:01.5+02:00", false, "2026-06-01T08:00:01Z"),
+            ("2026-06-01T10:00:01.5+02:00", true, "2026-06-01T08:00:01.500000Z"),
+            ("2026-06-01T10:00:01,500000Z", true, "2026-06-01T10:00:01.500000Z"),
+            ("2026-06-01T10:00:01.Z", false, ""),
+            ("2026-06-01T10:00:01Z", false, "2026-06-01T10:00:01Z"),
+            ("2026-06-01T10:00:01.000250Z", true, "2026-06-01T10:00:01.000250Z"),
+        ] {
+            assert_eq!(normalize(text, micro).as_deref().unwrap_or(""), normal, "{text}");
+            assert_eq!(is_normal(text, micro), text == normal, "{text}");
+        }
     }
 
     #[test]

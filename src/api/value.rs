@@ -54,10 +54,15 @@ impl PartialEq for Value {
 
 /// The first name of a path and the rest, if there is more. Names are short: a plain loop finds the dot soonest.
 fn split_path(path: &str) -> (&str, Option<&str>) {
-    match path.bytes().position(|byte| byte == b'.') {
-        Some(dot) => (&path[..dot], Some(&path[dot + 1..])),
-        None => (path, None),
+    let bytes = path.as_bytes();
+    let mut dot = 0;
+    while dot < bytes.len() {
+        if bytes[dot] == b'.' {
+            return (&path[..dot], Some(&path[dot + 1..]));
+        }
+        dot += 1;
     }
+    (path, None)
 }
 
 /// Reading. A *path* is field names joined with dots, none of which may itself contain a dot (labels and

@@ -71,6 +71,8 @@ impl<P: Clone + PartialEq + From<InformerIndex>> Purpose for P {}
 #[derive(Clone, Default)]
 pub struct Informers {
     informers: Vec<Informer>,
+    /// How many of them have not seen their first list.
+    unsynced: usize,
     /// One store an informer. A worker keeps this pointer: the world as it was when its work began.
     stores: Arc<Vec<Store>>,
 }
@@ -144,6 +146,7 @@ impl Informers {
         if let Some(index) = self.informers.iter().position(|informer| informer.selection == selection) {
             return index;
         }
+        self.unsynced += 1;
         self.informers.push(Informer {
             selection,
             window,
@@ -173,10 +176,11 @@ impl Informers {
     }
     /// Every informer has seen its first list.
     pub fn have_synced(&self) -> bool {
-        self.informers.iter().all(|informer| informer.synced)
+        self.unsynced == 0
     }
     /// Forgets what was copied, as a restarted process does; selections and indices stay.
     pub fn restart(&mut self) {
+        self.unsynced = self.informers.len();
         for (informer, store) in self.informers.iter_mut().zip(Arc::make_mut(&mut self.stores)) {
             *informer = Informer {
                 state: ReflectorState::Stopped,
@@ -224,7 +228,9 @@ impl Informers {
                 informer.resource_version = response.body.shared_text("metadata.resourceVersion");
                 Arc::make_mut(&mut self.stores)[index].revision = meta::resource_version(&response.body);
                 let deltas = self.replace(index, response.body.items("items"));
-                self.informers[index].synced = true;
+                if !std::mem::replace(&mut self.informers[index].synced, true) {
+                    self.unsynced -= 1;
+                }
                 self.watch(context, connection, index);
                 deltas
             }

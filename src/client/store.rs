@@ -4,6 +4,8 @@
 //! (an owner's UID, a node's name) to the cards. A copy of the box is one pointer: a worker keeps the box as
 //! it stood when its work began.
 
+use std::sync::Arc;
+
 use rpds::RedBlackTreeMapSync;
 
 use crate::api::{Text, Value};
@@ -14,7 +16,8 @@ pub type IndexFunction = fn(&Value) -> Vec<Text>;
 #[derive(Clone, Default)]
 pub struct Store {
     objects: RedBlackTreeMapSync<Text, Value>,
-    indices: Vec<Index>,
+    /// Shared, as all of a store is: whoever keeps a copy of the world copies pointers only.
+    indices: Arc<Vec<Index>>,
     /// The revision up to which this is a true copy (`LastStoreSyncResourceVersion`).
     pub revision: u64,
 }
@@ -53,13 +56,13 @@ impl Store {
                 index.entries.insert_mut((value, key.clone()), object.clone());
             }
         }
-        self.indices.push(index);
+        Arc::make_mut(&mut self.indices).push(index);
     }
     /// Takes everything out; the indices stay.
     pub fn clear(&mut self) {
         self.objects = RedBlackTreeMapSync::default();
         self.revision = 0;
-        for index in &mut self.indices {
+        for index in Arc::make_mut(&mut self.indices) {
             index.entries = RedBlackTreeMapSync::default();
         }
     }
@@ -105,7 +108,7 @@ impl Store {
     /// Files `object`; what stood under its key is returned.
     pub fn insert(&mut self, key: Text, object: Value) -> Option<Value> {
         let old = self.objects.get(&key).cloned();
-        for index in &mut self.indices {
+        for index in Arc::make_mut(&mut self.indices) {
             let values = (index.function)(&object);
             if let Some(old) = &old {
                 for value in (index.function)(old) {
@@ -123,7 +126,7 @@ impl Store {
     }
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let old = self.objects.get(key).cloned()?;
-        for index in &mut self.indices {
+        for index in Arc::make_mut(&mut self.indices) {
             for value in (index.function)(&old) {
                 index.entries.remove_mut(&(value, Text::from(key)));
             }

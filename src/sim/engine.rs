@@ -55,6 +55,7 @@ enum Due<L: Language> {
         from: ActorId,
         to: ActorId,
         message: L::Message,
+        digest: u64,
     },
     /// A message leaves, after the work that precedes it.
     Departure {
@@ -137,7 +138,7 @@ impl<W: World> Engine<W> {
             .queue
             .iter()
             .filter_map(|entry| match &entry.due {
-                Due::Delivery { from, to, message } => {
+                Due::Delivery { from, to, message, .. } => {
                     entry.cause.map(|id| (entry.sequence, (id, *from, *to, entry.time, message)))
                 }
                 _ => None,
@@ -161,7 +162,7 @@ impl<W: World> Engine<W> {
         self.now = entry.time;
         self.events += 1;
         match entry.due {
-            Due::Delivery { from, to, message } => {
+            Due::Delivery { from, to, message, digest } => {
                 let sent = entry.cause.expect("a delivery's cause is its own line");
                 if let Some(why) = self.why_undeliverable(to) {
                     self.record(trace, Some(sent), What::Undelivered { sent, why });
@@ -169,7 +170,7 @@ impl<W: World> Engine<W> {
                         self.send(trace, to, from, refusal, Some(sent));
                     }
                 } else {
-                    self.fold(&[1, u64::from(to.0), message.digest()]);
+                    self.fold(&[1, u64::from(to.0), digest]);
                     self.hand(trace, to, Input::Message { from, message }, Some(sent));
                 }
             }
@@ -313,10 +314,11 @@ impl<W: World> Engine<W> {
             message.is_resent_when_lost(),
             &mut self.network_random,
         );
-        self.fold(&[3, u64::from(from.0), u64::from(to.0), message.digest()]);
+        let digest = message.digest();
+        self.fold(&[3, u64::from(from.0), u64::from(to.0), digest]);
         let id = self.record(trace, cause, What::Sent { from, to, arrives, message: message.clone() });
         if let Ok(time) = arrives {
-            self.enqueue(time, Some(id), Due::Delivery { from, to, message });
+            self.enqueue(time, Some(id), Due::Delivery { from, to, message, digest });
         }
     }
 

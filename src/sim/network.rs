@@ -45,7 +45,8 @@ pub struct Fault {
 
 #[derive(Clone, Debug)]
 pub struct Network {
-    hosts: BTreeMap<ActorId, HostId>,
+    /// By the actor's number.
+    hosts: Vec<Option<HostId>>,
     down: BTreeSet<HostId>,
     faults: BTreeMap<(HostId, HostId), Fault>,
     /// When the last message between two actors arrives: the next one does not come before it.
@@ -62,7 +63,7 @@ const RETRANSMISSION_DELAY: Duration = Duration::from_millis(200);
 impl Default for Network {
     fn default() -> Network {
         Network {
-            hosts: BTreeMap::new(),
+            hosts: Vec::new(),
             down: BTreeSet::new(),
             faults: BTreeMap::new(),
             last_arrival: BTreeMap::new(),
@@ -74,10 +75,12 @@ impl Default for Network {
 
 impl Network {
     pub(super) fn place(&mut self, actor: ActorId, host: HostId) {
-        self.hosts.insert(actor, host);
+        let place = actor.0 as usize;
+        self.hosts.resize(self.hosts.len().max(place + 1), None);
+        self.hosts[place] = Some(host);
     }
     pub fn host(&self, actor: ActorId) -> Option<HostId> {
-        self.hosts.get(&actor).copied()
+        self.hosts.get(actor.0 as usize).copied().flatten()
     }
     pub fn is_down(&self, host: HostId) -> bool {
         self.down.contains(&host)
@@ -122,10 +125,10 @@ impl Network {
         is_resent: bool,
         random: &mut Random,
     ) -> Result<Time, Lost> {
-        let (Some(&source), Some(&target)) = (self.hosts.get(&from), self.hosts.get(&to)) else {
+        let (Some(source), Some(target)) = (self.host(from), self.host(to)) else {
             return Err(Lost::HostDown);
         };
-        if self.down.contains(&source) || self.down.contains(&target) {
+        if self.is_down(source) || self.is_down(target) {
             return Err(Lost::HostDown);
         }
         let (low, high) = if source == target { self.local_latency } else { self.remote_latency };
@@ -151,8 +154,8 @@ impl Network {
                 }
             }
         }
-        let arrival = (now + latency).max(self.last_arrival.get(&(from, to)).copied().unwrap_or_default());
-        self.last_arrival.insert((from, to), arrival);
-        Ok(arrival)
+        let arrival = self.last_arrival.entry((from, to)).or_default();
+        *arrival = (now + latency).max(*arrival);
+        Ok(*arrival)
     }
 }

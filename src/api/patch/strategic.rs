@@ -416,18 +416,19 @@ fn in_order(
     let mine = sorted(mine, patch_order, key)?;
     let others = sorted(others, server_order, key)?;
     let mut merged = Vec::with_capacity(mine.len() + others.len());
-    let (mut left, mut right) = (others.into_iter().peekable(), mine.into_iter().peekable());
+    let placed = |items: Vec<Value>| {
+        items.into_iter().map(|item| (position(server_order, &item, key), item)).peekable()
+    };
+    let (mut left, mut right) = (placed(others), placed(mine));
     loop {
         let takes_left = match (left.peek(), right.peek()) {
-            (Some(l), Some(r)) => match (position(server_order, l, key), position(server_order, r, key)) {
-                (Some(l), Some(r)) => l < r,
-                _ => false,
-            },
+            (Some((Some(l), _)), Some((Some(r), _))) => l < r,
+            (Some(_), Some(_)) => false,
             (Some(_), None) => true,
             (None, Some(_)) => false,
             (None, None) => return Ok(merged),
         };
-        merged.extend(if takes_left { left.next() } else { right.next() });
+        merged.extend(if takes_left { left.next() } else { right.next() }.map(|(_, item)| item));
     }
 }
 
@@ -445,10 +446,11 @@ pub(super) fn sorted(items: Vec<Value>, order: &[Value], key: Option<&Text>) -> 
     };
     // What has no place counts as smaller than anything, also than itself: an insertion sort, as Go's is for
     // short lists, so that such items come out in the same order.
+    let mut places: Vec<Option<usize>> = kept.iter().map(|item| position(order, item, key)).collect();
     for end in 1..kept.len() {
         let mut at = end;
         while at > 0 {
-            let smaller = match (position(order, &kept[at], key), position(order, &kept[at - 1], key)) {
+            let smaller = match (places[at], places[at - 1]) {
                 (Some(a), Some(b)) => a < b,
                 _ => true,
             };
@@ -456,6 +458,7 @@ pub(super) fn sorted(items: Vec<Value>, order: &[Value], key: Option<&Text>) -> 
                 break;
             }
             kept.swap(at, at - 1);
+            places.swap(at, at - 1);
             at -= 1;
         }
     }

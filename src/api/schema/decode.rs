@@ -9,6 +9,8 @@
 //! appear, quantities and times take their canonical form. A part that does not change is not copied.
 
 use super::{Field, ObjectShape, Schema, SchemaType, Shape};
+use std::cmp::Ordering;
+
 use crate::api::field::go_quote;
 use crate::api::quantity::Quantity;
 use crate::api::status::Status;
@@ -207,13 +209,18 @@ impl<'a> Walk<'a> {
                     out.extend(map.iter().take(position).map(|(key, value)| (key.clone(), value.clone())));
                 }
             };
-            while let Some(field) = fields.next_if(|field| field.name < *key) {
+            let mut order = Ordering::Greater;
+            let mut comes_before = |field: &Field| {
+                order = field.name.as_str().cmp(key);
+                order.is_lt()
+            };
+            while let Some(field) = fields.next_if(|field| comes_before(field)) {
                 if let Some(zero) = self.absent(place, field) {
                     begin(&mut out, &mut changed);
                     out.push((field.name.clone(), zero));
                 }
             }
-            let Some(field) = fields.next_if(|field| field.name == *key) else {
+            let Some(field) = fields.next_if(|_| order.is_eq()) else {
                 if !shape.preserve_unknown {
                     self.unknown(key);
                     begin(&mut out, &mut changed);
@@ -323,6 +330,9 @@ impl<'a> Walk<'a> {
             return None;
         };
         let micro = place.shape() == &Shape::MicroTime;
+        if place.shape() != &Shape::Duration && time_format::is_normal(text, micro) {
+            return None;
+        }
         if place.shape() == &Shape::Duration {
             match time_format::parse_go_duration(text) {
                 None => self.fatal(format!("time: invalid duration {}", go_quote(text))),

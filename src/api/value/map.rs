@@ -140,12 +140,16 @@ impl Map {
 
 /// A text's length with quotes, and escapes as JSON has them.
 pub(super) fn quoted_bytes(text: &str) -> u64 {
-    let escapes = text.bytes().map(|byte| match byte {
+    let escape = |byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
         0..32 => 5,
         _ => 0,
-    });
-    2 + text.len() as u64 + escapes.sum::<u64>()
+    };
+    // Most texts have none, which is seen many bytes at a time.
+    let has_escapes =
+        text.bytes().fold(false, |has, byte| has | (byte < 32) | (byte == b'"') | (byte == b'\\'));
+    let escapes = if has_escapes { text.bytes().map(escape).sum() } else { 0_u64 };
+    2 + text.len() as u64 + escapes
 }
 
 impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Map {
