@@ -225,7 +225,7 @@ impl EndpointSliceController {
                     Some(port)
                 })
                 .collect();
-            ports.sort_by_cached_key(port_order);
+            ports.arrange_by_key(port_order);
             let ports = if ports.is_empty() { Value::Null } else { Value::from(ports) };
             match groups.iter_mut().find(|group| group.ports == ports) {
                 Some(group) => group.endpoints.push(endpoint),
