@@ -61,6 +61,7 @@ pub enum Input<L: Language> {
 }
 
 /// What goes out, as data.
+#[derive(Clone)]
 pub(super) enum Effect<L: Language> {
     Send { to: ActorId, message: L::Message, delay: Duration, cause: Option<RecordId> },
     Timer { after: Duration, timer: L::Timer, cause: Option<RecordId> },

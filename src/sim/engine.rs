@@ -30,6 +30,8 @@ pub struct Engine<W: World> {
     next_actor: u32,
     events: u64,
     hash: u64,
+    /// Empty between events.
+    effects: Vec<Effect<W::Language>>,
 }
 
 #[derive(Clone)]
@@ -106,6 +108,7 @@ impl<W: World> Engine<W> {
             next_actor: 0,
             events: 0,
             hash: 0,
+            effects: Vec::new(),
         }
     }
     pub fn now(&self) -> Time {
@@ -273,12 +276,13 @@ impl<W: World> Engine<W> {
         input: Input<W::Language>,
         cause: Option<RecordId>,
     ) {
-        let mut effects = Vec::new();
+        // One heap of letters for all events: most leave some.
+        let mut effects = std::mem::take(&mut self.effects);
         let process = &mut self.processes[actor.0 as usize];
         let mut context =
             Context { now: self.now, me: actor, random: &mut process.random, cause, effects: &mut effects };
         self.world.handle(actor, input, &mut context);
-        for effect in effects {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Send { to, message, delay: Duration::ZERO, cause } => {
                     self.send(trace, actor, to, message, cause);
@@ -297,6 +301,7 @@ impl<W: World> Engine<W> {
                 }
             }
         }
+        self.effects = effects;
     }
 
     fn send(

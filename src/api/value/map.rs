@@ -56,11 +56,19 @@ impl Map {
     pub const fn new() -> Map {
         Map { entries: Vec::new(), json_bytes: AtomicU32::new(0) }
     }
-    fn position(&self, key: &str) -> Result<usize, usize> {
+    /// Where a map for `count` fields begins.
+    pub fn with_capacity(count: usize) -> Map {
+        Map { entries: Vec::with_capacity(count), json_bytes: AtomicU32::new(0) }
+    }
+    fn find(&self, key: &str) -> Option<usize> {
         let tab = tab(key);
-        self.entries.binary_search_by(|entry| {
-            entry.tab.cmp(&tab).then_with(|| entry.key.as_bytes().cmp(key.as_bytes()))
-        })
+        let first = self.entries.partition_point(|entry| entry.tab < tab);
+        let mut tied = self.entries[first..].iter().take_while(|entry| entry.tab == tab);
+        tied.position(|entry| entry.key.as_str() == key).map(|place| first + place)
+    }
+    /// Where `key`, which is not there, belongs.
+    fn gap(&self, key: &str) -> usize {
+        self.entries.partition_point(|entry| entry.key.as_str() < key)
     }
     /// The fields for changing: what was known of them is known no longer.
     fn change(&mut self) -> &mut Vec<Entry> {
@@ -68,26 +76,25 @@ impl Map {
         &mut self.entries
     }
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.position(key).ok().map(|index| &self.entries[index].value)
+        self.find(key).map(|index| &self.entries[index].value)
     }
     pub fn contains_key(&self, key: &str) -> bool {
-        self.position(key).is_ok()
+        self.find(key).is_some()
     }
     /// The value at `key` for changing, made `Null` first if absent.
     pub fn entry(&mut self, key: &str) -> &mut Value {
         self.place(key, &mut || Text::from(key))
     }
     fn place(&mut self, key: &str, make: &mut dyn FnMut() -> Text) -> &mut Value {
-        let position = self.position(key);
-        let entries = self.change();
-        let index = position.unwrap_or_else(|index| {
-            entries.insert(index, Entry { key: shared(key, make), tab: tab(key), value: Value::Null });
-            index
+        let index = self.find(key).unwrap_or_else(|| {
+            let gap = self.gap(key);
+            self.entries.insert(gap, Entry { key: shared(key, make), tab: tab(key), value: Value::Null });
+            gap
         });
-        &mut entries[index].value
+        &mut self.change()[index].value
     }
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        let index = self.position(key).ok()?;
+        let index = self.find(key)?;
         Some(&mut self.change()[index].value)
     }
     pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) {
@@ -95,7 +102,7 @@ impl Map {
         *self.place(&key, &mut || key.clone()) = value.into();
     }
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        let index = self.position(key).ok()?;
+        let index = self.find(key)?;
         Some(self.change().remove(index).value)
     }
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &Value) -> bool) {
