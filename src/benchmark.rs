@@ -69,7 +69,7 @@ pub fn waiting_pods(seed: u64, nodes: u32, count: usize) -> Track {
     }
     let node = |number: u32| {
         format!(
-            "apiVersion: v1\nkind: Node\nmetadata:\n  name: scheduler-perf-{number}\nstatus:\n  capacity: \
+            "apiVersion: v1\nkind: Node\nmetadata:\n  name: scheduler-perf-{number}\n  labels: {{perf: \"\"}}\nstatus:\n  capacity: \
              {{pods: \"110\", cpu: \"4\", memory: 32Gi}}\n  conditions:\n  - {{status: \"True\", type: Ready}}\n  \
              phase: Running\n---\n"
         )
@@ -85,8 +85,14 @@ pub fn waiting_pods(seed: u64, nodes: u32, count: usize) -> Track {
         [("nodes.yaml", (0..nodes).map(node).collect()), ("pods.yaml", (0..count).map(pod).collect())];
     for (path, content) in manifests {
         history.command(Command::WriteFile { path: path.into(), content: Some(content) });
-        let line = format!("kubectl create -f {path}");
-        history.command(Command::Exec { session: 0, line, stdin: String::new() });
+    }
+    for line in [
+        "kubectl create -f nodes.yaml",
+        // Admission gives it to each new node; a controller that does not run here would take it off.
+        "kubectl taint nodes --selector perf node.kubernetes.io/not-ready:NoSchedule-",
+        "kubectl create -f pods.yaml",
+    ] {
+        history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
     }
     drive(&mut history, |history| objects(history, "/registry/pods/default/", |_| true, count));
     history

@@ -329,12 +329,18 @@ impl ApiServer {
         exchange.warnings.append(&mut cycle.warnings);
         match cycle.job {
             Job::Create(_) | Job::Update(_) => {
+                let is_written = !exchange.request.options.dry_run && !matches!(change, Change::Same(_));
                 let (code, mut object) = match change {
                     Change::Create(object) => (201, object),
                     Change::Put(object) | Change::Same(object) | Change::Remove(object) => (200, object),
                 };
-                if !(exchange.request.options.dry_run && code == 201) {
-                    meta::set_resource_version(&mut object, revision);
+                match self.shelf(cycle.cache, &cycle.key) {
+                    // The watch has told of it already: one copy for the author and all watchers.
+                    Some(cached) if is_written && meta::resource_version(cached) == revision => {
+                        object = cached.clone();
+                    }
+                    _ if exchange.request.options.dry_run && code == 201 => {}
+                    _ => meta::set_resource_version(&mut object, revision),
                 }
                 if !exchange.request.subresource.is_empty() {
                     return self

@@ -198,7 +198,7 @@ impl<W: World> Engine<W> {
         command: &<W::Language as Language>::Command,
         trace: &mut Trace<W::Language>,
     ) -> RecordId {
-        let id = self.record(trace, None, What::Command(command.clone()));
+        let id = self.record(trace, None, What::Command(Box::new(command.clone())));
         let mut requests = Vec::new();
         let mut control = Control {
             now: self.now,

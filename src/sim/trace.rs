@@ -3,6 +3,7 @@
 //! Picture to hold in mind: a ship's log with numbered lines, each naming the line that caused it. Following
 //! the numbers back from any line answers *Why?*; the log is derived, so it can be lost and written again.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::actor::{ActorId, Language};
@@ -41,7 +42,7 @@ pub enum What<L: Language> {
         sent: RecordId,
         arrives: Time,
     },
-    Command(L::Command),
+    Command(Box<L::Command>),
     Note {
         actor: ActorId,
         note: L::Note,
@@ -50,64 +51,95 @@ pub enum What<L: Language> {
     Stopped(ActorId),
 }
 
+/// Lines on a page. A long log grows page by page: nothing that is written is ever moved.
+const PAGE: usize = 1024;
+
 /// The lines from `first` on. Older ones may have been let go; a replay writes them again.
 #[derive(Clone)]
 pub struct Trace<L: Language> {
+    /// The number of the first line that is kept, at the top of the first page.
     first: u64,
-    records: std::collections::VecDeque<Record<L>>,
-    /// How many lines are kept at most.
+    len: usize,
+    /// All full but the last.
+    pages: VecDeque<Vec<Record<L>>>,
+    /// How many lines are kept at least, once there are so many; at most a page more.
     pub capacity: usize,
 }
 
 impl<L: Language> Default for Trace<L> {
     fn default() -> Trace<L> {
-        Trace { first: 0, records: Default::default(), capacity: 2_000_000 }
+        Trace { first: 0, len: 0, pages: VecDeque::new(), capacity: 2_000_000 }
     }
 }
 
 impl<L: Language> Trace<L> {
-    /// Lines past `capacity` are let go a twentieth at a time.
+    /// Past `capacity` and a page the oldest page is let go.
     pub(super) fn push(&mut self, id: RecordId, record: Record<L>) {
         // A replay passes lines that are already written: they are equal, so they are left alone.
-        if id.0 < self.first + self.records.len() as u64 {
+        if id.0 < self.first + self.len as u64 {
             return;
         }
-        if self.records.is_empty() {
+        if self.len == 0 {
             self.first = id.0;
         }
-        self.records.push_back(record);
-        if self.records.len() > self.capacity {
-            let gone = self.capacity / 20 + 1;
-            self.records.drain(..gone);
-            self.first += gone as u64;
+        match self.pages.back_mut().filter(|page| page.len() < PAGE) {
+            Some(page) => page.push(record),
+            None => {
+                let mut page = Vec::with_capacity(PAGE);
+                page.push(record);
+                self.pages.push_back(page);
+            }
+        }
+        self.len += 1;
+        if self.len >= self.capacity + PAGE
+            && let Some(page) = self.pages.pop_front()
+        {
+            self.len -= page.len();
+            self.first += page.len() as u64;
         }
     }
     /// Forgets the lines from `id` on: the future that a fork leaves.
     pub(super) fn truncate(&mut self, id: RecordId) {
-        self.records.truncate(id.0.saturating_sub(self.first) as usize);
+        let kept = (id.0.saturating_sub(self.first) as usize).min(self.len);
+        self.pages.truncate(kept.div_ceil(PAGE));
+        if let Some(page) = self.pages.back_mut() {
+            page.truncate(kept - (kept - 1) / PAGE * PAGE);
+        }
+        self.len = kept;
     }
     /// Forgets everything; the next line that is pushed becomes the first.
     pub(super) fn clear(&mut self) {
-        self.records.clear();
+        self.pages.clear();
+        self.len = 0;
     }
     pub fn get(&self, id: RecordId) -> Option<&Record<L>> {
-        self.records.get(id.0.checked_sub(self.first)? as usize)
+        let place = id.0.checked_sub(self.first)? as usize;
+        self.pages.get(place / PAGE)?.get(place % PAGE)
     }
     /// The numbers of the lines that are kept.
     pub fn range(&self) -> Range<u64> {
-        self.first..self.first + self.records.len() as u64
+        self.first..self.first + self.len as u64
     }
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len == 0
     }
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (RecordId, &Record<L>)> {
-        self.records.iter().enumerate().map(|(index, record)| (RecordId(self.first + index as u64), record))
+        self.lines(0, self.len)
+    }
+    fn lines(&self, start: usize, end: usize) -> impl DoubleEndedIterator<Item = (RecordId, &Record<L>)> {
+        (start..end)
+            .map(|place| (RecordId(self.first + place as u64), &self.pages[place / PAGE][place % PAGE]))
     }
     /// The lines written at `times.start <= time < times.end`, found by binary search.
     pub fn between(&self, times: Range<Time>) -> impl DoubleEndedIterator<Item = (RecordId, &Record<L>)> {
-        let start = self.records.partition_point(|record| record.time < times.start);
-        let end = self.records.partition_point(|record| record.time < times.end).max(start);
-        (start..end).map(|index| (RecordId(self.first + index as u64), &self.records[index]))
+        let start = self.first_at(times.start);
+        self.lines(start, self.first_at(times.end).max(start))
+    }
+    /// The place of the first line that was not written before `time`.
+    fn first_at(&self, time: Time) -> usize {
+        let is_before = |record: &Record<L>| record.time < time;
+        let page = self.pages.partition_point(|page| page.last().is_some_and(is_before));
+        page * PAGE + self.pages.get(page).map_or(0, |page| page.partition_point(is_before))
     }
     /// The line `id` and what led to it, nearest cause first.
     pub fn causes(&self, id: RecordId) -> impl Iterator<Item = (RecordId, &Record<L>)> {

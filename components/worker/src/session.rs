@@ -285,10 +285,11 @@ impl Running {
             let Some(record) = self.history.trace.get(RecordId(id)) else { continue };
             let mut write = |session, what| written.push(Written { time_us: record.time.0, session, what });
             match &record.what {
-                What::Command(Command::Exec { session, line, .. }) => {
-                    write(*session, Wrote::Line(line.clone()))
-                }
-                What::Command(Command::Interrupt { session }) => write(*session, Wrote::Interrupt),
+                What::Command(command) => match &**command {
+                    Command::Exec { session, line, .. } => write(*session, Wrote::Line(line.clone())),
+                    Command::Interrupt { session } => write(*session, Wrote::Interrupt),
+                    _ => {}
+                },
                 What::Note { note: Note::Terminal { session, stdout, stderr, exit }, .. } => {
                     if !stdout.is_empty() {
                         write(*session, Wrote::Stdout(stdout.to_string()));

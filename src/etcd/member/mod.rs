@@ -119,6 +119,8 @@ struct Running {
     /// What the disk is busy with.
     writing: Option<Write<Replicated>>,
     peers: BTreeMap<MemberId, ActorId>,
+    /// The last sign of life to each: as long as nothing changes it is one paper, however often it is sent.
+    heartbeats: BTreeMap<MemberId, Arc<raft::Message<Replicated>>>,
     next_number: u64,
     waiting: BTreeMap<u64, Waiting>,
     /// Proposals that found no leader.
@@ -278,6 +280,7 @@ impl Member {
             raft,
             writing: None,
             peers: BTreeMap::new(),
+            heartbeats: BTreeMap::new(),
             next_number: self.starts << 40,
             waiting: BTreeMap::new(),
             unproposed: Vec::new(),
@@ -466,8 +469,8 @@ impl Member {
     }
 
     /// Sends to another member, as the consequence of what made that necessary.
-    fn post(&self, message: raft::Message<Replicated>, context: &mut Context) {
-        let Some(running) = &self.running else { return };
+    fn post(&mut self, message: raft::Message<Replicated>, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
         let Some(to) = running.peers.get(&message.to).copied() else { return };
         let index = match &message.body {
             Body::App { entries, .. } => entries.last().map(|entry| entry.index),
@@ -476,7 +479,14 @@ impl Member {
         };
         let origin = index.and_then(|index| running.origins.get(&index).copied());
         let cause = origin.or(context.cause());
-        context.because(cause, |context| context.send(to, Message::Raft(Arc::new(message))));
+        let message = match running.heartbeats.get(&message.to) {
+            Some(last) if last.is_same_heartbeat(&message) => last.clone(),
+            _ => Arc::new(message),
+        };
+        if matches!(message.body, Body::Heartbeat { .. } | Body::HeartbeatResp { .. }) {
+            running.heartbeats.insert(message.to, message.clone());
+        }
+        context.because(cause, |context| context.send(to, Message::Raft(message)));
     }
 
     /// Elections are worth a line in the record; what they lead to here happens.
