@@ -232,7 +232,7 @@ impl ApiServer {
             context.note(Note::Stage { client, id, stage: *stage, from, until, detail });
             from = until;
         }
-        let detail = Text::from(answer.body.text("metadata.resourceVersion"));
+        let detail = answer.body.shared_text("metadata.resourceVersion");
         context.note(Note::Stage {
             client,
             id,

@@ -91,7 +91,9 @@ impl Outcome {
             let by_plugin: Value = PLUGINS
                 .iter()
                 .zip(scores)
-                .filter_map(|(plugin, score)| Some((plugin.name(), Value::from((*score)?))))
+                .filter_map(|(plugin, score)| {
+                    Some((crate::api::value::name(plugin.name()), Value::from((*score)?)))
+                })
                 .collect::<crate::api::Map>()
                 .into();
             rows.push(object! { "node" => name, "scores" => by_plugin, "total" => *total });

@@ -1,4 +1,4 @@
-//! The queue and the loop.
+//! The loop.
 //!
 //! Picture to hold in mind: a sorted pile of envelopes. The top one is opened, the clock jumps to its
 //! instant, its actor acts, and the new envelopes go into the pile. Equal instants open in the order in
@@ -6,11 +6,9 @@
 
 use crate::arrange::Arrange;
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
 use super::actor::{ActorId, Context, Control, ControlRequest, Effect, Input, Language, Message, World};
 use super::network::{Lost, Network};
+use super::queue::Queue;
 use super::random::Random;
 use super::time::{Duration, Time};
 use super::trace::{Record, RecordId, Trace, What};
@@ -20,8 +18,7 @@ use super::trace::{Record, RecordId, Trace, What};
 pub struct Engine<W: World> {
     seed: u64,
     now: Time,
-    sequence: u64,
-    queue: BinaryHeap<Entry<W::Language>>,
+    queue: Queue<Entry<W::Language>>,
     pub world: W,
     pub network: Network,
     processes: Vec<Process>,
@@ -44,8 +41,6 @@ struct Process {
 
 #[derive(Clone)]
 struct Entry<L: Language> {
-    time: Time,
-    sequence: u64,
     cause: Option<RecordId>,
     due: Due<L>,
 }
@@ -73,24 +68,6 @@ enum Due<L: Language> {
     },
 }
 
-impl<L: Language> PartialEq for Entry<L> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.time, self.sequence) == (other.time, other.sequence)
-    }
-}
-impl<L: Language> Eq for Entry<L> {}
-impl<L: Language> PartialOrd for Entry<L> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<L: Language> Ord for Entry<L> {
-    /// Reversed: the heap's greatest is the earliest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.time, other.sequence).cmp(&(self.time, self.sequence))
-    }
-}
-
 type MessageOf<W> = <<W as World>::Language as Language>::Message;
 
 impl<W: World> Engine<W> {
@@ -98,8 +75,7 @@ impl<W: World> Engine<W> {
         Engine {
             seed,
             now: Time::ZERO,
-            sequence: 0,
-            queue: BinaryHeap::new(),
+            queue: Queue::new(),
             world,
             network,
             processes: Vec::new(),
@@ -133,21 +109,21 @@ impl<W: World> Engine<W> {
     }
     /// When the next thing happens; `None` when nothing ever will.
     pub fn next_time(&self) -> Option<Time> {
-        self.queue.peek().map(|entry| entry.time)
+        self.queue.next_time()
     }
     /// Messages that are under way now: line, sender, receiver, arrival, message; in order of arrival.
     pub fn in_flight(&self) -> Vec<(RecordId, ActorId, ActorId, Time, &MessageOf<W>)> {
         let mut messages: Vec<_> = self
             .queue
             .iter()
-            .filter_map(|entry| match &entry.due {
+            .filter_map(|(order, entry)| match &entry.due {
                 Due::Delivery { from, to, message, .. } => {
-                    entry.cause.map(|id| (entry.sequence, (id, *from, *to, entry.time, message)))
+                    entry.cause.map(|id| (order, (id, *from, *to, order.0, message)))
                 }
                 _ => None,
             })
             .collect();
-        messages.arrange_by_key(|(sequence, (_, _, _, time, _))| (*time, *sequence));
+        messages.arrange_by_key(|(order, _)| *order);
         messages.into_iter().map(|(_, message)| message).collect()
     }
 
@@ -161,8 +137,8 @@ impl<W: World> Engine<W> {
 
     /// Handles the next event, if there is one, and says when that was.
     pub fn step(&mut self, trace: &mut Trace<W::Language>) -> Option<Time> {
-        let entry = self.queue.pop()?;
-        self.now = entry.time;
+        let (time, entry) = self.queue.pop()?;
+        self.now = time;
         self.events += 1;
         match entry.due {
             Due::Delivery { from, to, message, digest } => {
@@ -246,23 +222,13 @@ impl<W: World> Engine<W> {
                 }
             }
             ControlRequest::DropInFlight(id) => {
-                let before = self.queue.len();
-                self.queue.retain(|entry| !entry.is_delivery_of(id));
-                if self.queue.len() < before {
+                if !self.queue.postpone(|entry| entry.is_delivery_of(id), |_| None).is_empty() {
                     self.record(trace, Some(cause), What::Undelivered { sent: id, why: Lost::Dropped });
                 }
             }
             ControlRequest::DelayInFlight(id, by) => {
-                let mut arrives = None;
-                let mut entries = std::mem::take(&mut self.queue).into_vec();
-                for entry in &mut entries {
-                    if entry.is_delivery_of(id) {
-                        entry.time += by;
-                        arrives = Some(entry.time);
-                    }
-                }
-                self.queue = entries.into();
-                if let Some(arrives) = arrives {
+                let arrives = self.queue.postpone(|entry| entry.is_delivery_of(id), |time| Some(time + by));
+                if let Some(Some(arrives)) = arrives.first().copied() {
                     self.record(trace, Some(cause), What::Delayed { sent: id, arrives });
                 }
             }
@@ -339,8 +305,7 @@ impl<W: World> Engine<W> {
     }
 
     fn enqueue(&mut self, time: Time, cause: Option<RecordId>, due: Due<W::Language>) {
-        self.sequence += 1;
-        self.queue.push(Entry { time, sequence: self.sequence, cause, due });
+        self.queue.push(time, Entry { cause, due });
     }
 
     fn record(

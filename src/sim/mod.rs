@@ -9,7 +9,7 @@
 //! - [`random`] seeded streams
 //! - [`actor`] what an actor is given and what it may do
 //! - [`network`] how long a message takes, and whether it arrives
-//! - [`engine`] the queue and the loop
+//! - [`engine`] the loop; `queue` what is due
 //! - [`trace`] what happened, and because of what
 //! - [`history`] the command log, checkpoints, seek and fork
 
@@ -17,6 +17,7 @@ pub mod actor;
 pub mod engine;
 pub mod history;
 pub mod network;
+mod queue;
 pub mod random;
 pub mod time;
 pub mod trace;

@@ -60,14 +60,18 @@ impl Random {
         let (a, b) = (self.next(), self.next());
         let version = (a & 0xffff_ffff_ffff_0fff) | 0x4000;
         let variant = (b & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
-        format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            version >> 32,
-            (version >> 16) & 0xffff,
-            version & 0xffff,
-            variant >> 48,
-            variant & 0xffff_ffff_ffff
-        )
+        let mut text = String::with_capacity(36);
+        for (place, number) in (0..32).zip(
+            [version, variant]
+                .into_iter()
+                .flat_map(|word| (0..16).map(move |digit| (word >> (60 - 4 * digit) & 0xf) as u32)),
+        ) {
+            if matches!(place, 8 | 12 | 16 | 20) {
+                text.push('-');
+            }
+            text.extend(char::from_digit(number, 16));
+        }
+        text
     }
 }
 

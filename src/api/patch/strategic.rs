@@ -153,9 +153,21 @@ pub(super) fn merge_map(original: &Map, patch: &Map, place: Place, options: Opti
     Ok(out)
 }
 
+/// Whether anything in it is only there to be deleted. Mostly not, and then it can be shared as it is.
+fn has_directives(value: &Value, drop_nulls: bool) -> bool {
+    match value {
+        Value::Object(map) => map.iter().any(|(name, value)| {
+            name == DIRECTIVE || (drop_nulls && value.is_null()) || has_directives(value, drop_nulls)
+        }),
+        Value::Array(items) => items.iter().any(|item| has_directives(item, drop_nulls)),
+        _ => false,
+    }
+}
+
 /// A value that replaces or is new: without items and fields that are only there to be deleted.
 fn without_directives(value: &Value, drop_nulls: bool) -> Option<Value> {
     match value {
+        whole if !has_directives(whole, drop_nulls) => Some(whole.clone()),
         Value::Object(map) => {
             if map.contains_key(DIRECTIVE) {
                 return None;

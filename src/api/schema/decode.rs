@@ -10,6 +10,7 @@
 
 use super::{Field, ObjectShape, Schema, SchemaType, Shape};
 use std::cmp::Ordering;
+use std::fmt::Write;
 
 use crate::api::field::go_quote;
 use crate::api::quantity::Quantity;
@@ -275,7 +276,8 @@ impl<'a> Walk<'a> {
         let mut out: Option<Vec<Value>> = None;
         let length = self.path.len();
         for (index, item) in items.iter().enumerate() {
-            self.path.push_str(&format!("[{index}]"));
+            // Writing to a string cannot fail.
+            let _ = write!(self.path, "[{index}]");
             let new = match item {
                 Value::Null if !self.structural => zero(element),
                 _ => self.value(element, item),
