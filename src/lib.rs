@@ -23,6 +23,7 @@ pub mod note;
 pub mod picture;
 pub mod playback;
 pub mod scheduler;
+pub mod shared_map;
 pub mod shell;
 pub mod sim;
 pub mod timer;

@@ -7,7 +7,7 @@
 //! Follows `pkg/registry/core/service/storage/alloc.go`, `ipallocator` (each cluster IP is also an IPAddress object)
 //! and `portallocator`. One address family: IPv4.
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::ResourceInfo;
@@ -34,8 +34,8 @@ const STATIC_PORTS: u16 = 86;
 #[derive(Clone, Default)]
 pub(crate) struct Allocator {
     /// Of services that exist.
-    addresses: RedBlackTreeMapSync<u32, ()>,
-    ports: RedBlackTreeMapSync<(u16, Text), ()>,
+    addresses: SharedMap<u32, ()>,
+    ports: SharedMap<(u16, Text), ()>,
     /// Of requests that are under way.
     held_addresses: Vec<(ExchangeId, u32)>,
     held_ports: Vec<(ExchangeId, u16, Text)>,
@@ -84,20 +84,20 @@ impl Allocator {
     }
     fn take(&mut self, service: &Value) {
         for address in addresses_of(service) {
-            self.addresses.insert_mut(address, ());
+            self.addresses.insert(address, ());
         }
         for port in ports_of(service) {
-            self.ports.insert_mut(port, ());
+            self.ports.insert(port, ());
         }
     }
     /// A service came, changed or went.
     pub(crate) fn changed(&mut self, event: &Event) {
         if let Some(previous) = &event.previous {
             for address in addresses_of(previous) {
-                self.addresses.remove_mut(&address);
+                self.addresses.remove(&address);
             }
             for port in ports_of(previous) {
-                self.ports.remove_mut(&port);
+                self.ports.remove(&port);
             }
         }
         if !event.deleted {

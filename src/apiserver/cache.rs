@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::{Text, Value};
 use crate::sim::{Duration, Time};
@@ -103,7 +103,7 @@ impl Window {
 #[derive(Clone, Default)]
 pub(crate) struct Cache {
     /// By the key below the prefix, in etcd's order; with their resource versions.
-    pub objects: RedBlackTreeMapSync<Text, Value>,
+    pub objects: SharedMap<Text, Value>,
     pub window: Window,
     pub watchers: Watchers,
 }
@@ -111,9 +111,9 @@ pub(crate) struct Cache {
 impl Cache {
     /// The stock as a range at `revision` found it; forgets all changes before.
     pub(crate) fn reset(&mut self, objects: impl Iterator<Item = (Text, Value)>, revision: u64) {
-        self.objects = RedBlackTreeMapSync::new_sync();
+        self.objects = SharedMap::new();
         for (key, object) in objects {
-            self.objects.insert_mut(key, object);
+            self.objects.insert(key, object);
         }
         self.window = Window { floor: revision, ..Window::default() };
     }
@@ -131,13 +131,13 @@ impl Cache {
         let previous = self.objects.get(&key).cloned();
         let event = match current {
             Some(object) => {
-                self.objects.insert_mut(key.clone(), object.clone());
+                self.objects.insert(key.clone(), object.clone());
                 Event { revision, time: now, key, object, previous, deleted: false }
             }
             None => {
                 let mut object = previous.clone()?;
                 crate::api::meta::set_resource_version(&mut object, revision);
-                self.objects.remove_mut(&key);
+                self.objects.remove(&key);
                 Event { revision, time: now, key, object, previous, deleted: true }
             }
         };
@@ -153,8 +153,8 @@ impl Cache {
             return Box::new(self.objects.iter());
         }
         // '0' follows '/': the range holds exactly the keys that begin with "namespace/".
-        let (start, end) = (Text::from(format!("{namespace}/")), Text::from(format!("{namespace}0")));
-        Box::new(self.objects.range::<Text, _>(start..end))
+        let end = Text::from(format!("{namespace}0"));
+        Box::new(self.objects.from(format!("{namespace}/").as_str()).take_while(move |(key, _)| **key < end))
     }
 }
 

@@ -262,7 +262,7 @@ impl ApiServer {
             let new = prefix
                 .and_then(|prefix| catalog.by_cache.iter().position(|info| info.storage_prefix == prefix));
             if let Some(new) = new {
-                self.streams.insert_mut(exchange, new);
+                self.streams.insert(exchange, new);
             }
         }
         self.caches = caches;

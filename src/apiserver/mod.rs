@@ -45,7 +45,7 @@ mod watchers;
 
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::kind::Registry;
 use crate::api::{Text, Value};
@@ -114,21 +114,21 @@ pub struct ApiServer {
     caches: Vec<Arc<Cache>>,
     store: Store,
     /// Requests that are under way.
-    exchanges: RedBlackTreeMapSync<ExchangeId, Exchange>,
+    exchanges: SharedMap<ExchangeId, Exchange>,
     /// Those that wait until the caches are as new as a revision.
-    awaiting_revision: RedBlackTreeMapSync<(u64, ExchangeId), Time>,
+    awaiting_revision: SharedMap<(u64, ExchangeId), Time>,
     /// Those that wait for a lease for their event.
     awaiting_lease: Vec<ExchangeId>,
     /// Which cache an open watch looks at.
-    streams: RedBlackTreeMapSync<ExchangeId, usize>,
+    streams: SharedMap<ExchangeId, usize>,
     /// When which stream gets a bookmark.
-    bookmarks: RedBlackTreeMapSync<(Time, ExchangeId), ()>,
+    bookmarks: SharedMap<(Time, ExchangeId), ()>,
     /// When which stream ends.
-    ends: RedBlackTreeMapSync<(Time, ExchangeId), ()>,
+    ends: SharedMap<(Time, ExchangeId), ()>,
     /// Where kubelets listen, by node.
-    kubelets: RedBlackTreeMapSync<Text, ActorId>,
+    kubelets: SharedMap<Text, ActorId>,
     /// What has been put through to kubelets, by the server's own numbers.
-    calls: RedBlackTreeMapSync<u64, Call>,
+    calls: SharedMap<u64, Call>,
     feed: ingest::Feed,
     allocator: Allocator,
     bootstrap: bootstrap::Bootstrap,
@@ -144,14 +144,14 @@ impl ApiServer {
             catalog: Arc::new(catalog),
             store: Store::new(&config.etcd),
             config: Arc::new(config),
-            exchanges: RedBlackTreeMapSync::new_sync(),
-            awaiting_revision: RedBlackTreeMapSync::new_sync(),
+            exchanges: SharedMap::new(),
+            awaiting_revision: SharedMap::new(),
             awaiting_lease: Vec::new(),
-            streams: RedBlackTreeMapSync::new_sync(),
-            bookmarks: RedBlackTreeMapSync::new_sync(),
-            ends: RedBlackTreeMapSync::new_sync(),
-            kubelets: RedBlackTreeMapSync::new_sync(),
-            calls: RedBlackTreeMapSync::new_sync(),
+            streams: SharedMap::new(),
+            bookmarks: SharedMap::new(),
+            ends: SharedMap::new(),
+            kubelets: SharedMap::new(),
+            calls: SharedMap::new(),
             feed: ingest::Feed::default(),
             allocator: Allocator::default(),
             bootstrap: bootstrap::Bootstrap::default(),
@@ -238,7 +238,7 @@ impl ApiServer {
         if let Some(entry) = self.exchanges.get(&exchange)
             && entry.request.verb.is_read()
         {
-            self.exchanges.remove_mut(&exchange);
+            self.exchanges.remove(&exchange);
         }
     }
 

@@ -80,7 +80,7 @@ impl ApiServer {
             warnings: Vec::new(),
             retries: 0,
         };
-        self.exchanges.insert_mut(id, exchange);
+        self.exchanges.insert(id, exchange);
         let timer = Timer::ApiServer(ApiServerTimer::Handled { client, id: id.1 });
         context.timer(Duration::from_micros(total), timer);
     }
@@ -111,7 +111,7 @@ impl ApiServer {
             exchange.warnings.clear();
             let wait = context.random().duration(Duration::from_millis(100), Duration::from_millis(200));
             let (client, number) = id;
-            self.exchanges.insert_mut(id, exchange);
+            self.exchanges.insert(id, exchange);
             context.timer(wait, Timer::ApiServer(ApiServerTimer::Handled { client, id: number }));
             return;
         }
@@ -147,33 +147,33 @@ impl ApiServer {
         match step {
             Step::Answer(answer) => self.answer(exchange, answer, context),
             Step::Ask(operation) => {
-                self.exchanges.insert_mut(id, exchange);
+                self.exchanges.insert(id, exchange);
                 self.store.ask(operation, Purpose::Exchange(id), context);
             }
             Step::AwaitRevision(revision) => {
                 exchange.state = State::AwaitingRevision;
-                self.exchanges.insert_mut(id, exchange);
+                self.exchanges.insert(id, exchange);
                 if revision <= self.feed.revision() {
                     self.resume(id, None, context);
                     return;
                 }
-                self.awaiting_revision.insert_mut((revision, id), context.now());
+                self.awaiting_revision.insert((revision, id), context.now());
                 self.store.ask(etcd::Operation::Progress, Purpose::Probe, context);
             }
             Step::AwaitLease => {
-                self.exchanges.insert_mut(id, exchange);
+                self.exchanges.insert(id, exchange);
                 self.awaiting_lease.push(id);
             }
-            Step::Waiting => self.exchanges.insert_mut(id, exchange),
+            Step::Waiting => drop(self.exchanges.insert(id, exchange)),
             Step::Opened => {
-                self.exchanges.remove_mut(&id);
+                self.exchanges.remove(&id);
             }
         }
     }
 
     /// Finishes a request.
     fn answer(&mut self, exchange: Exchange, answer: Answer, context: &mut Context) {
-        self.exchanges.remove_mut(&exchange.id);
+        self.exchanges.remove(&exchange.id);
         self.allocator.release(exchange.id);
         self.note(&exchange, &answer, context);
         if exchange.id.0 == context.me() {
@@ -257,7 +257,7 @@ impl ApiServer {
             if revision > self.feed.revision() {
                 break;
             }
-            self.awaiting_revision.remove_mut(&(revision, id));
+            self.awaiting_revision.remove(&(revision, id));
             self.resume(id, None, context);
         }
     }
@@ -275,7 +275,7 @@ impl ApiServer {
             .map(|(key, _)| *key)
             .collect();
         for (revision, id) in late {
-            self.awaiting_revision.remove_mut(&(revision, id));
+            self.awaiting_revision.remove(&(revision, id));
             let Some(exchange) = self.exchanges.get(&id).cloned() else { continue };
             let message =
                 format!("Too large resource version: {revision}, current: {}", self.feed.revision());

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::language::Context;
 use crate::message::{Message, etcd};
@@ -52,7 +52,7 @@ pub(crate) struct Store {
     endpoints: Arc<[ActorId]>,
     endpoint: usize,
     next: u64,
-    pending: RedBlackTreeMapSync<u64, Pending>,
+    pending: SharedMap<u64, Pending>,
     lease: i64,
     lease_granted: Option<Time>,
     lease_objects: u32,
@@ -65,7 +65,7 @@ impl Store {
             endpoints: endpoints.into(),
             endpoint: 0,
             next: 1,
-            pending: RedBlackTreeMapSync::new_sync(),
+            pending: SharedMap::new(),
             lease: 0,
             lease_granted: None,
             lease_objects: 0,
@@ -79,7 +79,7 @@ impl Store {
         let request = Arc::new(etcd::Request { id, operation });
         let pending = Pending { purpose, request, sent: context.now(), endpoint: self.endpoint, refused: 0 };
         self.post(&pending, context);
-        self.pending.insert_mut(id, pending);
+        self.pending.insert(id, pending);
         id
     }
     fn post(&self, pending: &Pending, context: &mut Context) {
@@ -109,7 +109,7 @@ impl Store {
             }
         }
         let purpose = pending.purpose.clone();
-        self.pending.remove_mut(&response.id);
+        self.pending.remove(&response.id);
         Some(purpose)
     }
     /// Once a second: asks again what every endpoint refused; gives up what has waited too long.
@@ -121,7 +121,7 @@ impl Store {
             let Some(pending) = self.pending.get_mut(&id) else { continue };
             if now.since(pending.sent) >= REQUEST_TIMEOUT {
                 given_up.push(pending.purpose.clone());
-                self.pending.remove_mut(&id);
+                self.pending.remove(&id);
             } else if pending.refused >= self.endpoints.len() {
                 pending.refused = 0;
                 pending.endpoint = self.endpoint;

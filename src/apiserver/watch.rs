@@ -140,11 +140,11 @@ impl ApiServer {
                 }
             }
         }
-        self.streams.insert_mut(exchange.id, number);
-        self.ends.insert_mut((watcher.until, exchange.id), ());
+        self.streams.insert(exchange.id, number);
+        self.ends.insert((watcher.until, exchange.id), ());
         if watcher.bookmarks {
             // Spread over a second or so, like the buckets of the real server.
-            self.bookmarks.insert_mut((now + BOOKMARK_INTERVAL, exchange.id), ());
+            self.bookmarks.insert((now + BOOKMARK_INTERVAL, exchange.id), ());
         }
         if let Some(cache) = self.caches.get_mut(number) {
             Arc::make_mut(cache).watchers.insert(watcher);
@@ -164,11 +164,11 @@ impl ApiServer {
     /// Forgets a stream; false if there was none.
     pub(super) fn end_stream(&mut self, exchange: ExchangeId) -> bool {
         let Some(number) = self.streams.get(&exchange).copied() else { return false };
-        self.streams.remove_mut(&exchange);
+        self.streams.remove(&exchange);
         if let Some(cache) = self.caches.get_mut(number)
             && let Some(watcher) = Arc::make_mut(cache).watchers.remove(exchange)
         {
-            self.ends.remove_mut(&(watcher.until, exchange));
+            self.ends.remove(&(watcher.until, exchange));
         }
         true
     }
@@ -192,7 +192,7 @@ impl ApiServer {
             if due > now {
                 break;
             }
-            self.bookmarks.remove_mut(&(due, exchange));
+            self.bookmarks.remove(&(due, exchange));
             let Some(number) = self.streams.get(&exchange).copied() else { continue };
             let revision = self.feed.revision();
             if let Some(cache) = self.caches.get_mut(number)
@@ -203,7 +203,7 @@ impl ApiServer {
             {
                 let bookmark = watcher.form.bookmark(revision, false);
                 send(watcher, WatchType::Bookmark, bookmark, context);
-                self.bookmarks.insert_mut((now + BOOKMARK_INTERVAL, exchange), ());
+                self.bookmarks.insert((now + BOOKMARK_INTERVAL, exchange), ());
             }
         }
         while let Some(((until, exchange), ())) = self.ends.first() {
@@ -211,7 +211,7 @@ impl ApiServer {
             if until > now {
                 break;
             }
-            self.ends.remove_mut(&(until, exchange));
+            self.ends.remove(&(until, exchange));
             if self.end_stream(exchange) {
                 let closed = Closed { id: exchange.1, why: CloseReason::TimedOut };
                 context.send(exchange.0, Message::Closed(closed));

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use crate::shared_map::SharedMap;
 
 use crate::api::{Text, Value, meta};
 use crate::message::rest::WatchType;
@@ -50,9 +50,9 @@ enum Hole {
 #[derive(Clone, Default)]
 pub(crate) struct Watchers {
     next: u64,
-    all: RedBlackTreeMapSync<u64, Watcher>,
-    holes: RedBlackTreeMapSync<Hole, Arc<Vec<u64>>>,
-    numbers: HashTrieMapSync<ExchangeId, u64>,
+    all: SharedMap<u64, Watcher>,
+    holes: SharedMap<Hole, Arc<Vec<u64>>>,
+    numbers: SharedMap<ExchangeId, u64>,
     /// Whether any watcher waits for a node: the node of an event is looked up only then.
     by_node: usize,
 }
@@ -82,10 +82,10 @@ impl Watchers {
         self.by_node += usize::from(matches!(hole, Hole::Node(_)));
         match self.holes.get_mut(&hole) {
             Some(numbers) => Arc::make_mut(numbers).push(number),
-            None => self.holes.insert_mut(hole, Arc::new(vec![number])),
+            None => drop(self.holes.insert(hole, Arc::new(vec![number]))),
         }
-        self.numbers.insert_mut(watcher.exchange, number);
-        self.all.insert_mut(number, watcher);
+        self.numbers.insert(watcher.exchange, number);
+        self.all.insert(number, watcher);
     }
     pub(crate) fn remove(&mut self, exchange: ExchangeId) -> Option<Watcher> {
         let number = *self.numbers.get(&exchange)?;
@@ -98,10 +98,10 @@ impl Watchers {
             is_empty = numbers.is_empty();
         }
         if is_empty {
-            self.holes.remove_mut(&hole);
+            self.holes.remove(&hole);
         }
-        self.numbers.remove_mut(&exchange);
-        self.all.remove_mut(&number);
+        self.numbers.remove(&exchange);
+        self.all.remove(&number);
         Some(watcher)
     }
     pub(crate) fn get_mut(&mut self, exchange: ExchangeId) -> Option<&mut Watcher> {

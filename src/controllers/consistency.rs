@@ -5,7 +5,7 @@
 //!
 //! After `pkg/controller/util/consistency` (KEP-5647, stale controller mitigation).
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::{Text, Value, meta};
 use crate::client::{Call, Interrupt};
@@ -13,7 +13,7 @@ use crate::client::{Call, Interrupt};
 /// By owner: for each informer the latest revision that the controller wrote into its kind.
 #[derive(Clone, Default)]
 pub struct Written {
-    owners: RedBlackTreeMapSync<Text, Vec<(usize, u64)>>,
+    owners: SharedMap<Text, Vec<(usize, u64)>>,
 }
 
 impl Written {
@@ -21,7 +21,7 @@ impl Written {
     pub fn wrote(&mut self, owner: &Text, informer: usize, written: &Value) {
         let revision = meta::resource_version(written);
         if !self.owners.contains_key(owner) {
-            self.owners.insert_mut(owner.clone(), Vec::new());
+            self.owners.insert(owner.clone(), Vec::new());
         }
         let Some(record) = self.owners.get_mut(owner) else { return };
         match record.iter_mut().find(|(of, _)| *of == informer) {
@@ -47,6 +47,6 @@ impl Written {
         Ok(())
     }
     pub fn forget(&mut self, owner: &str) {
-        self.owners.remove_mut(owner);
+        self.owners.remove(owner);
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! After `pkg/controller/controller_utils.go` (`UIDTrackingControllerExpectations`).
 
-use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+use crate::shared_map::{SharedMap, SharedSet};
 
 use crate::api::Text;
 use crate::sim::{Duration, Time};
@@ -16,14 +16,14 @@ const TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// By the key of the owner.
 #[derive(Clone, Default)]
 pub struct Expectations {
-    owners: RedBlackTreeMapSync<Text, Expected>,
+    owners: SharedMap<Text, Expected>,
 }
 
 #[derive(Clone)]
 struct Expected {
     creations: i64,
     /// Keys of the dependents whose deletion has been asked for.
-    deletions: RedBlackTreeSetSync<Text>,
+    deletions: SharedSet<Text>,
     since: Time,
 }
 
@@ -35,16 +35,16 @@ impl Expectations {
         })
     }
     pub fn expect_creations(&mut self, owner: &Text, count: i64, now: Time) {
-        let expected = Expected { creations: count, deletions: RedBlackTreeSetSync::default(), since: now };
-        self.owners.insert_mut(owner.clone(), expected);
+        let expected = Expected { creations: count, deletions: SharedSet::default(), since: now };
+        self.owners.insert(owner.clone(), expected);
     }
     pub fn expect_deletions(&mut self, owner: &Text, keys: impl IntoIterator<Item = Text>, now: Time) {
         let expected = Expected { creations: 0, deletions: keys.into_iter().collect(), since: now };
-        self.owners.insert_mut(owner.clone(), expected);
+        self.owners.insert(owner.clone(), expected);
     }
     pub fn expect(&mut self, owner: &Text, creations: i64, deletions: Vec<Text>, now: Time) {
         let expected = Expected { creations, deletions: deletions.into_iter().collect(), since: now };
-        self.owners.insert_mut(owner.clone(), expected);
+        self.owners.insert(owner.clone(), expected);
     }
     pub fn creation_observed(&mut self, owner: &str) {
         self.creations_observed(owner, 1);
@@ -56,11 +56,11 @@ impl Expectations {
     }
     pub fn deletion_observed(&mut self, owner: &str, key: &str) {
         if let Some(expected) = self.owners.get_mut(owner) {
-            expected.deletions.remove_mut(key);
+            expected.deletions.remove(key);
         }
     }
     pub fn forget(&mut self, owner: &str) {
-        self.owners.remove_mut(owner);
+        self.owners.remove(owner);
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! After `pkg/controller/tainteviction`.
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::scheduling::{Effect, Taint, Toleration};
 use crate::api::{Text, Value, meta, time};
@@ -23,7 +23,7 @@ use super::pods::seconds;
 #[derive(Clone, Default)]
 pub struct TaintEvictionController {
     /// By pod.
-    dates: RedBlackTreeMapSync<Text, Date>,
+    dates: SharedMap<Text, Date>,
     nodes: usize,
     pods: usize,
 }
@@ -71,7 +71,7 @@ fn cancellation(pod: &str) -> Text {
 
 impl TaintEvictionController {
     fn strike_out(&mut self, pod: &Text, keys: &mut Keys) {
-        if self.dates.remove_mut(pod) {
+        if self.dates.remove(pod).is_some() {
             keys.add(cancellation(pod));
         }
     }
@@ -89,7 +89,7 @@ impl TaintEvictionController {
                 Date { set_at, due: set_at + seconds(after) }
             }
         };
-        self.dates.insert_mut(key.clone(), date);
+        self.dates.insert(key.clone(), date);
         keys.add_after(key, date.due.since(now));
     }
     fn evict(&self, call: &mut Call) -> Result<(), Interrupt> {
@@ -204,12 +204,12 @@ impl Controller for TaintEvictionController {
         }
         self.evict(call)?;
         if call.once() {
-            self.dates.remove_mut(&key);
+            self.dates.remove(&key);
         }
         Ok(())
     }
     fn restart(&mut self) {
-        self.dates = RedBlackTreeMapSync::default();
+        self.dates = SharedMap::default();
     }
     fn boxed_clone(&self) -> Box<dyn Controller> {
         Box::new(self.clone())

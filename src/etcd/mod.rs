@@ -8,13 +8,11 @@
 //! - [`identity`] what members and clusters are called
 //! - [`member`] the actor: clients, disk, watches, leases
 //! - [`chunks`] the row of entries that both the log and the history of keys are made of
-//! - [`ordered`] keys in order: the index of the store
 //! - [`store`] keys with all their past
 
 pub mod chunks;
 pub mod identity;
 pub mod member;
-pub mod ordered;
 pub mod raft;
 pub mod store;
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::{Map, Text, Value};
 use crate::arrange::Arrange;
@@ -24,7 +24,7 @@ pub struct Cache {
     is_in_disorder: bool,
     sequence: u64,
     /// By UID.
-    pods: RedBlackTreeMapSync<Text, Placed>,
+    pods: SharedMap<Text, Placed>,
     /// Pods on nodes that are not known (yet, or any more).
     homeless: BTreeMap<Text, Vec<Arc<PodInfo>>>,
     /// On how many nodes each image is.
@@ -195,12 +195,12 @@ impl Cache {
         self.remove_pod(&pod.uid);
         self.change(node, &pod.uid, Some(pod.clone()));
         let placed = Placed { pod: pod.clone(), node: node.clone(), is_assumed };
-        self.pods.insert_mut(pod.uid.clone(), placed);
+        self.pods.insert(pod.uid.clone(), placed);
     }
     /// Takes a pod out, assumed or not.
     pub fn remove_pod(&mut self, uid: &str) -> Option<Arc<PodInfo>> {
         let placed = self.pods.get(uid)?.clone();
-        self.pods.remove_mut(uid);
+        self.pods.remove(uid);
         self.change(&placed.node, uid, None);
         Some(placed.pod)
     }

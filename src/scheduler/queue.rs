@@ -9,7 +9,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::Text;
 use crate::sim::{Duration, RecordId, Time};
@@ -58,10 +58,10 @@ type Turn = (Reverse<i64>, Time, u64);
 #[derive(Clone, Default)]
 pub struct Queue {
     /// By UID.
-    pods: RedBlackTreeMapSync<Text, QueuedPod>,
-    active: RedBlackTreeMapSync<Turn, Text>,
-    backoff: RedBlackTreeMapSync<(Time, Turn), Text>,
-    unschedulable: RedBlackTreeMapSync<Text, ()>,
+    pods: SharedMap<Text, QueuedPod>,
+    active: SharedMap<Turn, Text>,
+    backoff: SharedMap<(Time, Turn), Text>,
+    unschedulable: SharedMap<Text, ()>,
     arrivals: u64,
 }
 
@@ -82,7 +82,7 @@ impl Queue {
         self.pods.iter().map(|(_, queued)| queued)
     }
     pub fn active_len(&self) -> usize {
-        self.active.size()
+        self.active.len()
     }
     /// Whether anybody could be called now.
     pub fn has_next(&self) -> bool {
@@ -118,7 +118,7 @@ impl Queue {
             cause,
             turn,
         };
-        self.pods.insert_mut(uid.clone(), queued);
+        self.pods.insert(uid.clone(), queued);
         if !gated {
             self.enter(&uid, Room::Active, now);
         }
@@ -141,19 +141,19 @@ impl Queue {
     pub fn remove(&mut self, uid: &str) -> Option<QueuedPod> {
         let queued = self.pods.get(uid)?.clone();
         self.leave(&queued);
-        self.pods.remove_mut(uid);
+        self.pods.remove(uid);
         Some(queued)
     }
     fn leave(&mut self, queued: &QueuedPod) {
         match queued.room {
             Room::Active => {
-                self.active.remove_mut(&queued.turn);
+                self.active.remove(&queued.turn);
             }
             Room::Backoff => {
-                self.backoff.remove_mut(&(queued.back_off_until, queued.turn));
+                self.backoff.remove(&(queued.back_off_until, queued.turn));
             }
             Room::Unschedulable => {
-                self.unschedulable.remove_mut(&queued.pod.uid);
+                self.unschedulable.remove(&queued.pod.uid);
             }
             Room::Gated | Room::InFlight => {}
         }
@@ -164,15 +164,19 @@ impl Queue {
         queued.room = room;
         queued.turn = (Reverse(queued.pod.priority), queued.since, queued.turn.2);
         match room {
-            Room::Active => self.active.insert_mut(queued.turn, uid.clone()),
-            Room::Backoff => self.backoff.insert_mut((queued.back_off_until, queued.turn), uid.clone()),
-            Room::Unschedulable => self.unschedulable.insert_mut(uid.clone(), ()),
+            Room::Active => drop(self.active.insert(queued.turn, uid.clone())),
+            Room::Backoff => {
+                self.backoff.insert((queued.back_off_until, queued.turn), uid.clone());
+            }
+            Room::Unschedulable => {
+                self.unschedulable.include(uid.clone());
+            }
             Room::Gated | Room::InFlight => {}
         }
         if room == Room::InFlight {
             queued.since = now;
         }
-        self.pods.insert_mut(uid.clone(), queued);
+        self.pods.insert(uid.clone(), queued);
     }
     /// Calls the next pod. When nobody waits for a turn, one that sits out a pause is called early, unless an
     /// error sent it there.

@@ -3,7 +3,7 @@
 //! Picture to hold in mind: a filing cabinet of which every copy is free: a checkpoint keeps the cabinet as
 //! it was, and sheets that nobody changed are the same sheets.
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::Text;
 
@@ -13,7 +13,7 @@ pub const HOME: &str = "/home/student";
 /// Absolute paths without a slash at the end. A folder is an entry of its own, so that it may be empty.
 #[derive(Clone)]
 pub struct Files {
-    entries: RedBlackTreeMapSync<Text, Entry>,
+    entries: SharedMap<Text, Entry>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +99,7 @@ impl Files {
             Some(Entry::File(_)) => return Err(FileError::NotFolder),
             None => return Err(FileError::NotFound),
         }
-        self.entries.insert_mut(Text::from(path), Entry::File(content));
+        self.entries.insert(Text::from(path), Entry::File(content));
         Ok(())
     }
     /// Writes a file and makes the folders above it.
@@ -116,7 +116,7 @@ impl Files {
             Some(Entry::File(_)) => return Err(FileError::NotFolder),
             None => return Err(FileError::NotFound),
         }
-        self.entries.insert_mut(Text::from(path), Entry::Folder);
+        self.entries.insert(Text::from(path), Entry::Folder);
         Ok(())
     }
     pub fn make_folders(&mut self, path: &str) -> Result<(), FileError> {
@@ -134,16 +134,16 @@ impl Files {
             at = parent(at);
         }
         for folder in missing.into_iter().rev() {
-            self.entries.insert_mut(Text::from(folder), Entry::Folder);
+            self.entries.insert(Text::from(folder), Entry::Folder);
         }
         Ok(())
     }
     /// Removes a file, or a folder with all that is in it.
     pub fn remove(&mut self, path: &str) -> Result<(), FileError> {
-        if self.entries.remove_mut(path) {
+        if self.entries.remove(path).is_some() {
             let below: Vec<Text> = self.below(path).map(|(path, _)| path.clone()).collect();
             for path in below {
-                self.entries.remove_mut(&path);
+                self.entries.remove(&path);
             }
             return Ok(());
         }
@@ -152,9 +152,8 @@ impl Files {
     /// Everything below a folder, in the order of the paths.
     pub fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a Text, &'a Entry)> + use<'a> {
         let prefix = if folder == "/" { "/".to_string() } else { format!("{folder}/") };
-        let start = Text::from(prefix.as_str());
         self.entries
-            .range(start..)
+            .from(prefix.as_str())
             .take_while({
                 let prefix = prefix.clone();
                 move |(path, _)| path.starts_with(&prefix)

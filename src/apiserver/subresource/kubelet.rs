@@ -39,7 +39,7 @@ impl ApiServer {
         if let Some(node) = request.user.name.strip_prefix("system:node:")
             && self.kubelets.get(node) != Some(&client)
         {
-            self.kubelets.insert_mut(node.into(), client);
+            self.kubelets.insert(node.into(), client);
         }
     }
 
@@ -90,7 +90,7 @@ impl ApiServer {
         forwarded.user_agent = "kube-apiserver".into();
         context.send(kubelet, Message::Request(Arc::new(forwarded)));
         let call = Call { exchange: exchange.id, url, address, since: context.now() };
-        self.calls.insert_mut(id, call);
+        self.calls.insert(id, call);
         exchange.state = State::Forwarded;
         Ok(Step::Waiting)
     }
@@ -115,7 +115,7 @@ impl ApiServer {
     /// The kubelet has answered.
     pub(in crate::apiserver) fn kubelet_answered(&mut self, response: &Response, context: &mut Context) {
         let Some(call) = self.calls.get(&response.id).cloned() else { return };
-        self.calls.remove_mut(&response.id);
+        self.calls.remove(&response.id);
         let answer = Answer {
             code: response.code,
             body: response.body.clone(),
@@ -127,7 +127,7 @@ impl ApiServer {
     /// Nobody listens where the kubelet was; false if `id` is no call.
     pub(in crate::apiserver) fn kubelet_closed(&mut self, id: u64, context: &mut Context) -> bool {
         let Some(call) = self.calls.get(&id).cloned() else { return false };
-        self.calls.remove_mut(&id);
+        self.calls.remove(&id);
         let status = unreachable(&call.url, &call.address, "connect: connection refused");
         self.answer_exchange(call.exchange, status.into(), context);
         true
@@ -144,7 +144,7 @@ impl ApiServer {
             .collect();
         for id in lost {
             let Some(call) = self.calls.get(&id).cloned() else { continue };
-            self.calls.remove_mut(&id);
+            self.calls.remove(&id);
             let status = unreachable(&call.url, &call.address, "i/o timeout");
             self.answer_exchange(call.exchange, status.into(), context);
         }

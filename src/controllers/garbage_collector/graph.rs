@@ -5,7 +5,7 @@
 //!
 //! After `graph.go` and `graph_builder.go`. Cheap to clone: a sync works with the register as it stood.
 
-use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+use crate::shared_map::{SharedMap, SharedSet};
 
 use crate::api::{Text, Value, meta};
 
@@ -23,7 +23,7 @@ pub struct Identity {
 pub struct Node {
     pub identity: Identity,
     pub owners: Vec<Value>,
-    pub dependents: RedBlackTreeSetSync<Text>,
+    pub dependents: SharedSet<Text>,
     /// Known only from the references of others.
     pub is_virtual: bool,
     pub is_deleting: bool,
@@ -33,9 +33,9 @@ pub struct Node {
 
 #[derive(Clone, Default)]
 pub struct Graph {
-    nodes: RedBlackTreeMapSync<Text, Node>,
+    nodes: SharedMap<Text, Node>,
     /// Owners that are known not to exist (any more).
-    absent: RedBlackTreeSetSync<Text>,
+    absent: SharedSet<Text>,
 }
 
 /// What must be looked at.
@@ -75,10 +75,10 @@ impl Graph {
         self.nodes.get(uid)
     }
     pub fn is_absent(&self, uid: &str) -> bool {
-        self.absent.contains(uid)
+        self.absent.contains_key(uid)
     }
     pub fn note_absent(&mut self, uid: &Text) {
-        self.absent.insert_mut(uid.clone());
+        self.absent.include(uid.clone());
     }
     /// The dependents of `uid` that hold up its deletion.
     pub fn blocking_dependents(&self, uid: &str) -> Vec<Text> {
@@ -96,7 +96,7 @@ impl Graph {
         self.nodes
             .get(uid)
             .into_iter()
-            .flat_map(|node| node.dependents.iter())
+            .flat_map(|node| node.dependents.keys())
             .filter_map(|dependent| self.nodes.get(dependent))
     }
 
@@ -134,8 +134,8 @@ impl Graph {
             is_deleting,
             deletes_dependents: foreground,
         };
-        self.nodes.insert_mut(uid.clone(), node);
-        self.absent.remove_mut(&uid);
+        self.nodes.insert(uid.clone(), node);
+        self.absent.remove(&uid);
         self.change_owners(&uid, &old_owners, owners, tasks);
         if orphans_dependents(object) && !was_deleting {
             tasks.push(Task::Orphan(uid));
@@ -166,7 +166,7 @@ impl Graph {
             let owner_uid = owner.shared_text("uid");
             match self.nodes.get_mut(&owner_uid) {
                 Some(node) => {
-                    node.dependents.insert_mut(uid.clone());
+                    node.dependents.include(uid.clone());
                 }
                 None => {
                     let node = Node {
@@ -178,12 +178,12 @@ impl Graph {
                             uid: owner_uid.clone(),
                         },
                         owners: Vec::new(),
-                        dependents: RedBlackTreeSetSync::default().insert(uid.clone()),
+                        dependents: [uid.clone()].into_iter().collect(),
                         is_virtual: true,
                         is_deleting: false,
                         deletes_dependents: false,
                     };
-                    self.nodes.insert_mut(owner_uid.clone(), node);
+                    self.nodes.insert(owner_uid.clone(), node);
                     // Somebody must find out whether this owner exists.
                     tasks.push(Task::Delete(owner_uid));
                 }
@@ -192,16 +192,16 @@ impl Graph {
     }
     fn leave(&mut self, owner: &Text, dependent: &Text) {
         let Some(node) = self.nodes.get_mut(owner) else { return };
-        node.dependents.remove_mut(dependent);
+        node.dependents.remove(dependent);
         if node.is_virtual && node.dependents.is_empty() {
-            self.nodes.remove_mut(owner);
+            self.nodes.remove(owner);
         }
     }
 
     /// The object of `uid` is gone, or was never there.
     pub fn remove(&mut self, uid: &Text, tasks: &mut Vec<Task>) {
         let Some(node) = self.nodes.get(uid).cloned() else { return };
-        self.nodes.remove_mut(uid);
+        self.nodes.remove(uid);
         for owner in &node.owners {
             let owner_uid = owner.shared_text("uid");
             self.leave(&owner_uid, uid);
@@ -211,7 +211,7 @@ impl Graph {
         }
         if !node.dependents.is_empty() {
             self.note_absent(uid);
-            tasks.extend(node.dependents.iter().cloned().map(Task::Delete));
+            tasks.extend(node.dependents.keys().cloned().map(Task::Delete));
         }
     }
 }

@@ -15,7 +15,7 @@ mod taints;
 mod tests;
 mod zones;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::{Text, Value, meta, time};
 use crate::client::runner::{Keys, Subscriptions};
@@ -59,7 +59,7 @@ struct Health {
 
 #[derive(Clone, Default)]
 pub struct NodeLifecycleController {
-    health: RedBlackTreeMapSync<Text, Health>,
+    health: SharedMap<Text, Health>,
     zones: Zones,
     nodes: usize,
     pods: usize,
@@ -135,7 +135,7 @@ impl NodeLifecycleController {
         };
         let health = Health { uid, heartbeat, lease_renewed: renewed, heard_at };
         if known != Some(&health) {
-            self.health.insert_mut(name, health);
+            self.health.insert(name, health);
         }
         heard_at
     }
@@ -149,7 +149,7 @@ impl NodeLifecycleController {
             if let Some(health) = self.health.get(&name) {
                 keys.add(Task::Removed.key(&arcstr::format!("{name}/{}", health.uid)));
             }
-            self.health.remove_mut(&name);
+            self.health.remove(&name);
         }
         for node in nodes.values() {
             let name = meta::name(node);
@@ -348,7 +348,7 @@ impl Controller for NodeLifecycleController {
         }
     }
     fn restart(&mut self) {
-        self.health = RedBlackTreeMapSync::default();
+        self.health = SharedMap::default();
         self.zones = Zones::default();
     }
     fn boxed_clone(&self) -> Box<dyn Controller> {

@@ -13,13 +13,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::{SharedMap, SharedSet};
 
 use self::size::stored_bytes;
 use self::versions::Key;
 pub use self::versions::Version;
 use super::chunks::Chunks;
-use super::ordered::Ordered;
 use crate::api::{Text, Value};
 use crate::arrange::Arrange;
 use crate::message::etcd::{
@@ -62,7 +61,7 @@ pub struct Lease {
     /// What was left at the last checkpoint; 0: there was none since it was granted or renewed.
     pub remaining_seconds: u64,
     /// The keys that go when the lease ends.
-    pub keys: Ordered<()>,
+    pub keys: SharedSet<Text>,
 }
 
 /// Everything that etcd knows at one revision. A clone shares all of it.
@@ -70,11 +69,11 @@ pub struct Lease {
 pub struct Store {
     revision: u64,
     compacted: u64,
-    keys: Ordered<Key>,
+    keys: SharedMap<Text, Key>,
     live_keys: u64,
     /// The changes since the compaction, in order.
     changes: Chunks<Change>,
-    leases: RedBlackTreeMapSync<i64, Lease>,
+    leases: SharedMap<i64, Lease>,
     /// What all versions that are kept take, and how many there are.
     bytes: u64,
     versions: u64,
@@ -86,10 +85,10 @@ impl Default for Store {
         Store {
             revision: 1,
             compacted: 0,
-            keys: Ordered::default(),
+            keys: SharedMap::default(),
             live_keys: 0,
             changes: Chunks::starting_at(0),
-            leases: RedBlackTreeMapSync::new_sync(),
+            leases: SharedMap::new(),
             bytes: 0,
             versions: 0,
         }
@@ -398,7 +397,7 @@ impl Store {
         if self.leases.contains_key(&lease) {
             return Err(Error::LeaseExists);
         }
-        self.leases.insert_mut(lease, Lease { ttl_seconds, remaining_seconds: 0, keys: Ordered::default() });
+        self.leases.insert(lease, Lease { ttl_seconds, remaining_seconds: 0, keys: SharedMap::default() });
         Ok(())
     }
     /// Ends a lease and deletes its keys, all in one revision.
@@ -414,7 +413,7 @@ impl Store {
             }
         }
         self.finish(writer);
-        self.leases.remove_mut(&lease);
+        self.leases.remove(&lease);
         Ok(())
     }
     /// Notes how much of a lease is left; a lease that is gone meanwhile needs no note.

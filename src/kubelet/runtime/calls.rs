@@ -88,10 +88,10 @@ impl ContainerEngine {
                 let state = Arc::make_mut(&mut self.state);
                 match addresses.first() {
                     Some(first) => {
-                        state.names.insert_mut(name.clone(), first.clone());
+                        state.names.insert(name.clone(), first.clone());
                     }
                     None => {
-                        state.names.remove_mut(name);
+                        state.names.remove(name);
                     }
                 }
                 Some(Ok(Reply::Done))

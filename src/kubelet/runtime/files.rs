@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::Text;
 use crate::arrange::Arrange;
@@ -87,24 +87,24 @@ impl Directory {
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     /// (pod UID, volume name).
-    volumes: RedBlackTreeMapSync<(Text, Text), Arc<Directory>>,
+    volumes: SharedMap<(Text, Text), Arc<Directory>>,
     host: Arc<Directory>,
 }
 
 impl Disk {
     pub fn write_volume(&mut self, pod_uid: &Text, volume: &Text, files: &[(Text, Text)]) {
-        self.volumes.insert_mut((pod_uid.clone(), volume.clone()), Arc::new(Directory::from_files(files)));
+        self.volumes.insert((pod_uid.clone(), volume.clone()), Arc::new(Directory::from_files(files)));
     }
     pub fn remove_volumes(&mut self, pod_uid: &str) {
         let first = (Text::from(pod_uid), Text::new());
         let of_pod: Vec<(Text, Text)> = self
             .volumes
-            .range(first..)
+            .from(&first)
             .map(|(key, _)| key.clone())
             .take_while(|(uid, _)| uid == pod_uid)
             .collect();
         for key in of_pod {
-            self.volumes.remove_mut(&key);
+            self.volumes.remove(&key);
         }
     }
     pub fn volume(&self, pod_uid: &str, volume: &str) -> Option<&Directory> {
@@ -198,9 +198,9 @@ impl View<'_> {
             MountSource::Pod { volume } => {
                 let key = (self.pod_uid.clone(), volume);
                 let mut directory = self.disk.volumes.get(&key).cloned().unwrap_or_default();
-                self.disk.volumes.remove_mut(&key);
+                self.disk.volumes.remove(&key);
                 act(Arc::make_mut(&mut directory), &inside);
-                self.disk.volumes.insert_mut(key, directory);
+                self.disk.volumes.insert(key, directory);
             }
         }
         Ok(())

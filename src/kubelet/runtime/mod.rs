@@ -27,7 +27,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::{Text, Value};
 use crate::arrange::Arrange;
@@ -81,7 +81,7 @@ struct State {
     images: BTreeMap<Text, Image>,
     disk: Disk,
     /// What the cluster's DNS answers: name to address.
-    names: RedBlackTreeMapSync<Text, Text>,
+    names: SharedMap<Text, Text>,
     /// The configuration as it lies in `/etc/cni/net.d`, and what was understood of it.
     cni: Option<Network>,
     cni_error: Text,

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use crate::shared_map::SharedMap;
 
 use crate::api::Text;
 use crate::message::cri::MountSource;
@@ -26,7 +26,7 @@ pub struct NodeNetwork<'a> {
     pub sandboxes: &'a BTreeMap<Text, Arc<Sandbox>>,
     pub containers: &'a BTreeMap<Text, Arc<Container>>,
     pub disk: Disk,
-    pub names: &'a RedBlackTreeMapSync<Text, Text>,
+    pub names: &'a SharedMap<Text, Text>,
 }
 
 impl Reach for NodeNetwork<'_> {
