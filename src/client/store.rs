@@ -6,16 +6,15 @@
 
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
-
 use crate::api::{Text, Value};
+use crate::shared_map::SharedMap;
 
 /// The values under which an index files an object.
 pub type IndexFunction = fn(&Value) -> Vec<Text>;
 
 #[derive(Clone, Default)]
 pub struct Store {
-    objects: RedBlackTreeMapSync<Text, Value>,
+    objects: SharedMap<Text, Value>,
     /// Shared, as all of a store is: whoever keeps a copy of the world copies pointers only.
     indices: Arc<Vec<Index>>,
     /// The revision up to which this is a true copy (`LastStoreSyncResourceVersion`).
@@ -27,7 +26,7 @@ struct Index {
     name: &'static str,
     function: IndexFunction,
     /// (value, key) to object.
-    entries: RedBlackTreeMapSync<(Text, Text), Value>,
+    entries: SharedMap<(Text, Text), Value>,
 }
 
 /// `namespace/name`, or `name` for what has no namespace: client-go's `MetaNamespaceKeyFunc`.
@@ -50,20 +49,20 @@ impl Store {
         if self.indices.iter().any(|index| index.name == name) {
             return;
         }
-        let mut index = Index { name, function, entries: RedBlackTreeMapSync::default() };
+        let mut index = Index { name, function, entries: SharedMap::default() };
         for (key, object) in &self.objects {
             for value in function(object) {
-                index.entries.insert_mut((value, key.clone()), object.clone());
+                index.entries.insert((value, key.clone()), object.clone());
             }
         }
         Arc::make_mut(&mut self.indices).push(index);
     }
     /// Takes everything out; the indices stay.
     pub fn clear(&mut self) {
-        self.objects = RedBlackTreeMapSync::default();
+        self.objects = SharedMap::default();
         self.revision = 0;
         for index in Arc::make_mut(&mut self.indices) {
-            index.entries = RedBlackTreeMapSync::default();
+            index.entries = SharedMap::default();
         }
     }
     pub fn get(&self, key: &str) -> Option<&Value> {
@@ -80,7 +79,7 @@ impl Store {
         self.objects.iter().map(|(_, object)| object)
     }
     pub fn len(&self) -> usize {
-        self.objects.size()
+        self.objects.len()
     }
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
@@ -89,7 +88,7 @@ impl Store {
     pub fn in_namespace<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
         let prefix: Text = arcstr::format!("{namespace}/");
         self.objects
-            .range::<Text, _>(prefix.clone()..)
+            .from(prefix.as_str())
             .take_while(move |(key, _)| key.starts_with(prefix.as_str()))
             .map(|(_, object)| object)
     }
@@ -100,7 +99,7 @@ impl Store {
             let value = value.clone();
             index
                 .entries
-                .range::<(Text, Text), _>((value.clone(), Text::new())..)
+                .from(&(value.clone(), Text::new()))
                 .take_while(move |((filed, _), _)| *filed == value)
                 .map(|(_, object)| object)
         })
@@ -113,25 +112,25 @@ impl Store {
             if let Some(old) = &old {
                 for value in (index.function)(old) {
                     if !values.contains(&value) {
-                        index.entries.remove_mut(&(value, key.clone()));
+                        index.entries.remove(&(value, key.clone()));
                     }
                 }
             }
             for value in values {
-                index.entries.insert_mut((value, key.clone()), object.clone());
+                index.entries.insert((value, key.clone()), object.clone());
             }
         }
-        self.objects.insert_mut(key, object);
+        self.objects.insert(key, object);
         old
     }
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let old = self.objects.get(key).cloned()?;
         for index in Arc::make_mut(&mut self.indices) {
             for value in (index.function)(&old) {
-                index.entries.remove_mut(&(value, Text::from(key)));
+                index.entries.remove(&(value, Text::from(key)));
             }
         }
-        self.objects.remove_mut(key);
+        self.objects.remove(key);
         Some(old)
     }
 }
