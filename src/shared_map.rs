@@ -237,7 +237,7 @@ mod tests {
             for step in 0..4000_u64 {
                 // In order at first, then anywhere.
                 let number = if step < 500 { step } else { random.below(1500) };
-                let key = String::from(format!("/registry/pods/{number:05}"));
+                let key = format!("/registry/pods/{number:05}");
                 if step > 500 && random.below(5) < 2 {
                     assert_eq!(ordered.remove(&key), model.remove(&key));
                 } else {
@@ -265,7 +265,7 @@ mod tests {
     /// A full drawer is split by a card for each of its places, the one at the cut among them.
     #[test]
     fn a_key_that_splits_a_drawer_is_found_again() {
-        let key = |number: usize| String::from(format!("{number:05}"));
+        let key = |number: usize| format!("{number:05}");
         for place in 0..=DRAWER {
             let mut ordered = SharedMap::default();
             (1..=DRAWER).for_each(|number| *ordered.entry(&key(2 * number), || 0) = 2 * number);
