@@ -9,6 +9,18 @@
 
 use std::cmp::Ordering;
 
+/// Collecting into a map or a set one by one. Their own `collect` sorts everything first, with the standard
+/// library's sort.
+pub trait Gather: Iterator + Sized {
+    fn gather<C: Default + Extend<Self::Item>>(self) -> C {
+        let mut all = C::default();
+        all.extend(self);
+        all
+    }
+}
+
+impl<I: Iterator> Gather for I {}
+
 /// Stable sorts of slices, like the standard library's of the same names without the prefix.
 pub trait Arrange<T> {
     /// Ascending.

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::arrange::Gather;
 use crate::sim::{Duration, Time};
 
 use super::quantity::{Format, Quantity};
@@ -20,7 +21,7 @@ pub type Amounts = BTreeMap<Text, Quantity>;
 const CLASS_SUFFIX: &str = ".storageclass.storage.k8s.io/";
 
 pub fn read(map: &Map) -> Amounts {
-    map.iter().filter_map(|(name, value)| Some((name.clone(), Quantity::from_value(value)?))).collect()
+    map.iter().filter_map(|(name, value)| Some((name.clone(), Quantity::from_value(value)?))).gather()
 }
 
 pub fn write(amounts: &Amounts) -> Map {
@@ -246,7 +247,7 @@ pub fn in_scope(group: &str, plural: &str, quota: &Value, object: &Value) -> boo
                 object.text("status.currentVolumeAttributesClassName"),
                 object.text("status.modifyVolumeStatus.targetVolumeAttributesClassName"),
             ];
-            let names: BTreeSet<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+            let names: BTreeSet<&str> = names.into_iter().filter(|name| !name.is_empty()).gather();
             matches_selector(&names.into_iter().collect::<Vec<_>>(), operator, values)
         }
         _ => false,

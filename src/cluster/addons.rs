@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Text, Value, yaml};
+use crate::arrange::Gather;
 use crate::{array, object};
 
 const REGISTRY: &str = "registry.k8s.io";
@@ -80,7 +81,7 @@ pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
     };
     let image = |name: &str| format!("{REGISTRY}/{name}:{VERSION}");
     let kubeconfig = |name: &str| format!("--kubeconfig=/etc/kubernetes/{name}.conf");
-    BTreeMap::from([
+    [
         component(
             "etcd",
             format!("{REGISTRY}/etcd:{ETCD_VERSION}"),
@@ -126,7 +127,9 @@ pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
             "100m",
             &[kubeconfig("scheduler"), "--leader-elect=true".into()],
         ),
-    ])
+    ]
+    .into_iter()
+    .gather()
 }
 
 #[cfg(test)]

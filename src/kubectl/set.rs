@@ -5,6 +5,7 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/set`.
 
 use crate::api::{Value, patch};
+use crate::arrange::Gather;
 use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::object;
@@ -419,7 +420,7 @@ pub fn subject(session: &mut Session) -> Outcome {
         return fail("you must specify at least one value of user, group or serviceaccount");
     }
     let named = |kind: &str, names: Vec<String>| {
-        let names: std::collections::BTreeSet<String> = names.into_iter().collect();
+        let names: std::collections::BTreeSet<String> = names.into_iter().gather();
         let subject = move |name: String| object! { "apiGroup" => "rbac.authorization.k8s.io", "kind" => kind, "name" => name };
         names.into_iter().map(subject).collect::<Vec<_>>()
     };

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::api::Value;
 use crate::api::patch::go_display;
+use crate::arrange::Gather;
 use crate::shell::tools::{base64_decode, printf};
 
 const MAXIMUM_DEPTH: usize = 50;
@@ -71,7 +72,7 @@ impl Template {
     /// The text, or what was written before an error, and the error.
     pub fn render(&self, object: &Value) -> Result<String, (String, String)> {
         let mut out = String::new();
-        let mut variables = BTreeMap::from([("$".to_string(), object.clone())]);
+        let mut variables = [("$".to_string(), object.clone())].into_iter().gather();
         match run(&self.nodes, object, &mut variables, &mut out) {
             Ok(()) => Ok(out),
             Err(error) => Err((out, format!("template: output:{error}"))),

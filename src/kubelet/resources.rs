@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Map, Quantity, Text, Value};
+use crate::arrange::Gather;
 
 use super::admission::{Taken, host_ports};
 
@@ -15,7 +16,7 @@ pub type ResourceList = BTreeMap<Text, Quantity>;
 
 fn list(value: &Value) -> ResourceList {
     let Some(map) = value.as_object() else { return ResourceList::new() };
-    map.iter().filter_map(|(name, amount)| Some((name.clone(), Quantity::from_value(amount)?))).collect()
+    map.iter().filter_map(|(name, amount)| Some((name.clone(), Quantity::from_value(amount)?))).gather()
 }
 fn add(sum: &mut ResourceList, other: &ResourceList) {
     for (name, amount) in other {

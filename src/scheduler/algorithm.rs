@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Text, Value};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::object;
 use crate::sim::Random;
 
@@ -274,7 +274,7 @@ pub fn schedule<'a>(
             .iter()
             .map(|(_, rejection)| rejection.plugin)
             .chain(only.as_ref().map(|(_, plugin)| *plugin))
-            .collect();
+            .gather();
         let failure = Failure {
             filters: Some(filters),
             rejections,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::arrange::Gather;
 use crate::sim::Time;
 
 use super::files::HOME;
@@ -40,7 +41,7 @@ impl Default for Shell {
             ("TERM", "xterm"),
         ];
         Shell {
-            variables: variables.into_iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            variables: variables.into_iter().map(|(k, v)| (k.to_string(), v.to_string())).gather(),
             functions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             parameters: vec!["bash".into()],

@@ -19,6 +19,7 @@ use crate::api::schema::SchemaType;
 use crate::api::status::{Reason, Status};
 use crate::api::value::{Text, Value};
 use crate::api::{meta, schema};
+use crate::arrange::Gather;
 
 pub use fieldset::{FieldSet, Literal, PathElement, path_text};
 pub use manage::{ManagedFields, Manager, Operation};
@@ -155,7 +156,7 @@ pub fn apply(
             .into_iter()
             .map(|(manager, set)| (manager, set.difference(&own)))
             .filter(|(_, set)| !set.is_empty())
-            .collect();
+            .gather();
         if left.is_empty() { merge(&live_plain, config, &first, place, writer, true) } else { Err(left) }
     });
     match outcome {
@@ -204,7 +205,7 @@ fn merge(
         .filter(|(owner, _)| **owner != manager)
         .map(|(owner, entry)| (owner.clone(), entry.set.intersection(&changed)))
         .filter(|(_, set)| !set.is_empty())
-        .collect();
+        .gather();
     if !force && !conflicts.is_empty() {
         return Err(conflicts);
     }

@@ -11,6 +11,7 @@ use super::{Operator, Requirement};
 use crate::api::content;
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::value::Text;
+use crate::arrange::Gather;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
@@ -163,7 +164,7 @@ impl Parser {
         };
         let values = match operator {
             Operator::In | Operator::NotIn => self.value_list()?,
-            _ => BTreeSet::from([self.exact_value()?]),
+            _ => [self.exact_value()?].into_iter().gather(),
         };
         Requirement::new(key, operator, values.into_iter().map(Text::from).collect(), &root)
     }
@@ -188,7 +189,7 @@ impl Parser {
             (Token::Identifier | Token::Comma, _) => {}
             (Token::Close, _) => {
                 self.position += 1;
-                return Ok(BTreeSet::from([String::new()]));
+                return Ok([String::new()].into_iter().gather());
             }
             (_, found) => return Err(format!("found '{found}', expected: ',', ')' or identifier")),
         }

@@ -13,7 +13,7 @@ use super::format::{dns1123_label, qualified_name};
 use crate::api::field::{BadValue, FieldErrorKind, FieldPath};
 use crate::api::quantity::Quantity;
 use crate::api::value::Value;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 const HUGE_PAGES: &str = "hugepages-";
 const REQUESTS: &str = "requests.";
@@ -359,7 +359,7 @@ pub fn aggregate(spec: &Value, kind: &'static str) -> Vec<(String, Quantity)> {
     type Totals = std::collections::BTreeMap<String, Quantity>;
     let list = |container: &Value| -> Totals {
         let map = container.at("resources").map(kind);
-        map.iter().map(|(name, value)| (name.to_string(), amount(value))).collect()
+        map.iter().map(|(name, value)| (name.to_string(), amount(value))).gather()
     };
     let add = |into: &mut Totals, other: &Totals| {
         for (name, value) in other {

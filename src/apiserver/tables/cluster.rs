@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::{Value, meta};
+use crate::arrange::Gather;
 
 use super::{Printer, name_of, number, text_or};
 
@@ -193,7 +194,7 @@ fn node(node: &Value, printer: &Printer) -> Vec<Value> {
             None => None,
         })
         .filter(|role| !role.is_empty())
-        .collect();
+        .gather();
     let roles =
         if roles.is_empty() { "<none>".to_owned() } else { roles.into_iter().collect::<Vec<_>>().join(",") };
     let address = |kind: &str| {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Value, meta};
+use crate::arrange::Gather;
 
 use super::{Printer, containers, labels, name_of, number, text_or};
 
@@ -59,11 +60,8 @@ pub(super) fn pod(pod: &Value, printer: &Printer) -> Vec<Value> {
     if gated {
         reason = "SchedulingGated".to_owned();
     }
-    let init: BTreeMap<&str, &Value> = pod
-        .items("spec.initContainers")
-        .iter()
-        .map(|container| (container.text("name"), container))
-        .collect();
+    let init: BTreeMap<&str, &Value> =
+        pod.items("spec.initContainers").iter().map(|container| (container.text("name"), container)).gather();
     let sidecars = init.values().filter(|container| is_sidecar(Some(container))).count();
     let total = pod.items("spec.containers").len() + sidecars;
     let mut ready = 0;

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::{Value, meta, selector};
+use crate::arrange::Gather;
 
 use super::{Printer, labels, name_of, number, text_or, with_more};
 
@@ -107,7 +108,7 @@ fn load_balancer(object: &Value) -> String {
         .iter()
         .map(|ingress| text_or(ingress, "ip", ingress.text("hostname")))
         .filter(|address| !address.is_empty())
-        .collect();
+        .gather();
     addresses.into_iter().collect::<Vec<_>>().join(",")
 }
 

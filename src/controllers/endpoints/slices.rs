@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Text, Value, meta};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::{key, key_of};
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -65,7 +65,7 @@ fn identity(endpoint: &Value) -> (Text, Text) {
     (endpoint.shared_text("targetRef.uid"), address.into())
 }
 fn by_identity(endpoints: &[Value]) -> BTreeMap<(Text, Text), Value> {
-    endpoints.iter().map(|endpoint| (identity(endpoint), endpoint.clone())).collect()
+    endpoints.iter().map(|endpoint| (identity(endpoint), endpoint.clone())).gather()
 }
 
 /// Brings `existing` slices to hold `groups`, writing as few of them as need be. `blank` is a new, empty slice;

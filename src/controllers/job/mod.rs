@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::selector::LabelSelector;
 use crate::api::{Text, Value, meta, time};
+use crate::arrange::Gather;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::{key_of, split_key};
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -118,7 +119,7 @@ struct Work {
 }
 
 fn uids(job: &Value, field: &str) -> BTreeSet<Text> {
-    job.items(field).iter().filter_map(Value::as_str).map(Text::from).collect()
+    job.items(field).iter().filter_map(Value::as_str).map(Text::from).gather()
 }
 
 impl Work {
@@ -268,7 +269,7 @@ impl Work {
     }
     /// For each index that is to be tried again the pod that failed last: it carries the count.
     fn find_delayed(&self) -> BTreeMap<i64, Value> {
-        let running: BTreeSet<i64> = self.active.iter().filter_map(index_of).collect();
+        let running: BTreeSet<i64> = self.active.iter().filter_map(index_of).gather();
         let mut delayed: BTreeMap<i64, Value> = BTreeMap::new();
         for pod in self.countable(&BTreeSet::new()) {
             let Some(index) = index_of(pod).filter(|_| is_failed(&self.job, pod)) else { continue };
@@ -356,7 +357,7 @@ impl JobController {
             .iter()
             .map(|pod| pod.shared_text("metadata.uid"))
             .filter(|uid| call.remember(|| i64::from(known.contains(uid))) == 1)
-            .collect();
+            .gather();
         job.set_default("status.uncountedTerminatedPods", Value::object());
         let active: Vec<Value> = claimed.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
         let mut work = Work {

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::{Text, Value, meta};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::client::{Call, Interrupt};
 use crate::controllers::claim::aggregate;
 use crate::controllers::kinds::{count, set_count};
@@ -177,7 +177,7 @@ impl JobController {
             .iter()
             .filter(|pod| work.is_tracked(pod))
             .map(|pod| pod.shared_text("metadata.uid"))
-            .collect();
+            .gather();
         has_news |= count_released(&mut work.job, &held);
         let (release, names_news, is_overfull) = work.name_finished();
         has_news |= names_news;

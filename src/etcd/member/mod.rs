@@ -37,6 +37,7 @@ use super::raft::{Config, Disk, Event, Raft, Role, Write};
 use super::store::Store;
 use crate::api::Text;
 use crate::api::value::literal;
+use crate::arrange::Gather;
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::etcd::{self, Alarm, Error, Image, Proposal, Proposed, Replicated, Response};
@@ -184,11 +185,11 @@ impl Member {
         Member {
             me: me.clone(),
             cluster: cluster_id(peers.iter().map(|peer| peer.id)),
-            directory: peers.iter().map(|peer| (peer.peer_url.clone(), peer.actor)).collect(),
+            directory: peers.iter().map(|peer| (peer.peer_url.clone(), peer.actor)).gather(),
             disk,
             backend: Backend {
                 store,
-                members: peers.iter().map(known).collect(),
+                members: peers.iter().map(known).gather(),
                 cluster_version: Text::new(),
                 alarms: BTreeSet::new(),
             },
@@ -306,7 +307,7 @@ impl Member {
             .iter()
             .chain(self.backend.members.values())
             .filter_map(|member| Some((MemberId(member.id), *self.directory.get(&member.peer_url)?)))
-            .collect();
+            .gather();
     }
 
     fn tick(&mut self, context: &mut Context) {

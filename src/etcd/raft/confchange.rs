@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::progress::Progress;
+use crate::arrange::Gather;
 use crate::message::raft::{ConfChange, ConfChangeKind, Configuration, Majority, MemberId, Transition};
 
 impl ConfChange {
@@ -53,7 +54,7 @@ impl Configuration {
             progress.recent_active = true;
             (id, progress)
         };
-        self.members().into_iter().map(fresh).collect()
+        self.members().into_iter().map(fresh).gather()
     }
 
     /// The configuration and the members' progress after `change`.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::api::value::Map;
 use crate::api::{Value, meta, volumes};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 use super::page::{Page, date, go_list, joined, line, list, text_of, truth};
 use super::pod;
@@ -106,7 +106,7 @@ fn limits(page: &mut Page, range: &Value, prefix: &str) {
     for item in range.items("spec.limits") {
         const FIELDS: [&str; 5] = ["min", "max", "defaultRequest", "default", "maxLimitRequestRatio"];
         let names: BTreeSet<&str> =
-            FIELDS.iter().flat_map(|field| item.map(field).iter().map(|(name, _)| name.as_str())).collect();
+            FIELDS.iter().flat_map(|field| item.map(field).iter().map(|(name, _)| name.as_str())).gather();
         // Upstream walks a Go map: any order is as good; memory stands first in the reference.
         for name in names.into_iter().rev() {
             let cells: Vec<String> =

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::api::quantity::{Format, Quantity};
 use crate::api::{Value, meta};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 use super::page::{Page, date, line, list, or_none, text_of};
 
@@ -125,7 +125,7 @@ pub fn pod_amounts(pod: &Value, field: &str) -> Amounts {
         amounts
             .iter()
             .filter_map(|(name, value)| Some((name.to_string(), Quantity::from_value(value)?)))
-            .collect()
+            .gather()
     };
     let mut sum = Amounts::new();
     for container in pod.items("spec.containers") {
@@ -192,7 +192,7 @@ fn load(page: &mut Page, node: &Value, pods: &[Value]) {
         .map(field)
         .iter()
         .filter_map(|(name, value)| Some((name.to_string(), Quantity::from_value(value)?)))
-        .collect();
+        .gather();
     line!(page, 0, "Non-terminated Pods:\t({} in total)", pods.len());
     line!(page, 1, "Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge");
     line!(page, 1, "---------\t----\t\t------------\t----------\t---------------\t-------------\t---");

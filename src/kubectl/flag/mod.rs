@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::failure::Failure;
+use crate::arrange::Gather;
 
 mod table;
 
@@ -122,7 +123,7 @@ impl Flags {
         }
         let usage = |text: String| Failure::Usage(text, command.to_string());
         let own: Vec<Flag> = allowed.iter().filter_map(|text| Entry::read(text).flag()).collect();
-        flags.defaults = own.iter().map(|flag| (flag.long, flag.default)).collect();
+        flags.defaults = own.iter().map(|flag| (flag.long, flag.default)).gather();
         let by_long = |name: &str| own.iter().chain(global()).find(|flag| flag.long == name);
         let by_short = |letter: char| own.iter().chain(global()).find(|flag| flag.short == Some(letter));
         let mut parser = lexopt::Parser::from_args(arguments.iter().map(OsString::from));

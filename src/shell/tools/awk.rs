@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::super::regex::Regex;
 use super::text::{printf, unescape};
 use super::{Filter, Options, Output, Tool, UsageError};
+use crate::arrange::Gather;
 
 const MAXIMUM_DEPTH: usize = 40;
 
@@ -73,7 +74,8 @@ impl Awk {
         let program = options.operands.remove(0);
         let mut reader = Reader { text: program.chars().collect(), position: 0, depth: 0 };
         let rules = reader.rules().map_err(|error| (format!("awk: {error}\n"), 2))?;
-        let mut variables = BTreeMap::from([("OFS".to_string(), " ".to_string())]);
+        let mut variables: BTreeMap<String, String> =
+            [("OFS".to_string(), " ".to_string())].into_iter().gather();
         for assignment in options.all_values('v') {
             if let Some((name, value)) = assignment.split_once('=') {
                 variables.insert(name.to_string(), unescape(value));

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::api::field::go_quote;
 use crate::api::schema::{SchemaType, Shape};
 use crate::api::value::{Map, Text, Value};
+use crate::arrange::Gather;
 
 /// A scalar as part of a path; ordered numbers, strings, booleans.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,8 +181,8 @@ impl FieldSet {
             (!common.is_empty()).then(|| (element.clone(), common))
         });
         FieldSet {
-            members: self.members.intersection(&other.members).cloned().collect(),
-            children: children.collect(),
+            members: self.members.intersection(&other.members).cloned().gather(),
+            children: children.gather(),
         }
     }
     /// Without the paths of `other`, but with those below them.
@@ -195,8 +196,8 @@ impl FieldSet {
             (!left.is_empty()).then(|| (element.clone(), left))
         });
         FieldSet {
-            members: self.members.difference(&other.members).cloned().collect(),
-            children: children.collect(),
+            members: self.members.difference(&other.members).cloned().gather(),
+            children: children.gather(),
         }
     }
     /// Without these dotted paths and everything below them.
