@@ -187,6 +187,9 @@ fn the_simulation_has_no_clock_no_chance_and_no_futures() {
         ("web_sys", "a DOM"),
         (".sort(", "six kilobytes of the page for each type: crate::arrange"),
         (".sort_", "six kilobytes of the page for each type: crate::arrange"),
+        ("collect::<BTree", "it sorts, at five kilobytes of the page for each type: crate::arrange::Gather"),
+        ("BTreeMap::from(", "it sorts, at five kilobytes of the page for each type: crate::arrange::Gather"),
+        ("BTreeSet::from(", "it sorts, at five kilobytes of the page for each type: crate::arrange::Gather"),
         ("todo!(", "unfinished work"),
         ("unimplemented!(", "unfinished work"),
     ];
