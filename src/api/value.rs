@@ -52,17 +52,29 @@ impl PartialEq for Value {
     }
 }
 
-/// The first name of a path and the rest, if there is more. Names are short: a plain loop finds the dot soonest.
+/// The first name of a path and the rest, if there is more.
+#[inline]
 fn split_path(path: &str) -> (&str, Option<&str>) {
-    let bytes = path.as_bytes();
-    let mut dot = 0;
-    while dot < bytes.len() {
-        if bytes[dot] == b'.' {
-            return (&path[..dot], Some(&path[dot + 1..]));
-        }
-        dot += 1;
+    match first_dot(path.as_bytes()) {
+        Some(dot) => (&path[..dot], Some(&path[dot + 1..])),
+        None => (path, None),
     }
-    (path, None)
+}
+
+/// Eight bytes at a time: most names are about as long.
+#[inline]
+fn first_dot(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        // Zero where the dot is; then the lowest of the marks below is there too.
+        let word = u64::from_le_bytes(*word) ^ (ONES * b'.' as u64);
+        let marks = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        if marks != 0 {
+            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| *byte == b'.').map(|place| words.len() * 8 + place)
 }
 
 /// Reading. A *path* is field names joined with dots, none of which may itself contain a dot (labels and
@@ -457,6 +469,17 @@ mod tests {
     fn json_goes_in_and_comes_out() {
         let text = r#"{"a":[1,2.5,null,true,"x"],"b":{"c":""}}"#;
         assert_eq!(serde_json::from_str::<Value>(text).unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn a_dot_is_found_wherever_it_is() {
+        for length in 0..40 {
+            for dot in 0..=length {
+                let mut path = vec![b'/'; length];
+                path.iter_mut().skip(dot).for_each(|byte| *byte = b'.');
+                assert_eq!(first_dot(&path), (dot < length).then_some(dot), "{dot} of {length}");
+            }
+        }
     }
 
     #[test]
