@@ -7,12 +7,13 @@
 //! After client-go's `tools/record` (`events_cache.go`: aggregator, spam filter, logger) for core/v1 events
 //! and `tools/events` for events.k8s.io/v1, which the scheduler uses.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::api::{Text, Value, time};
 use crate::language::Context;
 use crate::message::rest::{PatchType, Request, Resource};
 use crate::object;
+use crate::shared_map::SharedMap;
 use crate::sim::{Duration, Time};
 
 use super::connection::Connection;
@@ -97,9 +98,9 @@ pub struct Recorder {
     /// The node, for components of one.
     host: Text,
     window: usize,
-    similar: BTreeMap<Text, Similar>,
-    spam: BTreeMap<Text, Bucket>,
-    logged: BTreeMap<Text, Logged>,
+    similar: SharedMap<Text, Similar>,
+    spam: SharedMap<Text, Bucket>,
+    logged: SharedMap<Text, Logged>,
     /// The sink sends one event at a time.
     waiting: VecDeque<Request>,
     is_sending: bool,
@@ -132,9 +133,9 @@ impl Recorder {
             component: component.into(),
             host: host.into(),
             window,
-            similar: BTreeMap::new(),
-            spam: BTreeMap::new(),
-            logged: BTreeMap::new(),
+            similar: SharedMap::new(),
+            spam: SharedMap::new(),
+            logged: SharedMap::new(),
             waiting: VecDeque::new(),
             is_sending: false,
             names: 0,
@@ -198,7 +199,8 @@ impl Recorder {
         if let Some(logged) = self.logged.get_mut(&key) {
             logged.count += 1;
             logged.last_at = now;
-            return Some(self.repeated(&key, &namespace, &message, now));
+            let logged = logged.clone();
+            return Some(self.repeated(&logged, &namespace, &message, now));
         }
         self.names += 1;
         // Nanoseconds since 1970; the last three digits tell apart what one microsecond holds.
@@ -215,10 +217,7 @@ impl Recorder {
     /// The key under which the event is counted, and its message.
     fn aggregate(&mut self, similar_key: &Text, message: &Text, now: Time) -> (Text, Text) {
         evict(&mut self.similar);
-        let similar = self
-            .similar
-            .entry(similar_key.clone())
-            .or_insert_with(|| Similar { messages: Vec::new(), last_at: now });
+        let similar = self.similar.entry(similar_key, || Similar { messages: Vec::new(), last_at: now });
         if now.since(similar.last_at) > AGGREGATE_WITHIN {
             similar.messages.clear();
         }
@@ -236,8 +235,7 @@ impl Recorder {
     fn passes_spam_filter(&mut self, object_key: &Text, now: Time) -> bool {
         evict(&mut self.spam);
         let full = SPAM_BURST * SPAM_REFILL.0;
-        let bucket =
-            self.spam.entry(object_key.clone()).or_insert(Bucket { tokens_us: full, filled_at: now });
+        let bucket = self.spam.entry(object_key, || Bucket { tokens_us: full, filled_at: now });
         bucket.tokens_us = (bucket.tokens_us + now.since(bucket.filled_at).0).min(full);
         bucket.filled_at = now;
         let passes = bucket.tokens_us >= SPAM_REFILL.0;
@@ -255,8 +253,7 @@ impl Recorder {
     }
 
     /// The patch that counts an event up.
-    fn repeated(&self, key: &Text, namespace: &Text, message: &Text, now: Time) -> Request {
-        let logged = &self.logged[key];
+    fn repeated(&self, logged: &Logged, namespace: &Text, message: &Text, now: Time) -> Request {
         let (kind, patch) = match self.api {
             EventApi::Core => (
                 PatchType::StrategicMerge,
@@ -336,9 +333,10 @@ impl Recorder {
 }
 
 /// Makes room where a memory is full: the smallest key goes, for want of a use order worth its cost.
-fn evict<V>(memory: &mut BTreeMap<Text, V>) {
-    if memory.len() >= CACHE {
-        memory.pop_first();
+fn evict<V: Clone>(memory: &mut SharedMap<Text, V>) {
+    let smallest = memory.keys().next().filter(|_| memory.len() >= CACHE).cloned();
+    if let Some(smallest) = smallest {
+        memory.remove(&smallest);
     }
 }
 
