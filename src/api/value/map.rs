@@ -21,7 +21,7 @@ pub struct Map {
 }
 
 /// Tabs that are leafed through one by one.
-const LEAVES: usize = 16;
+const LEAVES: usize = 8;
 
 #[derive(Clone)]
 struct Entry {
@@ -31,6 +31,7 @@ struct Entry {
 }
 
 /// The first four bytes of a name: sorts as the name does, and needs no look at where the name lies.
+#[inline]
 fn tab(key: &str) -> u32 {
     match *key.as_bytes() {
         [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
@@ -64,6 +65,7 @@ impl Map {
         Map { entries: Vec::with_capacity(count), json_bytes: AtomicU32::new(0) }
     }
     /// The first place whose tab is not before `tab`. Most objects have few fields: leafing is quicker than halving.
+    #[inline]
     fn first(&self, tab: u32) -> usize {
         let (mut first, mut end) = (0, self.entries.len());
         while end - first > LEAVES {
