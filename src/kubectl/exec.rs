@@ -9,11 +9,11 @@ use crate::client::request;
 use crate::message::rest::{Request, Verb};
 
 use super::failure::{Failure, Outcome, fail};
-use super::logs::{pods_of, sources_of};
+use super::logs::{Use, pods_of, sources_of};
 use super::session::Session;
 
 pub const FLAGS: &[&str] =
-    &["container", "filename", "kustomize", "pod-running-timeout", "q=quiet", "i=stdin", "t=tty"];
+    &["container", "filename", "kustomize", "pod-running-timeout@1m0s", "q=quiet", "i=stdin", "t=tty"];
 
 pub fn run(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
@@ -39,9 +39,9 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let namespace = session.namespace();
     let pod = if name.contains('/') {
-        match pods_of(session, Some(name), "")?.into_iter().next() {
+        match pods_of(session, name, Use::Attach)?.into_iter().next() {
             Some(pod) => pod,
-            None => return fail(format!("no pods of {name}")),
+            None => return fail("timed out waiting for the condition"),
         }
     } else {
         let pods = session.built_in("", "pods").resource();
@@ -51,7 +51,13 @@ pub fn run(session: &mut Session) -> Outcome {
     if matches!(phase, "Succeeded" | "Failed") {
         return fail(format!("cannot exec into a container in a completed pod; current phase is {phase}"));
     }
-    let source = sources_of(session, &pod, flags.text("container"))?.into_iter().next();
+    let wanted = flags.text("container");
+    let known = ["containers", "initContainers", "ephemeralContainers"];
+    let has = |field: &&str| pod.at("spec").items(field).iter().any(|own| own.text("name") == wanted);
+    if !wanted.is_empty() && !known.iter().any(has) {
+        return fail(format!("container {wanted} not found in pod {}", meta::name(&pod)));
+    }
+    let source = sources_of(session, &pod, wanted)?.into_iter().next();
     let container = source.map_or(String::new(), |source| source.container);
     let is_shell = matches!(words[0].rsplit('/').next(), Some("bash" | "sh" | "ash"));
     if flags.switch("tty") && is_shell && words.len() == 1 {

@@ -66,16 +66,39 @@ pub fn run(session: &mut Session) -> Outcome {
         }
         container = inline.clone();
     }
-    let tail = flags.number("tail").unwrap_or(-1);
-    if tail < -1 {
-        return fail("--tail must be greater than or equal to -1");
+    if !flags.text("since-time").is_empty() {
+        if flags.duration_us("since").is_some_and(|since| since != 0) {
+            return fail("at most one of `sinceTime` or `sinceSeconds` may be specified");
+        }
+        let text = flags.text("since-time");
+        if crate::api::time::parse_rfc3339(text).is_none() {
+            return fail(format!(
+                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+            ));
+        }
     }
     if flags.switch("all-containers") && !container.is_empty() {
         return fail(format!(
             "--all-containers=true should not be specified with container name {container}"
         ));
     }
-    let pods = pods_of(session, operands.first().map(String::as_str), &labels)?;
+    if flags.number("limit-bytes").is_some_and(|bytes| bytes < 0) {
+        return fail("--limit-bytes must be greater than 0");
+    }
+    if flags.duration_us("since").is_some_and(|since| since < 0) {
+        return fail("--since must be greater than 0");
+    }
+    let tail = flags.number("tail").unwrap_or(-1);
+    if tail < -1 {
+        return fail("--tail must be greater than or equal to -1");
+    }
+    let pods = match operands.first() {
+        Some(operand) => pods_of(session, operand, Use::Logs)?,
+        None => {
+            let (pods, namespace) = (session.built_in("", "pods"), session.namespace());
+            session.list(&pods, &namespace, &labels, "", |_| {})??.items("items").to_vec()
+        }
+    };
     if pods.is_empty() {
         let namespace = session.namespace();
         session.eprintln(format!("No resources found in {namespace} namespace."));
@@ -103,18 +126,22 @@ pub fn run(session: &mut Session) -> Outcome {
     if follow { follow_all(session, &sources, tail) } else { print_all(session, &sources, tail) }
 }
 
-/// The pods of an operand: a pod's name, or a workload's.
-pub fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Outcome<Vec<Value>> {
+/// What a pod is looked for, and how errors call it.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Use {
+    Logs,
+    Attach,
+}
+
+/// The pods of an operand: a pod's name, or a workload's, of which one pod is chosen unless all are asked for. Waits
+/// for the first as long as `--pod-running-timeout` says.
+pub fn pods_of(session: &mut Session, operand: &str, used: Use) -> Outcome<Vec<Value>> {
     let namespace = session.namespace();
-    let pods = session.built_in("", "pods");
-    let Some(operand) = operand else {
-        return Ok(session.list(&pods, &namespace, labels, "", |_| {})??.items("items").to_vec());
-    };
     let (kind, name) = operand.split_once('/').unwrap_or(("pods", operand));
     let mapping = session.resource(kind)?;
     let object = match session.attempt(request::get(&mapping.resource(), &namespace, name))? {
         Ok(object) => object,
-        Err(failure) if failure.is_not_found() => {
+        Err(failure) if failure.is_not_found() && used == Use::Logs => {
             return fail(format!(
                 "error from server (NotFound): {} in namespace {namespace:?}",
                 failure.text()
@@ -126,41 +153,74 @@ pub fn pods_of(session: &mut Session, operand: Option<&str>, labels: &str) -> Ou
         return Ok(vec![object]);
     }
     let labels = match mapping.info.kind.as_str() {
+        "Service" if object.map("spec.selector").is_empty() => {
+            Err(format!("invalid service '{name}': Service is defined without a selector"))
+        }
         "ReplicationController" | "Service" => {
-            selector::LabelSelector::from_map(object.map("spec.selector")).to_string()
+            Ok(selector::LabelSelector::from_map(object.map("spec.selector")).to_string())
         }
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => {
-            selector::format(object.at("spec.selector"))
+            Ok(selector::format(object.at("spec.selector")))
         }
-        _ => {
-            return fail(format!(
-                "cannot get the logs from {}: selector for {} not implemented",
-                mapping.go_string(),
-                mapping.kind_go_string()
-            ));
+        _ => Err(String::new()),
+    };
+    let labels = match labels {
+        Ok(labels) => labels,
+        Err(why) => {
+            let go_type = format!("*{}.{}", mapping.version, mapping.info.kind);
+            let why = if why.is_empty() { format!("selector for {go_type} not implemented") } else { why };
+            let verb = if used == Use::Logs { "get the logs from" } else { "attach to" };
+            return fail(format!("cannot {verb} {go_type}: {why}"));
         }
     };
-    let list = session.list(&pods, &namespace, &labels, "", |_| {})??;
-    let mut found = list.items("items").to_vec();
-    // Running pods before others, older ones before younger ones.
-    found.arrange_by_key(|pod| {
-        (
-            pod.text("status.phase") != "Running",
-            Text::from(meta::creation_timestamp(pod)),
-            Text::from(meta::name(pod)),
-        )
-    });
-    if !session.flags.switch("all-pods") {
+    let pods = session.built_in("", "pods");
+    let timeout_us = session.flags.duration_us("pod-running-timeout").unwrap_or(0).max(0) as u64;
+    let deadline = session.now() + Duration(timeout_us);
+    let mut found = session.fold(Vec::new(), |session, _| {
+        let list = session.list(&pods, &namespace, &labels, "", |_| {})??;
+        let found = list.items("items").to_vec();
+        if !found.is_empty() {
+            return Ok(ControlFlow::Break(found));
+        }
+        if session.now() + Duration::from_secs(1) > deadline {
+            return fail("timed out waiting for the condition");
+        }
+        session.cli.sleep(Duration::from_secs(1))?;
+        Ok(ControlFlow::Continue(found))
+    })?;
+    found.arrange_by_key(|pod| rank(pod, used));
+    if used == Use::Attach {
+        found.truncate(1);
+    } else if !session.flags.switch("all-pods") {
         if found.len() > 1 {
             let all = found.len();
             session.eprintln(format!("Found {all} pods, using pod/{}", meta::name(&found[0])));
         }
         found.truncate(1);
     }
-    if found.is_empty() {
-        return fail(format!("timed out waiting for the condition: no pods of {operand}"));
-    }
     Ok(found)
+}
+
+/// Which of several pods comes first (`podutils.ByLogging`, and `ActivePods` turned round): one with a node, running,
+/// ready, for long; one that restarted often has more to tell; an old one.
+fn rank(pod: &Value, used: Use) -> (bool, u8, bool, Text, i64, Text, Text) {
+    let phase = match pod.text("status.phase") {
+        "Running" => 0,
+        "Unknown" => 1,
+        _ => 2,
+    };
+    let ready = meta::condition(pod, "Ready").filter(|condition| condition.text("status") == "True");
+    let statuses = pod.items("status.containerStatuses").iter();
+    let restarts = statuses.filter_map(|status| status.integer("restartCount")).max().unwrap_or(0);
+    (
+        pod.text("spec.nodeName").is_empty(),
+        phase,
+        ready.is_none(),
+        ready.map_or(Text::new(), |ready| ready.shared_text("lastTransitionTime")),
+        if used == Use::Logs { -restarts } else { restarts },
+        meta::creation_timestamp(pod).into(),
+        meta::name(pod).into(),
+    )
 }
 
 pub fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcome<Vec<Source>> {
@@ -173,20 +233,32 @@ pub fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcom
         init.iter().chain(&apps).cloned().collect()
     } else if !container.is_empty() {
         if !init.iter().chain(&apps).any(|known| known == container) {
-            return fail(format!("container {container} is not valid for pod {name}"));
+            let all = all_containers(pod);
+            return fail(format!("container {container} is not valid for pod {name} out of: {all}"));
         }
         vec![container.to_string()]
     } else {
-        let preferred = meta::annotation(pod, "kubectl.kubernetes.io/default-container").map(String::from);
-        if preferred.is_none() && apps.len() + init.len() > 1 {
-            let all: Vec<String> =
-                apps.iter().cloned().chain(init.iter().map(|name| format!("{name} (init)"))).collect();
+        let preferred = meta::annotation(pod, "kubectl.kubernetes.io/default-container").filter(|name| {
+            let is_there = init.iter().chain(&apps).any(|known| known == name);
+            if !is_there && !name.is_empty() {
+                session.eprintln(format!(
+                    "Default container name {name:?} not found in pod {}",
+                    meta::name(pod)
+                ));
+            }
+            is_there
+        });
+        if preferred.is_none()
+            && apps.len() + init.len() + pod.items("spec.ephemeralContainers").len() > 1
+            && !session.flags.switch("quiet")
+        {
+            let all = all_containers(pod);
             let first = apps.first().cloned().unwrap_or_default();
-            session.eprintln(format!("Defaulted container {first:?} out of: {}", all.join(", ")));
+            session.eprintln(format!("Defaulted container {first:?} out of: {all}"));
         }
-        preferred.or(apps.first().cloned()).into_iter().collect()
+        preferred.map(String::from).or(apps.first().cloned()).into_iter().collect()
     };
-    let with_prefix = session.flags.switch("prefix");
+    let with_prefix = session.flags.switch("prefix") || session.flags.switch("all-pods");
     Ok(chosen
         .into_iter()
         .map(|container| Source {
@@ -196,6 +268,16 @@ pub fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcom
             container,
         })
         .collect())
+}
+
+/// `app, sidecar, setup (init)`.
+pub fn all_containers(pod: &Value) -> String {
+    let names = [("containers", ""), ("initContainers", " (init)"), ("ephemeralContainers", " (ephem)")];
+    let names = names.into_iter().flat_map(|(field, mark)| {
+        let containers = pod.at("spec").items(field).iter();
+        containers.map(move |container| format!("{}{mark}", container.text("name")))
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn log_request(session: &Session, source: &Source, tail: Option<i64>) -> Request {
@@ -310,6 +392,9 @@ pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome 
         Ok(ControlFlow::Continue(pod))
     })?;
     let sources = sources_of(session, &pod, &info.name)?;
+    if pod.text("status.phase") == "Running" && !session.flags.switch("quiet") {
+        session.eprintln("All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt.\nIf you don't see a command prompt, try pressing enter.");
+    }
     let followed = follow_all(session, &sources, None);
     if let Err(Stop::Halt(halt)) = followed {
         return Err(halt.into());
@@ -321,9 +406,23 @@ pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome 
         session.println(format!("pod {:?} deleted from {} namespace", info.name, info.namespace));
     }
     followed?;
-    let statuses = ended.items("status.containerStatuses").iter();
-    match statuses.filter_map(|status| status.integer("state.terminated.exitCode")).max().unwrap_or(0) {
-        0 => Ok(()),
-        code => Err(Failure::Silent((code & 255) as i32).into()),
+    let waits = !session.flags.switch("leave-stdin-open") && session.flags.text("restart") != "Always";
+    let place = format!("pod {}/{}", info.namespace, info.name);
+    match ended.text("status.phase") {
+        _ if !waits => Ok(()),
+        "Succeeded" => Ok(()),
+        "Failed" => {
+            let statuses = ended.items("status.containerStatuses");
+            let state = statuses.first().map_or(Value::Null, |status| status.at("state.terminated").clone());
+            match state.integer("exitCode").unwrap_or(0) {
+                0 => fail(format!("{place} failed with unknown exit code")),
+                code => {
+                    let (reason, message) = (state.text("reason"), state.text("message"));
+                    session.eprintln(format!("{place} terminated ({reason})\n{message}").trim_end());
+                    Err(Failure::Silent((code & 255) as i32).into())
+                }
+            }
+        }
+        phase => fail(format!("{place} left in phase {phase}")),
     }
 }

@@ -61,13 +61,10 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let Some(name) = session.operands().first().cloned() else { return usage("NAME is required for run") };
     let image = flags.text("image");
-    let is_image = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
     if image.is_empty() {
         return fail("--image is required");
     }
-    if !image.chars().all(is_image)
-        || image.split(':').next().is_some_and(|name| name.chars().any(char::is_uppercase))
-    {
+    if !workload::is_image_reference(image) {
         return fail(format!("Invalid image name {image:?}: invalid reference format"));
     }
     if flags.switch("tty") && !flags.switch("stdin") {
@@ -75,6 +72,10 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     if flags.switch("expose") && flags.text("port").is_empty() {
         return usage("--port must be set when exposing a service");
+    }
+    let restart = flags.text("restart");
+    if !matches!(restart, "Always" | "OnFailure" | "Never") {
+        return usage(&format!("invalid restart policy: {restart}"));
     }
     let attaches = if flags.is_set("attach") { flags.switch("attach") } else { flags.switch("stdin") };
     if flags.switch("rm") && !attaches {
@@ -85,6 +86,10 @@ pub fn run(session: &mut Session) -> Outcome {
         return usage(
             "--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)",
         );
+    }
+    let pull = flags.text("image-pull-policy");
+    if !matches!(pull, "" | "Always" | "IfNotPresent" | "Never") {
+        return usage(&format!("invalid image pull policy: {pull}"));
     }
     let format = session.format(false)?;
     let pod = workload::pod(session, &name)?;

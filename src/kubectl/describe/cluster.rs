@@ -361,6 +361,24 @@ pub fn claim(page: &mut Page, claim: &Value, pods: &[Value]) {
         .collect();
     users.arrange();
     page.column("Used By", users);
+    if !claim.items("status.conditions").is_empty() {
+        line!(page, 0, "Conditions:");
+        line!(page, 1, "Type\tStatus\tLastProbeTime\tLastTransitionTime\tReason\tMessage");
+        line!(page, 1, "----\t------\t-----------------\t------------------\t------\t-------");
+        for condition in claim.items("status.conditions") {
+            line!(
+                page,
+                1,
+                "{} \t{} \t{} \t{} \t{} \t{}",
+                condition.text("type"),
+                condition.text("status"),
+                date(condition.text("lastProbeTime")),
+                date(condition.text("lastTransitionTime")),
+                condition.text("reason"),
+                condition.text("message")
+            );
+        }
+    }
 }
 
 pub fn storage_class(page: &mut Page, class: &Value) {

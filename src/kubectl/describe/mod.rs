@@ -10,6 +10,7 @@ mod network;
 mod node;
 pub mod page;
 pub mod pod;
+mod rarer;
 mod workloads;
 
 pub use cluster::rule_rows;
@@ -234,6 +235,11 @@ fn describe(session: &mut Session, info: &Info, show_events: bool) -> Outcome<St
             network::network_policy(&mut page, &object);
             return Ok(page.finish());
         }
+        "CertificateSigningRequest" => rarer::signing_request(&mut page, &object),
+        "ServiceCIDR" => rarer::service_cidr(&mut page, &object),
+        "IPAddress" if is_built_in => rarer::address(&mut page, &object),
+        "VolumeAttributesClass" => rarer::volume_attributes_class(&mut page, &object),
+        "CSINode" => rarer::csi_node(&mut page, &object),
         "Event" => cluster::event(&mut page, &info.object),
         _ => cluster::generic(&mut page, &info.object),
     }

@@ -156,9 +156,6 @@ pub fn pod(session: &mut Session, name: &str) -> Outcome<Value> {
     let flags = session.flags.clone();
     let image = flags.text("image").to_string();
     let restart = flags.text("restart").to_string();
-    if !matches!(restart.as_str(), "Always" | "OnFailure" | "Never") {
-        return fail(format!("invalid restart policy: {restart}"));
-    }
     let mut container = object! { "image" => image, "name" => name, "resources" => object! {} };
     let mut words: Vec<Value> =
         session.operands()[1..].iter().map(|word| Value::from(word.as_str())).collect();
@@ -228,4 +225,80 @@ pub fn environment(words: &[String]) -> Outcome<Vec<Value>> {
             _ => fail(format!("invalid env: {word}")),
         })
         .collect()
+}
+
+/// Whether `text` names an image as `distribution/reference` wants it: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`.
+pub fn is_image_reference(text: &str) -> bool {
+    let (text, digest) = match text.split_once('@') {
+        Some((text, digest)) => (text, Some(digest)),
+        None => (text, None),
+    };
+    let is_digest = |digest: &str| {
+        digest.split_once(':').is_some_and(|(algorithm, hex)| {
+            algorithm.starts_with(|c: char| c.is_ascii_alphabetic())
+                && algorithm.chars().all(|c| c.is_ascii_alphanumeric() || "+.-_".contains(c))
+                && hex.len() >= 32
+                && hex.chars().all(|c| c.is_ascii_hexdigit())
+        })
+    };
+    if digest.is_some_and(|digest| !is_digest(digest)) {
+        return false;
+    }
+    // A colon behind the last slash begins a tag; one before it, a port.
+    let tag_at = text.rfind(':').filter(|colon| !text[*colon..].contains('/'));
+    let (name, tag) = match tag_at {
+        Some(colon) => (&text[..colon], Some(&text[colon + 1..])),
+        None => (text, None),
+    };
+    let is_tag = |tag: &str| {
+        (1..=128).contains(&tag.len())
+            && !tag.starts_with(['.', '-'])
+            && tag.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+    };
+    if tag.is_some_and(|tag| !is_tag(tag)) {
+        return false;
+    }
+    let is_component = |part: &str| {
+        !part.contains("...")
+            && !part.contains("___")
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let is_host = |part: &str| {
+        let (host, port) = part.split_once(':').unwrap_or((part, "0"));
+        let is_label = |label: &str| {
+            label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                && label.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && label.ends_with(|c: char| c.is_ascii_alphanumeric())
+        };
+        !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) && host.split('.').all(is_label)
+    };
+    let mut parts: Vec<&str> = name.split('/').collect();
+    if parts.len() > 1 && is_host(parts[0]) {
+        parts.remove(0);
+    }
+    parts.into_iter().all(is_component)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_named_as_registries_want_it() {
+        for good in [
+            "nginx",
+            "nginx:1.27",
+            "registry.k8s.io/pause:3.10",
+            "localhost:5000/a/b_c.d-e:latest",
+            "Host.example/app",
+            "a@sha256:0123456789abcdef0123456789abcdef",
+        ] {
+            assert!(is_image_reference(good), "{good}");
+        }
+        for bad in ["", "nginx:", "Nginx", "a//b", "-a", "a b", "a@sha256:12", "a:-b", "app/Web"] {
+            assert!(!is_image_reference(bad), "{bad}");
+        }
+    }
 }
