@@ -9,6 +9,7 @@
 mod addons;
 mod kubeadm;
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::apiserver::{self, ApiServer};
@@ -16,11 +17,14 @@ use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::etcd::identity::{TOKEN, member_id};
 use crate::etcd::member::{DISK_LATENCY, Member, Peer, QUOTA_BYTES};
+use crate::kube_proxy::{KubeProxy, ProxyConfig};
 use crate::kubelet::Kubelet;
 use crate::kubelet::config::KubeletConfig;
 use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
 use crate::language::{Context, Input, Wire};
 use crate::message::raft::MemberId;
+use crate::network::ipam::Cidr;
+use crate::network::proxy::Settings;
 use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
@@ -28,6 +32,9 @@ use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, R
 use crate::timer::{EngineTimer, EtcdTimer, TerminalTimer, Timer};
 
 use kubeadm::Kubeadm;
+
+/// `--cluster-cidr`: the pods of all nodes.
+const CLUSTER_CIDR: &str = "10.244.0.0/16";
 
 /// All actors of the cluster. A clone is a checkpoint: actors are shared until they next change.
 #[derive(Clone, Default)]
@@ -79,6 +86,7 @@ pub enum Role {
     Engine(ContainerEngine),
     Terminal(Terminal),
     Kubeadm(Kubeadm),
+    KubeProxy(KubeProxy),
 }
 
 /// A new history of a cluster with `seed`, set up by [`Command::Boot`].
@@ -102,6 +110,7 @@ impl World for Cluster {
             Role::Engine(engine) => engine.handle(input, context),
             Role::Terminal(terminal) => terminal.handle(input, context),
             Role::Kubeadm(kubeadm) => kubeadm.handle(input, context),
+            Role::KubeProxy(proxy) => proxy.handle(input, context),
         }
     }
 
@@ -364,14 +373,48 @@ impl Cluster {
             }
         }
         let mut engine_config = EngineConfig::new(kubelet, self.scenario.hollow);
+        let address = machine.ip.parse().ok();
+        let mut proxy = None;
         if !self.scenario.hollow {
+            let actor = control.create(host);
             engine_config.images = addons::images(machine.kind == MachineKind::ControlPlane);
+            engine_config.node = name.into();
+            engine_config.address = address;
+            engine_config.cluster_range = Cidr::parse(CLUSTER_CIDR);
+            engine_config.proxy = Some(actor);
+            let settings = Settings {
+                node_name: name.into(),
+                node_ip: address,
+                cluster_cidr: engine_config.cluster_range,
+                masquerades_all: false,
+            };
+            proxy = Some((actor, KubeProxy::new(ProxyConfig { server, engine, settings })));
         }
-        let engine_role = Role::Engine(ContainerEngine::new(engine_config));
+        let mut new_engine = ContainerEngine::new(engine_config);
+        if let (Some(address), false) = (address, self.scenario.hollow) {
+            self.lay_wire(name, address, engine, &mut new_engine);
+        }
+        let engine_role = Role::Engine(new_engine);
         self.process(&format!("containerd-{name}"), engine, host, engine_role);
         self.process(&format!("kubelet-{name}"), kubelet, host, Role::Kubelet(Kubelet::new(config)));
         control.start(engine);
         control.start(kubelet);
+        if let Some((actor, proxy)) = proxy {
+            self.process(&format!("kube-proxy-{name}"), actor, host, Role::KubeProxy(proxy));
+            control.start(actor);
+        }
+    }
+
+    /// Connects a node with all that are there: their kernels know one another's addresses.
+    fn lay_wire(&mut self, name: &str, address: IpAddr, actor: ActorId, new: &mut ContainerEngine) {
+        for process in &mut self.processes {
+            let machine = &self.machines[process.host.0 as usize];
+            let Ok(other) = machine.ip.parse() else { continue };
+            if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
+                engine.learn_neighbour(name, address, actor);
+                new.learn_neighbour(&machine.name, other, process.actor);
+            }
+        }
     }
 
     /// How the other members find one.

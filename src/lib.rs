@@ -14,6 +14,7 @@ pub mod console;
 pub mod controllers;
 pub mod etcd;
 pub mod fidelity;
+pub mod kube_proxy;
 pub mod kubectl;
 pub mod kubelet;
 pub mod language;

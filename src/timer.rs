@@ -15,6 +15,13 @@ pub enum Timer {
     Kubelet(KubeletTimer),
     Engine(EngineTimer),
     Terminal(TerminalTimer),
+    Proxy(ProxyTimer),
+}
+
+#[derive(Clone, Debug)]
+pub enum ProxyTimer {
+    /// kube-proxy writes its rules; only the alarm that knows how many syncs there were before counts.
+    Sync { syncs: u64 },
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +105,8 @@ pub enum EngineTimer {
     /// A container's process does its next thing: writes, exits, is killed. Of several that were set, only
     /// the one that names the container's present `wake` counts.
     Process { container: Text, wake: u32 },
+    /// Neighbours that have not been heard are told this node's pod ranges again.
+    Routes,
     /// Somebody kills a container's first process; `POD` is the pause container.
     Kill { namespace: Text, pod: Text, container: Text },
 }

@@ -115,7 +115,7 @@ impl State {
         let (image, _) = self.image_of(uid, start);
         let start = Start { pull_at: context.now(), ..(**start).clone() };
         self.stage(uid, start);
-        self.call_for_step(uid, Call::PullImage { image: with_tag(&image) }, context);
+        self.call_for_step(uid, Call::PullImage { image: with_tag(&image), pod_uid: uid.clone() }, context);
     }
 
     /// Leaves the gate to the next in line.

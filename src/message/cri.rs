@@ -31,6 +31,8 @@ pub enum Call {
     },
     PullImage {
         image: Text,
+        /// Of the pod that it is pulled for (CRI's `sandbox_config`).
+        pod_uid: Text,
     },
     ImageStatus {
         image: Text,

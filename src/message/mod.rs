@@ -2,12 +2,14 @@
 //!
 //! Picture to hold in mind: the cables of the cluster, one bundle a protocol. Clients talk REST to the API
 //! server ([`rest`]); the API server talks to etcd ([`etcd`]); etcd's members talk Raft to one another; a
-//! kubelet talks CRI to the container engine of its node ([`cri`]). There is no other cable.
+//! kubelet talks CRI to the container engine of its node ([`cri`]); below all that, nodes route packets
+//! ([`node`]). There is no other cable.
 //!
 //! A message is a pointer to shared data: sending, recording and drawing it copy nothing.
 
 pub mod cri;
 pub mod etcd;
+pub mod node;
 pub mod raft;
 pub mod rest;
 
@@ -39,6 +41,8 @@ pub enum Message {
     CriResponse(Arc<cri::Response>),
     /// Container engine to kubelet: something changed (the evented PLEG, KEP-3386).
     CriEvent(Arc<cri::Event>),
+    /// On a node and between nodes, below Kubernetes.
+    Node(node::NodeMessage),
 }
 
 /// Groups of messages for link filters and for drawing.
@@ -56,6 +60,7 @@ pub enum Class {
     RaftHeartbeat,
     RaftOther,
     Cri,
+    Node,
 }
 
 impl Message {
@@ -79,6 +84,7 @@ impl Message {
                 _ => Class::RaftOther,
             },
             Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => Class::Cri,
+            Message::Node(_) => Class::Node,
         }
     }
 }
@@ -122,6 +128,7 @@ impl sim::actor::Message for Message {
             Message::CriRequest(request) => digest.word(request.id),
             Message::CriResponse(response) => digest.word(response.id),
             Message::CriEvent(event) => digest.text(&event.container_id),
+            Message::Node(message) => digest.text(message.name()),
         }
         .finish()
     }

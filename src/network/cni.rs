@@ -34,6 +34,8 @@ pub struct Attachment {
     pub interface: Text,
     /// The other end of the pair, on the node: `veth1a2b3c4d`.
     pub host_interface: Text,
+    /// Its number there; 0 until the kernel has given it one.
+    pub host_index: u32,
     pub mac: Text,
     pub addresses: Vec<IpAddr>,
     pub prefix_lengths: Vec<u8>,
@@ -43,7 +45,8 @@ pub struct Attachment {
     pub namespace: Text,
 }
 
-/// The configuration that containerd writes from its template once it knows the node's pod ranges.
+/// The configuration that containerd writes from its template once it knows the node's pod ranges. The template
+/// leaves masquerading to the node's routing agent: the plugin would hide a pod's address from pods of other nodes.
 pub fn default_config(pod_cidrs: &[Text]) -> Value {
     let ranges: Vec<Value> =
         pod_cidrs.iter().map(|cidr| array![object! { "subnet" => cidr.as_str() }]).collect();
@@ -56,7 +59,7 @@ pub fn default_config(pod_cidrs: &[Text]) -> Value {
         "name" => "containerd-net",
         "plugins" => array![
             object! {
-                "type" => "bridge", "bridge" => "cni0", "isGateway" => true, "ipMasq" => true,
+                "type" => "bridge", "bridge" => "cni0", "isGateway" => true, "ipMasq" => false,
                 "promiscMode" => true,
                 "ipam" => object! { "type" => "host-local", "ranges" => Value::from(ranges), "routes" => Value::from(routes) },
             },
@@ -127,6 +130,10 @@ impl Network {
         })
     }
 
+    /// The part of the configuration that the interface plugin reads.
+    pub fn plugin_config(&self) -> &Value {
+        self.config.items("plugins").first().unwrap_or(&self.config)
+    }
     /// ADD: an interface for the sandbox `container`. Nothing is kept of a failed one.
     pub fn add(&mut self, container: &Text) -> Result<Attachment, String> {
         let mut addresses = Vec::new();
@@ -147,6 +154,7 @@ impl Network {
         Ok(Attachment {
             interface: "eth0".into(),
             host_interface: arcstr::format!("veth{}", container.get(..8).unwrap_or(container)),
+            host_index: 0,
             mac: mac_of(addresses.first()),
             prefix_lengths: self.ipam.iter().map(|ledger| ledger.range().prefix_length()).collect(),
             gateways: self.ipam.iter().map(|ledger| ledger.range().gateway()).collect(),

@@ -35,8 +35,19 @@ impl Cidr {
         let mask = if host_bits == 128 { 0 } else { u128::MAX << host_bits };
         Some(Cidr { base: bits & mask, prefix_length, is_ipv6 })
     }
+    /// The range of one address.
+    pub fn one(address: IpAddr) -> Cidr {
+        match address {
+            IpAddr::V4(v4) => Cidr { base: u128::from(u32::from(v4)), prefix_length: 32, is_ipv6: false },
+            IpAddr::V6(v6) => Cidr { base: u128::from(v6), prefix_length: 128, is_ipv6: true },
+        }
+    }
     pub fn is_ipv6(self) -> bool {
         self.is_ipv6
+    }
+    /// Sorts as routing tables are printed: by family, address and length.
+    pub fn order(self) -> (bool, u128, u8) {
+        (self.is_ipv6, self.base, self.prefix_length)
     }
     pub fn prefix_length(self) -> u8 {
         self.prefix_length

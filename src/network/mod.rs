@@ -5,6 +5,17 @@
 //!
 //! - [`ipam`] addresses out of a range: the `host-local` plugin
 //! - [`cni`] the network configuration file, and what a plugin makes of it
+//! - [`kernel`] interfaces, routes, rules and connections of one node
+//! - [`packet`] what rules and routes look at
+//! - [`netfilter`] tables, chains and rules of a node's kernel
+//! - [`trace`] one packet's whole way over all nodes
+//! - [`proxy`] the rules that kube-proxy makes of Services and EndpointSlices
 
 pub mod cni;
 pub mod ipam;
+pub mod kernel;
+pub mod netfilter;
+pub mod packet;
+pub mod proxy;
+pub mod sha256;
+pub mod trace;

@@ -183,6 +183,11 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         Role::Kubelet(_) => component.kind = ComponentKind::Kubelet,
         Role::Engine(_) => component.kind = ComponentKind::ContainerEngine,
         Role::Terminal(_) | Role::Kubeadm(_) => component.kind = ComponentKind::Terminal,
+        Role::KubeProxy(proxy) => {
+            component.kind = ComponentKind::KubeProxy;
+            component.is_running &= proxy.is_running();
+            component.busy = proxy.pending().count() as u64;
+        }
         Role::Scheduler(scheduler) => {
             component.kind = ComponentKind::Scheduler;
             component.is_leader = scheduler.is_leader();

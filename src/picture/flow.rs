@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::language::Wire;
+use crate::message::node::NodeMessage;
 use crate::message::raft::Body;
 use crate::message::rest::{Request, Verb, WatchType};
 use crate::message::{Message, etcd};
@@ -134,6 +135,7 @@ fn caption(message: &Message) -> Caption {
             about: String::new(),
             is_failure: response.result.is_err(),
         },
+        Message::Node(message) => plain(Shape::CriRequest, message.name().into(), String::new()),
         Message::CriEvent(event) => plain(Shape::CriReply, format!("{:?}", event.kind), String::new()),
         Message::Raft(message) => {
             let shape = match &message.body {
@@ -238,6 +240,7 @@ pub fn is_routine(message: &Message) -> bool {
         }),
         Message::CriRequest(_) | Message::CriResponse(_) => true,
         Message::CriEvent(_) => false,
+        Message::Node(message) => !matches!(message, NodeMessage::Restore(_)),
         // Entries are as interesting as the request that they carry; elections are news.
         Message::Raft(message) => !matches!(
             message.body,

@@ -10,13 +10,20 @@ use crate::arrange::Arrange;
 use crate::cluster::Cluster;
 use crate::command::Command;
 use crate::message::Message;
+use crate::message::node::NodeMessage;
 use crate::message::rest::Verb;
 use crate::sim::trace::What;
 use crate::sim::{History, RecordId};
 
+use crate::network::packet::Protocol;
+use crate::network::trace::Question;
+
 use super::build::{Ledger, owner_of, stamp_us};
 use super::why::{creation, flow_of, last_write, name_of, why};
-use super::{ComponentKind, HostRole, KeyRow, Link, Owner, RevisionRow, inspect_etcd};
+use super::{
+    ComponentKind, HostRole, KeyRow, Link, Owner, PacketSource, PacketTarget, PacketTrace, RevisionRow, Step,
+    inspect_etcd, network, story,
+};
 
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +66,17 @@ pub enum Query {
         member: String,
         index: u64,
     },
+    /// The way of one packet, by the rules and routes that every node has at this instant.
+    Packet {
+        from: PacketSource,
+        to: PacketTarget,
+        /// 0: the first one that the target declares (for a node: the first node port; for a name: 80).
+        port: u16,
+        /// `TCP`, `UDP`, `SCTP`, or `ICMP` for a ping.
+        protocol: String,
+        /// Which of many like it: another one may come to another endpoint of a service.
+        number: u32,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,6 +99,10 @@ pub struct Detail {
     pub keys: Vec<KeyRow>,
     /// For a key of etcd: what it has been, oldest first.
     pub revisions: Vec<RevisionRow>,
+    /// For a pod: what happened to it on its node, oldest first.
+    pub story: Vec<Step>,
+    /// For a packet: its way.
+    pub packet: Option<PacketTrace>,
     /// What led to the state that it is in, nearest cause first.
     pub why: Vec<Link>,
     pub actions: Vec<Action>,
@@ -123,6 +145,11 @@ pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
         Query::EtcdKeys { prefix } => inspect_etcd::keys(history, prefix),
         Query::EtcdKey { key } => inspect_etcd::key(history, key),
         Query::EtcdEntry { member, index } => inspect_etcd::entry(history, member, *index),
+        Query::Packet { from, to, port, protocol, number } => {
+            let protocol = Protocol::parse(protocol)?;
+            let (from, to) = (from.clone(), to.clone());
+            Some(network::packet(history, &Question { from, to, port: *port, protocol, number: *number }))
+        }
     }
 }
 
@@ -194,6 +221,12 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
         }
         Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => {
             "Container Runtime Interface"
+        }
+        Message::Node(message) => {
+            if let NodeMessage::Restore(restore) = message {
+                yaml = restore.text();
+            }
+            "Below Kubernetes"
         }
         Message::Closed(_) => "Connection",
         Message::Raft(message) => {
@@ -425,6 +458,8 @@ fn pod(
             stdin: String::new(),
         },
     });
+    let host = history.world().host(pod.text("spec.nodeName"));
+    detail.story = story::story(pod, host.and_then(|host| history.world().node(host).1));
     fill(history, &mut detail, pod, "pods");
     Some(detail)
 }

@@ -11,16 +11,24 @@ mod etcd;
 pub mod flow;
 mod inspect;
 mod inspect_etcd;
+mod network;
 mod pod;
+mod story;
 mod why;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::network::trace::report::{
+    Envelope, Hop, HopStage, HopVerdict, Lookup, PacketSource, PacketTarget, PacketTrace, PacketVerdict,
+    Place,
+};
 pub use build::build;
 pub use etcd::{EntryState, EtcdMember, LogEntry, PeerProgress, ProgressState, Vote};
 pub use flow::{Flow, Shape, is_routine};
 pub use inspect::{Action, ConditionRow, Detail, EventRow, Query, inspect};
 pub use inspect_etcd::{KeyRow, RevisionRow};
+pub use network::trace_packet;
+pub use story::Step;
 pub use why::{Link, why};
 
 /// The cluster at one instant.

@@ -33,7 +33,7 @@ impl ContainerEngine {
             Call::RunPodSandbox(config) => self.run_sandbox(client, config, context),
             Call::StopPodSandbox { sandbox } => self.stop_sandbox(client, sandbox, context),
             Call::RemovePodSandbox { sandbox } => Some(self.remove_sandbox(sandbox, context)),
-            Call::PullImage { image } => self.pull(client, image, context),
+            Call::PullImage { image, pod_uid } => self.pull(client, image, pod_uid, context),
             Call::ImageStatus { image } => Some(Ok(Reply::Image(self.image(image)))),
             Call::CreateContainer { sandbox, container } => self.create(client, sandbox, container, context),
             Call::StartContainer { container } => self.start_container(client, container, context),
@@ -74,6 +74,7 @@ impl ContainerEngine {
                 if !state.has_own_cni_config && !pod_cidrs.is_empty() {
                     state.read_cni(Some(&cni::default_config(pod_cidrs)));
                 }
+                self.has_ranges(pod_cidrs, context);
                 Some(Ok(Reply::Done))
             }
             Call::WriteVolume { pod_uid, volume, files } => {
@@ -81,7 +82,9 @@ impl ContainerEngine {
                 Some(Ok(Reply::Done))
             }
             Call::RemoveVolumes { pod_uid } => {
-                Arc::make_mut(&mut self.state).disk.remove_volumes(pod_uid);
+                let state = Arc::make_mut(&mut self.state);
+                state.disk.remove_volumes(pod_uid);
+                state.stories.remove(pod_uid);
                 Some(Ok(Reply::Done))
             }
             Call::UpdateName { name, addresses } => {
@@ -181,7 +184,7 @@ impl ContainerEngine {
         self.state.images.get(&reference.full()).cloned()
     }
 
-    fn pull(&mut self, client: (ActorId, u64), name: &str, context: &mut Context) -> Answer {
+    fn pull(&mut self, client: (ActorId, u64), name: &str, pod_uid: &Text, context: &mut Context) -> Answer {
         if let (true, Some(image)) = (self.config.hollow, self.image(name)) {
             return Some(Ok(Reply::Image(Some(image))));
         }
@@ -206,7 +209,9 @@ impl ContainerEngine {
             }
             _ => Duration::ZERO,
         };
-        self.begin(Operation { client, work: Work::Pull { reference } }, resolve + transfer, context);
+        self.tell(context, pod_uid, step::IMAGE_PULL, reference.full());
+        let work = Work::Pull { reference, pod_uid: pod_uid.clone() };
+        self.begin(Operation { client, work }, resolve + transfer, context);
         None
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::api::{Quantity, Text, Value, time_format};
 use crate::message::cri::{ContainerConfig, ContainerState, ContainerStatus, Image, LinuxUser};
+use crate::network::packet::Protocol;
 use crate::sim::{ActorId, Duration, Time};
 
 use super::files::Directory;
@@ -100,6 +101,10 @@ impl Container {
     pub fn name(&self) -> &str {
         self.config.spec.text("name")
     }
+    /// Its first process is kube-proxy, which is an actor of its own.
+    pub fn is_kube_proxy(&self) -> bool {
+        self.arguments().first().is_some_and(|program| program.rsplit('/').next() == Some("kube-proxy"))
+    }
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })
     }
@@ -156,6 +161,22 @@ impl Container {
                 || (server.name == "nginx" && self.configured_ports().contains(&port))
         };
         (self.is_running() && listens && *from <= now).then_some(server)
+    }
+    /// The program that takes what comes to a port by `protocol`; `None`: nobody does.
+    pub fn hears(&self, protocol: Protocol, port: u16, now: Time) -> Option<String> {
+        let server = self.listens(port, now)?;
+        let declared = self.config.spec.items("ports").iter();
+        let protocols: Vec<Protocol> = declared
+            .filter(|one| one.integer("containerPort") == Some(i64::from(port)))
+            .map(|one| Protocol::parse(one.text("protocol")).unwrap_or(Protocol::Tcp))
+            .collect();
+        let fits = match protocol {
+            Protocol::Tcp => {
+                !server.ports.is_empty() || protocols.is_empty() || protocols.contains(&Protocol::Tcp)
+            }
+            other => protocols.contains(&other),
+        };
+        fits.then(|| server.name.to_string())
     }
     /// Ports that an nginx configuration in the environment of the image names: `NGINX_PORT`.
     fn configured_ports(&self) -> Vec<u16> {

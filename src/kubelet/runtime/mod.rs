@@ -10,6 +10,7 @@
 //! - [`container`] processes with files, output, end
 //! - [`calls`] the CRI
 //! - [`images`] the catalogue; [`program`] what programs do; [`shell`] what scripts do
+//! - [`routing`] what kube-proxy and the neighbours bring to the kernel
 //! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
 
 mod calls;
@@ -19,11 +20,13 @@ pub mod images;
 pub mod operation;
 pub mod program;
 pub mod reach;
+mod routing;
 pub mod sandbox;
 pub mod shell;
 #[cfg(test)]
 mod tests;
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,7 +37,11 @@ use crate::arrange::Arrange;
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Image};
+use crate::message::node::NodeMessage;
 use crate::network::cni::Network;
+use crate::network::ipam::Cidr;
+use crate::network::kernel::Kernel;
+use crate::network::packet::Protocol;
 use crate::note::Note;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{EngineTimer, Timer};
@@ -43,7 +50,7 @@ use container::Container;
 use files::{Disk, View};
 use operation::Operation;
 use reach::NodeNetwork;
-use sandbox::{Sandbox, Stage, step};
+use sandbox::{Sandbox, Stage, StoryStep, step};
 use shell::machine::{Output, State as MachineState};
 use shell::{Machine, Surroundings};
 
@@ -58,11 +65,27 @@ pub struct EngineConfig {
     pub bandwidth_bytes_per_second: u64,
     /// Images that are on the disk from the start.
     pub images: Vec<Text>,
+    /// The machine's name, and the address of its network card; `None`: the node has no network of its own.
+    pub node: Text,
+    pub address: Option<IpAddr>,
+    /// The pods of all nodes (`--cluster-cidr`).
+    pub cluster_range: Option<Cidr>,
+    /// The node's kube-proxy, which works while its container runs.
+    pub proxy: Option<ActorId>,
 }
 
 impl EngineConfig {
     pub fn new(kubelet: ActorId, hollow: bool) -> EngineConfig {
-        EngineConfig { kubelet, hollow, bandwidth_bytes_per_second: 25_000_000, images: Vec::new() }
+        EngineConfig {
+            kubelet,
+            hollow,
+            bandwidth_bytes_per_second: 25_000_000,
+            images: Vec::new(),
+            node: Text::new(),
+            address: None,
+            cluster_range: None,
+            proxy: None,
+        }
     }
 }
 
@@ -73,8 +96,9 @@ pub struct ContainerEngine {
     state: Arc<State>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct State {
+    kernel: Kernel,
     sandboxes: BTreeMap<Text, Arc<Sandbox>>,
     containers: BTreeMap<Text, Arc<Container>>,
     /// By full name.
@@ -88,14 +112,31 @@ struct State {
     /// Somebody edited the configuration: the kubelet's range no longer overwrites it.
     has_own_cni_config: bool,
     operations: BTreeMap<u64, Operation>,
+    /// By the pod's UID; kept until the pod's remains are cleared away.
+    stories: SharedMap<Text, Arc<Vec<StoryStep>>>,
     next_operation: u64,
 }
 
+/// Steps of one pod's story that are kept: a container that crashes again and again pushes out the oldest.
+const STORY_STEPS: usize = 200;
 const CNI_NOT_INITIALIZED: &str = "cni plugin not initialized";
 
 impl ContainerEngine {
     pub fn new(config: EngineConfig) -> ContainerEngine {
-        let mut state = State { cni_error: CNI_NOT_INITIALIZED.into(), ..State::default() };
+        let mut state = State {
+            kernel: Kernel::new(&config.node, config.address, config.cluster_range),
+            sandboxes: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            images: BTreeMap::new(),
+            disk: Disk::default(),
+            names: SharedMap::default(),
+            cni: None,
+            cni_error: CNI_NOT_INITIALIZED.into(),
+            has_own_cni_config: false,
+            operations: BTreeMap::new(),
+            stories: SharedMap::default(),
+            next_operation: 0,
+        };
         for name in &config.images {
             let found =
                 images::Reference::parse(name).ok().and_then(|reference| images::look_up(&reference).ok());
@@ -112,6 +153,9 @@ impl ContainerEngine {
             Input::Message { from, message: Message::CriRequest(request) } => {
                 self.call(from, &request, context)
             }
+            Input::Message { from, message: Message::Node(message) } => {
+                self.node_message(from, message, context)
+            }
             Input::Message { .. } => {}
             Input::Timer(Timer::Engine(timer)) => match timer {
                 EngineTimer::Step { operation } => self.step(operation, context),
@@ -120,6 +164,7 @@ impl ContainerEngine {
                         self.advance(&container, context);
                     }
                 }
+                EngineTimer::Routes => self.tell_routes(context),
                 EngineTimer::Kill { namespace, pod, container } => {
                     self.kill(&namespace, &pod, &container, context)
                 }
@@ -132,6 +177,7 @@ impl ContainerEngine {
     pub fn lose_power(&mut self, now: Time) {
         let state = Arc::make_mut(&mut self.state);
         state.operations.clear();
+        state.kernel.lose_power();
         for container in state.containers.values_mut().filter(|container| container.is_running()) {
             let container = Arc::make_mut(container);
             // What containerd reports of a container whose shim is gone.
@@ -167,11 +213,25 @@ impl ContainerEngine {
         }
     }
 
-    /// Writes one line of a pod's story.
-    fn note(&self, context: &mut Context, sandbox: &str, step: &str, detail: impl Into<Text>) {
-        if let Some(sandbox) = self.state.sandboxes.get(sandbox) {
-            context.note(Note::Sandbox { pod: sandbox.pod(), step: step.into(), detail: detail.into() });
+    /// Writes one line of a pod's story: into the record, and into the story that is kept with the pod.
+    fn note(&mut self, context: &mut Context, sandbox: &str, step: &'static str, detail: impl Into<Text>) {
+        let Some(sandbox) = self.state.sandboxes.get(sandbox) else { return };
+        let (pod, uid) = (sandbox.pod(), sandbox.config.uid.clone());
+        let detail = detail.into();
+        self.tell(context, &uid, step, detail.clone());
+        context.note(Note::Sandbox { pod, step: step.into(), detail });
+    }
+    /// A line of the story alone: of what happens for a pod outside of its sandbox. A fake engine has no stories.
+    fn tell(&mut self, context: &Context, pod_uid: &Text, step: &'static str, detail: impl Into<Text>) {
+        if self.config.hollow || pod_uid.is_empty() {
+            return;
         }
+        let story = Arc::make_mut(&mut self.state).stories.entry(pod_uid, Arc::default);
+        let story = Arc::make_mut(story);
+        if story.len() == STORY_STEPS {
+            story.remove(0);
+        }
+        story.push(StoryStep { time: context.now(), step, detail: detail.into() });
     }
 
     /// Tells the kubelet that something changed.
@@ -242,8 +302,12 @@ impl ContainerEngine {
         let sandbox = container.sandbox.clone();
         let detail = arcstr::format!("{} {id} exit code {code} ({reason})", container.name());
         let waiters = std::mem::take(&mut container.stop_waiters);
+        let is_proxy = container.is_kube_proxy();
         self.note(context, &sandbox, step::CONTAINER_EXITED, detail);
         self.announce(context, id, &sandbox, EventType::Stopped);
+        if let Some(proxy) = self.config.proxy.filter(|_| is_proxy) {
+            context.send(proxy, Message::Node(NodeMessage::Exit));
+        }
         for client in waiters {
             self.reply(client, Ok(cri::Reply::Done), context);
         }
@@ -308,11 +372,42 @@ impl ContainerEngine {
         found.arrange_by_key(|container| container.created_at);
         found
     }
+    /// What has happened to a pod on this node, oldest first; empty for a pod that was never here.
+    pub fn story(&self, pod_uid: &str) -> &[StoryStep] {
+        self.state.stories.get(pod_uid).map_or(&[], |story| story)
+    }
     pub fn images(&self) -> impl Iterator<Item = &Image> {
         self.state.images.values()
     }
     pub fn disk(&self) -> &Disk {
         &self.state.disk
+    }
+    /// Who listens on a port: in a pod with a network of its own (`namespace`, `name`), or on the node itself.
+    pub fn listener(
+        &self,
+        pod: Option<(&str, &str)>,
+        protocol: Protocol,
+        port: u16,
+        now: Time,
+    ) -> Option<String> {
+        let is_it = |sandbox: &Sandbox| match pod {
+            Some((namespace, name)) => sandbox.config.namespace == namespace && sandbox.config.name == name,
+            None => sandbox.config.host_network,
+        };
+        let mut sandboxes = self.sandboxes().filter(|sandbox| sandbox.is_ready() && is_it(sandbox));
+        let found = sandboxes.find_map(|sandbox| {
+            self.containers_of(&sandbox.id)
+                .into_iter()
+                .find_map(|container| container.hears(protocol, port, now))
+        });
+        // The kubelet is a process of the node, in no container.
+        found.or_else(|| {
+            (pod.is_none() && protocol == Protocol::Tcp && port == 10250).then(|| "kubelet".to_string())
+        })
+    }
+    /// Interfaces, routes, rules and connections of the node.
+    pub fn kernel(&self) -> &Kernel {
+        &self.state.kernel
     }
     pub fn network(&self) -> Option<&Network> {
         self.state.cni.as_ref()

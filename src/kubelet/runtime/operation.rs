@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::language::Context;
+use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Reply};
+use crate::message::node::NodeMessage;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{EngineTimer, Timer};
 
@@ -33,6 +35,7 @@ pub enum Work {
     },
     Pull {
         reference: Reference,
+        pod_uid: Text,
     },
     /// The reply to give once the time has passed.
     Create {
@@ -66,7 +69,7 @@ impl ContainerEngine {
         let client = operation.client;
         match operation.work {
             Work::Sandbox { sandbox } => self.sandbox_step(client, sandbox, context),
-            Work::Pull { reference } => self.pulled(client, &reference, context),
+            Work::Pull { reference, pod_uid } => self.pulled(client, &reference, &pod_uid, context),
             Work::Create { container } => {
                 self.created(&container, context);
                 self.reply(client, Ok(Reply::Container { container }), context);
@@ -113,7 +116,10 @@ impl ContainerEngine {
                     None => Err(CNI_NOT_INITIALIZED.to_string()),
                 };
                 match made {
-                    Ok(attachment) => {
+                    Ok(mut attachment) => {
+                        if let Some(network) = &state.cni {
+                            state.kernel.attach(network, &mut attachment);
+                        }
                         detail = attachment.address_texts().join(" ").into();
                         sandbox.attachment = Some(attachment);
                     }
@@ -213,8 +219,22 @@ impl ContainerEngine {
         self.reply(client, Err(words), context);
     }
 
-    fn pulled(&mut self, client: (ActorId, u64), reference: &Reference, context: &mut Context) {
-        let result = match images::look_up(reference) {
+    fn pulled(
+        &mut self,
+        client: (ActorId, u64),
+        reference: &Reference,
+        pod_uid: &Text,
+        context: &mut Context,
+    ) {
+        let found = images::look_up(reference);
+        match &found {
+            Ok(image) => {
+                let detail = arcstr::format!("{} {} bytes", image.reference, image.size_bytes);
+                self.tell(context, pod_uid, step::IMAGE_PULLED, detail);
+            }
+            Err(error) => self.tell(context, pod_uid, step::IMAGE_FAILED, error.as_str()),
+        }
+        let result = match found {
             Ok(image) => {
                 let state = Arc::make_mut(&mut self.state);
                 state.images.insert(image.reference.clone(), image.clone());
@@ -289,6 +309,11 @@ impl ContainerEngine {
         let detail = arcstr::format!("{} {id}", container.name());
         self.note(context, &sandbox, step::CONTAINER_STARTED, detail);
         self.announce(context, id, &sandbox, EventType::Started);
+        let is_proxy = self.state.containers.get(id).is_some_and(|container| container.is_kube_proxy());
+        if let Some(proxy) = self.config.proxy.filter(|_| is_proxy) {
+            let exec = NodeMessage::Exec { container: id.clone() };
+            context.send(proxy, Message::Node(exec));
+        }
         if !is_hollow {
             self.advance(id, context);
         }

@@ -39,6 +39,16 @@ pub mod step {
     pub const SANDBOX_REMOVED: &str = "SandboxRemoved";
 }
 
+/// One line of a pod's story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoryStep {
+    pub time: Time,
+    /// One of [`step`].
+    pub step: &'static str,
+    /// What was made: the CNI's JSON, an address, routes, a container's name and identity.
+    pub detail: Text,
+}
+
 /// A stage of a sandbox's life that takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {

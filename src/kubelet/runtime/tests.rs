@@ -133,7 +133,7 @@ impl Site {
         command: &[&str],
         change: impl FnOnce(&mut ContainerConfig),
     ) -> Result<Text, Text> {
-        self.ask(Call::PullImage { image: image.into() })?;
+        self.ask(Call::PullImage { image: image.into(), pod_uid: Text::new() })?;
         let mut config = ContainerConfig {
             spec: object! { "name" => "c", "image" => image },
             attempt: 0,
@@ -192,6 +192,17 @@ fn a_sandbox_is_born_step_by_step_and_unwound() {
         site.steps().join(" "),
         "PauseContainerCreated NamespacesCreated PauseContainerStarted CniAdd VethPairCreated AddressAllocated RoutesSet DnsConfigured SandboxReady CniDel AddressReleased PauseContainerStopped SandboxRemoved"
     );
+    // The same is kept with the pod, pulls included, until its volumes are cleared away.
+    site.ask(Call::PullImage { image: "busybox:1.36".into(), pod_uid: "uid-web".into() }).unwrap();
+    let story = |site: &Site| {
+        let steps = site.engine.world.engine.story("uid-web").iter().map(|line| line.step);
+        steps.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(story(&site), format!("{} ImagePullStarted ImagePulled", site.steps().join(" ")));
+    let lines = site.engine.world.engine.story("uid-web");
+    assert!(lines.is_sorted_by_key(|line| line.time) && lines[3].detail.contains("host-local"));
+    site.ask(Call::RemoveVolumes { pod_uid: "uid-web".into() }).unwrap();
+    assert_eq!(story(&site), "");
     assert_eq!(site.engine.world.engine.network().unwrap().ipam[0].reserved().count(), 0);
     let kinds: Vec<EventType> = site
         .engine
@@ -391,7 +402,8 @@ fn pulling_takes_time_by_size_and_fails_in_the_engines_words() {
     let mut site = Site::new("10.244.1.0/24");
     let time = |site: &mut Site, image: &str| {
         let before = site.engine.now();
-        site.ask(Call::PullImage { image: image.into() }).map(|_| site.engine.now().since(before).as_millis())
+        site.ask(Call::PullImage { image: image.into(), pod_uid: Text::new() })
+            .map(|_| site.engine.now().since(before).as_millis())
     };
     let small = time(&mut site, "busybox:1.36").unwrap();
     let large = time(&mut site, "nginx:1.27").unwrap();

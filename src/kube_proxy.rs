@@ -1,0 +1,323 @@
+//! kube-proxy of one node: watches Services and EndpointSlices, and writes the node's rules.
+//!
+//! Picture to hold in mind: a sign painter who reads the news. Each piece of news about a service or its endpoints
+//! puts the service on a list; at most once a second the painter takes the list, paints the signs anew and hands
+//! them to the kernel. A painter who sleeps, or whom no news reaches, leaves the old signs standing.
+//!
+//! The process lives in a container of the DaemonSet `kube-proxy`: it begins when the container engine says that
+//! the container runs, and ends with it. What it wrote stays in the kernel.
+//!
+//! Follows `cmd/kube-proxy/app/server.go`, `pkg/proxy/runner` and `syncProxyRules`.
+
+use std::sync::Arc;
+
+use crate::api::{Text, Value, meta};
+use crate::client::informer::{Delta, InformerIndex};
+use crate::client::{Answer, Connection, Informers, Selection, Store, request};
+use crate::language::{Context, Input};
+use crate::message::Message;
+use crate::message::node::NodeMessage;
+use crate::message::rest::{Resource, User};
+use crate::network::netfilter::Restore;
+use crate::network::proxy::{Proxier, Settings, iptables, service_of_slice};
+use crate::shared_map::SharedSet;
+use crate::sim::{ActorId, Duration, Time};
+use crate::timer::{ClientTimer, ProxyTimer, Timer};
+
+/// What does not change while the machine lives.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    pub server: ActorId,
+    /// The keeper of the node's kernel and containers.
+    pub engine: ActorId,
+    pub settings: Settings,
+}
+
+/// The actor. A clone is one pointer.
+#[derive(Clone)]
+pub struct KubeProxy {
+    state: Arc<State>,
+}
+
+#[derive(Clone)]
+struct State {
+    config: Arc<ProxyConfig>,
+    connection: Connection<Purpose>,
+    informers: Informers,
+    proxier: Proxier,
+    /// Its container runs.
+    is_running: bool,
+    /// Services whose rules are to be computed anew.
+    pending: SharedSet<Text>,
+    /// All of them are.
+    is_whole: bool,
+    /// A sync is due, and an alarm set for it.
+    is_due: bool,
+    finished_at: Time,
+    syncs: u64,
+    last_rules: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Purpose {
+    Informer(usize),
+    Node,
+}
+
+impl From<InformerIndex> for Purpose {
+    fn from(index: InformerIndex) -> Purpose {
+        Purpose::Informer(index.0)
+    }
+}
+
+/// Places of the informers.
+const SERVICES: usize = 0;
+const SLICES: usize = 1;
+const NODES: usize = 3;
+
+/// `minSyncPeriod` of iptables mode: between the end of one sync and the beginning of the next.
+const MINIMUM_INTERVAL: Duration = Duration::from_secs(1);
+/// `iptables-restore` itself, and each rule that it is given: magnitudes of an idle machine.
+const RESTORE_LATENCY: Duration = Duration::from_millis(12);
+const RULE_LATENCY: Duration = Duration(8);
+
+fn slice_services(slice: &Value) -> Vec<Text> {
+    service_of_slice(slice).into_iter().collect()
+}
+
+impl KubeProxy {
+    pub fn new(config: ProxyConfig) -> KubeProxy {
+        KubeProxy { state: Arc::new(State::new(Arc::new(config))) }
+    }
+    pub fn handle(&mut self, input: Input, context: &mut Context) {
+        Arc::make_mut(&mut self.state).handle(input, context);
+    }
+}
+
+/// What may be seen from outside, as plain data.
+impl KubeProxy {
+    /// Its container runs.
+    pub fn is_running(&self) -> bool {
+        self.state.is_running
+    }
+    /// Services whose news has not been written into the rules yet, as `namespace/name`.
+    pub fn pending(&self) -> impl Iterator<Item = &Text> {
+        self.state.pending.keys()
+    }
+    /// How often it has handed rules to the kernel, and how many rules there were the last time.
+    pub fn syncs(&self) -> (u64, usize) {
+        (self.state.syncs, self.state.last_rules)
+    }
+    pub fn informers(&self) -> &Informers {
+        &self.state.informers
+    }
+}
+
+impl State {
+    fn new(config: Arc<ProxyConfig>) -> State {
+        let mut connection = Connection::new(config.server);
+        let user = Arc::new(User {
+            name: "system:serviceaccount:kube-system:kube-proxy".into(),
+            groups: Vec::new(),
+        });
+        // The client's defaults: 5 requests a second, 10 in a burst.
+        let window = connection.window(user, "kube-proxy", 5, 10);
+        let mut informers = Informers::default();
+        let all = |group: &str, plural: &str| Selection::all(&Resource::new(group, "v1", plural));
+        let services = informers.add(
+            Selection {
+                label_selector: "!service.kubernetes.io/service-proxy-name".into(),
+                field_selector: "spec.clusterIP!=None".into(),
+                ..all("", "services")
+            },
+            window,
+        );
+        let slices = informers.add(
+            Selection {
+                label_selector: "!service.kubernetes.io/headless".into(),
+                ..all("discovery.k8s.io", "endpointslices")
+            },
+            window,
+        );
+        informers.add(all("networking.k8s.io", "servicecidrs"), window);
+        let name = arcstr::format!("metadata.name={}", config.settings.node_name);
+        let nodes = informers.add(Selection { field_selector: name, ..all("", "nodes") }, window);
+        debug_assert_eq!((services, slices, nodes), (SERVICES, SLICES, NODES));
+        informers.add_index(SLICES, "service", slice_services);
+        State {
+            config,
+            connection,
+            informers,
+            proxier: Proxier::default(),
+            is_running: false,
+            pending: SharedSet::default(),
+            is_whole: true,
+            is_due: false,
+            finished_at: Time::ZERO,
+            syncs: 0,
+            last_rules: 0,
+        }
+    }
+
+    fn handle(&mut self, input: Input, context: &mut Context) {
+        match input {
+            Input::Start => {
+                self.forget();
+                context.send(self.config.engine, Message::Node(NodeMessage::Attach));
+            }
+            Input::Message { message: Message::Node(message), .. } => match message {
+                NodeMessage::Exec { .. } => self.begin(context),
+                NodeMessage::Exit => self.forget(),
+                _ => {}
+            },
+            // What still comes for a process that has ended is read by nobody.
+            _ if !self.is_running => {}
+            Input::Message { from, message } => {
+                if let Some((purpose, answer)) = self.connection.receive(context, from, &message) {
+                    self.answered(purpose, answer, context);
+                }
+            }
+            Input::Timer(Timer::Client(timer)) => match timer {
+                ClientTimer::Tokens { client } => self.connection.tokens(context, client),
+                ClientTimer::Timeouts => {
+                    for (purpose, answer) in self.connection.timeouts(context) {
+                        self.answered(purpose, answer, context);
+                    }
+                }
+                ClientTimer::Relist { informer } => {
+                    self.informers.retry(context, &mut self.connection, informer);
+                }
+                _ => {}
+            },
+            Input::Timer(Timer::Proxy(ProxyTimer::Sync { syncs })) if syncs == self.syncs => {
+                self.sync(context);
+            }
+            Input::Timer(_) => {}
+        }
+    }
+
+    /// The process is gone, with all that it held in memory.
+    fn forget(&mut self) {
+        let mut connection = self.connection.clone();
+        connection.restart();
+        let (syncs, last_rules) = (self.syncs, self.last_rules);
+        *self = State::new(self.config.clone());
+        self.connection = connection;
+        // An alarm of the former life is for a sync that never comes.
+        self.syncs = syncs + 1;
+        self.last_rules = last_rules;
+    }
+
+    fn begin(&mut self, context: &mut Context) {
+        if self.is_running {
+            return;
+        }
+        self.is_running = true;
+        let nodes = Resource::new("", "v1", "nodes");
+        let request = request::get(&nodes, "", &self.config.settings.node_name);
+        self.connection.send(context, 0, request, Purpose::Node);
+        self.informers.start(context, &mut self.connection);
+    }
+
+    fn answered(&mut self, purpose: Purpose, answer: Answer, context: &mut Context) {
+        let Purpose::Informer(index) = purpose else { return };
+        let was_synced = self.is_synced();
+        let deltas = self.informers.receive(context, &mut self.connection, index, answer);
+        let mut has_news = false;
+        for delta in &deltas {
+            has_news |= self.changed(index, delta);
+        }
+        if self.is_synced() && (has_news || !was_synced) {
+            self.want_sync(context);
+        }
+    }
+
+    /// Services and endpoints have been seen once: before that no rules are written.
+    fn is_synced(&self) -> bool {
+        let is_synced = |index: usize| self.informers.iter().nth(index).is_some_and(|(one, _)| one.synced);
+        is_synced(SERVICES) && is_synced(SLICES)
+    }
+
+    fn changed(&mut self, index: usize, delta: &Delta) -> bool {
+        let key = match index {
+            SERVICES => Some(crate::client::store::key_of(&delta.object)),
+            SLICES => service_of_slice(&delta.object),
+            NODES => {
+                let zone = meta::label(&delta.object, "topology.kubernetes.io/zone").unwrap_or("");
+                let is_news = self.proxier.set_zone(zone);
+                self.is_whole |= is_news;
+                return is_news;
+            }
+            _ => None,
+        };
+        // A slice that says what it said before is no news; its revision alone has changed.
+        let is_same =
+            |field: &str| delta.old.as_ref().is_some_and(|old| old.at(field).is_same(delta.object.at(field)));
+        if index == SLICES
+            && delta.kind == crate::client::DeltaType::Updated
+            && is_same("endpoints")
+            && is_same("ports")
+        {
+            return false;
+        }
+        match key {
+            Some(key) => {
+                self.pending.include(key);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn want_sync(&mut self, context: &mut Context) {
+        if std::mem::replace(&mut self.is_due, true) {
+            return;
+        }
+        let at = match self.finished_at {
+            Time::ZERO => context.now(),
+            finished_at => context.now().max(finished_at + MINIMUM_INTERVAL),
+        };
+        let timer = ProxyTimer::Sync { syncs: self.syncs };
+        context.timer(at.since(context.now()), Timer::Proxy(timer));
+    }
+
+    /// `syncProxyRules`: the rules of what changed are computed, and go to the kernel.
+    fn sync(&mut self, context: &mut Context) {
+        self.is_due = false;
+        self.syncs += 1;
+        let mut restore = Restore { is_whole: self.is_whole, ..Restore::default() };
+        let stores = self.informers.stores().clone();
+        let (services, slices): (&Store, &Store) = (&stores[SERVICES], &stores[SLICES]);
+        let was_large = self.proxier.is_large();
+        if self.is_whole {
+            // After a restart nothing is known of what stands in the kernel.
+            let mut proxier = Proxier::default();
+            proxier.set_zone(self.proxier.zone());
+            self.proxier = proxier;
+            restore.chains = iptables::canaries();
+            for (key, _) in services.iter() {
+                self.update(key, services, slices, &mut restore);
+            }
+        } else {
+            for key in self.pending.keys().cloned().collect::<Vec<Text>>() {
+                self.update(&key, services, slices, &mut restore);
+            }
+        }
+        self.pending = SharedSet::default();
+        self.proxier.finish(&mut restore);
+        // Above so many endpoints comments are left out: the next sync writes everything anew.
+        self.is_whole = self.proxier.is_large() != was_large;
+        self.last_rules = restore.chains.iter().flat_map(|(.., chain)| chain).map(|c| c.rules.len()).sum();
+        let took = RESTORE_LATENCY + RULE_LATENCY.saturating_mul(self.last_rules as u64);
+        self.finished_at = context.now() + took;
+        context.send_after(took, self.config.engine, Message::Node(NodeMessage::Restore(Arc::new(restore))));
+        if self.is_whole {
+            self.want_sync(context);
+        }
+    }
+
+    fn update(&mut self, key: &str, services: &Store, slices: &Store, restore: &mut Restore) {
+        let slices: Vec<&Value> = slices.by_index("service", key).collect();
+        self.proxier.update(&self.config.settings, key, services.get(key), &slices, restore);
+    }
+}

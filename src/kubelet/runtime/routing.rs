@@ -1,0 +1,85 @@
+//! What reaches the node's kernel from outside of the engine: rules from kube-proxy, ranges from the neighbours.
+//!
+//! Picture to hold in mind: the hatch in the basement wall. Rule books are handed in from above; letters from the
+//! neighbours' basements say which addresses live there, and are answered in kind.
+//!
+//! The routing agent is a part of the machine, not of Kubernetes: told once, and again to whoever has not answered.
+
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::language::Context;
+use crate::message::Message;
+use crate::message::node::NodeMessage;
+use crate::network::ipam::Cidr;
+use crate::network::kernel::Neighbour;
+use crate::sim::{ActorId, Duration};
+use crate::timer::{EngineTimer, Timer};
+
+use super::ContainerEngine;
+
+/// Until a neighbour that has not answered is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
+
+impl ContainerEngine {
+    /// A machine is on the same wire.
+    pub fn learn_neighbour(&mut self, name: &str, address: core::net::IpAddr, actor: ActorId) {
+        let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+        Arc::make_mut(&mut kernel.neighbours).push(Neighbour { name: name.into(), address, actor });
+    }
+
+    pub(super) fn node_message(&mut self, from: ActorId, message: NodeMessage, context: &mut Context) {
+        match message {
+            NodeMessage::Attach => {
+                let running = self.containers().find(|one| one.is_running() && one.is_kube_proxy());
+                if let Some(container) = running.map(|container| container.id.clone()) {
+                    context.send(from, Message::Node(NodeMessage::Exec { container }));
+                }
+            }
+            NodeMessage::Restore(restore) => {
+                Arc::make_mut(&mut self.state).kernel.rules.restore(&restore);
+            }
+            NodeMessage::Routes { node, ranges, wants_answer } => {
+                let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+                let via = kernel.neighbours.iter().find(|one| one.actor == from).map(|one| one.address);
+                if let Some(via) = via {
+                    kernel.learn_ranges(&node, via, &ranges);
+                }
+                if wants_answer {
+                    let answer = self.routes(false);
+                    context.send(from, Message::Node(answer));
+                }
+            }
+            NodeMessage::Exec { .. } | NodeMessage::Exit => {}
+        }
+    }
+
+    fn routes(&self, wants_answer: bool) -> NodeMessage {
+        let kernel = &self.state.kernel;
+        let ranges = kernel.ranges.iter().map(|range| range.to_string().into()).collect();
+        NodeMessage::Routes { node: kernel.node.clone(), ranges, wants_answer }
+    }
+
+    /// The node's own ranges are known: its neighbours are told.
+    pub(super) fn has_ranges(&mut self, ranges: &[Text], context: &mut Context) {
+        let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+        kernel.ranges = ranges.iter().filter_map(|range| Cidr::parse(range)).collect();
+        kernel.heard = Arc::default();
+        self.tell_routes(context);
+    }
+    pub(super) fn tell_routes(&mut self, context: &mut Context) {
+        let kernel = &self.state.kernel;
+        let unheard: Vec<ActorId> = kernel
+            .neighbours
+            .iter()
+            .filter(|one| !kernel.heard.contains(&one.name))
+            .map(|one| one.actor)
+            .collect();
+        for neighbour in &unheard {
+            context.send(*neighbour, Message::Node(self.routes(true)));
+        }
+        if !unheard.is_empty() {
+            context.periodic(TELL_AGAIN, Timer::Engine(EngineTimer::Routes));
+        }
+    }
+}

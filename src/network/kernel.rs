@@ -1,0 +1,343 @@
+//! The network of one node's kernel: interfaces, routes, rules, connections.
+//!
+//! Picture to hold in mind: the junction box in the basement. Cables come in from the street (`eth0`) and from every
+//! flat (the veth pairs on the bridge); a table on the door says which cable an address is reached by, and a
+//! notebook remembers the conversations under way.
+//!
+//! Besides what the container engine and kube-proxy put here, three hands have been at it: the machine's own set-up
+//! (address, default route), the kubelet (its canary and martian rules), and the node's routing agent, which tells
+//! its neighbours which pod ranges live here, learns theirs, and hides pods behind the node's address when they
+//! speak to the world outside of the cluster, as ip-masq-agent does.
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::arrange::Arrange;
+use crate::shared_map::SharedMap;
+use crate::sim::{ActorId, Time};
+
+use super::cni::{Attachment, Network};
+use super::ipam::Cidr;
+use super::netfilter::walk::Node;
+use super::netfilter::{Match, Not, Rule, RuleSet, Table, Target};
+use super::packet::{Packet, Protocol};
+use super::proxy::iptables::{KUBELET_FIREWALL, martian_rule};
+
+/// The network card.
+pub const UPLINK: &str = "eth0";
+/// Addresses of the machines' own network; the gateway is its first.
+pub const MACHINES: &str = "192.168.0.0/16";
+pub const GATEWAY: &str = "192.168.56.1";
+
+/// A machine on the same wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    pub name: Text,
+    pub address: IpAddr,
+    /// Who keeps its kernel.
+    pub actor: ActorId,
+}
+
+/// A range that lives on another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteRange {
+    pub range: Cidr,
+    pub node: Text,
+    pub via: IpAddr,
+}
+
+/// The bridge that the plugin makes for the first pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    pub name: Text,
+    pub index: u32,
+    /// The pods' gateway: address and prefix length.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// A frame may leave by the port it came in on: `promiscMode`, or `hairpinMode`.
+    pub reflects: bool,
+}
+
+/// A conversation as conntrack remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// As the first packet came, and as answers to it come.
+    pub original: Packet,
+    pub reply: Packet,
+    pub seen_at: Time,
+    /// An answer has come by.
+    pub is_answered: bool,
+}
+
+/// TIME_WAIT of TCP, and what UDP and ICMP are remembered for, in seconds (`nf_conntrack_*_timeout`).
+impl Connection {
+    pub fn timeout_seconds(&self) -> u64 {
+        match (self.original.protocol, self.is_answered) {
+            (Protocol::Tcp | Protocol::Sctp, _) => 120,
+            (Protocol::Udp, true) => 120,
+            _ => 30,
+        }
+    }
+}
+
+/// Connections that are remembered at most.
+const CONNECTIONS: usize = 512;
+
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    pub node: Text,
+    /// Of the network card.
+    pub address: Option<IpAddr>,
+    /// The pods of all nodes.
+    pub cluster_range: Option<Cidr>,
+    pub rules: RuleSet,
+    pub bridge: Option<Bridge>,
+    /// The pods of this node.
+    pub ranges: Vec<Cidr>,
+    pub remote: Arc<Vec<RemoteRange>>,
+    pub neighbours: Arc<Vec<Neighbour>>,
+    /// Neighbours that have told their ranges since this node told its own.
+    pub heard: Arc<Vec<Text>>,
+    /// By list and source: when it was last seen (`-m recent`).
+    recent: SharedMap<(Text, IpAddr), Time>,
+    pub connections: Arc<Vec<Connection>>,
+    next_index: u32,
+    /// For `-m recent`: the present instant of whoever walks the rules.
+    pub now: Time,
+}
+
+impl Kernel {
+    /// A machine that was just switched on.
+    pub fn new(node: &str, address: Option<IpAddr>, cluster_range: Option<Cidr>) -> Kernel {
+        let mut kernel = Kernel {
+            node: node.into(),
+            address,
+            cluster_range,
+            rules: RuleSet::default(),
+            bridge: None,
+            ranges: Vec::new(),
+            remote: Arc::default(),
+            neighbours: Arc::default(),
+            heard: Arc::default(),
+            recent: SharedMap::default(),
+            connections: Arc::default(),
+            // After `lo` and the network card.
+            next_index: 3,
+            now: Time::ZERO,
+        };
+        if address.is_some() {
+            kernel.write_own_rules();
+        }
+        kernel
+    }
+    /// The power fails: only the wires stay.
+    pub fn lose_power(&mut self) {
+        let neighbours = self.neighbours.clone();
+        *self = Kernel { neighbours, ..Kernel::new(&self.node, self.address, self.cluster_range) };
+    }
+
+    /// What the kubelet writes when it starts (`kubelet_network_linux.go`), and the routing agent.
+    fn write_own_rules(&mut self) {
+        let rules = &mut self.rules;
+        rules.set(Table::Mangle, "KUBE-IPTABLES-HINT".into(), Some(Arc::default()));
+        for table in [Table::Mangle, Table::Nat, Table::Filter] {
+            rules.set(table, "KUBE-KUBELET-CANARY".into(), Some(Arc::default()));
+        }
+        rules.append(Table::Filter, KUBELET_FIREWALL, martian_rule());
+        for chain in ["INPUT", "OUTPUT"] {
+            rules.append(Table::Filter, chain, Rule::jump(KUBELET_FIREWALL));
+        }
+        let Some(pods) = self.cluster_range else { return };
+        let ensure = "ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ chain";
+        let stays = "ip-masq-agent: local traffic is not subject to MASQUERADE";
+        let leaves = "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)";
+        rules.append(
+            Table::Nat,
+            "POSTROUTING",
+            Rule::jump("IP-MASQ").comment(ensure).when(Match::DestinationLocal { is_negated: true }),
+        );
+        rules.append(Table::Nat, "IP-MASQ", Rule::with(Target::Return).to(Not::is(pods)).comment(stays));
+        rules.append(
+            Table::Nat,
+            "IP-MASQ",
+            // Only pods need it: the node's own packets carry the node's address already.
+            Rule::with(Target::Masquerade { is_random: false }).from(Not::is(pods)).comment(leaves),
+        );
+    }
+
+    /// The plugin has connected a sandbox: the bridge is there from the first one on, and the node's end of the
+    /// pair has a number.
+    pub fn attach(&mut self, network: &Network, attachment: &mut Attachment) {
+        if self.bridge.is_none() && !network.bridge.is_empty() {
+            let addresses =
+                attachment.gateways.iter().copied().zip(attachment.prefix_lengths.iter().copied());
+            let plugin = network.plugin_config();
+            self.bridge = Some(Bridge {
+                name: network.bridge.clone(),
+                index: self.take_index(),
+                addresses: addresses.collect(),
+                reflects: plugin.is_true("promiscMode") || plugin.is_true("hairpinMode"),
+            });
+        }
+        attachment.host_index = self.take_index();
+    }
+    fn take_index(&mut self) -> u32 {
+        self.next_index += 1;
+        self.next_index - 1
+    }
+
+    /// A neighbour tells which ranges live there; what it told before is forgotten.
+    pub fn learn_ranges(&mut self, node: &str, via: IpAddr, ranges: &[Text]) {
+        let mut remote: Vec<RemoteRange> =
+            self.remote.iter().filter(|one| one.node != node).cloned().collect();
+        for range in ranges.iter().filter_map(|range| Cidr::parse(range)) {
+            remote.push(RemoteRange { range, node: node.into(), via });
+        }
+        remote.arrange_by(|a, b| a.range.to_string().cmp(&b.range.to_string()));
+        self.remote = Arc::new(remote);
+        if !self.heard.iter().any(|heard| heard == node) {
+            Arc::make_mut(&mut self.heard).push(node.into());
+        }
+    }
+    pub fn neighbour(&self, address: IpAddr) -> Option<&Neighbour> {
+        self.neighbours.iter().find(|one| one.address == address)
+    }
+
+    /// Remembers `source` in the lists that rules named.
+    pub fn remember(&mut self, lists: &[Text], source: IpAddr, now: Time) {
+        for list in lists {
+            self.recent.insert((list.clone(), source), now);
+        }
+    }
+    /// Writes a conversation down; those that are over are forgotten.
+    pub fn track(&mut self, connection: Connection) {
+        let now = connection.seen_at;
+        let connections = Arc::make_mut(&mut self.connections);
+        connections.retain(|one| now.since(one.seen_at).as_secs() < one.timeout_seconds());
+        if connections.len() == CONNECTIONS {
+            connections.remove(0);
+        }
+        connections.push(connection);
+    }
+}
+
+impl Node for Kernel {
+    fn is_local(&self, address: IpAddr) -> bool {
+        address.is_loopback()
+            || self.address == Some(address)
+            || self
+                .bridge
+                .as_ref()
+                .is_some_and(|bridge| bridge.addresses.iter().any(|(own, _)| *own == address))
+    }
+    fn is_recent(&self, list: &str, source: IpAddr, seconds: u32) -> bool {
+        let seen = self.recent.get(&(Text::from(list), source));
+        seen.is_some_and(|seen| self.now.since(*seen).as_secs() < u64::from(seconds))
+    }
+}
+
+/// Where the routing table sends a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the node itself.
+    Local,
+    /// To a pod, by the bridge or straight by its cable.
+    Pods { interface: Text },
+    /// To another machine on the wire: itself the destination, or the next on the way there.
+    Wire { next: IpAddr },
+}
+
+/// A line of the routing table, and what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub way: Way,
+    /// As `ip route` prints it; for the node's own addresses as `ip route show table local` does.
+    pub line: String,
+    /// The address that packets of the node itself, or masqueraded ones, carry this way.
+    pub source: Option<IpAddr>,
+}
+
+impl Kernel {
+    /// The longest prefix that has `destination`; `None`: there is no way there.
+    /// `pods`: the sandboxes of the node, for plugins that route to each by itself.
+    pub fn route<'a>(
+        &self,
+        destination: IpAddr,
+        pods: impl Iterator<Item = &'a Attachment>,
+    ) -> Option<Route> {
+        if self.is_local(destination) {
+            let interface = if destination.is_loopback() {
+                "lo"
+            } else if self.address == Some(destination) {
+                UPLINK
+            } else {
+                self.bridge.as_ref().map_or("", |bridge| &bridge.name)
+            };
+            let line =
+                format!("local {destination} dev {interface} proto kernel scope host src {destination}");
+            return Some(Route { way: Way::Local, line, source: Some(destination) });
+        }
+        let mut best: Option<(u8, Route)> = None;
+        let mut offer = |range: Cidr, route: Route| {
+            if range.contains(destination)
+                && best.as_ref().is_none_or(|(length, _)| *length < range.prefix_length())
+            {
+                best = Some((range.prefix_length(), route));
+            }
+        };
+        for (range, route) in self.table(pods) {
+            offer(range, route);
+        }
+        best.map(|(_, route)| route)
+    }
+
+    /// The main routing table, in the order in which `ip route` prints it.
+    pub fn table<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> Vec<(Cidr, Route)> {
+        let mut table = Vec::new();
+        let Some(address) = self.address else { return table };
+        let gateway: Option<IpAddr> = GATEWAY.parse().ok();
+        if let (Some(any), Some(next)) = (Cidr::parse("0.0.0.0/0"), gateway) {
+            let line = format!("default via {next} dev {UPLINK} proto static");
+            table.push((any, Route { way: Way::Wire { next }, line, source: Some(address) }));
+        }
+        let mut rest: Vec<(Cidr, Route)> = Vec::new();
+        match &self.bridge {
+            Some(bridge) => {
+                for (own, length) in &bridge.addresses {
+                    let Some(range) = Cidr::parse(&format!("{own}/{length}")) else { continue };
+                    let name = &bridge.name;
+                    let line = format!("{range} dev {name} proto kernel scope link src {own}");
+                    let way = Way::Pods { interface: name.clone() };
+                    rest.push((range, Route { way, line, source: Some(*own) }));
+                }
+            }
+            // `ptp`: a route for every pod.
+            None => {
+                for pod in pods {
+                    for ip in &pod.addresses {
+                        let line = format!("{ip} dev {} scope host", pod.host_interface);
+                        let way = Way::Pods { interface: pod.host_interface.clone() };
+                        rest.push((Cidr::one(*ip), Route { way, line, source: Some(address) }));
+                    }
+                }
+            }
+        }
+        for one in self.remote.iter() {
+            let line = format!("{} via {} dev {UPLINK} proto bird", one.range, one.via);
+            rest.push((one.range, Route { way: Way::Wire { next: one.via }, line, source: Some(address) }));
+        }
+        if let Some(machines) = Cidr::parse(MACHINES) {
+            // The next machine is the destination itself, which `next_on_wire` fills in.
+            let line = format!("{machines} dev {UPLINK} proto kernel scope link src {address}");
+            rest.push((machines, Route { way: Way::Wire { next: address }, line, source: Some(address) }));
+        }
+        rest.arrange_by_key(|(range, _)| range.order());
+        table.extend(rest);
+        table
+    }
+
+    /// The machine that gets a packet for `destination` by a route over the wire.
+    pub fn next_on_wire(&self, next: IpAddr, destination: IpAddr) -> IpAddr {
+        if self.address == Some(next) { destination } else { next }
+    }
+}

@@ -1,0 +1,273 @@
+//! The kernel's packet filter: tables of chains of rules.
+//!
+//! Picture to hold in mind: five gates on every node's road (PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING), each
+//! with a rule book that is read from the top; a rule may send the reader to another chapter (a chain) and back.
+//!
+//! A copy of a rule set shares every chain: kube-proxy hands over only the chains that changed.
+//!
+//! - [`save`] how `iptables-save` prints them
+//! - [`walk`] what they do to a packet
+//!
+//! After iptables(8), iptables-extensions(8) and the kernel's `net/netfilter`.
+
+pub mod save;
+pub mod walk;
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::shared_map::SharedMap;
+
+use super::ipam::Cidr;
+use super::packet::Protocol;
+
+pub use walk::{Verdict, Walk};
+
+/// In the order in which `iptables-save` prints them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    Mangle,
+    Filter,
+    Nat,
+}
+
+pub const TABLES: [Table; 3] = [Table::Mangle, Table::Filter, Table::Nat];
+
+impl Table {
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Mangle => "mangle",
+            Table::Filter => "filter",
+            Table::Nat => "nat",
+        }
+    }
+    /// The chains that packets enter by themselves.
+    pub fn built_in(self) -> &'static [&'static str] {
+        match self {
+            Table::Mangle => &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+            Table::Filter => &["INPUT", "FORWARD", "OUTPUT"],
+            Table::Nat => &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+        }
+    }
+}
+
+/// A condition that may be turned round (`!`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Not<T> {
+    pub value: T,
+    pub is_negated: bool,
+}
+
+impl<T> Not<T> {
+    pub fn is(value: T) -> Not<T> {
+        Not { value, is_negated: false }
+    }
+    pub fn is_not(value: T) -> Not<T> {
+        Not { value, is_negated: true }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    pub source: Option<Not<Cidr>>,
+    pub destination: Option<Not<Cidr>>,
+    pub protocol: Option<Protocol>,
+    /// In the order in which they were written.
+    pub matches: Vec<Match>,
+    /// `None`: it only counts.
+    pub target: Option<Target>,
+}
+
+/// A match module with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    Comment(Text),
+    /// `-m tcp --dport 80`; without a port only the module is named.
+    DestinationPort(Protocol, Option<u16>),
+    /// `-m mark --mark 0x4000/0x4000`.
+    Mark {
+        value: u32,
+        mask: u32,
+        is_negated: bool,
+    },
+    ConnectionState {
+        states: &'static [CtState],
+        is_negated: bool,
+    },
+    /// `-m statistic --mode random --probability`: passes one packet in `of`.
+    Statistic {
+        of: u32,
+    },
+    /// `-m addrtype --src-type LOCAL`.
+    SourceLocal {
+        is_negated: bool,
+    },
+    DestinationLocal {
+        is_negated: bool,
+    },
+    /// `-m recent --rcheck --seconds N --reap`: the source was remembered in the list so recently.
+    RecentCheck {
+        list: Text,
+        seconds: u32,
+    },
+    /// `-m recent --set`: remembers the source.
+    RecentSet {
+        list: Text,
+    },
+    /// `-m nfacct`: counts and lets pass.
+    Account(&'static str),
+}
+
+/// States of `-m conntrack --ctstate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CtState {
+    New,
+    Established,
+    Related,
+    Invalid,
+    /// A virtual state: the destination was translated.
+    Dnat,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Accept,
+    Drop,
+    Return,
+    /// With `icmp-port-unreachable`.
+    Reject,
+    Jump(Text),
+    /// Bits of the mark that are set.
+    MarkOr(u32),
+    MarkXor(u32),
+    Masquerade {
+        is_random: bool,
+    },
+    Dnat {
+        to: IpAddr,
+        port: u16,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    pub rules: Vec<Arc<Rule>>,
+}
+
+/// All tables of one node's kernel.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    mangle: SharedMap<Text, Arc<Chain>>,
+    filter: SharedMap<Text, Arc<Chain>>,
+    nat: SharedMap<Text, Arc<Chain>>,
+}
+
+/// What an `iptables-restore --noflush` brings: the chains that it names are as it says, or gone; others stay.
+#[derive(Clone, Debug, Default)]
+pub struct Restore {
+    pub chains: Vec<(Table, Text, Option<Arc<Chain>>)>,
+    /// Jumps from the built-in chains, each put at the top of its chain unless it is already there.
+    pub jumps: Vec<(Table, &'static str, Arc<Rule>)>,
+    /// Services' chains that it does not name are gone: whoever writes it knows nothing of what is there.
+    pub is_whole: bool,
+}
+
+/// `isServiceChainName`.
+fn is_service_chain(name: &str) -> bool {
+    ["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-FW-", "KUBE-EXT-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+impl RuleSet {
+    pub fn table(&self, table: Table) -> &SharedMap<Text, Arc<Chain>> {
+        match table {
+            Table::Mangle => &self.mangle,
+            Table::Filter => &self.filter,
+            Table::Nat => &self.nat,
+        }
+    }
+    fn table_mut(&mut self, table: Table) -> &mut SharedMap<Text, Arc<Chain>> {
+        match table {
+            Table::Mangle => &mut self.mangle,
+            Table::Filter => &mut self.filter,
+            Table::Nat => &mut self.nat,
+        }
+    }
+    pub fn chain(&self, table: Table, name: &str) -> Option<&Arc<Chain>> {
+        self.table(table).get(name)
+    }
+    pub fn set(&mut self, table: Table, name: Text, chain: Option<Arc<Chain>>) {
+        match chain {
+            Some(chain) => drop(self.table_mut(table).insert(name, chain)),
+            None => drop(self.table_mut(table).remove(&name)),
+        }
+    }
+    /// `iptables -A`.
+    pub fn append(&mut self, table: Table, chain: &str, rule: Rule) {
+        let chain = self.table_mut(table).entry(&chain.into(), Arc::default);
+        Arc::make_mut(chain).rules.push(Arc::new(rule));
+    }
+    /// `iptables -C || iptables -I`.
+    fn ensure_first(&mut self, table: Table, chain: &str, rule: &Arc<Rule>) {
+        let chain = self.table_mut(table).entry(&chain.into(), Arc::default);
+        if !chain.rules.contains(rule) {
+            Arc::make_mut(chain).rules.insert(0, rule.clone());
+        }
+    }
+    pub fn restore(&mut self, restore: &Restore) {
+        if restore.is_whole {
+            for name in self.nat.keys().filter(|name| is_service_chain(name)).cloned().collect::<Vec<Text>>()
+            {
+                self.nat.remove(&name);
+            }
+        }
+        for (table, name, chain) in &restore.chains {
+            self.set(*table, name.clone(), chain.clone());
+        }
+        for (table, chain, rule) in &restore.jumps {
+            self.ensure_first(*table, chain, rule);
+        }
+    }
+    /// Rules in all tables.
+    pub fn rule_count(&self) -> usize {
+        TABLES.iter().flat_map(|table| self.table(*table).values()).map(|chain| chain.rules.len()).sum()
+    }
+}
+
+impl Rule {
+    pub fn jump(to: impl Into<Text>) -> Rule {
+        Rule { target: Some(Target::Jump(to.into())), ..Rule::default() }
+    }
+    pub fn with(target: Target) -> Rule {
+        Rule { target: Some(target), ..Rule::default() }
+    }
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<Text>) -> Rule {
+        self.matches.push(Match::Comment(comment.into()));
+        self
+    }
+    #[must_use]
+    pub fn when(mut self, condition: Match) -> Rule {
+        self.matches.push(condition);
+        self
+    }
+    #[must_use]
+    pub fn from(mut self, source: Not<Cidr>) -> Rule {
+        self.source = Some(source);
+        self
+    }
+    #[must_use]
+    pub fn to(mut self, destination: Not<Cidr>) -> Rule {
+        self.destination = Some(destination);
+        self
+    }
+    /// `-p tcp -m tcp --dport PORT`.
+    #[must_use]
+    pub fn port(mut self, protocol: Protocol, port: Option<u16>) -> Rule {
+        self.protocol = Some(protocol);
+        self.matches.push(Match::DestinationPort(protocol, port));
+        self
+    }
+}

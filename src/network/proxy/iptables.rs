@@ -1,0 +1,376 @@
+//! The rules of iptables mode: upstream's chains, names, comments, order and probabilities.
+//!
+//! Picture to hold in mind: a sorting office with a board at the entrance (KUBE-SERVICES: which address goes to
+//! which desk), a desk for every service (KUBE-SVC), where a die is thrown, and a pigeonhole for every endpoint
+//! (KUBE-SEP), where the address on the envelope is overwritten.
+//!
+//! Follows `pkg/proxy/iptables/proxier.go` (`syncProxyRules`, `writeServiceToEndpointRules`), with the defaults that
+//! kubeadm leaves: mark bit 14, node ports on localhost, every local address a node port address.
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::network::ipam::Cidr;
+use crate::network::netfilter::{Chain, CtState, Match, Not, Restore, Rule, Table, Target};
+use crate::network::packet::Protocol;
+use crate::network::sha256::short_hash;
+
+use super::Settings;
+use super::endpoints::{Chosen, Endpoint};
+use super::service::ServicePort;
+
+/// `masqueradeBit` 14.
+pub const MASQUERADE_MARK: u32 = 0x4000;
+pub const SERVICES: &str = "KUBE-SERVICES";
+const EXTERNAL_SERVICES: &str = "KUBE-EXTERNAL-SERVICES";
+const NODE_PORTS: &str = "KUBE-NODEPORTS";
+const POSTROUTING: &str = "KUBE-POSTROUTING";
+const MARK_MASQUERADE: &str = "KUBE-MARK-MASQ";
+const FORWARD: &str = "KUBE-FORWARD";
+const FIREWALL: &str = "KUBE-PROXY-FIREWALL";
+const CANARY: &str = "KUBE-PROXY-CANARY";
+/// Both write it: kube-proxy and the kubelet.
+pub const KUBELET_FIREWALL: &str = "KUBE-FIREWALL";
+const LOCALHOST: &str = "127.0.0.0/8";
+
+/// What one port of one service brings into the rule book.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceRules {
+    /// Lines of chains that all services share, in table `nat`.
+    services: Vec<Arc<Rule>>,
+    node_ports: Vec<Arc<Rule>>,
+    /// The same in table `filter`.
+    filter_services: Vec<Arc<Rule>>,
+    filter_external: Vec<Arc<Rule>>,
+    filter_node_ports: Vec<Arc<Rule>>,
+    filter_firewall: Vec<Arc<Rule>>,
+    /// Its own chains in table `nat`.
+    pub chains: Vec<(Text, Arc<Chain>)>,
+    pub endpoint_count: usize,
+}
+
+/// The name of an endpoint's chain.
+pub fn endpoint_chain(port: &ServicePort, endpoint: &Endpoint) -> Text {
+    let hash = short_hash(&format!("{}{}{}", port.name, port.name.protocol.name(), endpoint.text));
+    arcstr::format!("KUBE-SEP-{hash}")
+}
+
+fn one(address: IpAddr) -> Not<Cidr> {
+    Not::is(Cidr::one(address))
+}
+
+/// The rules of one port of a service, of which a node uses the endpoints `chosen`.
+pub fn rules_of(
+    settings: &Settings,
+    port: &ServicePort,
+    chosen: &Chosen,
+    endpoint_count: usize,
+    is_large: bool,
+) -> ServiceRules {
+    let mut rules = ServiceRules { endpoint_count, ..ServiceRules::default() };
+    let name = port.name.to_string();
+    let protocol = port.name.protocol;
+    let hash = short_hash(&format!("{name}{}", protocol.name()));
+    let chain_name = |prefix: &str| -> Text { arcstr::format!("KUBE-{prefix}-{hash}") };
+    let (cluster_chain, local_chain) = (chain_name("SVC"), chain_name("SVL"));
+    let has_any = chosen.has_any;
+    let policy = |is_local: bool| if is_local { &local_chain } else { &cluster_chain };
+    let internal_chain = policy(port.is_internal_local);
+    let has_internal = has_any && (!port.is_internal_local || !chosen.local.is_empty());
+    let has_external = has_any && (!port.is_external_local || !chosen.local.is_empty());
+    let external_chain = chain_name("EXT");
+    let uses_external_chain = has_any && port.is_externally_accessible();
+    let firewall_chain = chain_name("FW");
+    let uses_firewall = has_any && !port.load_balancer_ips.is_empty() && !port.source_ranges.is_empty();
+    let refusal = || match has_any {
+        true => (Target::Drop, format!("{name} has no local endpoints")),
+        false => (Target::Reject, format!("{name} has no endpoints")),
+    };
+    let to = |comment: &str, address: IpAddr| {
+        Rule::default().comment(comment).port(protocol, Some(port.port)).to(one(address))
+    };
+    let jump = |rule: Rule, to: &Text| Arc::new(Rule { target: Some(Target::Jump(to.clone())), ..rule });
+    let end = |rule: Rule, target: Target| Arc::new(Rule { target: Some(target), ..rule });
+
+    let cluster_ip = to(&format!("{name} cluster IP"), port.cluster_ip);
+    if has_internal {
+        rules.services.push(jump(cluster_ip.clone(), internal_chain));
+    } else {
+        let (target, comment) = refusal();
+        rules.filter_services.push(end(to(&comment, port.cluster_ip), target));
+    }
+    for address in &port.external_ips {
+        if has_any {
+            rules.services.push(jump(to(&format!("{name} external IP"), *address), &external_chain));
+        }
+        if !has_external {
+            let (target, comment) = refusal();
+            rules.filter_external.push(end(to(&comment, *address), target));
+        }
+    }
+    for address in &port.load_balancer_ips {
+        if has_any {
+            let chain = if uses_firewall { &firewall_chain } else { &external_chain };
+            rules.services.push(jump(to(&format!("{name} loadbalancer IP"), *address), chain));
+        }
+        if uses_firewall {
+            let comment = format!("{name} traffic not accepted by {firewall_chain}");
+            rules.filter_firewall.push(end(to(&comment, *address), Target::Drop));
+        }
+        if !has_external {
+            let (target, comment) = refusal();
+            rules.filter_external.push(end(to(&comment, *address), target));
+        }
+    }
+    if port.node_port != 0 {
+        if has_any {
+            let at_port = || Rule::default().comment(name.as_str()).port(protocol, Some(port.node_port));
+            let on_localhost = Rule {
+                destination: Cidr::parse(LOCALHOST).map(Not::is),
+                ..at_port().when(Match::Account("localhost_nps_accepted_pkts"))
+            };
+            rules.node_ports.push(jump(on_localhost, &external_chain));
+            rules.node_ports.push(jump(at_port(), &external_chain));
+        }
+        if !has_external {
+            let (target, comment) = refusal();
+            let rule = Rule::default()
+                .comment(comment)
+                .when(Match::DestinationLocal { is_negated: false })
+                .port(protocol, Some(port.node_port));
+            rules.filter_external.push(end(rule, target));
+        }
+    }
+    if port.health_check_node_port != 0 {
+        let rule = Rule::default()
+            .comment(format!("{name} health check node port"))
+            .port(Protocol::Tcp, Some(port.health_check_node_port));
+        rules.filter_node_ports.push(end(rule, Target::Accept));
+    }
+
+    let mark = || Target::Jump(MARK_MASQUERADE.into());
+    let mut internal = Vec::new();
+    if has_internal {
+        if settings.masquerades_all {
+            internal.push(end(cluster_ip, mark()));
+        } else if let Some(pods) = settings.cluster_cidr {
+            internal.push(end(cluster_ip.from(Not::is_not(pods)), mark()));
+        }
+    }
+    if uses_external_chain {
+        let mut lines = Vec::new();
+        let comment = |words: &str| Rule::default().comment(format!("{words} {name} external destinations"));
+        if !port.is_external_local {
+            lines.push(end(comment("masquerade traffic for"), mark()));
+        } else {
+            if let Some(pods) = settings.cluster_cidr {
+                lines.push(jump(comment("pod traffic for").from(Not::is(pods)), &cluster_chain));
+            }
+            let local = Match::SourceLocal { is_negated: false };
+            lines.push(end(comment("masquerade LOCAL traffic for").when(local.clone()), mark()));
+            lines.push(jump(comment("route LOCAL traffic for").when(local), &cluster_chain));
+        }
+        if has_external {
+            lines.push(jump(Rule::default(), policy(port.is_external_local)));
+        }
+        rules.chain(&external_chain, lines);
+    }
+    if uses_firewall {
+        let comment = || Rule::default().comment(format!("{name} loadbalancer IP"));
+        let mut lines: Vec<Arc<Rule>> = port
+            .source_ranges
+            .iter()
+            .map(|range| jump(comment().from(Not::is(*range)), &external_chain))
+            .collect();
+        let is_node = |range: &Cidr| settings.node_ip.is_some_and(|ip| range.contains(ip));
+        if port.source_ranges.iter().any(is_node) {
+            let addresses = port.load_balancer_ips.iter();
+            lines.extend(addresses.map(|ip| jump(comment().from(one(*ip)), &external_chain)));
+        }
+        lines.push(Arc::new(
+            Rule::default().comment(format!("other traffic to {name} will be dropped by {FIREWALL}")),
+        ));
+        rules.chain(&firewall_chain, lines);
+    }
+    let mut internal = Some(internal);
+    for (chain, endpoints, is_used) in [
+        (&cluster_chain, &chosen.cluster, port.uses_cluster_endpoints()),
+        (&local_chain, &chosen.local, port.uses_local_endpoints()),
+    ] {
+        let mut lines = match chain == internal_chain {
+            true => internal.take().unwrap_or_default(),
+            false => Vec::new(),
+        };
+        if is_used && !endpoints.is_empty() {
+            to_endpoints(port, &name, endpoints, is_large, &mut lines);
+        }
+        if !lines.is_empty() {
+            rules.chain(chain, lines);
+        }
+    }
+    for endpoint in &chosen.reachable {
+        let chain = endpoint_chain(port, endpoint);
+        let commented = || match is_large {
+            true => Rule::default(),
+            false => Rule::default().comment(name.as_str()),
+        };
+        let mut translate = commented();
+        if port.affinity_seconds.is_some() {
+            translate = translate.when(Match::RecentSet { list: chain.clone() });
+        }
+        let translate = translate.port(protocol, None);
+        let lines = vec![
+            end(commented().from(one(endpoint.ip)), mark()),
+            end(translate, Target::Dnat { to: endpoint.ip, port: endpoint.port }),
+        ];
+        rules.chain(&chain, lines);
+    }
+    rules
+}
+
+/// `writeServiceToEndpointRules`: who was sent somewhere before goes there again; the others draw lots.
+fn to_endpoints(
+    port: &ServicePort,
+    name: &str,
+    endpoints: &[&Endpoint],
+    is_large: bool,
+    lines: &mut Vec<Arc<Rule>>,
+) {
+    let commented = |endpoint: &Endpoint| match is_large {
+        true => Rule::default(),
+        false => Rule::default().comment(format!("{name} -> {}", endpoint.text)),
+    };
+    let mut push = |rule: Rule, endpoint: &Endpoint| {
+        let target = Some(Target::Jump(endpoint_chain(port, endpoint)));
+        lines.push(Arc::new(Rule { target, ..rule }));
+    };
+    if let Some(seconds) = port.affinity_seconds {
+        for endpoint in endpoints {
+            let list = endpoint_chain(port, endpoint);
+            push(commented(endpoint).when(Match::RecentCheck { list, seconds }), endpoint);
+        }
+    }
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        let left = (endpoints.len() - index) as u32;
+        let rule = match left {
+            1 => commented(endpoint),
+            _ => commented(endpoint).when(Match::Statistic { of: left }),
+        };
+        push(rule, endpoint);
+    }
+}
+
+impl ServiceRules {
+    fn chain(&mut self, name: &Text, rules: Vec<Arc<Rule>>) {
+        self.chains.push((name.clone(), Arc::new(Chain { rules })));
+    }
+}
+
+/// The chains that all services share, whole.
+pub fn top_chains<'a>(services: impl Iterator<Item = &'a ServiceRules>, restore: &mut Restore) {
+    let (mut nat, mut node_ports) = (Vec::new(), Vec::new());
+    let (mut filter, mut external) = (Vec::new(), Vec::new());
+    let (mut health, mut firewall) = (Vec::new(), Vec::new());
+    for one in services {
+        nat.extend(one.services.iter().cloned());
+        node_ports.extend(one.node_ports.iter().cloned());
+        filter.extend(one.filter_services.iter().cloned());
+        external.extend(one.filter_external.iter().cloned());
+        health.extend(one.filter_node_ports.iter().cloned());
+        firewall.extend(one.filter_firewall.iter().cloned());
+    }
+    let last = Rule::jump(NODE_PORTS)
+        .comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
+        .when(Match::DestinationLocal { is_negated: false });
+    nat.push(Arc::new(last));
+    let marked = |is_negated| Match::Mark { value: MASQUERADE_MARK, mask: MASQUERADE_MARK, is_negated };
+    let states = |states| Match::ConnectionState { states, is_negated: false };
+    let postrouting = vec![
+        Rule::with(Target::Return).when(marked(true)),
+        // So that the packet is not translated again when it comes by once more.
+        Rule::with(Target::MarkXor(MASQUERADE_MARK)),
+        Rule::with(Target::Masquerade { is_random: true })
+            .comment("kubernetes service traffic requiring SNAT"),
+    ];
+    let forward = vec![
+        Rule::with(Target::Drop)
+            .when(states(&[CtState::Invalid]))
+            .when(Match::Account("ct_state_invalid_dropped_pkts")),
+        Rule::with(Target::Accept).comment("kubernetes forwarding rules").when(marked(false)),
+        Rule::with(Target::Accept)
+            .comment("kubernetes forwarding conntrack rule")
+            .when(states(&[CtState::Related, CtState::Established])),
+    ];
+    let shared = |rules: Vec<Rule>| rules.into_iter().map(Arc::new).collect::<Vec<_>>();
+    let chains = [
+        (Table::Nat, SERVICES, nat),
+        (Table::Nat, NODE_PORTS, node_ports),
+        (Table::Nat, POSTROUTING, shared(postrouting)),
+        (Table::Nat, MARK_MASQUERADE, shared(vec![Rule::with(Target::MarkOr(MASQUERADE_MARK))])),
+        (Table::Filter, SERVICES, filter),
+        (Table::Filter, EXTERNAL_SERVICES, external),
+        (Table::Filter, NODE_PORTS, health),
+        (Table::Filter, FIREWALL, firewall),
+        (Table::Filter, FORWARD, shared(forward)),
+        (Table::Filter, KUBELET_FIREWALL, shared(vec![martian_rule()])),
+    ];
+    for (table, name, rules) in chains {
+        restore.chains.push((table, name.into(), Some(Arc::new(Chain { rules }))));
+    }
+}
+
+/// Against packets for localhost that come from elsewhere: node ports on localhost would let them in.
+pub fn martian_rule() -> Rule {
+    let localhost = || Cidr::parse(LOCALHOST);
+    Rule {
+        source: localhost().map(Not::is_not),
+        destination: localhost().map(Not::is),
+        ..Rule::with(Target::Drop).comment("block incoming localnet connections").when(
+            Match::ConnectionState {
+                states: &[CtState::Related, CtState::Established, CtState::Dnat],
+                is_negated: true,
+            },
+        )
+    }
+}
+
+/// Where packets are sent through kube-proxy's chains; upstream puts each at the top of its chain.
+pub fn jumps() -> Vec<(Table, &'static str, Arc<Rule>)> {
+    let new = || Match::ConnectionState { states: &[CtState::New], is_negated: false };
+    let external = "kubernetes externally-visible service portals";
+    let (portals, balancer) = ("kubernetes service portals", "kubernetes load balancer firewall");
+    let lines: [(Table, &str, &str, bool, &str); 12] = [
+        (Table::Filter, "INPUT", EXTERNAL_SERVICES, true, external),
+        (Table::Filter, "FORWARD", EXTERNAL_SERVICES, true, external),
+        (Table::Filter, "INPUT", NODE_PORTS, false, "kubernetes health check service ports"),
+        (Table::Filter, "FORWARD", SERVICES, true, portals),
+        (Table::Filter, "OUTPUT", SERVICES, true, portals),
+        (Table::Filter, "FORWARD", FORWARD, false, "kubernetes forwarding rules"),
+        (Table::Filter, "INPUT", FIREWALL, true, balancer),
+        (Table::Filter, "OUTPUT", FIREWALL, true, balancer),
+        (Table::Filter, "FORWARD", FIREWALL, true, balancer),
+        (Table::Nat, "OUTPUT", SERVICES, false, portals),
+        (Table::Nat, "PREROUTING", SERVICES, false, portals),
+        (Table::Nat, "POSTROUTING", POSTROUTING, false, "kubernetes postrouting rules"),
+    ];
+    let mut jumps: Vec<(Table, &'static str, Arc<Rule>)> = lines
+        .into_iter()
+        .map(|(table, chain, to, is_for_new, comment)| {
+            let rule = if is_for_new { Rule::jump(to).when(new()) } else { Rule::jump(to) };
+            (table, chain, Arc::new(rule.comment(comment)))
+        })
+        .collect();
+    for chain in ["INPUT", "OUTPUT"] {
+        jumps.push((Table::Filter, chain, Arc::new(Rule::jump(KUBELET_FIREWALL))));
+    }
+    jumps
+}
+
+/// The empty chains by which kube-proxy notices that somebody has flushed a table.
+pub fn canaries() -> Vec<(Table, Text, Option<Arc<Chain>>)> {
+    [Table::Mangle, Table::Nat, Table::Filter]
+        .into_iter()
+        .map(|table| (table, CANARY.into(), Some(Arc::default())))
+        .collect()
+}

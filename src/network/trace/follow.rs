@@ -1,0 +1,692 @@
+//! The way of a packet, and of the answer to it.
+//!
+//! Picture to hold in mind: a board game with few kinds of squares: a pod, a bridge, the gates of a node, the wire.
+//! On each square the piece is looked at, perhaps relabelled, and moved to the next. Every node keeps the list
+//! of relabelled pieces, so that the answer finds its way back.
+//!
+//! After the order of netfilter's hooks in Linux: PREROUTING, routing, INPUT or FORWARD, POSTROUTING; OUTPUT for a
+//! node's own packets. Frames that only cross the bridge pass the same gates, because kubeadm wants
+//! `net.bridge.bridge-nf-call-iptables`.
+
+use core::net::IpAddr;
+
+use super::report::{Envelope, Hop, HopStage, HopVerdict, Place};
+use super::{OUTSIDE, Spot, Wire, World};
+use crate::api::Text;
+use crate::network::ipam::Cidr;
+use crate::network::kernel::{GATEWAY, UPLINK, Way};
+use crate::network::netfilter::{Table, Verdict};
+use crate::network::packet::{ConnectionState, Packet, Protocol};
+
+/// How a packet ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A program has it.
+    Delivered {
+        at: Spot,
+        program: String,
+    },
+    /// It is at the right address, where nobody listens on the port.
+    NobodyListens {
+        at: Spot,
+    },
+    /// A rule said no, aloud or not; `rule` is the line.
+    Rejected {
+        node: usize,
+        rule: String,
+    },
+    Dropped {
+        node: usize,
+        rule: String,
+    },
+    /// No line of the routing table fits, or the last one has nobody at its end.
+    NoRoute {
+        at: Spot,
+    },
+    /// Nobody on the wire, or on the bridge, has the address.
+    NobodyHome {
+        node: usize,
+        address: IpAddr,
+    },
+    CutWire {
+        from: String,
+        to: String,
+    },
+    NoPower {
+        node: String,
+    },
+    /// It has left the cluster for the rest of the world.
+    LeftTheCluster,
+    /// It goes round in circles.
+    TooLong,
+}
+
+/// A conversation that some node's conntrack has under way.
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    pub node: usize,
+    /// As it came to the node, and as it left.
+    pub original: Packet,
+    pub translated: Packet,
+    /// Lists of `-m recent` that its source belongs into now.
+    pub remembered: Vec<Text>,
+}
+
+/// Hops that are followed at most; the IP header's time to live is 64.
+const MOST_HOPS: usize = 64;
+
+pub struct Follower<'a> {
+    pub world: &'a dyn World,
+    pub hops: Vec<Hop>,
+    pub tracked: Vec<Tracked>,
+    /// The source address that an answer gets on its way out of the present node.
+    untranslated: Option<(IpAddr, u16)>,
+    /// What the present node is doing to the packet: as it came.
+    entered: Option<(usize, Packet, Vec<Text>)>,
+}
+
+fn envelope(packet: &Packet) -> Envelope {
+    Envelope {
+        protocol: packet.protocol.upper_name().to_string(),
+        source: packet.source.to_string(),
+        source_port: packet.source_port,
+        destination: packet.destination.to_string(),
+        destination_port: packet.destination_port,
+        mark: packet.mark,
+    }
+}
+
+fn host_and_port(address: IpAddr, port: u16) -> String {
+    if port == 0 { address.to_string() } else { std::net::SocketAddr::new(address, port).to_string() }
+}
+
+impl<'a> Follower<'a> {
+    pub fn new(world: &'a dyn World) -> Follower<'a> {
+        Follower { world, hops: Vec::new(), tracked: Vec::new(), untranslated: None, entered: None }
+    }
+
+    /// Follows `packet` from `spot` to its end; the hops are appended. The packet as it was at the end.
+    pub fn follow(&mut self, spot: Spot, packet: Packet) -> (End, Packet) {
+        let mut packet = packet;
+        let end = match spot {
+            Spot::Pod(node, pod) => self.from_pod(node, pod, &mut packet),
+            Spot::Node(node) => self.from_node(node, &mut packet),
+            Spot::Outside => self.from_outside(&mut packet),
+        };
+        (end, packet)
+    }
+
+    pub fn place(&self, spot: Spot, interface: &str) -> Place {
+        let interface = interface.to_string();
+        match spot {
+            Spot::Pod(node, pod) => {
+                let node = &self.world.nodes()[node];
+                let pod = &node.pods[pod];
+                let (namespace, pod) = (pod.namespace.to_string(), pod.name.to_string());
+                Place { node: node.name.to_string(), interface, namespace, pod }
+            }
+            Spot::Node(node) => {
+                let node = self.world.nodes()[node].name.to_string();
+                Place { node, interface, ..Place::default() }
+            }
+            Spot::Outside => Place { interface, ..Place::default() },
+        }
+    }
+    fn name(&self, node: usize) -> &'a str {
+        // The world outlives whoever follows through it.
+        let world: &'a dyn World = self.world;
+        world.nodes()[node].name
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one line of the report, written at a dozen places")]
+    fn hop(
+        &mut self,
+        spot: Spot,
+        interface: &str,
+        stage: HopStage,
+        title: impl Into<String>,
+        explanation: impl Into<String>,
+        rules: Vec<String>,
+        before: &Packet,
+        after: &Packet,
+        verdict: HopVerdict,
+    ) {
+        let is_changed = (before.source, before.source_port, before.destination, before.destination_port)
+            != (after.source, after.source_port, after.destination, after.destination_port);
+        let verdict = match verdict {
+            HopVerdict::Passes if is_changed => HopVerdict::Translated,
+            verdict => verdict,
+        };
+        self.hops.push(Hop {
+            place: self.place(spot, interface),
+            stage,
+            title: title.into(),
+            explanation: explanation.into(),
+            rules,
+            before: envelope(before),
+            after: envelope(after),
+            verdict,
+        });
+    }
+
+    fn from_pod(&mut self, node: usize, pod: usize, packet: &mut Packet) -> End {
+        let spot = Spot::Pod(node, pod);
+        let world = self.world;
+        let here = &world.nodes()[node];
+        if !here.is_up {
+            return End::NoPower { node: here.name.to_string() };
+        }
+        let Some(attachment) = here.pods[pod].attachment else {
+            return self.from_node(node, packet);
+        };
+        let at = packet.clone();
+        if packet.destination.is_loopback() || attachment.addresses.contains(&packet.destination) {
+            let words = "It is for the pod itself: over the loopback interface, without leaving the pod.";
+            self.hop(spot, "lo", HopStage::Send, "loopback", words, vec![], &at, &at, HopVerdict::Passes);
+            return self.receive(spot, packet);
+        }
+        let mut line = None;
+        let mut is_neighbour = false;
+        for ((own, length), gateway) in
+            attachment.addresses.iter().zip(&attachment.prefix_lengths).zip(&attachment.gateways)
+        {
+            let Some(range) = Cidr::parse(&format!("{own}/{length}")) else { continue };
+            if own.is_ipv4() != packet.destination.is_ipv4() {
+                continue;
+            }
+            // `ptp` gives the pod a way through the node even to its neighbours.
+            is_neighbour = range.contains(packet.destination) && !attachment.bridge.is_empty();
+            line = Some(match is_neighbour {
+                true => format!("{range} dev eth0 proto kernel scope link src {own}"),
+                false => format!("default via {gateway} dev eth0"),
+            });
+        }
+        let Some(line) = line else { return End::NoRoute { at: spot } };
+        let words = match is_neighbour {
+            true => "The destination is in the pod's own range: the frame goes straight to the neighbour.",
+            false => "The pod's routing table has one way out: by the node.",
+        };
+        self.hop(spot, "eth0", HopStage::Send, "sent", words, vec![line], &at, &at, HopVerdict::Passes);
+        let (outside, bridge) = (attachment.host_interface.clone(), attachment.bridge.clone());
+        let words = match bridge.is_empty() {
+            true => format!("Through the cable's other end, {outside}, into the node."),
+            false => format!("Through the cable's other end, {outside}, onto the bridge {bridge}."),
+        };
+        let node_spot = Spot::Node(node);
+        self.hop(
+            node_spot,
+            &outside,
+            HopStage::Link,
+            "veth pair",
+            words,
+            vec![],
+            &at,
+            &at,
+            HopVerdict::Passes,
+        );
+        packet.in_interface = if bridge.is_empty() { outside } else { bridge.clone() };
+        if is_neighbour {
+            return self.across_bridge(node, pod, &bridge, packet);
+        }
+        self.enter(node, Some(pod), packet)
+    }
+
+    /// From pod to pod over the bridge alone; netfilter looks on.
+    fn across_bridge(&mut self, node: usize, from: usize, bridge: &Text, packet: &mut Packet) -> End {
+        let has_gateway = self.world.nodes()[node]
+            .kernel
+            .bridge
+            .as_ref()
+            .is_some_and(|bridge| bridge.addresses.iter().any(|(own, _)| *own == packet.destination));
+        if has_gateway {
+            return self.enter(node, Some(from), packet);
+        }
+        let before = packet.clone();
+        self.prerouting(node, packet);
+        if before == *packet && packet.state == ConnectionState::New {
+            // Nothing to tell: the gates let neighbours through untouched.
+            self.hops.pop();
+        }
+        let words = format!(
+            "The bridge {bridge} passes the frame on by its hardware address; with br_netfilter the node's rules see it too."
+        );
+        let spot = Spot::Node(node);
+        let at = packet.clone();
+        self.hop(spot, bridge, HopStage::Link, "bridge", words, vec![], &at, &at, HopVerdict::Passes);
+        packet.out_interface = bridge.clone();
+        if let Some(end) = self.filter(node, "FORWARD", HopStage::Forward, packet) {
+            return end;
+        }
+        self.postrouting(node, packet, None);
+        self.to_pod(node, Some(from), packet)
+    }
+
+    fn from_node(&mut self, node: usize, packet: &mut Packet) -> End {
+        let world = self.world;
+        let here = &world.nodes()[node];
+        if !here.is_up {
+            return End::NoPower { node: here.name.to_string() };
+        }
+        let spot = Spot::Node(node);
+        let at = packet.clone();
+        let words = format!("A process of {} sends it.", here.name);
+        self.hop(spot, "", HopStage::Send, "sent", words, vec![], &at, &at, HopVerdict::Passes);
+        self.entered = Some((node, packet.clone(), Vec::new()));
+        if packet.state == ConnectionState::New {
+            self.translate(node, "OUTPUT", HopStage::Output, packet);
+        } else {
+            self.answer_translated(node, HopStage::Output, packet);
+        }
+        if let Some(end) = self.filter(node, "OUTPUT", HopStage::Output, packet) {
+            return end;
+        }
+        self.routed(node, None, packet, true)
+    }
+
+    fn from_outside(&mut self, packet: &mut Packet) -> End {
+        let at = packet.clone();
+        let words = "Somebody outside of the cluster sends it.";
+        self.hop(Spot::Outside, "", HopStage::Send, "sent", words, vec![], &at, &at, HopVerdict::Passes);
+        self.wire(None, packet.destination, packet)
+    }
+
+    /// A packet comes in to a node's own network: the gates from PREROUTING on.
+    fn enter(&mut self, node: usize, from_pod: Option<usize>, packet: &mut Packet) -> End {
+        if self.hops.len() > MOST_HOPS {
+            return End::TooLong;
+        }
+        self.prerouting(node, packet);
+        self.routed(node, from_pod, packet, false)
+    }
+
+    fn prerouting(&mut self, node: usize, packet: &mut Packet) {
+        packet.mark = 0;
+        self.entered = Some((node, packet.clone(), Vec::new()));
+        self.untranslated = None;
+        if packet.state == ConnectionState::New {
+            self.translate(node, "PREROUTING", HopStage::Prerouting, packet);
+        } else {
+            self.answer_translated(node, HopStage::Prerouting, packet);
+        }
+    }
+
+    /// Table `nat` at PREROUTING or OUTPUT.
+    fn translate(&mut self, node: usize, chain: &str, stage: HopStage, packet: &mut Packet) {
+        let kernel = self.world.nodes()[node].kernel;
+        let before = packet.clone();
+        let walk = kernel.rules.walk(Table::Nat, chain, packet, kernel);
+        let words = match walk.verdict {
+            Verdict::Dnat { to, port } => {
+                let old = host_and_port(packet.destination, packet.destination_port);
+                packet.destination = to;
+                packet.destination_port = port;
+                packet.is_dnat = true;
+                format!("The destination {old} is overwritten with {}.", host_and_port(to, port))
+            }
+            _ => "No rule of table nat translates it: the destination stays as it is.".to_string(),
+        };
+        if let Some((.., remembered)) = &mut self.entered {
+            remembered.extend(walk.remembered.iter().cloned());
+        }
+        let interface = packet.in_interface.clone();
+        let lines = walk.lines();
+        let after = packet.clone();
+        self.hop(
+            Spot::Node(node),
+            &interface,
+            stage,
+            chain,
+            words,
+            lines,
+            &before,
+            &after,
+            HopVerdict::Passes,
+        );
+    }
+
+    /// An answer: conntrack knows what was done to the question.
+    fn answer_translated(&mut self, node: usize, stage: HopStage, packet: &mut Packet) {
+        let is_it = |one: &&Tracked| {
+            let wanted = one.translated.reply();
+            one.node == node
+                && (wanted.source, wanted.source_port) == (packet.source, packet.source_port)
+                && (wanted.destination, wanted.destination_port)
+                    == (packet.destination, packet.destination_port)
+                && wanted.protocol == packet.protocol
+        };
+        let Some(tracked) = self.tracked.iter().find(is_it) else { return };
+        let original = tracked.original.clone();
+        let before = packet.clone();
+        let (asked, seen) = (
+            host_and_port(original.destination, original.destination_port),
+            host_and_port(packet.source, packet.source_port),
+        );
+        self.untranslated = Some((original.destination, original.destination_port));
+        (packet.destination, packet.destination_port) = (original.source, original.source_port);
+        if before.destination != packet.destination || before.destination_port != packet.destination_port {
+            let words = format!(
+                "Conntrack knows the conversation: the answer is for {}, behind whom this node's address stood.",
+                host_and_port(packet.destination, packet.destination_port)
+            );
+            let rules = vec![format!("conntrack: {asked} is answered by {seen}")];
+            let interface = packet.in_interface.clone();
+            let after = packet.clone();
+            let spot = Spot::Node(node);
+            self.hop(spot, &interface, stage, "conntrack", words, rules, &before, &after, HopVerdict::Passes);
+        }
+    }
+
+    /// The routing decision, and what follows. `is_own`: the node's own packet.
+    fn routed(&mut self, node: usize, from_pod: Option<usize>, packet: &mut Packet, is_own: bool) -> End {
+        let world = self.world;
+        let here = &world.nodes()[node];
+        let spot = Spot::Node(node);
+        let attachments = here.pods.iter().filter_map(|pod| pod.attachment);
+        let Some(route) = here.kernel.route(packet.destination, attachments) else {
+            return End::NoRoute { at: spot };
+        };
+        let (words, interface): (String, Text) = match &route.way {
+            Way::Local => {
+                (format!("{} is an address of {} itself.", packet.destination, here.name), "lo".into())
+            }
+            Way::Pods { interface } => (
+                format!("{} is in the range of this node's own pods.", packet.destination),
+                interface.clone(),
+            ),
+            Way::Wire { next } => {
+                let next = here.kernel.next_on_wire(*next, packet.destination);
+                let words = match here.kernel.neighbour(next) {
+                    Some(other) if next == packet.destination => {
+                        format!("{next} is {}, on the same wire.", other.name)
+                    }
+                    Some(other) => format!("{} lives on {}: over the wire.", packet.destination, other.name),
+                    None => format!("{} is nowhere in the cluster: to the gateway.", packet.destination),
+                };
+                (words, UPLINK.into())
+            }
+        };
+        let at = packet.clone();
+        packet.out_interface = interface.clone();
+        self.hop(
+            spot,
+            &interface,
+            HopStage::Route,
+            "routing",
+            words,
+            vec![route.line.clone()],
+            &at,
+            &at,
+            HopVerdict::Passes,
+        );
+        match route.way {
+            Way::Local => {
+                self.restore_source(node, HopStage::Input, packet);
+                if !is_own && let Some(end) = self.filter(node, "INPUT", HopStage::Input, packet) {
+                    return end;
+                }
+                if packet.state == ConnectionState::New {
+                    self.track(node, packet);
+                }
+                self.receive(spot, packet)
+            }
+            Way::Pods { interface } => {
+                if !is_own && let Some(end) = self.filter(node, "FORWARD", HopStage::Forward, packet) {
+                    return end;
+                }
+                self.postrouting(node, packet, route.source);
+                let from = from_pod.filter(|_| here.kernel.bridge.is_some());
+                let _ = interface;
+                self.to_pod(node, from, packet)
+            }
+            Way::Wire { next } => {
+                if !is_own && let Some(end) = self.filter(node, "FORWARD", HopStage::Forward, packet) {
+                    return end;
+                }
+                self.postrouting(node, packet, route.source);
+                self.wire(Some(node), here.kernel.next_on_wire(next, packet.destination), packet)
+            }
+        }
+    }
+
+    /// Table `filter` at one gate; `Some`: that is the end. A gate that lets pass because a rule says so is told of.
+    fn filter(&mut self, node: usize, chain: &str, stage: HopStage, packet: &mut Packet) -> Option<End> {
+        let kernel = self.world.nodes()[node].kernel;
+        let at = packet.clone();
+        let walk = kernel.rules.walk(Table::Filter, chain, packet, kernel);
+        let lines = walk.lines();
+        let rule = lines.last().cloned().unwrap_or_default();
+        let spot = Spot::Node(node);
+        let interface = packet.out_interface.clone();
+        let (words, verdict, end) = match walk.verdict {
+            Verdict::Drop => {
+                ("A rule drops it without a word.", HopVerdict::Dropped, Some(End::Dropped { node, rule }))
+            }
+            Verdict::Reject => (
+                "A rule refuses it, and says so with an ICMP message.",
+                HopVerdict::Refused,
+                Some(End::Rejected { node, rule }),
+            ),
+            _ if lines.is_empty() => return None,
+            _ => ("A rule lets it pass.", HopVerdict::Passes, None),
+        };
+        let title = format!("{chain} (filter)");
+        self.hop(spot, &interface, stage, title, words, lines, &at, &at, verdict);
+        end
+    }
+
+    /// Table `nat` at POSTROUTING: masquerading, and what conntrack remembers.
+    fn postrouting(&mut self, node: usize, packet: &mut Packet, own: Option<IpAddr>) {
+        let kernel = self.world.nodes()[node].kernel;
+        let before = packet.clone();
+        let spot = Spot::Node(node);
+        let interface = packet.out_interface.clone();
+        if packet.state != ConnectionState::New {
+            self.restore_source(node, HopStage::Postrouting, packet);
+            return;
+        }
+        let walk = kernel.rules.walk(Table::Nat, "POSTROUTING", packet, kernel);
+        if let (Verdict::Masquerade { is_random }, Some(own)) = (&walk.verdict, own) {
+            packet.source = own;
+            if *is_random && packet.source_port != 0 {
+                packet.source_port = 1024 + (packet.lot(1) % 64_512) as u16;
+            }
+            let words = format!(
+                "The source is hidden behind {own}, this node's address on the way out, so that the answer comes back here."
+            );
+            let lines = walk.lines();
+            let after = packet.clone();
+            self.hop(
+                spot,
+                &interface,
+                HopStage::Postrouting,
+                "POSTROUTING",
+                words,
+                lines,
+                &before,
+                &after,
+                HopVerdict::Passes,
+            );
+        }
+        self.track(node, packet);
+        packet.is_dnat = false;
+        packet.mark = 0;
+    }
+    /// On the way out an answer gets the source that was asked.
+    fn restore_source(&mut self, node: usize, stage: HopStage, packet: &mut Packet) {
+        let Some((address, port)) = self.untranslated.take() else { return };
+        let before = packet.clone();
+        (packet.source, packet.source_port) = (address, port);
+        if (before.source, before.source_port) == (address, port) {
+            return;
+        }
+        let words = format!(
+            "Conntrack knows the conversation: {} was asked, so the answer comes from there.",
+            host_and_port(address, port)
+        );
+        let (after, interface) = (packet.clone(), packet.out_interface.clone());
+        let (spot, title) = (Spot::Node(node), "conntrack");
+        self.hop(spot, &interface, stage, title, words, vec![], &before, &after, HopVerdict::Passes);
+    }
+    /// Conntrack confirms the conversation when its first packet leaves the node, or is delivered there.
+    fn track(&mut self, node: usize, packet: &Packet) {
+        if let Some((entered_at, original, remembered)) = self.entered.take()
+            && entered_at == node
+        {
+            self.tracked.push(Tracked { node, original, translated: packet.clone(), remembered });
+        }
+    }
+
+    /// Down the cable to the pod that has the address.
+    fn to_pod(&mut self, node: usize, from: Option<usize>, packet: &mut Packet) -> End {
+        let world = self.world;
+        let here = &world.nodes()[node];
+        let spot = Spot::Node(node);
+        let Some(pod) = here.pods.iter().position(|pod| pod.has(packet.destination)) else {
+            return End::NobodyHome { node, address: packet.destination };
+        };
+        let at = packet.clone();
+        let Some(attachment) = here.pods[pod].attachment else {
+            return End::NobodyHome { node, address: packet.destination };
+        };
+        let reflects = here.kernel.bridge.as_ref().is_none_or(|bridge| bridge.reflects);
+        if from == Some(pod) && !reflects {
+            let words = "The bridge does not send a frame back through the port that it came from.";
+            let verdict = HopVerdict::Dropped;
+            self.hop(spot, &attachment.bridge, HopStage::Link, "hairpin", words, vec![], &at, &at, verdict);
+            return End::Dropped { node, rule: "hairpin mode is off".into() };
+        }
+        let words = format!(
+            "Down the cable {}, whose other end is eth0 of {}/{}.",
+            attachment.host_interface, here.pods[pod].namespace, here.pods[pod].name
+        );
+        let interface = attachment.host_interface.clone();
+        self.hop(spot, &interface, HopStage::Link, "veth pair", words, vec![], &at, &at, HopVerdict::Passes);
+        packet.in_interface = attachment.interface.clone();
+        self.receive(Spot::Pod(node, pod), packet)
+    }
+
+    /// From machine to machine; `from`: `None` is the outside.
+    fn wire(&mut self, from: Option<usize>, next: IpAddr, packet: &mut Packet) -> End {
+        let world = self.world;
+        let nodes = world.nodes();
+        let from_name = from.map_or(OUTSIDE, |node| self.name(node));
+        let spot = from.map_or(Spot::Outside, Spot::Node);
+        let at = packet.clone();
+        let to = nodes.iter().position(|node| node.kernel.address == Some(next));
+        let is_outside = GATEWAY.parse() == Ok(next);
+        let to_name = match to {
+            Some(to) => self.name(to),
+            None if is_outside => OUTSIDE,
+            // Only a machine of the same wire could have it.
+            None if from.is_none() => return End::NoRoute { at: spot },
+            None => return End::NobodyHome { node: from.unwrap_or(0), address: next },
+        };
+        let wire = world.wire(from_name, to_name);
+        let (words, verdict) = match wire {
+            Wire::Whole => (format!("Over the wire from {from_name} to {to_name}."), HopVerdict::Passes),
+            Wire::Lossy(per_million) => (
+                format!(
+                    "Over the wire from {from_name} to {to_name}, which loses {per_million} packets in a million."
+                ),
+                HopVerdict::Passes,
+            ),
+            Wire::Cut => (format!("The wire from {from_name} to {to_name} is cut."), HopVerdict::Dropped),
+        };
+        self.hop(spot, UPLINK, HopStage::Wire, format!("to {to_name}"), words, vec![], &at, &at, verdict);
+        if wire == Wire::Cut {
+            return End::CutWire { from: from_name.to_string(), to: to_name.to_string() };
+        }
+        match to {
+            Some(to) if !nodes[to].is_up => End::NoPower { node: to_name.to_string() },
+            Some(to) => {
+                packet.in_interface = UPLINK.into();
+                packet.out_interface = Text::new();
+                self.enter(to, None, packet)
+            }
+            None if GATEWAY.parse() == Ok(packet.destination) => self.receive(Spot::Outside, packet),
+            None => {
+                let words = "It leaves the cluster for the rest of the world.";
+                self.hop(
+                    Spot::Outside,
+                    "",
+                    HopStage::Receive,
+                    "outside",
+                    words,
+                    vec![],
+                    &at,
+                    &at,
+                    HopVerdict::Delivered,
+                );
+                End::LeftTheCluster
+            }
+        }
+    }
+
+    /// It is where it should be: does anybody take it?
+    fn receive(&mut self, spot: Spot, packet: &mut Packet) -> End {
+        let at = packet.clone();
+        let (node, pod) = match spot {
+            Spot::Pod(node, pod) => (node, Some(pod)),
+            Spot::Node(node) => (node, None),
+            Spot::Outside => {
+                let words = "It is back with the one outside who asked.";
+                self.hop(
+                    spot,
+                    "",
+                    HopStage::Receive,
+                    "received",
+                    words,
+                    vec![],
+                    &at,
+                    &at,
+                    HopVerdict::Delivered,
+                );
+                return End::Delivered { at: spot, program: String::new() };
+            }
+        };
+        let world = self.world;
+        let here = &world.nodes()[node];
+        let pod = pod.map(|pod| (here.pods[pod].namespace, here.pods[pod].name));
+        let interface = if matches!(spot, Spot::Pod(..)) { "eth0" } else { "" };
+        let is_answer = packet.state == ConnectionState::Established;
+        let program = match packet.protocol {
+            _ if is_answer => Some(String::new()),
+            Protocol::Icmp => Some("kernel".to_string()),
+            protocol => world.listener(here.name, pod, protocol, packet.destination_port),
+        };
+        let whose = pod.map_or(here.name.to_string(), |(namespace, name)| format!("{namespace}/{name}"));
+        let Some(program) = program else {
+            let port = packet.destination_port;
+            let words = format!("Nobody in {whose} listens on {} port {port}.", packet.protocol.upper_name());
+            self.hop(
+                spot,
+                interface,
+                HopStage::Receive,
+                "refused",
+                words,
+                vec![],
+                &at,
+                &at,
+                HopVerdict::Refused,
+            );
+            return End::NobodyListens { at: spot };
+        };
+        let words = match (is_answer, program.as_str()) {
+            (true, _) => format!("{whose} has its answer."),
+            (_, "kernel") => format!("{whose} answers the echo request."),
+            (_, program) => format!("{program} in {whose} listens on the port, and takes it."),
+        };
+        self.hop(
+            spot,
+            interface,
+            HopStage::Receive,
+            "received",
+            words,
+            vec![],
+            &at,
+            &at,
+            HopVerdict::Delivered,
+        );
+        End::Delivered { at: spot, program }
+    }
+}

@@ -1,0 +1,360 @@
+//! Packets through a whole cluster: scripts with transcripts.
+//!
+//! Picture to hold in mind: letters with a known address are handed in at many doors, and the stamps that they come
+//! back with are compared with the ones in the album.
+//!
+//! A script in `tests/network/packets` sets a cluster up and sends packets: `$ ` is a line for the terminal, `+ ` one
+//! of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a packet, as
+//! `FROM -> TO [PORT] [PROTOCOL]`. What follows a packet is its transcript; `REWRITE=1 cargo test --test packets`
+//! writes it anew. Addresses are shown by whose they are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clusterarium::api::{Value, meta};
+use clusterarium::command::{Command, Scenario};
+use clusterarium::console::Console;
+use clusterarium::network::packet::Protocol;
+use clusterarium::network::trace::Question;
+use clusterarium::picture::{
+    Envelope, Hop, HopVerdict, PacketSource, PacketTarget, PacketTrace, PacketVerdict, trace_packet,
+};
+use clusterarium::sim::Duration;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/network/packets")
+}
+
+struct Album {
+    console: Console,
+    manifest: String,
+    /// Address to whose it is.
+    names: BTreeMap<String, String>,
+}
+
+impl Album {
+    fn open() -> Album {
+        let mut console = Console::boot(7, Scenario::default());
+        assert!(console.settle(|_| {}), "the cluster does not come up");
+        Album { console, manifest: String::new(), names: BTreeMap::new() }
+    }
+
+    fn exec(&mut self, line: &str) {
+        let mut said = String::new();
+        let code =
+            self.console.exec(line, "", Duration::from_secs(600), |output| said += &format!("{output:?}\n"));
+        assert_eq!(code, Some(0), "{line}\n{said}");
+    }
+
+    fn learn_names(&mut self) {
+        self.names.clear();
+        let mut learn = |address: &str, name: String| {
+            if !address.is_empty() && address != "None" {
+                self.names.insert(address.to_string(), name);
+            }
+        };
+        for machine in self.console.history.world().machines() {
+            learn(&machine.ip, machine.name.clone());
+        }
+        for number in 0..8 {
+            learn(&format!("10.244.{number}.1"), format!("cni0.{number}"));
+        }
+        for pod in self.console.objects("/registry/pods/") {
+            if !pod.is_true("spec.hostNetwork") {
+                learn(pod.text("status.podIP"), meta::name(&pod).to_string());
+            }
+        }
+        for service in self.console.objects("/registry/services/specs/") {
+            learn(service.text("spec.clusterIP"), format!("{}'s address", meta::name(&service)));
+        }
+    }
+
+    fn question(&self, line: &str) -> Question {
+        let (from, rest) = line.split_once(" -> ").unwrap_or_else(|| panic!("{line}"));
+        let mut words = rest.split(' ');
+        let namespaced = |text: &str| {
+            let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+            (namespace.to_string(), name.to_string())
+        };
+        let from = match from.split_once(' ') {
+            Some(("pod", pod)) => {
+                let (namespace, name) = namespaced(pod);
+                PacketSource::Pod { namespace, name }
+            }
+            Some(("host", name)) => PacketSource::Host { name: name.into() },
+            _ => PacketSource::Outside,
+        };
+        let to = match (words.next(), words.next()) {
+            (Some("pod"), Some(pod)) => {
+                let (namespace, name) = namespaced(pod);
+                PacketTarget::Pod { namespace, name }
+            }
+            (Some("service"), Some(service)) => {
+                let (namespace, name) = namespaced(service);
+                PacketTarget::Service { namespace, name }
+            }
+            (Some("host"), Some(name)) => PacketTarget::Host { name: name.into() },
+            (Some("name"), Some(name)) => {
+                let known = self.names.iter().find(|(_, owner)| *owner == name).map(|(address, _)| address);
+                PacketTarget::Name(known.cloned().unwrap_or(name.into()))
+            }
+            other => panic!("{line}: {other:?}"),
+        };
+        let port = words.next().and_then(|port| port.parse().ok()).unwrap_or(0);
+        let protocol = words.next().and_then(Protocol::parse).unwrap_or(Protocol::Tcp);
+        Question { from, to, port, protocol, number: 1 }
+    }
+
+    fn named(&self, text: &str) -> String {
+        let mut text = text.to_string();
+        // The longest first, or 10.244.1.2 would be found in 10.244.1.23.
+        let mut names: Vec<(&String, &String)> = self.names.iter().collect();
+        names.sort_by_key(|(address, _)| std::cmp::Reverse(address.len()));
+        for (address, name) in names {
+            let mut rest = text.as_str();
+            let mut out = String::new();
+            while let Some(at) = rest.find(address.as_str()) {
+                let before = rest[..at].chars().last().or(out.chars().last());
+                let after = rest[at + address.len()..].chars().next();
+                let is_whole = !before.is_some_and(|c| c.is_ascii_digit() || c == '.')
+                    && !after.is_some_and(|c| c.is_ascii_digit());
+                out += &rest[..at];
+                out += if is_whole { name } else { address };
+                rest = &rest[at + address.len()..];
+            }
+            text = out + rest;
+        }
+        text
+    }
+
+    fn envelope(&self, envelope: &Envelope) -> String {
+        let side = |address: &str, port: u16| {
+            let name = self.named(address);
+            match port {
+                0 => name,
+                // Clients' ports say nothing.
+                1024..
+                    if !(30_000..32_768).contains(&port) && port != 6443 && port != 8080 && port != 10250 =>
+                {
+                    name
+                }
+                port => format!("{name}:{port}"),
+            }
+        };
+        let to = side(&envelope.destination, envelope.destination_port);
+        format!("{} > {to}", side(&envelope.source, envelope.source_port))
+    }
+
+    fn hop(&self, hop: &Hop) -> String {
+        let place = match (hop.place.node.as_str(), hop.place.pod.as_str()) {
+            ("", _) => "outside".to_string(),
+            (node, "") => node.to_string(),
+            (_, pod) => pod.to_string(),
+        };
+        let mut chains: Vec<String> = Vec::new();
+        for rule in &hop.rules {
+            let mut words = rule.split(' ');
+            let chain = match (words.next(), words.next()) {
+                (Some("-A"), Some(chain)) => chain.to_string(),
+                _ => self.named(rule),
+            };
+            // An endpoint's chain is named after its address.
+            let chain = if chain.starts_with("KUBE-SEP-") { "KUBE-SEP".to_string() } else { chain };
+            if chains.last() != Some(&chain) {
+                chains.push(chain);
+            }
+        }
+        let mut line = format!("  {place}: {}", hop.title);
+        if !chains.is_empty() {
+            line += &format!(" [{}]", chains.join(" "));
+        }
+        if hop.verdict == HopVerdict::Translated {
+            line += &format!(" {} => {}", self.envelope(&hop.before), self.envelope(&hop.after));
+        } else if hop.verdict != HopVerdict::Passes {
+            line += &format!(" {:?}", hop.verdict);
+        }
+        line
+    }
+
+    fn transcript(&self, trace: &PacketTrace) -> Vec<String> {
+        let mut lines = Vec::new();
+        for lookup in &trace.lookups {
+            let answer = self.named(&lookup.answer);
+            lines.push(format!("  {} @{}: {answer}", lookup.name, self.named(&lookup.server)));
+        }
+        lines.extend(trace.there.iter().map(|hop| self.hop(hop)));
+        if !trace.back.is_empty() {
+            lines.push("  back".into());
+            lines.extend(trace.back.iter().map(|hop| self.hop(hop)));
+        }
+        lines.push(format!("{:?}: {}", trace.verdict, self.named(&trace.explanation)));
+        if !trace.remedy.is_empty() {
+            lines.push(format!("Remedy: {}", self.named(&trace.remedy)));
+        }
+        lines
+    }
+
+    /// Reads a script, and writes it again with the transcripts that came of it.
+    fn play(&mut self, script: &str) -> String {
+        let mut out: Vec<String> = Vec::new();
+        for line in script.lines() {
+            let (kind, rest) = line.split_at_checked(2).unwrap_or((line, ""));
+            match kind {
+                "+ " | "+" => {
+                    self.manifest += rest;
+                    self.manifest.push('\n');
+                }
+                "$ " => {
+                    if !self.manifest.is_empty() {
+                        self.console.write_file("manifest.yaml", &std::mem::take(&mut self.manifest));
+                    }
+                    self.exec(rest);
+                }
+                "~ " => {
+                    let time = Duration::from_secs(rest.parse().unwrap());
+                    self.console.pass(time, &mut |_| {});
+                }
+                "! " => drop(self.console.history.command(fault(rest))),
+                "> " => {
+                    self.learn_names();
+                    let trace = trace_packet(&self.console.history, &self.question(rest));
+                    judge(&trace, rest);
+                    out.push(line.to_string());
+                    out.extend(self.transcript(&trace));
+                    continue;
+                }
+                "# " | "#" | "" => {}
+                // A transcript of before.
+                _ => continue,
+            }
+            out.push(line.to_string());
+        }
+        out.join("\n") + "\n"
+    }
+}
+
+fn fault(line: &str) -> Command {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words.as_slice() {
+        ["cut", a, b] => Command::CutLink { a: (*a).into(), b: (*b).into() },
+        ["join", a, b] => Command::JoinLink { a: (*a).into(), b: (*b).into() },
+        ["stop", process] => Command::StopProcess { process: (*process).into() },
+        ["start", process] => Command::StartProcess { process: (*process).into() },
+        ["off", host] => Command::StopHost { host: (*host).into() },
+        ["on", host] => Command::StartHost { host: (*host).into() },
+        _ => panic!("{line}"),
+    }
+}
+
+/// What holds for every packet, whatever the script says of it.
+fn judge(trace: &PacketTrace, line: &str) {
+    let (there, back) = (&trace.there, &trace.back);
+    for pair in there.windows(2).chain(back.windows(2)) {
+        let (one, next) = (&pair[0].after, &pair[1].before);
+        let addresses = |of: &Envelope| (of.source.clone(), of.destination.clone(), of.destination_port);
+        assert_eq!(addresses(one), addresses(next), "{line}: something changed between two hops");
+    }
+    if trace.verdict == PacketVerdict::Answered {
+        assert!(trace.remedy.is_empty(), "{line}");
+        let (Some(first), Some(last)) = (there.first(), back.last()) else { panic!("{line}") };
+        let (asked, answered) = (&first.before, &last.after);
+        assert_eq!(
+            (&asked.source, asked.source_port),
+            (&answered.destination, answered.destination_port),
+            "{line}"
+        );
+        assert_eq!(
+            (&asked.destination, asked.destination_port),
+            (&answered.source, answered.source_port),
+            "{line}"
+        );
+    } else {
+        assert!(!trace.explanation.is_empty() && !trace.remedy.is_empty(), "{line}: {trace:?}");
+    }
+}
+
+#[test]
+fn packets_leave_the_stamps_of_the_album() {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut packets = 0;
+    let mut wrong = Vec::new();
+    for file in &files {
+        let script = fs::read_to_string(file).unwrap();
+        let played = Album::open().play(&script);
+        packets += played.lines().filter(|line| line.starts_with("> ")).count();
+        if std::env::var_os("REWRITE").is_some() {
+            fs::write(file, &played).unwrap();
+        } else if played != script {
+            let differs = |(a, b): &(&str, &str)| a != b;
+            let pair = script.lines().zip(played.lines()).find(differs);
+            wrong.push(format!("{}: {pair:?}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(packets >= 40, "only {packets} packets");
+}
+
+/// Laws on a cluster with many pods: no NAT between pods, only ready endpoints, an address for each, an even spread.
+#[test]
+fn laws_of_the_pod_network() {
+    let mut album = Album::open();
+    album.console.write_file("manifest.yaml", include_str!("network/laws.yaml"));
+    album.exec("kubectl apply -f manifest.yaml");
+    album.exec("kubectl rollout status deployment/web");
+    album.console.pass(Duration::from_secs(5), &mut |_| {});
+    let history = &album.console.history;
+    let ask = |from: PacketSource, to: PacketTarget, port: u16, number: u32| {
+        trace_packet(history, &Question { from, to, port, protocol: Protocol::Tcp, number })
+    };
+    let pods: Vec<Value> = album
+        .console
+        .objects("/registry/pods/")
+        .into_iter()
+        .filter(|pod| !pod.is_true("spec.hostNetwork") && !pod.text("status.podIP").is_empty())
+        .collect();
+    let mut seen = BTreeMap::new();
+    for pod in &pods {
+        let other = seen.insert(pod.text("status.podIP").to_string(), meta::name(pod).to_string());
+        assert_eq!(other, None, "{} shares its address", meta::name(pod));
+    }
+    let name_of = |pod: &Value| (meta::namespace(pod).to_string(), meta::name(pod).to_string());
+    let web: Vec<&Value> = pods.iter().filter(|pod| meta::label(pod, "app") == Some("web")).collect();
+    assert!(web.len() >= 8);
+    for from in &pods {
+        for to in &web {
+            let ((namespace, name), (to_namespace, to_name)) = (name_of(from), name_of(to));
+            let from = PacketSource::Pod { namespace, name };
+            let trace = ask(from, PacketTarget::Pod { namespace: to_namespace, name: to_name }, 80, 0);
+            assert_eq!(trace.verdict, PacketVerdict::Answered, "{trace:#?}");
+            let is_translated = |hop: &&Hop| hop.verdict == HopVerdict::Translated;
+            let nat = trace.there.iter().chain(&trace.back).find(is_translated);
+            assert_eq!(nat, None, "NAT between pods: {}", trace.question);
+        }
+    }
+    // A service's connections end at ready endpoints only, and at each about as often.
+    let ready: BTreeMap<String, u32> = web
+        .iter()
+        .filter(|pod| meta::is_condition_true(pod, "Ready"))
+        .map(|pod| (pod.text("status.podIP").to_string(), 0))
+        .collect();
+    let unready = web.len() - ready.len();
+    assert!(unready >= 1, "the manifest has a pod that never becomes ready");
+    let mut counts = ready.clone();
+    let packets = 1200;
+    for number in 0..packets {
+        let from = PacketSource::Pod { namespace: "default".into(), name: "client".into() };
+        let to = PacketTarget::Service { namespace: "default".into(), name: "web".into() };
+        let trace = ask(from, to, 0, number);
+        assert_eq!(trace.verdict, PacketVerdict::Answered, "{trace:#?}");
+        let end = trace.there.last().map(|hop| hop.after.destination.clone()).unwrap_or_default();
+        *counts.get_mut(&end).unwrap_or_else(|| panic!("{end} is not ready")) += 1;
+    }
+    let share = packets / counts.len() as u32;
+    for (address, count) in counts {
+        let off = count.abs_diff(share);
+        assert!(off * off < 16 * share, "{address}: {count} of {packets}, not {share}");
+    }
+}
