@@ -7,6 +7,7 @@
 //! others on machines of their own, so that a quorum can be lost and the control plane still be looked at.
 
 mod addons;
+mod archive;
 mod kubeadm;
 
 use core::net::IpAddr;
@@ -136,11 +137,15 @@ impl World for Cluster {
                 }
             }
             Command::StopProcess { process } => {
+                if let Some(member) = self.etcd_mut(process) {
+                    member.stopped();
+                }
                 if let Some(actor) = self.actor(process) {
                     control.stop(actor);
                 }
             }
             Command::StartProcess { process } => {
+                self.take_restored_data(process);
                 if let Some(actor) = self.actor(process) {
                     control.start(actor);
                 }
@@ -311,10 +316,17 @@ impl Cluster {
             self.process(&format!("kube-scheduler-{name}"), actor, *host, Role::Scheduler(scheduler));
         }
         let actor = control.create(workstation);
-        let mut terminal = Terminal::new(servers[0], crate::kubectl::PROGRAMS);
+        let mut terminal = Terminal::new(servers[0], &archive::programs(scenario));
+        for (address, listener) in archive::listeners(&founders, "192.168.56.10") {
+            terminal.learn_etcd(address, listener);
+        }
         if !scenario.hollow {
             // What `kubeadm init` tells the administrator to copy there.
             let _ = terminal.write_file(".kube/config", Some(crate::kubectl::ADMINISTRATOR_CONFIG));
+            archive::lay_out(&mut terminal.files, "cp-1", "192.168.56.10");
+        }
+        if scenario.local_etcd {
+            self.set_up_local_etcd(workstation, &mut terminal, control);
         }
         self.process("terminal", actor, workstation, Role::Terminal(terminal));
         for process in &self.processes {
@@ -390,11 +402,26 @@ impl Cluster {
             };
             proxy = Some((actor, KubeProxy::new(ProxyConfig { server, engine, settings })));
         }
-        let mut new_engine = ContainerEngine::new(engine_config);
-        if let (Some(address), false) = (address, self.scenario.hollow) {
-            self.lay_wire(name, address, engine, &mut new_engine);
+        engine_config.programs = archive::PROGRAMS_OF_IMAGES;
+        // The terminal stands at the console of the first node.
+        let console = (name == "cp-1" && !self.scenario.hollow).then(|| self.actor("terminal")).flatten();
+        engine_config.console = console;
+        let (ip, is_plane) = (machine.ip.clone(), machine.kind == MachineKind::ControlPlane);
+        let mut container_engine = ContainerEngine::new(engine_config);
+        for (address, listener) in archive::listeners(&self.etcd_peers(), &ip) {
+            container_engine.learn_etcd(address, listener);
         }
-        let engine_role = Role::Engine(new_engine);
+        if is_plane && !self.scenario.hollow {
+            archive::furnish(&mut container_engine, name, &ip);
+        }
+        if let Some(terminal) = console {
+            container_engine.attach_console();
+            self.stand_at(terminal, engine);
+        }
+        if let (Some(address), false) = (address, self.scenario.hollow) {
+            self.lay_wire(name, address, engine, &mut container_engine);
+        }
+        let engine_role = Role::Engine(container_engine);
         self.process(&format!("containerd-{name}"), engine, host, engine_role);
         self.process(&format!("kubelet-{name}"), kubelet, host, Role::Kubelet(Kubelet::new(config)));
         control.start(engine);
@@ -417,6 +444,16 @@ impl Cluster {
         }
     }
 
+    /// Where all members of the cluster's etcd are.
+    fn etcd_peers(&self) -> Vec<Peer> {
+        let peer = |process: &Process| match &*process.role {
+            Role::Etcd(member) if member.peer().client_url.starts_with("https") => {
+                Some(member.peer().clone())
+            }
+            _ => None,
+        };
+        self.processes.iter().filter_map(peer).collect()
+    }
     /// How the other members find one.
     fn etcd_peer(&self, name: &str, host: HostId, actor: ActorId) -> Peer {
         let ip = &self.machines[host.0 as usize].ip;

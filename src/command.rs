@@ -116,11 +116,22 @@ pub struct Scenario {
     /// Requests are written down as audit.k8s.io/v1 events.
     #[serde(default)]
     pub audit: bool,
+    /// Three members of etcd 3.4 by themselves, `m1` to `m3`, run beside the terminal, and its etcdctl is of their
+    /// version: what the recorded session with the real one had.
+    #[serde(default)]
+    pub local_etcd: bool,
 }
 
 impl Default for Scenario {
     /// `cp-1` and three workers, etcd with three members.
     fn default() -> Scenario {
-        Scenario { control_plane_nodes: 1, workers: 3, etcd_members: 3, hollow: false, audit: false }
+        Scenario {
+            control_plane_nodes: 1,
+            workers: 3,
+            etcd_members: 3,
+            hollow: false,
+            audit: false,
+            local_etcd: false,
+        }
     }
 }

@@ -54,6 +54,11 @@ pub const REGISTRY: &[Entry] = &[
         what: "attach",
         message: "there is no terminal inside of a simulated container: use \"kubectl logs -f\"",
     },
+    Entry {
+        component: "kubectl",
+        what: "exec -it SHELL",
+        message: "lines go to the shell in the container one by one, until exit; there is no line editing over there",
+    },
     Entry { component: "kubectl", what: "port-forward", message: "no port can be opened in the simulation" },
     Entry {
         component: "kubectl",
@@ -106,7 +111,51 @@ pub const REGISTRY: &[Entry] = &[
         what: "docker",
         message: "nodes run containerd, through the CRI; there is no Docker daemon",
     },
-    Entry { component: "shell", what: "etcdctl", message: "the simulated etcd has no command line yet" },
+    Entry {
+        component: "etcdctl",
+        what: "protobuf",
+        message: "protobuf is not written here: use -w json or -w fields",
+    },
+    Entry {
+        component: "etcdctl",
+        what: "watch -- COMMAND",
+        message: "commands for events are not run: watch in the background and read its output",
+    },
+    Entry {
+        component: "etcdctl",
+        what: "lock NAME COMMAND",
+        message: "commands under a lock are not run: take the lock in the background (etcdctl lock NAME &)",
+    },
+    Entry {
+        component: "etcdctl",
+        what: "snapshot status and restore",
+        message: "3.6 has dropped these in favour of etcdutl; here they are kept, with the hint that 3.5 gave",
+    },
+    Entry {
+        component: "etcdctl",
+        what: "Ctrl+C",
+        message: "a stopped lock or elect gives nothing back: its key stays until the lease runs out",
+    },
+    Entry {
+        component: "etcd",
+        what: "auth enable",
+        message: "users and roles are kept, but nobody is asked for a password",
+    },
+    Entry {
+        component: "etcd",
+        what: "restored members",
+        message: "a member that starts with a restored backup is not told apart from the old cluster's: stop the others first",
+    },
+    Entry {
+        component: "etcd",
+        what: "certificates",
+        message: "certificates are not signed: who issued one is all that a handshake looks at",
+    },
+    Entry {
+        component: "etcdctl",
+        what: "values of Kubernetes' keys",
+        message: "objects are kept as trees and read as JSON, as with --storage-media-type=application/json",
+    },
     Entry {
         component: "shell",
         what: "crictl",

@@ -13,6 +13,7 @@ pub mod command;
 pub mod console;
 pub mod controllers;
 pub mod etcd;
+pub mod etcdctl;
 pub mod fidelity;
 pub mod kube_proxy;
 pub mod kubectl;

@@ -11,6 +11,8 @@
 
 #[path = "conformance/runner/cases.rs"]
 mod cases;
+#[path = "conformance/runner/etcdctl.rs"]
+mod etcdctl;
 #[path = "conformance/runner/flow.rs"]
 mod flow;
 #[path = "conformance/runner/list.rs"]

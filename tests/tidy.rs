@@ -24,9 +24,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scheduler", &["api", "client", "language", "message", "note", "sim", "timer"]),
     ("network", &["api", "sim"]),
     ("kube_proxy", &["api", "client", "language", "message", "network", "sim", "timer"]),
-    ("kubelet", &["api", "client", "language", "message", "network", "note", "sim", "timer"]),
+    // Programs of images run as those of the terminal do.
+    ("kubelet", &["api", "client", "language", "message", "network", "note", "shell", "sim", "timer"]),
     ("kubectl", &["api", "client", "fidelity", "language", "message", "note", "shell", "sim", "timer"]),
     ("shell", &["api", "client", "fidelity", "kubectl", "language", "message", "note", "sim", "timer"]),
+    ("etcdctl", &["api", "client", "etcd", "fidelity", "message", "shell", "sim"]),
     ("fidelity", &["api"]),
     ("lesson", &["api", "command", "sim"]),
     (
@@ -38,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "command",
             "controllers",
             "etcd",
+            "etcdctl",
             "kube_proxy",
             "kubectl",
             "kubelet",

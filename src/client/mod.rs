@@ -19,6 +19,7 @@
 
 pub mod call;
 pub mod connection;
+pub mod etcd;
 pub mod informer;
 pub mod journal;
 pub mod leader_election;
@@ -32,6 +33,7 @@ pub mod work_queue;
 
 pub use call::{Call, Interrupt};
 pub use connection::{Answer, Connection};
+pub use etcd::{EtcdAnswer, EtcdConnection, Listener};
 pub use informer::{Delta, DeltaType, Informers, Selection};
 pub use journal::Journal;
 pub use recorder::Recorder;

@@ -33,6 +33,14 @@ pub(super) fn objects(ip: &str) -> Vec<Value> {
     yaml::read(&text).into_iter().flatten().map(|document| document.value).collect()
 }
 
+/// The file that `kubeadm init --config` was given: `ClusterConfiguration`.
+pub(super) fn configuration(ip: &str) -> String {
+    let is_it = |object: &Value| object.text("metadata.name") == "kubeadm-config";
+    let found =
+        objects(ip).into_iter().find(|object| object.has("data.ClusterConfiguration") && is_it(object));
+    found.map_or(String::new(), |object| object.text("data.ClusterConfiguration").to_string())
+}
+
 /// What `kubeadm config images pull` has put on a machine before it joins.
 pub(super) fn images(is_control_plane: bool) -> Vec<Text> {
     let mut images = vec![
@@ -79,23 +87,48 @@ pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
         };
         (arcstr::format!("{name}.yaml"), pod)
     };
+    let with_volumes = |(file, mut pod): (Text, Value), volumes: &[(&str, &str)]| {
+        let mounts = volumes.iter().map(|(name, path)| object! { "mountPath" => *path, "name" => *name });
+        pod.at_mut("spec.containers").make_array()[0].set("volumeMounts", Value::array(mounts));
+        let volumes = volumes.iter().map(|(name, path)| {
+            object! { "name" => *name, "hostPath" => object! { "path" => *path, "type" => "DirectoryOrCreate" } }
+        });
+        pod.set("spec.volumes", Value::array(volumes));
+        (file, pod)
+    };
     let image = |name: &str| format!("{REGISTRY}/{name}:{VERSION}");
     let kubeconfig = |name: &str| format!("--kubeconfig=/etc/kubernetes/{name}.conf");
-    [
+    let etcd = with_volumes(
         component(
             "etcd",
             format!("{REGISTRY}/etcd:{ETCD_VERSION}"),
             "100m",
             &[
-                format!("--name={node}"),
-                "--data-dir=/var/lib/etcd".into(),
                 format!("--advertise-client-urls=https://{ip}:2379"),
-                format!("--initial-advertise-peer-urls=https://{ip}:2380"),
                 "--cert-file=/etc/kubernetes/pki/etcd/server.crt".into(),
+                "--client-cert-auth=true".into(),
+                "--data-dir=/var/lib/etcd".into(),
+                "--feature-gates=InitialCorruptCheck=true".into(),
+                format!("--initial-advertise-peer-urls=https://{ip}:2380"),
+                format!("--initial-cluster={node}=https://{ip}:2380"),
                 "--key-file=/etc/kubernetes/pki/etcd/server.key".into(),
+                format!("--listen-client-urls=https://127.0.0.1:2379,https://{ip}:2379"),
+                "--listen-metrics-urls=http://127.0.0.1:2381".into(),
+                format!("--listen-peer-urls=https://{ip}:2380"),
+                format!("--name={node}"),
+                "--peer-cert-file=/etc/kubernetes/pki/etcd/peer.crt".into(),
+                "--peer-client-cert-auth=true".into(),
+                "--peer-key-file=/etc/kubernetes/pki/etcd/peer.key".into(),
+                "--peer-trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt".into(),
+                "--snapshot-count=10000".into(),
                 "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt".into(),
+                "--watch-progress-notify-interval=5s".into(),
             ],
         ),
+        &[("etcd-data", "/var/lib/etcd"), ("etcd-certs", "/etc/kubernetes/pki/etcd")],
+    );
+    [
+        etcd,
         component(
             "kube-apiserver",
             image("kube-apiserver"),

@@ -31,6 +31,12 @@ pub fn cluster_id(founders: impl IntoIterator<Item = MemberId>) -> u64 {
 
 /// The first eight bytes of SHA-1.
 fn fingerprint(data: &[u8]) -> u64 {
+    let digest = digest(data);
+    digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// SHA-1.
+pub(super) fn digest(data: &[u8]) -> [u8; 20] {
     let mut state: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
     let mut message = data.to_vec();
     message.push(0x80);
@@ -62,7 +68,11 @@ fn fingerprint(data: &[u8]) -> u64 {
             *sum = sum.wrapping_add(value);
         }
     }
-    u64::from(state[0]) << 32 | u64::from(state[1])
+    let mut digest = [0; 20];
+    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    digest
 }
 
 #[cfg(test)]

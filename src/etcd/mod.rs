@@ -9,11 +9,15 @@
 //! - [`member`] the actor: clients, disk, watches, leases
 //! - [`chunks`] the row of entries that both the log and the history of keys are made of
 //! - [`store`] keys with all their past
+//! - [`snapshot`] a backup as a file
+//! - [`auth`] users and roles
 
+mod auth;
 pub mod chunks;
 pub mod identity;
 pub mod member;
 pub mod raft;
+pub mod snapshot;
 pub mod store;
 
 pub use member::{Member, Peer};

@@ -60,16 +60,33 @@ pub fn run(session: &mut Session) -> Outcome {
     let source = sources_of(session, &pod, wanted)?.into_iter().next();
     let container = source.map_or(String::new(), |source| source.container);
     let is_shell = matches!(words[0].rsplit('/').next(), Some("bash" | "sh" | "ash"));
-    if flags.switch("tty") && is_shell && words.len() == 1 {
-        return fail(
-            "there is no interactive terminal inside of a simulated container: give a command, as in -- sh -c 'COMMAND'",
-        );
+    let line = session.cli.variable("CLUSTERARIUM_SHELL").zip(session.cli.variable("CLUSTERARIUM_LINE"));
+    let line = line.map(|(shell, line)| (Text::from(shell), Text::from(line)));
+    let (mut more, is_line) = (Vec::new(), line.is_some());
+    if let Some((shell, line)) = line {
+        more = vec![("shell".into(), shell), ("line".into(), line)];
+    } else if flags.switch("stdin") {
+        let input = session.cli.stdin()?;
+        if input.is_empty() && flags.switch("tty") && is_shell && words.len() == 1 {
+            // What is typed from now on is for the shell over there, line by line.
+            session.cli.attach();
+            return Ok(());
+        }
+        more = vec![("input".into(), input)];
     }
-    let ran = execute(session, &pod, &container, &words)?;
+    if flags.switch("tty") {
+        more.push(("tty".into(), "true".into()));
+    }
+    let ran = execute_with(session, &pod, &container, &words, more)?;
+    if ran.leaves {
+        session.cli.detach();
+    }
     session.print(ran.stdout);
     session.cli.eprint(ran.stderr);
     match ran.code {
         0 => Ok(()),
+        // A shell that goes on says nothing of a command that failed.
+        code if is_line && !ran.leaves => Err(Failure::Silent((code & 255) as i32).into()),
         code => {
             session.eprintln(format!("command terminated with exit code {code}"));
             Err(Failure::Silent((code & 255) as i32).into())
@@ -82,14 +99,27 @@ pub struct Ran {
     pub stdout: String,
     pub stderr: String,
     pub code: i64,
+    /// The shell that a line was for has been left.
+    pub leaves: bool,
 }
 
 /// Runs a command in a container of `pod`.
 pub fn execute(session: &mut Session, pod: &Value, container: &str, words: &[String]) -> Outcome<Ran> {
+    execute_with(session, pod, container, words, Vec::new())
+}
+
+fn execute_with(
+    session: &mut Session,
+    pod: &Value,
+    container: &str,
+    words: &[String],
+    more: Vec<(Text, Text)>,
+) -> Outcome<Ran> {
     let mut parameters: Vec<(Text, Text)> = vec![("container".into(), container.into())];
     parameters.extend(words.iter().map(|word| (Text::from("command"), Text::from(word.as_str()))));
     parameters.push(("stdout".into(), "true".into()));
     parameters.push(("stderr".into(), "true".into()));
+    parameters.extend(more);
     let pods = session.built_in("", "pods").resource();
     let request = Request {
         verb: Verb::Create,
@@ -102,5 +132,6 @@ pub fn execute(session: &mut Session, pod: &Value, container: &str, words: &[Str
         stdout: answer.text("stdout").to_string(),
         stderr: answer.text("stderr").to_string(),
         code: answer.integer("exitCode").unwrap_or(0),
+        leaves: answer.is_true("leaves"),
     })
 }

@@ -245,7 +245,7 @@ impl State {
         let call = if spec.has("exec") {
             let command =
                 spec.items("exec.command").iter().filter_map(|w| w.as_str().map(Text::from)).collect();
-            Call::ExecSync { container: id, command, timeout_seconds }
+            Call::ExecSync { container: id, command, timeout_seconds, input: Text::new(), tty: false }
         } else {
             let (port, request) = if spec.has("httpGet") {
                 let path = spec.shared_text("httpGet.path");

@@ -105,7 +105,16 @@ impl State {
             .filter(|(key, _)| key == "command")
             .map(|(_, word)| word.clone())
             .collect();
-        let call = Call::ExecSync { container: status.id.clone(), command, timeout_seconds: 0 };
+        let text = |name: &str| parameter(request, name).map(Text::from);
+        let container = status.id.clone();
+        let call = match (text("shell"), text("line")) {
+            (Some(shell), Some(line)) => Call::ExecLine { container, shell, line },
+            _ => {
+                let input = text("input").unwrap_or_default();
+                let tty = parameter(request, "tty") == Some("true");
+                Call::ExecSync { container, command, timeout_seconds: 0, input, tty }
+            }
+        };
         self.call(call, CallPurpose::Exec { client, id: request.id }, context);
     }
 }
@@ -138,8 +147,11 @@ pub(super) fn logs_read(
 
 pub(super) fn executed(client: ActorId, id: u64, result: Result<Reply, Text>, context: &mut Context) {
     match result {
-        Ok(Reply::Exec { exit_code, stdout, stderr }) => {
-            let body = object! { "exitCode" => exit_code, "stdout" => stdout, "stderr" => stderr };
+        Ok(Reply::Exec { exit_code, stdout, stderr, leaves }) => {
+            let mut body = object! { "exitCode" => exit_code, "stdout" => stdout, "stderr" => stderr };
+            if leaves {
+                body.set("leaves", true);
+            }
             respond(client, id, 200, body, context);
         }
         Ok(_) => respond(client, id, 200, Value::object(), context),

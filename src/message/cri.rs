@@ -58,6 +58,17 @@ pub enum Call {
         command: Vec<Text>,
         /// 0: none.
         timeout_seconds: u64,
+        /// What it reads.
+        input: Text,
+        /// It writes to a terminal: both outputs come as one.
+        tty: bool,
+    },
+    /// One line for a shell that stays there between lines, as `kubectl exec -it ... sh` has one.
+    ExecLine {
+        container: Text,
+        /// Names the shell; a new name begins one.
+        shell: Text,
+        line: Text,
     },
     /// Everything that the engine knows: sandboxes and containers with their states.
     ListPodSandboxes,
@@ -128,6 +139,7 @@ impl Call {
             Call::StopContainer { .. } => "StopContainer",
             Call::RemoveContainer { .. } => "RemoveContainer",
             Call::ExecSync { .. } => "ExecSync",
+            Call::ExecLine { .. } => "Exec",
             Call::ListPodSandboxes => "ListPodSandbox",
             Call::PodSandboxStatus { .. } => "PodSandboxStatus",
             Call::ContainerLogs { .. } => "ContainerLogs",
@@ -220,6 +232,8 @@ pub enum Reply {
         exit_code: i32,
         stdout: Text,
         stderr: Text,
+        /// The shell that a line was for has been left.
+        leaves: bool,
     },
     Sandboxes(Vec<SandboxStatus>),
     Logs(Vec<(Time, Text)>),
@@ -283,6 +297,21 @@ pub enum ContainerState {
     Created,
     Running { started_at: Time },
     Exited { started_at: Time, finished_at: Time, exit_code: i32, reason: Text, message: Text },
+}
+
+/// A file of a node's disk that was written or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFile {
+    /// Absolute.
+    pub path: Text,
+    pub change: HostChange,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostChange {
+    Written(Text),
+    DirectoryMade,
+    Removed,
 }
 
 /// What the engine reports by itself.

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::auth::{AuthOutcome, AuthRequest};
 use super::raft::{Application, MemberId};
 use crate::api::{Text, Value};
 
@@ -36,6 +37,7 @@ pub enum Operation {
     /// Asks for a progress notification on all of the client's watches.
     Progress,
     LeaseGrant {
+        /// 0: the member chooses a number.
         lease: i64,
         ttl_seconds: u64,
     },
@@ -55,6 +57,8 @@ pub enum Operation {
     /// How the member that is asked stands (`endpoint status`).
     Status,
     MemberList,
+    /// The members as the one that is asked knows them.
+    MembersKnown,
     MemberAdd {
         peer_url: Text,
         is_learner: bool,
@@ -90,6 +94,8 @@ pub enum Operation {
     },
     /// The whole state of the member that is asked, as a backup.
     Snapshot,
+    /// Users and roles of etcd's own.
+    Auth(AuthRequest),
 }
 
 /// What a member raises when something is wrong with it that all must know of.
@@ -124,6 +130,10 @@ pub struct Range {
     pub keys_only: bool,
     /// `None`: by key, ascending.
     pub sort: Option<Sort>,
+    /// Only pairs created between these revisions, both included; 0: no bound.
+    pub create_revisions: (u64, u64),
+    /// Only pairs last changed between these.
+    pub mod_revisions: (u64, u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +259,14 @@ pub enum Outcome {
         revision: u64,
         compact_revision: u64,
     },
-    Snapshot(Image),
+    Snapshot {
+        image: Image,
+        /// Of the member's database file.
+        size_bytes: u64,
+        /// The storage version: `3.6.0`.
+        version: Text,
+    },
+    Auth(AuthOutcome),
     Done,
 }
 
@@ -478,7 +495,7 @@ impl fmt::Display for Operation {
             Operation::LeaseList => formatter.write_str("lease list"),
             Operation::Compact { revision } => write!(formatter, "compact {revision}"),
             Operation::Status => formatter.write_str("endpoint status"),
-            Operation::MemberList => formatter.write_str("member list"),
+            Operation::MemberList | Operation::MembersKnown => formatter.write_str("member list"),
             Operation::MemberAdd { peer_url, .. } => write!(formatter, "member add {peer_url}"),
             Operation::MemberRemove { member } => write!(formatter, "member remove {member:x}"),
             Operation::MemberPromote { member } => write!(formatter, "member promote {member:x}"),
@@ -492,6 +509,7 @@ impl fmt::Display for Operation {
             Operation::MoveLeader { target } => write!(formatter, "move-leader {target:x}"),
             Operation::HashKv { .. } => formatter.write_str("endpoint hashkv"),
             Operation::Snapshot => formatter.write_str("snapshot save"),
+            Operation::Auth(request) => formatter.write_str(request.name()),
         }
     }
 }

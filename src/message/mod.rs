@@ -7,6 +7,7 @@
 //!
 //! A message is a pointer to shared data: sending, recording and drawing it copy nothing.
 
+pub mod auth;
 pub mod cri;
 pub mod etcd;
 pub mod node;
@@ -27,11 +28,11 @@ pub enum Message {
     Watch(Arc<rest::WatchEvent>),
     /// Either way: this exchange is over, as a closed or refused connection says it.
     Closed(rest::Closed),
-    /// API server to etcd.
+    /// API server (or etcdctl) to etcd.
     EtcdRequest(Arc<etcd::Request>),
-    /// etcd to API server.
+    /// etcd to its client.
     EtcdResponse(Arc<etcd::Response>),
-    /// etcd to API server, on an open watch.
+    /// etcd to its client, on an open watch.
     EtcdWatch(Arc<etcd::WatchResponse>),
     /// Between members of etcd.
     Raft(Arc<raft::Message<etcd::Replicated>>),
@@ -43,6 +44,8 @@ pub enum Message {
     CriEvent(Arc<cri::Event>),
     /// On a node and between nodes, below Kubernetes.
     Node(node::NodeMessage),
+    /// Between a node's disk and the terminal that stands at the node's console: both see the same files.
+    HostFile(Arc<cri::HostFile>),
 }
 
 /// Groups of messages for link filters and for drawing.
@@ -83,7 +86,10 @@ impl Message {
                 raft::Body::Heartbeat { .. } | raft::Body::HeartbeatResp { .. } => Class::RaftHeartbeat,
                 _ => Class::RaftOther,
             },
-            Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => Class::Cri,
+            Message::CriRequest(_)
+            | Message::CriResponse(_)
+            | Message::CriEvent(_)
+            | Message::HostFile(_) => Class::Cri,
             Message::Node(_) => Class::Node,
         }
     }
@@ -129,6 +135,7 @@ impl sim::actor::Message for Message {
             Message::CriResponse(response) => digest.word(response.id),
             Message::CriEvent(event) => digest.text(&event.container_id),
             Message::Node(message) => digest.text(message.name()),
+            Message::HostFile(file) => digest.text(&file.path),
         }
         .finish()
     }

@@ -136,6 +136,7 @@ fn caption(message: &Message) -> Caption {
             is_failure: response.result.is_err(),
         },
         Message::Node(message) => plain(Shape::CriRequest, message.name().into(), String::new()),
+        Message::HostFile(file) => plain(Shape::CriReply, "file".into(), file.path.to_string()),
         Message::CriEvent(event) => plain(Shape::CriReply, format!("{:?}", event.kind), String::new()),
         Message::Raft(message) => {
             let shape = match &message.body {
@@ -195,7 +196,8 @@ fn operation(operation: &etcd::Operation) -> (&'static str, String) {
         etcd::Operation::Status => ("Status", String::new()),
         etcd::Operation::LeaseTimeToLive { .. } => ("LeaseTimeToLive", String::new()),
         etcd::Operation::LeaseList => ("LeaseLeases", String::new()),
-        etcd::Operation::MemberList => ("MemberList", String::new()),
+        etcd::Operation::MemberList | etcd::Operation::MembersKnown => ("MemberList", String::new()),
+        etcd::Operation::Auth(request) => ("Auth", request.name().to_string()),
         etcd::Operation::MemberAdd { peer_url, .. } => ("MemberAdd", peer_url.to_string()),
         etcd::Operation::MemberRemove { member } => ("MemberRemove", format!("{member:x}")),
         etcd::Operation::MemberPromote { member } => ("MemberPromote", format!("{member:x}")),
@@ -238,7 +240,7 @@ pub fn is_routine(message: &Message) -> bool {
         Message::EtcdWatch(response) => response.events.iter().all(|event| {
             event.key.starts_with("/registry/leases/") || event.key.starts_with("/registry/minions/")
         }),
-        Message::CriRequest(_) | Message::CriResponse(_) => true,
+        Message::CriRequest(_) | Message::CriResponse(_) | Message::HostFile(_) => true,
         Message::CriEvent(_) => false,
         Message::Node(message) => !matches!(message, NodeMessage::Restore(_)),
         // Entries are as interesting as the request that they carry; elections are news.

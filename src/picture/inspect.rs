@@ -228,6 +228,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             }
             "Below Kubernetes"
         }
+        Message::HostFile(_) => "File on a node's disk",
         Message::Closed(_) => "Connection",
         Message::Raft(message) => {
             let (fields, body) = inspect_etcd::raft_fields(cluster, message);

@@ -40,6 +40,7 @@ pub fn date(now: Time, arguments: &[String]) -> String {
         }
         match source.next() {
             Some('Y') => result += &date.year.to_string(),
+            Some('y') => result += &format!("{:02}", date.year.rem_euclid(100)),
             Some('m') => result += &format!("{:02}", date.month),
             Some('d') => result += &format!("{:02}", date.day),
             Some('H') => result += &format!("{:02}", date.hour),
@@ -47,6 +48,10 @@ pub fn date(now: Time, arguments: &[String]) -> String {
             Some('S') => result += &format!("{:02}", date.second),
             Some('s') => result += &seconds.to_string(),
             Some('N') => result += &format!("{:09}", unix_us(now).rem_euclid(1_000_000) * 1000),
+            Some('D') => {
+                result += &format!("{:02}/{:02}/{:02}", date.month, date.day, date.year.rem_euclid(100));
+            }
+            Some('R') => result += &format!("{:02}:{:02}", date.hour, date.minute),
             Some('F') => result += &format!("{}-{:02}-{:02}", date.year, date.month, date.day),
             Some('T') => result += &format!("{:02}:{:02}:{:02}", date.hour, date.minute, date.second),
             Some('a') => result += weekday,

@@ -127,6 +127,8 @@ impl Machine {
                 let mut host = Host {
                     now: around.now,
                     files: around.files,
+                    etcd: around.etcd.clone(),
+                    random: around.random,
                     stdin,
                     output: Vec::new(),
                     wishes: Vec::new(),
@@ -136,8 +138,11 @@ impl Machine {
                 for wish in wishes {
                     around.effects.push(match wish {
                         Wish::Send(ticket, request) => Effect::Send { task: id, ticket, request },
+                        Wish::Call(ticket, call) => Effect::Call { task: id, ticket, call },
                         Wish::Cancel(ticket) => Effect::Cancel { task: id, ticket },
                         Wish::Wake(time) => Effect::Wake(time),
+                        Wish::Attach(words, shell) => Effect::Attach { words, shell },
+                        Wish::Detach => Effect::Detach,
                     });
                 }
                 for (on_error, text) in output {

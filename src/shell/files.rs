@@ -14,6 +14,8 @@ pub const HOME: &str = "/home/student";
 #[derive(Clone)]
 pub struct Files {
     entries: SharedMap<Text, Entry>,
+    /// Counts changes.
+    revision: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +32,7 @@ pub enum FileError {
     NotFolder,
     Exists,
     NotEmpty,
+    ReadOnly,
 }
 
 impl FileError {
@@ -40,7 +43,46 @@ impl FileError {
             FileError::NotFolder => "Not a directory",
             FileError::Exists => "File exists",
             FileError::NotEmpty => "Directory not empty",
+            FileError::ReadOnly => "Read-only file system",
         }
+    }
+}
+
+/// The files as a program sees them: the terminal's, or those of a container.
+pub trait FileSystem {
+    fn read(&self, path: &str) -> Result<Text, FileError>;
+    fn write(&mut self, path: &str, content: Text) -> Result<(), FileError>;
+    /// Makes a folder, and those above it.
+    fn make_folders(&mut self, path: &str) -> Result<(), FileError>;
+    fn remove(&mut self, path: &str) -> Result<(), FileError>;
+    fn is_folder(&self, path: &str) -> bool;
+    /// The names in a folder.
+    fn names(&self, folder: &str) -> Vec<String>;
+    /// All files, as a tree of their own.
+    fn snapshot(&self) -> Files;
+}
+
+impl FileSystem for Files {
+    fn read(&self, path: &str) -> Result<Text, FileError> {
+        Files::read(self, path)
+    }
+    fn write(&mut self, path: &str, content: Text) -> Result<(), FileError> {
+        Files::write(self, path, content)
+    }
+    fn make_folders(&mut self, path: &str) -> Result<(), FileError> {
+        Files::make_folders(self, path)
+    }
+    fn remove(&mut self, path: &str) -> Result<(), FileError> {
+        Files::remove(self, path)
+    }
+    fn is_folder(&self, path: &str) -> bool {
+        Files::is_folder(self, path)
+    }
+    fn names(&self, folder: &str) -> Vec<String> {
+        self.list(folder).into_iter().map(|(name, _)| name).collect()
+    }
+    fn snapshot(&self) -> Files {
+        self.clone()
     }
 }
 
@@ -48,7 +90,7 @@ impl Default for Files {
     fn default() -> Files {
         let entries =
             ["/", "/home", HOME, "/tmp"].into_iter().map(|path| (Text::from(path), Entry::Folder)).collect();
-        Files { entries }
+        Files { entries, revision: 0 }
     }
 }
 
@@ -100,7 +142,12 @@ impl Files {
             None => return Err(FileError::NotFound),
         }
         self.entries.insert(Text::from(path), Entry::File(content));
+        self.revision += 1;
         Ok(())
+    }
+    /// A number that grows with every change.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
     /// Writes a file and makes the folders above it.
     pub fn put(&mut self, path: &str, content: Text) -> Result<(), FileError> {
@@ -116,6 +163,7 @@ impl Files {
             Some(Entry::File(_)) => return Err(FileError::NotFolder),
             None => return Err(FileError::NotFound),
         }
+        self.revision += 1;
         self.entries.insert(Text::from(path), Entry::Folder);
         Ok(())
     }
@@ -134,12 +182,14 @@ impl Files {
             at = parent(at);
         }
         for folder in missing.into_iter().rev() {
+            self.revision += 1;
             self.entries.insert(Text::from(folder), Entry::Folder);
         }
         Ok(())
     }
     /// Removes a file, or a folder with all that is in it.
     pub fn remove(&mut self, path: &str) -> Result<(), FileError> {
+        self.revision += 1;
         if self.entries.remove(path).is_some() {
             let below: Vec<Text> = self.below(path).map(|(path, _)| path.clone()).collect();
             for path in below {

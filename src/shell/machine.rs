@@ -11,15 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::client::Answer;
+use crate::client::{Answer, EtcdAnswer, Listener};
 use crate::message::rest::Request;
-use crate::sim::Time;
+use crate::sim::{Random, Time};
 
 use super::expand::substitutions;
 use super::files::Files;
 use super::launch::words_of;
 use super::parse::Parser;
-use super::program::Main;
+use super::program::{EtcdCall, Main, Process};
 use super::syntax::Node;
 use super::task::{Frame, Pipe, Program, Shell, Stream, Task};
 
@@ -49,6 +49,9 @@ pub struct Surroundings<'a> {
     /// Programs by name.
     pub programs: &'a [(&'static str, Main)],
     pub history: &'a [String],
+    /// Who of etcd can be reached where.
+    pub etcd: Arc<BTreeMap<Text, Listener>>,
+    pub random: &'a mut Random,
     /// `true`: on the standard error.
     pub output: Vec<(bool, String)>,
     pub effects: Vec<Effect>,
@@ -61,6 +64,11 @@ pub enum Effect {
         ticket: u64,
         request: Box<Request>,
     },
+    Call {
+        task: u32,
+        ticket: u64,
+        call: Box<EtcdCall>,
+    },
     Cancel {
         task: u32,
         ticket: u64,
@@ -70,6 +78,12 @@ pub enum Effect {
         task: u32,
     },
     Wake(Time),
+    /// Lines that follow are for this command, in the shell of that name.
+    Attach {
+        words: Arc<Vec<String>>,
+        shell: u64,
+    },
+    Detach,
 }
 
 #[derive(PartialEq)]
@@ -105,12 +119,23 @@ impl Machine {
     pub fn is_running(&self, task: u32) -> bool {
         self.tasks.contains_key(&task)
     }
+    fn process(&mut self, task: u32) -> Option<&mut Process> {
+        match self.tasks.get_mut(&task)?.frames.last_mut()? {
+            Frame::Program(program) => match &mut **program {
+                Program::Process(process) => Some(process),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
     pub fn deliver(&mut self, task: u32, ticket: u64, answer: Answer) {
-        if let Some(Frame::Program(program)) =
-            self.tasks.get_mut(&task).and_then(|task| task.frames.last_mut())
-            && let Program::Process(process) = &mut **program
-        {
+        if let Some(process) = self.process(task) {
             process.deliver(ticket, answer);
+        }
+    }
+    pub fn deliver_etcd(&mut self, task: u32, ticket: u64, answer: EtcdAnswer, now: Time) {
+        if let Some(process) = self.process(task) {
+            process.deliver_etcd(ticket, answer, now);
         }
     }
     /// Ends every strand that is not in the background, as Ctrl+C does.

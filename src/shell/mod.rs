@@ -15,6 +15,7 @@
 
 mod arithmetic;
 mod builtins;
+mod console;
 mod date;
 pub mod diff;
 mod drive;

@@ -15,11 +15,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::client::Answer;
+use crate::client::{Answer, EtcdAnswer, Listener};
+use crate::message::etcd;
 use crate::message::rest::Request;
-use crate::sim::{Duration, Time};
+use crate::sim::{Duration, Random, Time};
 
-use super::files::{FileError, Files, absolute};
+use super::files::{FileError, FileSystem, Files, absolute};
 
 /// A program: returns `Ok` for exit code 0.
 pub type Main = fn(&mut Cli) -> Run<()>;
@@ -49,7 +50,14 @@ pub struct Process {
     said: usize,
     next_ticket: u64,
     streams: BTreeMap<u64, Stream>,
+    watches: BTreeMap<u64, EtcdStream>,
     marks: BTreeSet<String>,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(formatter, "Process({})", self.arguments.join(" "))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -60,9 +68,23 @@ struct Journal {
 #[derive(Clone)]
 enum Entry {
     Remembered(Remembered),
-    Asked { first: u64, answers: Vec<Option<Answer>> },
+    Asked {
+        first: u64,
+        answers: Vec<Option<Answer>>,
+    },
+    /// Calls to etcd; each answer with the instant at which it came.
+    Called {
+        first: u64,
+        replies: Vec<Option<EtcdReply>>,
+        began: Time,
+    },
     Alarm(Time),
-    Fold { state: Remembered, said: usize, journal: Journal, finished: bool },
+    Fold {
+        state: Remembered,
+        said: usize,
+        journal: Journal,
+        finished: bool,
+    },
 }
 
 #[derive(Clone, Default)]
@@ -71,15 +93,43 @@ struct Stream {
     alarm: Option<Time>,
 }
 
+#[derive(Clone, Default)]
+struct EtcdStream {
+    queue: VecDeque<EtcdAnswer>,
+    alarm: Option<Time>,
+}
+
+/// A call to a member of etcd.
+#[derive(Clone, Debug)]
+pub struct EtcdCall {
+    /// `host:port`.
+    pub address: String,
+    pub operation: etcd::Operation,
+}
+
+/// What came of a call to etcd.
+#[derive(Clone, Debug)]
+pub struct EtcdReply {
+    /// `None`: nothing, as long as was waited.
+    pub response: Option<Arc<etcd::Response>>,
+    pub took: Duration,
+}
+
 /// What a process wants of the terminal.
 #[derive(Debug)]
 pub enum Wish {
     /// The answers come back under this ticket.
     Send(u64, Box<Request>),
+    /// The answers come back under this ticket.
+    Call(u64, Box<EtcdCall>),
     /// The exchange of this ticket is over.
     Cancel(u64),
     /// Run the process again at this instant.
     Wake(Time),
+    /// The lines that follow are for this command, in the shell of that name.
+    Attach(Arc<Vec<String>>, u64),
+    /// They are the terminal's own again.
+    Detach,
 }
 
 /// What there is to read.
@@ -94,7 +144,10 @@ pub enum Stdin {
 /// The terminal as seen by one run.
 pub struct Host<'a> {
     pub now: Time,
-    pub files: &'a mut Files,
+    pub files: &'a mut dyn FileSystem,
+    /// Who of etcd can be reached where.
+    pub etcd: Arc<BTreeMap<Text, Listener>>,
+    pub random: &'a mut Random,
     pub stdin: Stdin,
     /// `true`: on the standard error.
     pub output: Vec<(bool, String)>,
@@ -117,6 +170,7 @@ impl Process {
             said: 0,
             next_ticket: 0,
             streams: BTreeMap::new(),
+            watches: BTreeMap::new(),
             marks: BTreeSet::new(),
         }
     }
@@ -142,9 +196,31 @@ impl Process {
         }
         self.journal.deliver(ticket, answer);
     }
+    /// Writes down what etcd said at `now` to the call of `ticket`.
+    pub fn deliver_etcd(&mut self, ticket: u64, answer: EtcdAnswer, now: Time) {
+        if let Some(stream) = self.watches.get_mut(&ticket) {
+            stream.queue.push_back(answer);
+        } else if let EtcdAnswer::Response(response) = answer {
+            self.journal.deliver_etcd(ticket, response, now);
+        }
+    }
 }
 
 impl Journal {
+    fn deliver_etcd(&mut self, ticket: u64, response: Arc<etcd::Response>, now: Time) {
+        match self.entries.last_mut() {
+            Some(Entry::Called { first, replies, began }) => {
+                let slot = ticket.checked_sub(*first).and_then(|index| replies.get_mut(index as usize));
+                if let Some(slot) = slot
+                    && slot.is_none()
+                {
+                    *slot = Some(EtcdReply { response: Some(response), took: now.since(*began) });
+                }
+            }
+            Some(Entry::Fold { journal, .. }) => journal.deliver_etcd(ticket, response, now),
+            _ => {}
+        }
+    }
     fn deliver(&mut self, ticket: u64, answer: Answer) {
         // Only the last question at each depth can be open.
         match self.entries.last_mut() {
@@ -177,6 +253,9 @@ impl Cli<'_, '_> {
     }
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.process.variables.get(name).map(String::as_str)
+    }
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.process.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
     pub fn folder(&self) -> &str {
         &self.process.folder
@@ -278,7 +357,122 @@ impl Cli<'_, '_> {
     }
     /// All that the terminal's files are at this moment.
     pub fn files(&mut self) -> Arc<Files> {
-        self.once(|host| host.files.clone())
+        self.once(|host| host.files.snapshot())
+    }
+    /// Changes files in a way that has no other name.
+    pub fn change_files<T: Clone + Send + Sync + 'static>(
+        &mut self,
+        change: impl FnOnce(&mut dyn FileSystem) -> T,
+    ) -> T {
+        (*self.once(|host| change(host.files))).clone()
+    }
+
+    /// Who listens at an address of etcd's; `None`: nobody, as far as the network knows.
+    pub fn etcd_listener(&self, address: &str) -> Option<Listener> {
+        self.host.etcd.get(address).cloned()
+    }
+    /// Calls etcd, all calls at once, and waits for the answers until `deadline`.
+    pub fn call_all(&mut self, calls: Vec<EtcdCall>, deadline: Option<Time>) -> Run<Vec<EtcdReply>> {
+        let index = self.next_entry();
+        let now = self.host.now;
+        if index == self.journal.entries.len() {
+            let first = self.process.next_ticket;
+            self.process.next_ticket += calls.len() as u64;
+            self.journal.entries.push(Entry::Called { first, replies: vec![None; calls.len()], began: now });
+            for (ticket, call) in (first..).zip(calls) {
+                self.host.wishes.push(Wish::Call(ticket, Box::new(call)));
+            }
+            self.host.wishes.extend(deadline.map(Wish::Wake));
+        }
+        let Some(Entry::Called { first, replies, began }) = self.journal.entries.get_mut(index) else {
+            return Err(Halt::Waiting);
+        };
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            for (ticket, reply) in (*first..).zip(replies.iter_mut()).filter(|(_, reply)| reply.is_none()) {
+                *reply = Some(EtcdReply { response: None, took: now.since(*began) });
+                self.host.wishes.push(Wish::Cancel(ticket));
+            }
+        }
+        replies.iter().cloned().collect::<Option<Vec<EtcdReply>>>().ok_or(Halt::Waiting)
+    }
+    /// Opens a watch at etcd and does not wait for it.
+    pub fn open_etcd(&mut self, call: EtcdCall) -> u64 {
+        let index = self.next_entry();
+        if let Some(Entry::Remembered(ticket)) = self.journal.entries.get(index)
+            && let Some(ticket) = ticket.downcast_ref::<u64>()
+        {
+            return *ticket;
+        }
+        let ticket = self.process.next_ticket;
+        self.process.next_ticket += 1;
+        self.process.watches.insert(ticket, EtcdStream::default());
+        self.host.wishes.push(Wish::Call(ticket, Box::new(call)));
+        self.journal.entries.push(Entry::Remembered(Arc::new(ticket)));
+        ticket
+    }
+    /// The next that came on a watch at etcd; `None` when `deadline` passes first.
+    pub fn next_etcd(&mut self, ticket: u64, deadline: Option<Time>) -> Run<Option<EtcdAnswer>> {
+        self.next_etcd_of(&[ticket], deadline).map(|next| next.map(|(_, answer)| answer))
+    }
+    /// The next that came on one of several watches, and on which; `None` when `deadline` passes first.
+    pub fn next_etcd_of(
+        &mut self,
+        tickets: &[u64],
+        deadline: Option<Time>,
+    ) -> Run<Option<(u64, EtcdAnswer)>> {
+        let index = self.next_entry();
+        if let Some(Entry::Remembered(value)) = self.journal.entries.get(index)
+            && let Some(answer) = value.downcast_ref::<Option<(u64, EtcdAnswer)>>()
+        {
+            return Ok(answer.clone());
+        }
+        let now = self.host.now;
+        let mut found = None;
+        for ticket in tickets {
+            let stream = self.process.watches.entry(*ticket).or_default();
+            if let Some(answer) = stream.queue.pop_front() {
+                found = Some((*ticket, answer));
+                break;
+            }
+        }
+        if found.is_none() && deadline.is_none_or(|deadline| deadline > now) {
+            let stream = tickets.first().and_then(|ticket| self.process.watches.get_mut(ticket));
+            if let (Some(deadline), Some(stream)) = (deadline, stream)
+                && stream.alarm != Some(deadline)
+            {
+                stream.alarm = Some(deadline);
+                self.host.wishes.push(Wish::Wake(deadline));
+            }
+            return Err(Halt::Waiting);
+        }
+        self.journal.entries.push(Entry::Remembered(Arc::new(found.clone())));
+        Ok(found)
+    }
+    /// Ends a watch at etcd.
+    pub fn close_etcd(&mut self, ticket: u64) {
+        if self.process.watches.remove(&ticket).is_some() {
+            self.host.wishes.push(Wish::Cancel(ticket));
+        }
+    }
+    /// From now on, what is typed goes to the shell that this command has opened elsewhere.
+    pub fn attach(&mut self) {
+        let arguments = self.arguments();
+        self.once(|host| {
+            let shell = host.random.next();
+            host.wishes.push(Wish::Attach(arguments, shell));
+        });
+    }
+    /// What is typed is for the terminal's own shell again.
+    pub fn detach(&mut self) {
+        self.once(|host| host.wishes.push(Wish::Detach));
+    }
+    /// A number drawn by lot.
+    pub fn draw(&mut self) -> u64 {
+        *self.once(|host| host.random.next())
+    }
+    /// A random UUID.
+    pub fn uuid(&mut self) -> String {
+        (*self.once(|host| host.random.uuid().to_string())).clone()
     }
 
     /// Sends `requests` together and waits for all answers.
@@ -441,9 +635,12 @@ mod tests {
 
     fn run(process: &mut Process, now: u64) -> (Option<i32>, String, Vec<Wish>) {
         let mut files = Files::default();
+        let mut random = Random::stream(1, "program");
         let mut host = Host {
             now: Time::from_secs(now),
             files: &mut files,
+            etcd: Arc::default(),
+            random: &mut random,
             stdin: Stdin::Ended("in".into()),
             output: Vec::new(),
             wishes: Vec::new(),

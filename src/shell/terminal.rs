@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::client::{Answer, Connection};
+use crate::client::{Answer, Connection, EtcdConnection, Listener};
 use crate::language::{Context, Input};
+use crate::message::Message;
 use crate::message::rest::User;
 use crate::note::Note;
 use crate::sim::ActorId;
@@ -35,6 +36,9 @@ struct Purpose {
 #[derive(Clone)]
 pub struct Terminal {
     connection: Connection<Purpose>,
+    etcd: EtcdConnection<Purpose>,
+    /// The container engine of the node at whose console this terminal stands.
+    pub engine: Option<ActorId>,
     window: usize,
     programs: Arc<[(&'static str, Main)]>,
     pub files: Files,
@@ -58,6 +62,8 @@ struct Session {
     foreground: Option<u32>,
     waiting: VecDeque<(String, String)>,
     history: Vec<String>,
+    /// Lines go to a shell elsewhere: by this command, and that shell's name.
+    attached: Option<(Arc<Vec<String>>, u64)>,
 }
 
 impl Terminal {
@@ -75,6 +81,8 @@ impl Terminal {
         let window = connection.window(Arc::new(user), "kubectl", QUERIES_PER_SECOND, BURST);
         Terminal {
             connection,
+            etcd: EtcdConnection::default(),
+            engine: None,
             window,
             programs: programs.into(),
             files: Files::default(),
@@ -82,6 +90,10 @@ impl Terminal {
             tray: BTreeMap::new(),
             next_order: 0,
         }
+    }
+    /// Tells which member of etcd listens at an address (`host:port`).
+    pub fn learn_etcd(&mut self, address: Text, listener: Listener) {
+        self.etcd.learn(address, listener);
     }
     /// Takes a line; the caller wakes the actor with [`TerminalTimer::Enter`] and the number returned.
     pub fn enter(&mut self, session: u64, line: impl Into<String>, stdin: impl Into<String>) -> u64 {
@@ -123,14 +135,23 @@ impl Terminal {
         match input {
             Input::Start => {
                 self.connection.restart();
+                self.etcd.restart();
                 for session in self.sessions.values_mut() {
                     *session =
                         Session { history: std::mem::take(&mut session.history), ..Session::default() };
                 }
             }
+            Input::Message { message: Message::HostFile(file), .. } => {
+                super::console::take(&mut self.files, &file);
+            }
             Input::Message { from, message } => {
                 if let Some((purpose, answer)) = self.connection.receive(context, from, &message) {
                     self.deliver(purpose, answer, context);
+                } else if let Some((purpose, answer)) = self.etcd.receive(&message)
+                    && let Some(session) = self.sessions.get_mut(&purpose.session)
+                {
+                    session.machine.deliver_etcd(purpose.task, purpose.ticket, answer, context.now());
+                    self.run(purpose.session, context);
                 }
             }
             Input::Timer(Timer::Client(ClientTimer::Tokens { client })) => {
@@ -210,16 +231,24 @@ impl Terminal {
         act: impl FnOnce(&mut Machine, &mut Surroundings),
     ) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        let before = self.engine.is_some().then(|| self.files.clone());
         let mut around = Surroundings {
             now: context.now(),
             files: &mut self.files,
             programs: &self.programs,
             history: &session.history,
+            etcd: self.etcd.directory().clone(),
+            random: context.random(),
             output: Vec::new(),
             effects: Vec::new(),
         };
         act(&mut session.machine, &mut around);
         let (output, effects) = (around.output, around.effects);
+        if let (Some(before), Some(engine)) = (before, self.engine)
+            && before.revision() != self.files.revision()
+        {
+            super::console::tell(&before, &self.files, engine, context);
+        }
         for (on_error, text) in output {
             let text = Text::from(text);
             let (stdout, stderr) = if on_error { (Text::new(), text) } else { (text, Text::new()) };
@@ -235,11 +264,28 @@ impl Terminal {
                         Purpose { session: id, task, ticket },
                     );
                 }
+                Effect::Call { task, ticket, call } => {
+                    let purpose = Purpose { session: id, task, ticket };
+                    self.etcd.send(context, &call.address, call.operation, purpose);
+                }
                 Effect::Cancel { task, ticket } => {
-                    self.connection.cancel_watch(&Purpose { session: id, task, ticket }, context);
+                    let purpose = Purpose { session: id, task, ticket };
+                    self.connection.cancel_watch(&purpose, context);
+                    self.etcd.cancel(context, |other| *other == purpose);
                 }
                 Effect::Forget { task } => {
+                    self.etcd.cancel(context, |purpose| purpose.session == id && purpose.task == task);
                     self.connection.cancel(context, |purpose| purpose.session == id && purpose.task == task);
+                }
+                Effect::Attach { words, shell } => {
+                    if let Some(session) = self.sessions.get_mut(&id) {
+                        session.attached = Some((words, shell));
+                    }
+                }
+                Effect::Detach => {
+                    if let Some(session) = self.sessions.get_mut(&id) {
+                        session.attached = None;
+                    }
                 }
                 Effect::Wake(time) => {
                     let after = time.since(context.now());
@@ -248,6 +294,13 @@ impl Terminal {
             }
         }
     }
+}
+
+/// The command that hands `line` to a shell elsewhere.
+fn elsewhere(words: &[String], shell: u64, line: &str) -> String {
+    let quoted = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("CLUSTERARIUM_SHELL={shell:x} CLUSTERARIUM_LINE={} {}", quoted(line), words.join(" "))
 }
 
 impl Session {
@@ -260,6 +313,10 @@ impl Session {
                 self.history.remove(0);
             }
         }
+        let line = match &self.attached {
+            Some((words, shell)) if !line.trim().is_empty() => elsewhere(words, *shell, &line),
+            _ => line,
+        };
         self.foreground = Some(self.machine.start(self.shell.clone(), &line, &stdin));
         true
     }

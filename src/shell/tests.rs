@@ -10,6 +10,7 @@ fn run(script: &str, files: &mut Files) -> (String, String, i32, u64) {
     let mut machine = Machine::default();
     let task = machine.start(Shell::default(), script, "first\nsecond\n");
     let (mut stdout, mut stderr, mut now) = (String::new(), String::new(), Time::ZERO);
+    let mut random = crate::sim::Random::stream(1, "shell");
     loop {
         let history = ["old".to_string()];
         let mut around = Surroundings {
@@ -17,6 +18,8 @@ fn run(script: &str, files: &mut Files) -> (String, String, i32, u64) {
             files,
             programs: &[],
             history: &history,
+            etcd: Default::default(),
+            random: &mut random,
             output: Vec::new(),
             effects: Vec::new(),
         };

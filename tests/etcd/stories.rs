@@ -147,7 +147,7 @@ fn a_backup_becomes_a_new_cluster() {
     let (mut simulation, leader) = settled(6);
     ask(&mut simulation, leader, put(&"/a".into(), 1), PATIENCE).expect("answered").expect("written");
     let answer = ask(&mut simulation, leader, Operation::Snapshot, PATIENCE);
-    let Some(Ok(Outcome::Snapshot(image))) = answer else { panic!("{answer:?}") };
+    let Some(Ok(Outcome::Snapshot { image, .. })) = answer else { panic!("{answer:?}") };
     ask(&mut simulation, leader, put(&"/a".into(), 2), PATIENCE).expect("answered").expect("written");
     let (mut fresh, _) = settled(7);
     let peers: Vec<_> = fresh.0.world.members.iter().map(|member| member.peer().clone()).collect();

@@ -22,7 +22,9 @@ impl Member {
                 Payload::Empty => {}
                 Payload::Normal(proposal) => {
                     let result = self.carry_out(&proposal.what, context);
-                    self.database.write(&self.backend.store);
+                    if changes_file(&proposal.what) {
+                        self.database.write(&self.backend.store);
+                    }
                     self.tell_watchers(before, context);
                     if proposal.member == self.me.id {
                         self.answer(proposal.number, result, context);
@@ -57,6 +59,12 @@ impl Member {
                 }
                 Operation::LeaseRevoke { lease } => self.end_lease(*lease),
                 Operation::Compact { revision } => store.compact(*revision).map(|()| Outcome::Compacted),
+                Operation::Auth(request) => self.backend.auth.apply(request).map(Outcome::Auth),
+                // Even to ask goes through the log.
+                Operation::AlarmList => {
+                    let alarms = self.backend.alarms.iter().map(|(id, alarm)| (id.0, *alarm));
+                    Ok(Outcome::Alarms(alarms.collect()))
+                }
                 Operation::AlarmActivate { member, alarm } => {
                     self.backend.change_alarm(MemberId(*member), *alarm, true);
                     Ok(Outcome::Alarms(vec![(*member, *alarm)]))
@@ -121,13 +129,20 @@ impl Member {
     }
 }
 
+/// Whether an entry writes to the database file; to ask for the alarms goes through the log and writes nothing.
+fn changes_file(what: &Proposed) -> bool {
+    !matches!(what, Proposed::Request(request) if matches!(request.operation, Operation::AlarmList))
+}
+
 /// Whether a request changes something and so must go through the log.
 pub(super) fn must_be_proposed(request: &Request) -> bool {
     match &request.operation {
         Operation::Txn(txn) => !crate::etcd::store::Store::is_read_only(txn),
+        Operation::Auth(request) => !request.is_read(),
         Operation::LeaseGrant { .. }
         | Operation::LeaseRevoke { .. }
         | Operation::Compact { .. }
+        | Operation::AlarmList
         | Operation::AlarmActivate { .. }
         | Operation::AlarmDisarm { .. } => true,
         _ => false,

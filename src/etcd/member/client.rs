@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::apply::must_be_proposed;
-use super::{Member, REQUEST_TIMEOUT, Running, VERSION};
+use super::{Member, REQUEST_TIMEOUT, Running};
 use crate::etcd::raft::ReadState;
 use crate::language::Context;
 use crate::message::Message;
@@ -71,6 +71,7 @@ impl Member {
                 self.reply(client, id, Err(error), context);
                 return;
             }
+            let request = self.with_lease_number(request, context);
             let number = self.wait(waiting);
             let proposal =
                 Proposal { member: self.me.id, number, size_bytes, what: Proposed::Request(request) };
@@ -79,7 +80,9 @@ impl Member {
         }
         match &request.operation {
             Operation::Range(range) if !range.serializable => self.queue_read(client, request, context),
-            Operation::Txn(_) | Operation::MemberList => self.queue_read(client, request, context),
+            Operation::Txn(_) | Operation::MemberList | Operation::Auth(_) => {
+                self.queue_read(client, request, context);
+            }
             Operation::Watch { .. } => self.open_watch(client, &request, context),
             Operation::CancelWatch { watch_id } => self.close_watch(client, *watch_id),
             Operation::Progress => {
@@ -110,12 +113,30 @@ impl Member {
                 let busy = Duration(2_000 + self.database.size_bytes() / 400);
                 self.reply_after(busy, client, id, Ok(Outcome::Done), context);
             }
+            Operation::Snapshot => {
+                // The whole file goes over the wire.
+                let busy = Duration(1_000 + self.database.size_bytes() / 100);
+                let result = self.read(&request.operation);
+                self.reply_after(busy, client, id, result, context);
+            }
             Operation::MoveLeader { target } => self.move_leader(waiting, MemberId(*target), context),
             _ => {
                 let result = self.read(&request.operation);
                 self.reply(client, id, result, context);
             }
         }
+    }
+
+    /// Gives a lease that is to be granted the next number of this member: two bytes of its own, the milliseconds, and
+    /// a count (`pkg/idutil`).
+    fn with_lease_number(&mut self, request: Arc<Request>, context: &Context) -> Arc<Request> {
+        let Operation::LeaseGrant { lease: 0, ttl_seconds } = request.operation else { return request };
+        let count = self.number();
+        let millis = crate::api::time::unix_us(context.now()).div_euclid(1000).unsigned_abs();
+        let number =
+            ((self.me.id.0 & 0x7fff) << 48) | ((millis << 8).wrapping_add(count & 0xff) & 0xffff_ffff_ffff);
+        let operation = Operation::LeaseGrant { lease: number as i64, ttl_seconds };
+        Arc::new(Request { id: request.id, operation })
     }
 
     /// Puts somebody into a pigeonhole; its number.
@@ -228,19 +249,22 @@ impl Member {
             Operation::Txn(txn) => {
                 store.read_txn(txn).map(|(succeeded, results)| Outcome::Txn { succeeded, results })
             }
-            Operation::MemberList => Ok(Outcome::Members(self.backend.members.values().cloned().collect())),
+            Operation::MemberList | Operation::MembersKnown => {
+                Ok(Outcome::Members(self.backend.members.values().cloned().collect()))
+            }
             Operation::LeaseList => Ok(Outcome::Leases(store.leases().map(|(lease, _)| lease).collect())),
             Operation::HashKv { revision } => Ok(Outcome::Hash {
                 hash: store.hash(*revision)?,
                 revision: if *revision == 0 { store.revision() } else { *revision },
                 compact_revision: store.compacted(),
             }),
-            Operation::Snapshot => Ok(Outcome::Snapshot(Image(Arc::new(self.backend.clone())))),
+            Operation::Snapshot => Ok(Outcome::Snapshot {
+                image: Image(Arc::new(self.backend.clone())),
+                size_bytes: self.database.size_bytes(),
+                version: self.backend.cluster_version.clone(),
+            }),
+            Operation::Auth(request) => self.backend.auth.read(request).map(Outcome::Auth),
             Operation::Status => Ok(Outcome::Status(Box::new(self.member_status()))),
-            Operation::AlarmList => {
-                let alarms = self.backend.alarms.iter().map(|(id, alarm)| (id.0, *alarm));
-                Ok(Outcome::Alarms(alarms.collect()))
-            }
             _ => Ok(Outcome::Done),
         }
     }
@@ -255,7 +279,7 @@ impl Member {
         let alarms = self.backend.alarms.iter();
         errors.extend(alarms.map(|(id, alarm)| arcstr::format!("memberID:{} alarm:{} ", id.0, alarm.name())));
         Status {
-            version: VERSION,
+            version: self.version.clone(),
             storage_version: self.backend.cluster_version.clone(),
             leader,
             is_learner: raft.as_ref().is_some_and(|raft| raft.is_learner),

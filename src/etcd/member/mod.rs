@@ -32,6 +32,7 @@ use self::joining::Joining;
 use self::lessor::Lessor;
 use self::space::Database;
 use self::watch::Watches;
+use super::auth::AuthStore;
 use super::identity::cluster_id;
 use super::raft::{Config, Disk, Event, Raft, Role, Write};
 use super::store::Store;
@@ -79,6 +80,7 @@ pub(crate) struct Backend {
     pub members: BTreeMap<MemberId, etcd::Member>,
     pub cluster_version: Text,
     pub alarms: BTreeSet<(MemberId, Alarm)>,
+    pub auth: AuthStore,
 }
 
 /// An etcd process and its data directory.
@@ -102,6 +104,8 @@ pub struct Member {
     database: Database,
     /// `--quota-backend-bytes`.
     pub quota_bytes: u64,
+    /// What the binary calls itself.
+    pub version: Text,
     /// How often this process has begun: makes the numbers of its requests unlike those of earlier lives.
     starts: u64,
     /// How long the disk takes to flush, lowest and highest.
@@ -167,6 +171,7 @@ impl Member {
         let backend: &Backend = image.0.downcast_ref()?;
         let mut member = Member::founding(me, founders);
         member.backend.store = backend.store.clone();
+        member.backend.auth = backend.auth.clone();
         member.database.open(&member.backend.store);
         Some(member)
     }
@@ -192,6 +197,7 @@ impl Member {
                 members: peers.iter().map(known).gather(),
                 cluster_version: Text::new(),
                 alarms: BTreeSet::new(),
+                auth: AuthStore::default(),
             },
             applied,
             configuration: Configuration::of_voters(peers.iter().map(|peer| peer.id)),
@@ -200,6 +206,7 @@ impl Member {
             is_removed: false,
             database: Database::default(),
             quota_bytes: space::QUOTA_BYTES,
+            version: VERSION,
             starts: 0,
             disk_latency: DISK_LATENCY,
             snapshot_entries: 10_000,
@@ -369,7 +376,8 @@ impl Member {
             && is_due(running.version_proposed)
         {
             running.version_proposed = Some(now);
-            proposals.push(Proposed::ClusterVersion(literal!("3.6.0")));
+            let minor = self.version.rsplit_once('.').map_or(self.version.as_str(), |(minor, _)| minor);
+            proposals.push(Proposed::ClusterVersion(arcstr::format!("{minor}.0")));
         }
         for what in proposals {
             let number = self.number();

@@ -5,6 +5,7 @@
 //! which lines it stands, so one may read today's values, or those of any line that is still there. Compaction
 //! tears out the pages up to a line, and leaves of each key what was true then.
 
+mod records;
 mod size;
 mod versions;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use crate::shared_map::{SharedMap, SharedSet};
 
+pub use self::records::Record;
 use self::size::stored_bytes;
 use self::versions::Key;
 pub use self::versions::Version;
@@ -155,9 +157,15 @@ impl Store {
         let mut result = RangeResult::default();
         // What is sorted otherwise than by key must be seen as a whole before some of it is left out.
         let limit = if range.sort.is_some() { 0 } else { range.limit };
+        let lies_in =
+            |(low, high): (u64, u64), revision: u64| revision >= low && (high == 0 || revision <= high);
         let mut take = |pair: &Arc<KeyValue>| {
+            // The count is of all keys in the range, whatever else was asked for.
             result.count += 1;
-            if range.count_only {
+            if range.count_only
+                || !lies_in(range.create_revisions, pair.create_revision)
+                || !lies_in(range.mod_revisions, pair.mod_revision)
+            {
             } else if limit > 0 && result.pairs.len() as u64 >= limit {
                 result.more = true;
             } else if range.keys_only && range.sort.is_none() {

@@ -19,7 +19,7 @@ use super::images::{self, Reference};
 use super::operation::{Exec, Operation, Work};
 use super::reach;
 use super::sandbox::{Sandbox, Stage, step};
-use super::shell::Machine;
+use super::shell::{Machine, compile};
 
 /// The address of every hollow pod (`pkg/kubelet/cri ... fake_runtime_service.go`).
 const HOLLOW_POD_IP: &str = "192.168.192.168";
@@ -41,8 +41,11 @@ impl ContainerEngine {
                 self.stop_container(client, container, Duration::from_secs(*grace_period_seconds), context)
             }
             Call::RemoveContainer { container } => Some(self.remove_container(container, context)),
-            Call::ExecSync { container, command, timeout_seconds } => {
-                self.exec(client, container, command, *timeout_seconds, context)
+            Call::ExecSync { container, command, timeout_seconds, input, tty } => {
+                self.exec(client, container, command, *timeout_seconds, (input, *tty), context)
+            }
+            Call::ExecLine { container, shell, line } => {
+                self.exec_line(client, container, shell, line, context)
             }
             Call::ListPodSandboxes => {
                 let all = self.state.sandboxes.keys().filter_map(|id| self.sandbox_status(id)).collect();
@@ -325,6 +328,7 @@ impl ContainerEngine {
         id: &Text,
         command: &[Text],
         timeout_seconds: u64,
+        (input, is_terminal): (&Text, bool),
         context: &mut Context,
     ) -> Answer {
         let Some(container) = self.state.containers.get(id) else {
@@ -337,23 +341,86 @@ impl ContainerEngine {
             )));
         }
         if self.config.hollow {
-            return Some(Ok(Reply::Exec { exit_code: 0, stdout: Text::new(), stderr: Text::new() }));
+            return Some(Ok(Reply::Exec {
+                exit_code: 0,
+                stdout: Text::new(),
+                stderr: Text::new(),
+                leaves: false,
+            }));
         }
         let name = command.first().map(Text::as_str).unwrap_or("");
         let base = name.rsplit('/').next().unwrap_or("");
-        if container.content.is_closed && !super::shell::commands::is_known(base) && !name.contains('/') {
+        let own = self.state.calling.programs_of(&container.image);
+        let is_missing = match container.content.is_minimal {
+            true => {
+                !super::shell::commands::is_in_minimal_image(base)
+                    && !own.iter().any(|(program, _)| *program == base)
+                    && super::program::server(base, &[]).is_none()
+            }
+            false => container.content.is_closed && !super::shell::commands::is_known(base),
+        };
+        if is_missing && !name.contains('/') {
             return Some(Err(arcstr::format!(
                 "rpc error: code = Unknown desc = failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: exec: \"{name}\": executable file not found in $PATH"
             )));
         }
-        let machine = Machine::of_arguments(command, &container.config.environment, "/");
+        let mut machine = Machine::of_arguments(command, &container.config.environment, "/");
+        machine.read_from(input);
         let deadline = (timeout_seconds > 0)
             .then(|| (context.now() + Duration::from_secs(timeout_seconds), timeout_seconds));
-        let exec =
-            Exec { container: id.clone(), machine, stdout: String::new(), stderr: String::new(), deadline };
+        let exec = Exec {
+            container: id.clone(),
+            machine,
+            stdout: String::new(),
+            stderr: String::new(),
+            deadline,
+            alarm: None,
+            shell: None,
+            is_terminal,
+        };
         let work = Work::Exec(Box::new(exec));
         let after = context.random().duration(Duration::from_millis(20), Duration::from_millis(60));
         self.begin(Operation { client, work }, after, context);
+        None
+    }
+
+    /// Hands a line to a shell that waits for one.
+    fn exec_line(
+        &mut self,
+        client: (ActorId, u64),
+        id: &Text,
+        shell: &Text,
+        line: &Text,
+        context: &mut Context,
+    ) -> Answer {
+        let Some(container) = self.state.containers.get(id).filter(|container| container.is_running()) else {
+            return Some(Err(not_found("container", id)));
+        };
+        let environment = container.config.environment.clone();
+        let state = Arc::make_mut(&mut self.state);
+        let mut machine = state.shells.remove(shell).unwrap_or_else(|| Machine::waiting(&environment));
+        match compile(line) {
+            Ok(code) => machine.enter(code),
+            Err(error) => {
+                state.shells.insert(shell.clone(), machine);
+                let stderr = Text::from(error + "\n");
+                return Some(Ok(Reply::Exec { exit_code: 2, stdout: Text::new(), stderr, leaves: false }));
+            }
+        }
+        let (stdout, stderr) = (String::new(), String::new());
+        let shell = Some(shell.clone());
+        let exec = Exec {
+            container: id.clone(),
+            machine,
+            stdout,
+            stderr,
+            deadline: None,
+            alarm: None,
+            shell,
+            is_terminal: true,
+        };
+        let after = context.random().duration(Duration::from_millis(1), Duration::from_millis(3));
+        self.begin(Operation { client, work: Work::Exec(Box::new(exec)) }, after, context);
         None
     }
 

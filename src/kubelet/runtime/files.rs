@@ -15,6 +15,7 @@ use crate::shared_map::SharedMap;
 use crate::api::Text;
 use crate::arrange::Arrange;
 use crate::message::cri::{Mount, MountSource};
+use crate::shell::files::{FileError, FileSystem, Files};
 
 const FILE_CAPACITY: usize = 64 * 1024;
 
@@ -53,6 +54,10 @@ impl Directory {
             text.drain(..from);
         }
         self.entries.insert(path.into(), text.into());
+    }
+    /// Writes a whole file, however long it is: a backup must not lose its beginning.
+    pub fn put(&mut self, path: &str, content: Text) {
+        self.entries.insert(path.into(), content);
     }
     pub fn make_directory(&mut self, path: &str) {
         self.entries.insert(arcstr::format!("{path}/"), Text::new());
@@ -112,6 +117,9 @@ impl Disk {
     }
     pub fn read_host(&self, path: &str) -> Option<&Text> {
         self.host.read(path.trim_start_matches('/'))
+    }
+    pub fn host(&self) -> &Arc<Directory> {
+        &self.host
     }
     pub fn host_mut(&mut self) -> &mut Directory {
         Arc::make_mut(&mut self.host)
@@ -265,6 +273,55 @@ impl View<'_> {
             directory.remove(inside);
         })?;
         Ok(existed)
+    }
+}
+
+/// Programs that are more than a tool see the same files.
+impl FileSystem for View<'_> {
+    fn read(&self, path: &str) -> Result<Text, FileError> {
+        match View::read(self, path) {
+            Some(content) => Ok(content),
+            None if self.is_directory(path) => Err(FileError::IsFolder),
+            None => Err(FileError::NotFound),
+        }
+    }
+    fn write(&mut self, path: &str, content: Text) -> Result<(), FileError> {
+        if self.is_directory(path) {
+            return Err(FileError::IsFolder);
+        }
+        let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
+        if !self.is_directory(if parent.is_empty() { "/" } else { parent }) {
+            return Err(FileError::NotFound);
+        }
+        self.change(path, |directory, inside| directory.put(inside, content)).map_err(|_| FileError::ReadOnly)
+    }
+    fn make_folders(&mut self, path: &str) -> Result<(), FileError> {
+        let mut folder = String::new();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            folder += "/";
+            folder += part;
+            if !self.is_directory(&folder) {
+                self.make_directory(&folder).map_err(|_| FileError::ReadOnly)?;
+            }
+        }
+        Ok(())
+    }
+    fn remove(&mut self, path: &str) -> Result<(), FileError> {
+        match View::remove(self, path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(FileError::NotFound),
+            Err(_) => Err(FileError::ReadOnly),
+        }
+    }
+    fn is_folder(&self, path: &str) -> bool {
+        self.is_directory(path)
+    }
+    fn names(&self, folder: &str) -> Vec<String> {
+        self.list(folder).unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+    /// No program of a container looks at all files at once.
+    fn snapshot(&self) -> Files {
+        Files::default()
     }
 }
 

@@ -90,6 +90,8 @@ pub struct Content {
     pub command: &'static [&'static str],
     /// Every program of the image is known to the simulation: any other name is an error.
     pub is_closed: bool,
+    /// There is a shell in it, and nothing else besides its own programs.
+    pub is_minimal: bool,
     /// Tags that exist; empty: any that looks like a version, and `latest`.
     tags: &'static [&'static str],
 }
@@ -99,10 +101,15 @@ const fn content(
     entrypoint: &'static [&'static str],
     command: &'static [&'static str],
 ) -> Content {
-    Content { size_bytes: size_kib * 1024 + 471, entrypoint, command, is_closed: false, tags: &[] }
+    let size_bytes = size_kib * 1024 + 471;
+    Content { size_bytes, entrypoint, command, is_closed: false, is_minimal: false, tags: &[] }
 }
 const fn closed(size_kib: u64, command: &'static [&'static str]) -> Content {
-    Content { size_bytes: size_kib * 1024 + 212, entrypoint: &[], command, is_closed: true, tags: &[] }
+    let size_bytes = size_kib * 1024 + 212;
+    Content { size_bytes, entrypoint: &[], command, is_closed: true, is_minimal: false, tags: &[] }
+}
+const fn minimal(content: Content) -> Content {
+    Content { is_minimal: true, ..content }
 }
 
 /// Compressed sizes, as the `Pulled` event shows them; by the last part of the repository's name.
@@ -117,7 +124,7 @@ const CATALOGUE: &[(&str, Content)] = &[
     ("debian", content(48_400, &[], &["bash"])),
     ("echoserver", content(46_000, &["/bin/server"], &[])),
     ("elasticsearch", content(850_000, &["/bin/tini", "--", "java"], &[])),
-    ("etcd", content(22_600, &[], &["etcd"])),
+    ("etcd", minimal(content(22_600, &[], &["etcd"]))),
     ("fluent-bit", content(38_000, &["/fluent-bit/bin/fluent-bit"], &[])),
     ("fluentd", content(90_000, &["tini", "--", "/bin/fluentd"], &[])),
     ("golang", content(305_000, &[], &["bash"])),

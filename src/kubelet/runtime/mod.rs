@@ -8,11 +8,12 @@
 //!
 //! - [`sandbox`] the pause container and what it holds
 //! - [`container`] processes with files, output, end
-//! - [`calls`] the CRI
+//! - [`calls`] the CRI; [`calling`] what programs in containers ask of others
 //! - [`images`] the catalogue; [`program`] what programs do; [`shell`] what scripts do
 //! - [`routing`] what kube-proxy and the neighbours bring to the kernel
 //! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
 
+mod calling;
 mod calls;
 pub mod container;
 pub mod files;
@@ -43,9 +44,11 @@ use crate::network::ipam::Cidr;
 use crate::network::kernel::Kernel;
 use crate::network::packet::Protocol;
 use crate::note::Note;
+use crate::shell::Main;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{EngineTimer, Timer};
 
+use calling::{Calling, Owner};
 use container::Container;
 use files::{Disk, View};
 use operation::Operation;
@@ -72,6 +75,10 @@ pub struct EngineConfig {
     pub cluster_range: Option<Cidr>,
     /// The node's kube-proxy, which works while its container runs.
     pub proxy: Option<ActorId>,
+    /// The terminal that stands at the machine's console and sees its disk.
+    pub console: Option<ActorId>,
+    /// By the image's short name: its programs that ask others and wait for their answers.
+    pub programs: &'static [(&'static str, &'static [(&'static str, Main)])],
 }
 
 impl EngineConfig {
@@ -85,6 +92,8 @@ impl EngineConfig {
             address: None,
             cluster_range: None,
             proxy: None,
+            console: None,
+            programs: &[],
         }
     }
 }
@@ -115,6 +124,9 @@ struct State {
     /// By the pod's UID; kept until the pod's remains are cleared away.
     stories: SharedMap<Text, Arc<Vec<StoryStep>>>,
     next_operation: u64,
+    calling: Calling,
+    /// Shells between two lines.
+    shells: BTreeMap<Text, Machine>,
 }
 
 /// Steps of one pod's story that are kept: a container that crashes again and again pushes out the oldest.
@@ -136,6 +148,8 @@ impl ContainerEngine {
             operations: BTreeMap::new(),
             stories: SharedMap::default(),
             next_operation: 0,
+            calling: Calling::new(config.programs, u64::from(config.kubelet.0)),
+            shells: BTreeMap::new(),
         };
         for name in &config.images {
             let found =
@@ -156,7 +170,8 @@ impl ContainerEngine {
             Input::Message { from, message: Message::Node(message) } => {
                 self.node_message(from, message, context)
             }
-            Input::Message { .. } => {}
+            Input::Message { message: Message::HostFile(file), .. } => self.file_changed(&file),
+            Input::Message { message, .. } => self.answered(&message, context),
             Input::Timer(Timer::Engine(timer)) => match timer {
                 EngineTimer::Step { operation } => self.step(operation, context),
                 EngineTimer::Process { container, wake } => {
@@ -178,6 +193,7 @@ impl ContainerEngine {
         let state = Arc::make_mut(&mut self.state);
         state.operations.clear();
         state.kernel.lose_power();
+        state.calling.restart();
         for container in state.containers.values_mut().filter(|container| container.is_running()) {
             let container = Arc::make_mut(container);
             // What containerd reports of a container whose shim is gone.
@@ -282,7 +298,8 @@ impl ContainerEngine {
         }
         let state = Arc::make_mut(&mut self.state);
         state.run_process(id, now);
-        let Some(container) = state.containers.get(id) else { return };
+        self.make_calls(context);
+        let Some(container) = self.state.containers.get(id) else { return };
         match container.machine.as_ref().map(|machine| &machine.state) {
             Some(MachineState::Exited(code)) => {
                 let code = *code;
@@ -451,7 +468,7 @@ impl State {
         let Some(mut machine) = Arc::make_mut(container).machine.take() else { return };
         let container = container.clone();
         let mut output = Output::new();
-        self.run_beside(&container, &mut machine, now, &mut output);
+        self.run_beside(&container, &Owner::Container(id.clone()), &mut machine, now, &mut output);
         // Released before the container is changed, or the change would copy it.
         drop(container);
         let Some(container) = self.containers.get_mut(id) else { return };
@@ -466,10 +483,18 @@ impl State {
     }
 
     /// Runs a script in a container's place: its files, its network, its name.
-    fn run_beside(&mut self, container: &Container, machine: &mut Machine, now: Time, output: &mut Output) {
+    fn run_beside(
+        &mut self,
+        container: &Container,
+        owner: &Owner,
+        machine: &mut Machine,
+        now: Time,
+        output: &mut Output,
+    ) {
         let Some(sandbox) = self.sandboxes.get(&container.sandbox).cloned() else { return };
         let processes = self.processes(container);
         let mut layer = container.layer.clone();
+        let (mut random, mut next_process) = self.calling.draw();
         let network = NodeNetwork {
             now,
             me: &sandbox,
@@ -490,8 +515,16 @@ impl State {
             processes: &processes,
             has_only_known_programs: container.content.is_closed,
             network: &network,
+            is_minimal: container.content.is_minimal,
+            programs: self.calling.programs_of(&container.image),
+            etcd: self.calling.directory(),
+            random: &mut random,
+            next_process: &mut next_process,
+            calls: Vec::new(),
         };
         machine.run(&mut surroundings, output);
+        let calls = surroundings.calls;
+        self.calling.take(owner, calls, random, next_process);
         if layer != container.layer
             && let Some(container) = self.containers.get_mut(&container.id)
         {

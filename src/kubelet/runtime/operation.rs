@@ -13,6 +13,7 @@ use crate::message::node::NodeMessage;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{EngineTimer, Timer};
 
+use super::calling::Owner;
 use super::files::View;
 use super::images::{self, Reference};
 use super::sandbox::{Stage, step};
@@ -60,6 +61,12 @@ pub struct Exec {
     pub stderr: String,
     /// When it is given up, and after how many seconds that is.
     pub deadline: Option<(Time, u64)>,
+    /// The alarm that is set.
+    pub alarm: Option<Time>,
+    /// The shell that goes on after this line.
+    pub shell: Option<Text>,
+    /// Both outputs lead to a terminal, and come as one.
+    pub is_terminal: bool,
 }
 
 impl ContainerEngine {
@@ -331,23 +338,31 @@ impl ContainerEngine {
             return;
         };
         let mut output = Output::new();
-        state.run_beside(&container, &mut exec.machine, now, &mut output);
+        state.run_beside(&container, &Owner::Exec(number), &mut exec.machine, now, &mut output);
+        self.make_calls(context);
         for (descriptor, text) in output {
-            if descriptor == 1 { exec.stdout += &text } else { exec.stderr += &text }
+            if descriptor == 1 || exec.is_terminal { exec.stdout += &text } else { exec.stderr += &text }
         }
         let done = |exec: &Exec, exit_code| Reply::Exec {
             exit_code,
             stdout: exec.stdout.as_str().into(),
             stderr: exec.stderr.as_str().into(),
+            leaves: exec.machine.has_left,
         };
         if let MachineState::Exited(exit_code) = exec.machine.state {
-            self.reply(client, Ok(done(&exec, exit_code)), context);
+            let reply = done(&exec, exit_code);
+            if let Some(shell) = exec.shell.filter(|_| !exec.machine.has_left) {
+                Arc::make_mut(&mut self.state).shells.insert(shell, exec.machine);
+            }
+            self.reply(client, Ok(reply), context);
             return;
         }
         let deadline = exec.deadline.map(|(at, _)| at);
         match [exec.machine.wake(), deadline].into_iter().flatten().min() {
             Some(next) if deadline.is_none_or(|deadline| now < deadline) => {
-                if next.0 < u64::MAX / 8 {
+                exec.alarm = exec.alarm.filter(|alarm| *alarm > now);
+                if next.0 < u64::MAX / 8 && exec.alarm != Some(next) {
+                    exec.alarm = Some(next);
                     context.timer(next.since(now), Timer::Engine(EngineTimer::Step { operation: number }));
                 }
                 Arc::make_mut(&mut self.state)
@@ -360,6 +375,12 @@ impl ContainerEngine {
                     "rpc error: code = DeadlineExceeded desc = failed to exec in container: timeout {seconds}s exceeded: context deadline exceeded"
                 );
                 self.reply(client, Err(error), context);
+            }
+            // Until it is answered.
+            None if exec.machine.is_calling() => {
+                Arc::make_mut(&mut self.state)
+                    .operations
+                    .insert(number, Operation { client, work: Work::Exec(exec) });
             }
             // A program that never ends by itself, and that nobody limits: what it printed is the answer.
             None => self.reply(client, Ok(done(&exec, 0)), context),

@@ -69,13 +69,13 @@ fn names(folder: &str, ending: &str) -> Vec<String> {
 fn read(path: &str) -> String {
     fs::read_to_string(data().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
-fn json(path: &str) -> Value {
+pub(crate) fn json(path: &str) -> Value {
     serde_json::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A reference cluster, and what came out of it.
-struct Rig {
-    console: Console,
+pub(crate) struct Rig {
+    pub(crate) console: Console,
     audit: Vec<Value>,
     /// What was applied last.
     manifest: String,
@@ -83,24 +83,39 @@ struct Rig {
     base: Vec<(String, String, String)>,
 }
 
-struct Printed {
-    stdout: String,
-    stderr: String,
-    code: i64,
+pub(crate) struct Printed {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i64,
 }
 
 impl Rig {
     fn new(audit: bool) -> Rig {
-        let scenario = Scenario { hollow: true, audit, ..Scenario::default() };
+        Rig::with(Scenario { hollow: true, audit, ..Scenario::default() })
+    }
+    fn with(scenario: Scenario) -> Rig {
+        Rig::settled(Console::boot(1, scenario))
+    }
+    /// A cluster in which the election timer of `member` rings first.
+    pub(crate) fn led_by(scenario: Scenario, member: &str) -> Rig {
         let mut console = Console::boot(1, scenario);
+        console.pass(Duration::from_millis(50), &mut |_| {});
+        let member = member.to_string();
+        console.history.command(clusterarium::command::Command::Campaign { member });
+        Rig::settled(console)
+    }
+    fn settled(mut console: Console) -> Rig {
         console.settle(|_| {});
         let base = console.objects("/registry/").iter().map(normalize::identity).collect();
         Rig { console, audit: Vec::new(), manifest: String::new(), base }
     }
     fn run(&mut self, line: &str) -> Printed {
+        self.run_with(line, "")
+    }
+    pub(crate) fn run_with(&mut self, line: &str, stdin: &str) -> Printed {
         let mut printed = Printed { stdout: String::new(), stderr: String::new(), code: -1 };
         let audit = &mut self.audit;
-        let code = self.console.exec(line, "", LIMIT, |output| match output {
+        let code = self.console.exec(line, stdin, LIMIT, |output| match output {
             Output::Stdout(text) => printed.stdout += &text,
             Output::Stderr(text) => printed.stderr += &text,
             Output::Audit(event) => audit.push(event),
@@ -108,7 +123,7 @@ impl Rig {
         printed.code = code.map_or(-1, i64::from);
         printed
     }
-    fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let audit = &mut self.audit;
         self.console.pass(time, &mut |output| {
             if let Output::Audit(event) = output {
@@ -194,7 +209,7 @@ impl Job {
             Job::Update { name } => vec![update(name)],
             Job::Story { name } => story(name),
             Job::Session { name } => session("kubectl", name, Rig::new(false)),
-            Job::Etcdctl => session("etcdctl", "etcdctl-3.4", Rig::new(false)),
+            Job::Etcdctl => super::etcdctl::session(),
         }
     }
 }
@@ -338,7 +353,7 @@ spec:
     spec: {containers: [{name: db, image: postgres:16}]}
 ";
 
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.into()

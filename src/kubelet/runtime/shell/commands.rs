@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::shell::program::Process;
 use crate::sim::Duration;
 
 use super::super::files::normalize;
@@ -33,6 +34,8 @@ pub enum Then {
     Wait,
     /// `tail -f PATH`.
     Follow(Text),
+    /// A program that asks others and waits for their answers.
+    Process(Box<Process>),
     Script {
         code: Arc<Code>,
         arguments: Vec<Text>,
@@ -70,6 +73,16 @@ pub fn run(
 ) -> Ran {
     let name = words[0].rsplit('/').next().unwrap_or("");
     let arguments: Vec<&str> = words[1..].iter().map(Text::as_str).collect();
+    if let Some((_, main)) = surroundings.programs.iter().find(|(program, _)| *program == name) {
+        let words = words.iter().map(ToString::to_string).collect();
+        let mut environment = BTreeMap::new();
+        environment.extend(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        let process = Process::new(*main, words, directory, Arc::new(environment));
+        return Ran { then: Then::Process(Box::new(process)), ..Ran::status(0) };
+    }
+    if surroundings.is_minimal && !is_in_minimal_image(name) && program::server(name, &arguments).is_none() {
+        return Ran::error(127, format!("sh: {}: not found\n", words[0]));
+    }
     let mut tool = Tool { name, arguments: &arguments, input, variables, directory, surroundings };
     if let Some(ran) =
         tool.shell(&words[0]).or_else(|| tool.plain()).or_else(|| tool.files()).or_else(|| tool.text_tools())
@@ -87,6 +100,13 @@ pub fn run(
     }
     // Any other program of an image that we do not know: a server, as far as anybody can tell.
     Ran { then: Then::Serve(Arc::new(Server::unknown(name))), ..Ran::status(0) }
+}
+
+/// What an image without any tools can run: its shell, and what is built into that.
+pub fn is_in_minimal_image(name: &str) -> bool {
+    const NAMES: &[&str] =
+        &["sh", "echo", "printf", "test", "[", "true", "false", ":", "pwd", "sleep", "cp", "mv", "kill"];
+    NAMES.contains(&name)
 }
 
 /// Whether [`run`] knows what a program does.

@@ -124,7 +124,10 @@ impl Machine {
             }
             _ => match name.parse::<usize>() {
                 Ok(position) => self.arguments.get(position).cloned(),
-                Err(_) => self.variables.get(name).cloned(),
+                Err(_) => match self.variables.get(name) {
+                    None if name == "PWD" => Some(self.directory.clone()),
+                    found => found.cloned(),
+                },
             },
         }
     }

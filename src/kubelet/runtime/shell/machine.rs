@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::sim::{Duration, Time};
+use crate::client::{EtcdAnswer, Listener};
+use crate::shell::Main;
+use crate::shell::program::{EtcdCall, Host, Process, Stdin, Wish};
+use crate::sim::{Duration, Random, Time};
 
 use super::super::files::View;
 use super::super::program::Server;
@@ -26,6 +29,23 @@ pub struct Surroundings<'a> {
     /// Programs that the image does not have are an error; without this list any name may be one.
     pub has_only_known_programs: bool,
     pub network: &'a dyn Reach,
+    /// The image has no tools at all.
+    pub is_minimal: bool,
+    /// Programs of the image that speak with others.
+    pub programs: &'static [(&'static str, Main)],
+    /// Who of etcd can be reached where.
+    pub etcd: Arc<BTreeMap<Text, Listener>>,
+    pub random: &'a mut Random,
+    /// Counts processes, so that answers find theirs.
+    pub next_process: &'a mut u64,
+    pub calls: Vec<Call>,
+}
+
+/// What a process wants of the outside.
+#[derive(Debug)]
+pub enum Call {
+    Etcd { process: u64, ticket: u64, call: Box<EtcdCall> },
+    Cancel { process: u64, ticket: u64 },
 }
 
 /// The network as a script sees it.
@@ -65,6 +85,22 @@ pub struct Machine {
     depth: u32,
     /// What of the standard input has been read, for `read`.
     pub(super) input_at: usize,
+    process: Option<Running>,
+    /// `exit` was called.
+    pub has_left: bool,
+}
+
+/// A program that waits for answers.
+#[derive(Clone, Debug)]
+struct Running {
+    number: u64,
+    process: Box<Process>,
+    targets: Vec<(u8, Target)>,
+    input: Text,
+    /// Instants at which it wants to look again.
+    wakes: Vec<Time>,
+    /// Something came since it last ran.
+    is_answered: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +117,8 @@ pub enum State {
         seen: usize,
         until: Time,
     },
+    /// A program waits for answers from outside.
+    Calling,
     /// `wait`, or nothing left to do but to wait for a signal.
     Waiting,
     Exited(i32),
@@ -124,6 +162,27 @@ impl Machine {
             exits_on_failure: false,
             depth: 0,
             input_at: 0,
+            process: None,
+            has_left: false,
+        }
+    }
+    /// A shell that has no line yet.
+    pub fn waiting(environment: &[(Text, Text)]) -> Machine {
+        Machine::new(compile_arguments(&[]), environment, "/")
+    }
+    /// Takes the next line.
+    pub fn enter(&mut self, code: Arc<Code>) {
+        self.code = code;
+        self.at = 0;
+        self.frames.clear();
+        // Their cards were those of an earlier line.
+        self.functions.clear();
+        self.state = State::Ready;
+    }
+    /// Gives it something to read.
+    pub fn read_from(&mut self, text: &Text) {
+        if !text.is_empty() {
+            self.frames.push(Frame::Input { text: text.clone(), at_before: 0 });
         }
     }
     /// One command without a shell around it.
@@ -141,6 +200,7 @@ impl Machine {
             pending_signals: Vec::new(),
             state: State::Ready,
             depth: self.depth + 1,
+            process: None,
             ..self.clone()
         }
     }
@@ -160,6 +220,10 @@ impl Machine {
         let own = match &self.state {
             State::Ready => Some(Time::ZERO),
             State::Sleeping { until } | State::Following { until, .. } => Some(*until),
+            State::Calling => self.process.as_ref().and_then(|running| match running.is_answered {
+                true => Some(Time::ZERO),
+                false => running.wakes.iter().min().copied(),
+            }),
             _ => None,
         };
         self.children.iter().filter_map(Machine::wake).chain(own).min()
@@ -176,6 +240,71 @@ impl Machine {
             }
         }
         is_trapped
+    }
+
+    /// Whether a program waits for answers from outside, here or on the side.
+    pub fn is_calling(&self) -> bool {
+        self.state == State::Calling || self.children.iter().any(Machine::is_calling)
+    }
+    /// Hands an answer of etcd's to the process that waits for it.
+    pub fn deliver(&mut self, process: u64, ticket: u64, answer: &EtcdAnswer, now: Time) {
+        if let Some(running) = self.process.as_mut().filter(|running| running.number == process) {
+            running.process.deliver_etcd(ticket, answer.clone(), now);
+            running.is_answered = true;
+        }
+        for child in &mut self.children {
+            child.deliver(process, ticket, answer, now);
+        }
+    }
+    /// Lets the program at hand go on as far as it can.
+    fn go_on(&mut self, surroundings: &mut Surroundings, output: &mut Output) {
+        let Some(mut running) = self.process.take() else {
+            self.state = State::Ready;
+            return;
+        };
+        let now = surroundings.now;
+        running.wakes.retain(|wake| *wake > now);
+        running.is_answered = false;
+        let mut host = Host {
+            now,
+            files: &mut surroundings.files,
+            etcd: surroundings.etcd.clone(),
+            random: surroundings.random,
+            stdin: Stdin::Ended(running.input.clone()),
+            output: Vec::new(),
+            wishes: Vec::new(),
+        };
+        let code = running.process.poll(&mut host);
+        let (said, wishes) = (host.output, host.wishes);
+        for (on_error, text) in said {
+            self.write(if on_error { 2 } else { 1 }, &text, &running.targets, surroundings, output);
+        }
+        let process = running.number;
+        for wish in wishes {
+            match wish {
+                Wish::Call(ticket, call) => surroundings.calls.push(Call::Etcd { process, ticket, call }),
+                Wish::Cancel(ticket) => surroundings.calls.push(Call::Cancel { process, ticket }),
+                Wish::Wake(time) => running.wakes.push(time),
+                // Nothing in an image asks the API server in this way, or opens a shell elsewhere.
+                Wish::Send(..) | Wish::Attach(..) | Wish::Detach => {}
+            }
+        }
+        match code {
+            Some(code) => {
+                self.state = State::Ready;
+                self.status = code;
+                self.after_failure(code);
+            }
+            None => self.process = Some(running),
+        }
+    }
+    /// `set -e`.
+    fn after_failure(&mut self, status: i32) {
+        let is_tested =
+            matches!(self.code.cards.get(self.at), Some(Card::JumpIfFailed(_) | Card::JumpIfOk(_)));
+        if status != 0 && self.exits_on_failure && !is_tested {
+            self.exit(status);
+        }
     }
 
     /// Goes on until time must pass.
@@ -195,6 +324,7 @@ impl Machine {
         match &self.state {
             State::Sleeping { until } if *until <= surroundings.now => self.state = State::Ready,
             State::Following { until, .. } if *until <= surroundings.now => self.follow(surroundings, output),
+            State::Calling => self.go_on(surroundings, output),
             _ => {}
         }
         let mut cards = 0;
@@ -218,7 +348,11 @@ impl Machine {
         }
         for _ in 0..10_000 {
             match self.state {
-                State::Exited(_) | State::Serving(_) | State::Following { .. } | State::Waiting => break,
+                State::Exited(_)
+                | State::Serving(_)
+                | State::Following { .. }
+                | State::Calling
+                | State::Waiting => break,
                 State::Sleeping { .. } => self.state = State::Ready,
                 State::Ready => {}
             }
@@ -484,6 +618,7 @@ impl Machine {
             Some(ran) => ran,
             None => commands::run(&words, &input, &self.variables, &self.directory, surroundings),
         };
+        let input = if matches!(ran.then, Then::Process(_)) { input } else { Text::new() };
         if let Some(before) = before {
             self.variables = before;
         }
@@ -492,14 +627,19 @@ impl Machine {
         self.write(2, &stderr, &targets, surroundings, output);
         self.status = status;
         match then {
-            Then::Done => {
-                let is_tested =
-                    matches!(self.code.cards.get(self.at), Some(Card::JumpIfFailed(_) | Card::JumpIfOk(_)));
-                if status != 0 && self.exits_on_failure && !is_tested {
-                    self.exit(status);
-                }
+            Then::Done => self.after_failure(status),
+            Then::Process(process) => {
+                *surroundings.next_process += 1;
+                let number = *surroundings.next_process;
+                let (wakes, is_answered) = (Vec::new(), false);
+                self.process = Some(Running { number, process, targets, input, wakes, is_answered });
+                self.state = State::Calling;
+                self.go_on(surroundings, output);
             }
-            Then::Exit => self.exit(status),
+            Then::Exit => {
+                self.exit(status);
+                self.has_left = matches!(self.state, State::Exited(_));
+            }
             Then::Sleep(duration) => self.state = State::Sleeping { until: surroundings.now + duration },
             Then::Serve(server) => self.state = State::Serving(server),
             Then::Wait => self.state = State::Waiting,

@@ -55,6 +55,12 @@ fn run(script: &str, seconds: u64, term_at: Option<u64>) -> (String, State) {
             hostname: "pod-1",
             processes: &["sh".into()],
             has_only_known_programs: true,
+            is_minimal: false,
+            programs: &[],
+            etcd: Default::default(),
+            random: &mut crate::sim::Random::stream(1, "shell"),
+            next_process: &mut 0,
+            calls: Vec::new(),
             network: &Wires,
         };
         let mut output = Output::new();
