@@ -31,6 +31,7 @@ mod filter;
 mod form;
 mod health;
 mod ingest;
+mod openapi;
 mod pipeline;
 mod read;
 mod seam;

@@ -293,7 +293,7 @@ impl ApiServer {
 
     /// All desks before storage, at once.
     fn begin(&mut self, exchange: &mut Exchange, context: &mut Context) -> Result<Step, Status> {
-        self.authenticate(exchange)?;
+        self.authenticate(exchange, context.now())?;
         self.authorize(exchange)?;
         let request = Arc::clone(&exchange.request);
         if !request.path.is_empty() {
