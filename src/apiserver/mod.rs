@@ -44,6 +44,8 @@ mod update;
 mod watch;
 mod watchers;
 
+pub use pipeline::InHand;
+
 use std::sync::Arc;
 
 use crate::shared_map::SharedMap;

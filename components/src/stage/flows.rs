@@ -29,7 +29,7 @@ pub struct Drawn<'a> {
 /// Draws `drawn` on their routes; returns where each is, for pointing at.
 pub fn paint(
     brush: &Brush,
-    scene: &Scene,
+    scene: &dyn Scene,
     palette: &Palette,
     zoom: f64,
     selected: Option<u64>,
@@ -45,12 +45,13 @@ pub fn paint(
         let flow = one.flow;
         let Some(route) = scene.route(flow.from, flow.to) else { continue };
         let at = route.at(one.share);
-        brush.canvas.set_global_alpha(one.strength * if flow.is_routine { 0.5 } else { 1.0 });
+        let is_faint = flow.is_routine && !scene.labels(flow);
+        brush.canvas.set_global_alpha(one.strength * if is_faint { 0.5 } else { 1.0 });
         let style = Style::of(flow, palette);
         if selected == Some(flow.id) {
             brush.route(&route, style.color, 3.0 * pixel, false);
         }
-        let rect = if flow.is_routine || labels >= LABELS || is_raft(flow.shape) {
+        let rect = if labels >= LABELS || !scene.labels(flow) {
             mark(brush, at, &style, flow.shape, pixel)
         } else {
             let text = font(640, 14.5 * pixel, &palette.font_code);
@@ -101,10 +102,6 @@ impl Style<'_> {
         );
         Style { color, on_color, ground: &palette.surface, is_filled, is_failure }
     }
-}
-
-fn is_raft(shape: Shape) -> bool {
-    matches!(shape, Shape::Vote | Shape::Append | Shape::Heartbeat | Shape::RaftReply)
 }
 
 /// The pill, moved aside where another one is; `None` where there is no room.
