@@ -14,6 +14,7 @@ use worker::protocol::{Frame, FromWorker, Query, ToWorker};
 
 use crate::cluster::Cluster;
 use crate::stage::Target;
+use crate::stage::network::controls::{source, target as target_of};
 
 /// Messages kept for drawing at most; older ones are asked for again after a seek.
 const FLOWS: usize = 30_000;
@@ -152,6 +153,13 @@ fn query_of(target: &Target) -> Query {
         Target::Pod(namespace, name) => Query::Pod { namespace, name },
         Target::Container(namespace, pod, container) => Query::Container { namespace, pod, container },
         Target::Message(record) => Query::Message { record },
+        Target::Packet(packet) => Query::Packet {
+            from: source(&packet.from),
+            to: target_of(&packet.to),
+            port: 0,
+            protocol: "TCP".to_string(),
+            number: packet.number,
+        },
         Target::Entry(member, index) => Query::EtcdEntry { member, index },
     }
 }

@@ -12,10 +12,10 @@ mod etcd;
 pub mod flow;
 mod inspect;
 mod inspect_etcd;
+mod narration;
 mod network;
 mod pod;
 mod story;
-mod narration;
 mod volumes;
 mod why;
 
@@ -31,9 +31,9 @@ pub use etcd::{EntryState, EtcdMember, LogEntry, PeerProgress, ProgressState, Vo
 pub use flow::{Flow, Shape, is_routine};
 pub use inspect::{Action, ConditionRow, Detail, EventRow, Query, inspect};
 pub use inspect_etcd::{KeyRow, RevisionRow};
+pub use narration::{Sentence, Teller, tell};
 pub use network::trace_packet;
 pub use story::Step;
-pub use narration::{Sentence, Teller, tell};
 pub use volumes::VolumeRow;
 pub use why::{Link, why};
 

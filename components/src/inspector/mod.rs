@@ -3,6 +3,7 @@
 //! Picture to hold in mind: the card beside an exhibit. The answer to *Why?* comes first; under it the facts,
 //! the events, and the object as it stands in etcd. With nothing selected it tells the [`story`].
 
+mod packet;
 mod story;
 
 use std::sync::Arc;
@@ -90,6 +91,7 @@ fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
                     }).collect_view()}
                 </section>
             })}
+            {detail.packet.as_ref().map(packet::way)}
             <dl class="card-facts">
                 {summary.into_iter().map(|(name, value)| view! {
                     <dt>{name}</dt><dd>{value}</dd>

@@ -8,6 +8,7 @@
 //! - [`palette`] colours and type from the page's tokens; [`brush`] strokes
 //! - [`api_flow`] the cluster as the course draws it; [`pods`] a pod at every size
 //! - [`etcd`] who leads, and how far the logs are
+//! - [`pod`] one pod from the sandbox up; [`network`] one packet, hop by hop
 //! - [`flows`] the messages, in every lens
 
 pub mod api_flow;
@@ -16,7 +17,9 @@ pub mod etcd;
 pub mod flows;
 pub mod geometry;
 pub mod lens;
+pub mod network;
 pub mod palette;
+pub mod pod;
 pub mod pods;
 pub mod scene;
 
@@ -130,7 +133,11 @@ impl Studio {
         let (width, height) = self.size;
         let picture = view.picture.get_untracked();
         let detail = view.detail.get_untracked();
-        let selected = view.selected.get_untracked();
+        let mut selected = view.selected.get_untracked();
+        if let Some(choice) = lens.choice(&picture, selected.as_ref()) {
+            view.select(Some(choice.clone()));
+            selected = Some(choice);
+        }
         let is_same_picture = Arc::ptr_eq(&self.subject.picture, &picture);
         let is_same_detail = match (&self.subject.detail, &detail) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -329,6 +336,9 @@ pub fn Stage(page: Page) -> impl IntoView {
                 on:wheel=on_wheel
                 on:keydown=on_key
             ></canvas>
+            <Show when=move || page.lens.get() == Lens::Network>
+                <network::controls::Controls view=view />
+            </Show>
             <div class="stage-foot">
             <Legend />
             <div class="stage-zoom" role="group" aria-label="Zoom">
@@ -493,6 +503,7 @@ fn describe(picture: &Picture, view: View, target: &Target) -> String {
             .find(|other| other.namespace == *namespace && other.name == *pod)
             .and_then(|pod| pod.containers.iter().find(|container| container.name == *name))
             .map_or(name.clone(), |container| format!("{pod}: {name}: {}", container.state)),
+        Target::Packet(packet) => format!("a packet from {} to {}", packet.from, packet.to),
         Target::Entry(member, index) => format!("entry {index} in the log of {member}"),
         Target::Message(id) => view.with_flows(|flows| {
             flows

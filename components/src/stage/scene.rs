@@ -25,6 +25,17 @@ pub enum Target {
     Message(u64),
     /// A line of an etcd member's log: the member and the index.
     Entry(String, u64),
+    /// A packet to be followed.
+    Packet(Packet),
+}
+
+/// A question to the network: who sends to whom (`super::network::controls` reads the words), and which of many
+/// packets like it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Packet {
+    pub from: String,
+    pub to: String,
+    pub number: u32,
 }
 
 /// What a scene is built from.
