@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::meta;
 use crate::cluster::Cluster;
 use crate::command::Command;
 use crate::kubelet::runtime::sandbox::step;
@@ -98,14 +99,23 @@ fn request_told(request: &Request) -> Option<(Teller, String)> {
             format!("{who} binds pod {name} to {}", request.body.text("target.name"))
         }
         ("create", "eviction") => format!("{who} evicts pod {name}"),
+        // Each pod's token is asked for when it starts, and again all the time.
+        ("create", "token") if teller == Teller::Node => return None,
         ("create", "") => format!("{who} creates {kind} {name}"),
         ("create", subresource) => format!("{who} asks for {subresource} of {kind} {name}"),
         ("delete", _) => format!("{who} deletes {kind} {name}"),
         ("deletecollection", _) => format!("{who} deletes all {}", request.resource.plural),
-        (_, "status") => match request.body.text("status.phase") {
-            "" => format!("{who} reports the status of {kind} {name}"),
-            phase => format!("{who} reports {kind} {name} {phase}"),
-        },
+        (_, "status") if request.resource.plural == "pods" => {
+            // A kubelet reports often; news is a new phase, and that the pod is ready.
+            let phase = request.body.text("status.phase");
+            let is_ready = meta::condition_status(&request.body, "Ready") == "True";
+            match (phase, is_ready) {
+                (_, true) => format!("{who} reports pod {name} ready"),
+                ("", false) => return None,
+                (phase, false) => format!("{who} reports pod {name} {phase}"),
+            }
+        }
+        (_, "status") => format!("{who} reports the status of {kind} {name}"),
         (_, "scale") => format!("{who} scales {kind} {name}"),
         ("patch", _) => format!("{who} patches {kind} {name}"),
         _ => format!("{who} updates {kind} {name}"),

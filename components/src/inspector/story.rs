@@ -7,7 +7,6 @@ use clusterarium::picture::{Sentence, Teller};
 use leptos::prelude::*;
 
 use crate::stage::Target;
-use crate::timeline::clock;
 use crate::view::View;
 
 /// Lines that are shown.
@@ -45,7 +44,7 @@ fn line(view: View, sentence: Sentence) -> impl IntoView {
         <li class=format!("story-line {}", class_of(teller)) class:failure=is_failure>
             <button type="button" title="Go to this instant" on:click=go>
                 <span class="story-text">{text}</span>
-                <time>{clock(time_us as f64)}</time>
+                <time>{format!("{:.3} s", time_us as f64 / 1e6)}</time>
             </button>
         </li>
     }

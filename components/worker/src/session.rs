@@ -33,9 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const REPLAY_PIECE: Duration = Duration::from_secs(20);
 
 /// How long a fresh cluster is given to come up before it is shown as it is.
-const BOOT_LIMIT: Time = Time::from_secs(30);
+const BOOT_LIMIT: Time = Time::from_secs(60);
 
-/// Every node is Ready.
+/// Every node is Ready, and what belongs to the cluster itself runs: what is seen from then on is the user's doing.
 fn is_up(history: &History<Cluster>) -> bool {
     let picture = picture::build(history);
     let mut nodes = picture
@@ -43,6 +43,8 @@ fn is_up(history: &History<Cluster>) -> bool {
         .iter()
         .filter(|host| matches!(host.role, picture::HostRole::ControlPlane | picture::HostRole::Worker));
     nodes.all(|host| host.node.as_ref().is_some_and(|node| node.status == "Ready"))
+        && picture.pods.iter().all(|pod| pod.tone == picture::Tone::Healthy)
+        && picture.workloads.iter().all(|workload| workload.ready.used == workload.ready.of)
 }
 
 /// The worker's side of a session.

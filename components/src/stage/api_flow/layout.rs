@@ -102,20 +102,20 @@ impl Layout {
         self.unscheduled = Rect::new(MARGIN, y, side, plane.bottom() - y);
         let top = plane.y + 38.0;
         let (manager_width, spine_width, etcd_width) =
-            (plane.width * 0.285, plane.width * 0.19, plane.width * 0.27);
+            (plane.width * 0.325, plane.width * 0.18, plane.width * 0.255);
         let manager = Rect::new(plane.x + 16.0, top, manager_width, 136.0);
         let scheduler = Rect::new(manager.x, manager.bottom() + 12.0, manager_width, 72.0);
         let body = scheduler.bottom() - top;
         let gaps = (plane.width - 32.0 - manager_width - spine_width - etcd_width) / 2.0;
         self.spine = Rect::new(manager.right() + gaps, top, spine_width, body);
         self.etcd = Rect::new(plane.right() - 16.0 - etcd_width, top, etcd_width, body);
-        let strip = Rect::new(manager.x, scheduler.bottom() + 12.0, manager_width, CHIP_HEIGHT);
+        let strip = Rect::new(manager.x, scheduler.bottom() + 12.0, manager_width + gaps - 14.0, CHIP_HEIGHT);
         let rest = Rect::new(self.spine.x, strip.y, plane.right() - self.spine.x - 16.0, CHIP_HEIGHT);
         self.place_control_plane(picture, manager, scheduler, strip, rest);
-        let center = Point::new(self.etcd.center().x, self.etcd.y + 122.0);
+        let center = Point::new(self.etcd.center().x, self.etcd.y + 110.0);
         let count = picture.etcd.len();
         let radius = if count > 3 { 22.0 } else { 27.0 };
-        let ring = if count > 1 { (self.etcd.width * 0.3, 52.0) } else { (0.0, 0.0) };
+        let ring = if count > 1 { (self.etcd.width * 0.3, 50.0) } else { (0.0, 0.0) };
         for index in 0..count {
             let angle = std::f64::consts::TAU * index as f64 / count as f64 - std::f64::consts::FRAC_PI_2;
             let (x, y) = (center.x + ring.0 * angle.cos(), center.y + ring.1 * angle.sin());
@@ -314,7 +314,7 @@ impl Layout {
             }
             ComponentKind::Terminal => {
                 // Above the controllers, so that the user's own request has a way of its own.
-                let y = self.control_plane.y + 24.0;
+                let y = self.control_plane.y + 8.0;
                 let turn = rect.right() + 9.0;
                 Route::new([
                     Point::new(rect.right(), rect.center().y),

@@ -78,7 +78,7 @@ impl Painter<'_> {
         let (plane, palette) = (self.layout.control_plane, self.palette());
         self.brush.fill(plane, 14.0, &palette.surface);
         self.brush.stroke(plane, 14.0, &palette.line, 1.5, false);
-        let at = Point::new(plane.x + 16.0, plane.y + 21.0);
+        let at = Point::new(plane.x + 16.0, plane.y + 24.0);
         self.text("Control plane", at, plane.width * 0.3, 16.0, 620, &palette.ink_muted, Align::Left);
         let names: Vec<&str> = self
             .picture
@@ -87,7 +87,7 @@ impl Painter<'_> {
             .filter(|host| host.role == HostRole::ControlPlane)
             .map(|host| host.name.as_str())
             .collect();
-        let at = Point::new(plane.right() - 16.0, plane.y + 21.0);
+        let at = Point::new(plane.right() - 16.0, plane.y + 24.0);
         self.code(&names.join(" "), at, plane.width * 0.25, 15.0, &palette.ink_faint, Align::Right);
     }
 
@@ -172,27 +172,24 @@ impl Painter<'_> {
                 ComponentKind::Scheduler => self.scheduler(rect, component),
                 ComponentKind::Terminal => {
                     self.heading(rect, "kubectl");
-                    let at = Point::new(rect.x + 14.0, rect.bottom() - 16.0);
+                    let at = Point::new(rect.x + 14.0, rect.bottom() - 13.0);
                     self.text("you", at, rect.width - 20.0, 15.0, 450, &palette.ink_muted, Align::Left);
                 }
-                kind => self.chip(
-                    rect,
-                    match kind {
-                        ComponentKind::Kubelet => "kubelet",
-                        ComponentKind::ContainerEngine => "containerd",
-                        _ => "kube-proxy",
-                    },
-                    component.is_running,
-                ),
+                kind => self.chip(rect, kind, component.is_running),
             }
         }
     }
 
-    fn chip(&self, rect: Rect, name: &str, is_running: bool) {
+    fn chip(&self, rect: Rect, kind: ComponentKind, is_running: bool) {
         let palette = self.palette();
         let color = if is_running { &palette.ink } else { &palette.failed };
-        // Shortened to nothing, a chip still shows its state; its name is in the tip.
-        self.text(name, rect.center(), rect.width - 6.0, 14.0, 520, color, Align::Center);
+        let (name, brief) = match kind {
+            ComponentKind::Kubelet => ("kubelet", "kubelet"),
+            ComponentKind::ContainerEngine => ("containerd", "engine"),
+            _ => ("kube-proxy", "proxy"),
+        };
+        let (name, size) = if self.layout.is_upright { (brief, 12.0) } else { (name, 14.0) };
+        self.text(name, rect.center(), rect.width - 4.0, size, 520, color, Align::Center);
     }
 
     fn proxies(&self) {
@@ -203,7 +200,7 @@ impl Painter<'_> {
             self.brush.fill(placed.rect, 10.0, &palette.ground);
             let line = if look.is_solid { &palette.line } else { look.line };
             self.brush.stroke(placed.rect, 10.0, line, 1.5, look.is_dashed);
-            self.chip(placed.rect, "kube-proxy", true);
+            self.chip(placed.rect, ComponentKind::KubeProxy, true);
         }
     }
 

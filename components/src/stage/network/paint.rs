@@ -104,9 +104,8 @@ impl Painter<'_> {
             (pod, _) => pod.to_string(),
         };
         let mark = match (is_dead, hop.verdict) {
-            (true, _) => "✕ ",
-            (_, HopVerdict::Delivered) => "✓ ",
-            (_, HopVerdict::Translated) => "✎ ",
+            (true, _) => "× ",
+            (_, HopVerdict::Translated) => "→ ",
             _ => "",
         };
         let title = format!("{mark}{}", hop.title);
