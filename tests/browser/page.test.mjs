@@ -166,11 +166,11 @@ for (const [name, damaged] of [
   ["of another version", '{"version":99,"run":[]}'],
   ["not a session", "[1,2]"],
 ]) {
-  visit(`a stored session that is ${name} is set aside, with a message`, async (page) => {
+  visit(`a stored session that is ${name} is set aside, with a message`, async (page, address) => {
     await page.evaluate((text) => localStorage.setItem("clusterarium.session", text), damaged);
     // The page that leaves must not put its own session back.
     await page.goto("about:blank");
-    await page.goto(host.address);
+    await page.goto(address);
     await running(page);
     await notice(page, "set aside");
     assert.equal(await stored(page, "session.aside.1"), damaged);

@@ -20,7 +20,7 @@ export function visitor() {
     test(name, { timeout: 90_000 }, async () => {
       const { context, page, complaints } = await open(browser, host.address, options);
       try {
-        await act(page);
+        await act(page, host.address);
         if (!complains) assert.deepEqual(complaints, []);
       } finally {
         await context.close();
