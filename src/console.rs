@@ -36,11 +36,7 @@ pub enum Output {
 impl Console {
     /// A cluster that was just switched on.
     pub fn boot(seed: u64, scenario: Scenario) -> Console {
-        Console::boot_at(seed, scenario, Time::ZERO)
-    }
-    /// The same, switched on at `instant`.
-    pub fn boot_at(seed: u64, scenario: Scenario, instant: Time) -> Console {
-        let mut history = cluster::boot_at(seed, scenario, instant);
+        let mut history = cluster::boot(seed, scenario);
         // Nobody seeks here.
         history.checkpoint_every(u64::MAX / 2);
         Console { history, next: 0 }

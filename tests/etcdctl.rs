@@ -6,7 +6,7 @@
 //! A session is a text file: lines behind `$ ` are entered, what stands below is printed (`! ` marks the standard error,
 //! `= ` an exit code other than 0). Lines behind `@ ` do something to the cluster: `@ stop m2`, `@ start m2`,
 //! `@ pass 5` (seconds). The first line says which cluster it is: `# local` has three members of etcd beside the
-//! terminal, `# kubeadm` is the default one. Times, and names that are drawn by lot or made of the time, are barred.
+//! terminal, `# kubeadm` is one node and a worker, `# cluster` the same with three members. Times, and names that are drawn by lot or made of the time, are barred.
 //! `CLUSTERARIUM_UPDATE=1 cargo test --test etcdctl` writes the answers anew; read the difference before you keep it.
 
 use std::path::Path;
@@ -23,19 +23,19 @@ const LIMIT: Duration = Duration::from_secs(900);
 fn known() -> Vec<String> {
     let member = |url: &str| member_id(&[url], TOKEN, None);
     let local = ["31380", "32380", "33380"].map(|port| member(&format!("http://127.0.0.1:{port}")));
-    let (alone, node) = (member("http://localhost:2380"), member("https://192.168.56.10:2380"));
-    let clusters = [cluster_id(local), cluster_id([alone]), cluster_id([node])];
-    let members = local.into_iter().chain([alone, node]).map(|id| id.0);
+    let alone = member("http://localhost:2380");
+    let nodes = ["10", "42", "43"].map(|end| member(&format!("https://192.168.56.{end}:2380")));
+    let clusters = [cluster_id(local), cluster_id([alone]), cluster_id([nodes[0]]), cluster_id(nodes)];
+    let members = local.into_iter().chain([alone]).chain(nodes).map(|id| id.0);
     members.chain(clusters).map(|id| format!("{id:x}")).collect()
 }
 
 fn boot(first: &str) -> Console {
-    let local = first.trim() == "# local";
-    let scenario = match local {
-        true => {
-            Scenario { hollow: true, workers: 0, etcd_members: 1, local_etcd: true, ..Scenario::default() }
-        }
-        false => Scenario { workers: 1, etcd_members: 1, ..Scenario::default() },
+    let small = Scenario { workers: 1, etcd_members: 1, ..Scenario::default() };
+    let scenario = match first.trim() {
+        "# local" => Scenario { hollow: true, workers: 0, local_etcd: true, ..small },
+        "# cluster" => Scenario { etcd_members: 3, ..small },
+        _ => small,
     };
     let mut console = Console::boot(1, scenario);
     console.settle(|_| {});

@@ -9,7 +9,6 @@
 
 mod convert;
 mod decode;
-pub mod openapi;
 mod structural;
 mod table;
 #[cfg(test)]

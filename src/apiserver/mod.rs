@@ -31,7 +31,6 @@ mod filter;
 mod form;
 mod health;
 mod ingest;
-mod openapi;
 mod pipeline;
 mod read;
 mod seam;
@@ -43,8 +42,6 @@ pub(crate) mod tests;
 mod update;
 mod watch;
 mod watchers;
-
-pub use pipeline::InHand;
 
 use std::sync::Arc;
 

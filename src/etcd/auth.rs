@@ -92,14 +92,10 @@ impl AuthStore {
                 self.users.insert(name.clone(), User::default());
             }
             AuthRequest::UserDelete { name } => {
-                if self.users.remove(name).is_none() {
-                    return error("user name not found");
-                }
+                self.users.remove(name).map_or_else(|| error("user name not found"), |_| Ok(()))?;
             }
             AuthRequest::UserChangePassword { name, .. } => {
-                if !self.users.contains_key(name) {
-                    return error("user name not found");
-                }
+                self.users.get(name).map_or_else(|| error("user name not found"), |_| Ok(()))?;
             }
             AuthRequest::UserGrantRole { name, role } => {
                 let Some(user) = self.users.get_mut(name) else { return error("user name not found") };

@@ -30,6 +30,9 @@ pub struct Client {
     pub logger: &'static str,
 }
 
+/// What came of a call, and how long that took.
+pub type Asked = (Result<Arc<Response>, Failed>, Duration);
+
 /// Why a call failed.
 #[derive(Clone, Debug)]
 pub enum Failed {
@@ -230,12 +233,7 @@ impl Client {
     }
 
     /// Asks all endpoints at once.
-    pub fn call_each(
-        &self,
-        cli: &mut Cli,
-        operation: &Operation,
-        deadline: Time,
-    ) -> Outcome<Vec<(Result<Arc<Response>, Failed>, Duration)>> {
+    pub fn call_each(&self, cli: &mut Cli, operation: &Operation, deadline: Time) -> Outcome<Vec<Asked>> {
         let began = cli.now();
         let refusals: Vec<Option<Failed>> =
             self.endpoints.iter().map(|endpoint| self.refusal(cli, endpoint)).collect();
@@ -251,7 +249,7 @@ impl Client {
             .collect();
         let mut replies = cli.call_all(calls, Some(deadline))?.into_iter();
         let whole = deadline.since(began);
-        let results: Vec<(Result<Arc<Response>, Failed>, Duration)> = self
+        let results: Vec<Asked> = self
             .endpoints
             .iter()
             .zip(refusals)

@@ -132,6 +132,9 @@ fn show_health(cli: &mut Cli, order: &Order, all: &[Health]) -> Outcome {
     Ok(())
 }
 
+/// Who answered, and what.
+type Answers = Vec<(String, Arc<Response>)>;
+
 /// Asks one endpoint after the other; what failed is said at once.
 fn ask_each(
     cli: &mut Cli,
@@ -139,7 +142,7 @@ fn ask_each(
     client: &Client,
     operation: &Operation,
     what: &str,
-) -> Outcome<(Vec<(String, Arc<Response>)>, Option<Failed>)> {
+) -> Outcome<(Answers, Option<Failed>)> {
     let (mut answers, mut error) = (Vec::new(), None);
     for endpoint in endpoints(cli, order, client)? {
         let until = deadline(cli, order);

@@ -78,7 +78,7 @@ pub fn save(cli: &mut Cli, order: &Order) -> Outcome {
     stream(cli, "236", "opened snapshot stream; downloading");
     let endpoint = ("endpoint", text(&client.endpoints[0]));
     let fetching = at("snapshot/v3_snapshot.go:127", "snapshot/v3_snapshot.go:96");
-    tell(cli, &order, fetching, "fetching snapshot", &[endpoint.clone()]);
+    tell(cli, &order, fetching, "fetching snapshot", std::slice::from_ref(&endpoint));
     stream(cli, "302", "completed snapshot read; closing");
     let took = cli.now().since(began);
     let size = ("size", text(&table::size(content.len() as u64)));

@@ -86,7 +86,7 @@ impl Security {
         }
         let (cert, key, cacert) = (text("cert"), text("key"), text("cacert"));
         let mut security = Security {
-            is_tls: !(cert.is_empty() && key.is_empty() && cacert.is_empty())
+            is_tls: [&cert, &key, &cacert].iter().any(|file| !file.is_empty())
                 || !order.flags.switch("insecure-transport")
                 || order.flags.switch("insecure-skip-tls-verify"),
             trusted: Vec::new(),

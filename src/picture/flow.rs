@@ -150,7 +150,7 @@ fn caption(message: &Message) -> Caption {
     }
 }
 
-pub(super) fn request_label(request: &Request) -> String {
+fn request_label(request: &Request) -> String {
     if !request.path.is_empty() {
         return format!("GET {}", request.path);
     }
@@ -163,7 +163,7 @@ pub(super) fn request_label(request: &Request) -> String {
     format!("{method} {}{slash}{}", request.resource.plural, request.subresource)
 }
 
-pub(super) fn request_about(request: &Request) -> String {
+fn request_about(request: &Request) -> String {
     let name = match request.name.as_str() {
         "" => request.body.text("metadata.generateName"),
         name => name,

@@ -242,8 +242,10 @@ impl Machine {
                 }
                 let mut rest = &words[1 + skip..];
                 let mut assignments = assignments.to_vec();
-                while let Some((key, value)) =
-                    rest.first().and_then(|word| word.split_once('=')).filter(|_| name == "env")
+                while let Some((key, value)) = rest
+                    .first()
+                    .and_then(|word| word.split_once('='))
+                    .filter(|_| matches!(name, "env" | "sudo"))
                 {
                     assignments.push((key.to_string(), value.to_string()));
                     rest = &rest[1..];

@@ -1,10 +1,9 @@
-//! The cluster without a browser: `clusterarium shell`, `clusterarium serve`, `clusterarium bench`.
+//! The cluster without a browser: `clusterarium shell`, `clusterarium bench`.
 //!
 //! Picture to hold in mind: the adapter between the simulation, which knows no outside, and a real machine:
 //! files, clock and streams are here and nowhere else.
 
 mod bench;
-mod serve;
 mod shell;
 
 use std::process::ExitCode;
@@ -14,7 +13,6 @@ A Kubernetes cluster under glass, without the glass.
 
 Usage:
   clusterarium shell [-c COMMANDS | FILE | -] [--home DIR] [--seed N] [--audit FILE] [--hollow]
-  clusterarium serve [--listen ADDRESS] [--speed FACTOR] [--write-kubeconfig FILE]
   clusterarium bench [NAME ...]
 
 Use \"clusterarium <command> --help\" for more.
@@ -26,7 +24,6 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     match command.as_deref() {
         Some("shell") => shell::run(&rest),
-        Some("serve") => serve::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("--help" | "-h" | "help") => {
             print!("{USAGE}");

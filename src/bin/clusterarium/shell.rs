@@ -27,6 +27,7 @@ Options:
   --audit FILE    write each API request as an audit.k8s.io/v1 Event, a JSON line each
   --hollow        the reference cluster: no add-ons, containers start at once and never exit
   --workers N     worker nodes (3)
+  --local-etcd    three members of etcd 3.4 by themselves, at 127.0.0.1:31379, :32379 and :33379, for etcdctl
   --help          this text
 
 The exit status is the last command's. `sleep 10` passes ten simulated seconds.
@@ -95,6 +96,7 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
                 options.scenario.workers = number(value(&mut parser)?, "--workers")?.min(5000) as u32;
             }
             lexopt::Arg::Long("hollow") => options.scenario.hollow = true,
+            lexopt::Arg::Long("local-etcd") => options.scenario.local_etcd = true,
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
             lexopt::Arg::Value(file) if options.file.is_none() => {
                 options.file = Some(file.to_string_lossy().into_owned());

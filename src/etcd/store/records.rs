@@ -115,7 +115,7 @@ mod tests {
     fn a_store_is_the_same_after_it_was_copied_out() {
         let mut store = Store::default();
         store.grant(7, 60).expect("it is new");
-        let mut change = |store: &mut Store, operation: Operation| {
+        let change = |store: &mut Store, operation: Operation| {
             let txn = Txn { success: vec![operation], ..Txn::default() };
             store.txn(&txn).expect("it is possible");
         };

@@ -3,13 +3,15 @@
 //! Picture to hold in mind: a finger on a card, a pile of notes for what is half done (loops, pipes,
 //! redirections, calls), and an hour at which to go on.
 
+mod process;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::client::{EtcdAnswer, Listener};
+use crate::client::Listener;
 use crate::shell::Main;
-use crate::shell::program::{EtcdCall, Host, Process, Stdin, Wish};
+use crate::shell::program::EtcdCall;
 use crate::sim::{Duration, Random, Time};
 
 use super::super::files::View;
@@ -18,6 +20,7 @@ use super::commands::{self, Ran, Then};
 use super::compile::{Card, Code, Simple, compile, compile_arguments};
 use super::lexer::Word;
 use super::redirect::Target;
+use process::Running;
 
 /// What a script can reach while it runs.
 pub struct Surroundings<'a> {
@@ -88,19 +91,6 @@ pub struct Machine {
     process: Option<Running>,
     /// `exit` was called.
     pub has_left: bool,
-}
-
-/// A program that waits for answers.
-#[derive(Clone, Debug)]
-struct Running {
-    number: u64,
-    process: Box<Process>,
-    targets: Vec<(u8, Target)>,
-    input: Text,
-    /// Instants at which it wants to look again.
-    wakes: Vec<Time>,
-    /// Something came since it last ran.
-    is_answered: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -220,10 +210,7 @@ impl Machine {
         let own = match &self.state {
             State::Ready => Some(Time::ZERO),
             State::Sleeping { until } | State::Following { until, .. } => Some(*until),
-            State::Calling => self.process.as_ref().and_then(|running| match running.is_answered {
-                true => Some(Time::ZERO),
-                false => running.wakes.iter().min().copied(),
-            }),
+            State::Calling => self.process.as_ref().and_then(Running::wake),
             _ => None,
         };
         self.children.iter().filter_map(Machine::wake).chain(own).min()
@@ -242,62 +229,6 @@ impl Machine {
         is_trapped
     }
 
-    /// Whether a program waits for answers from outside, here or on the side.
-    pub fn is_calling(&self) -> bool {
-        self.state == State::Calling || self.children.iter().any(Machine::is_calling)
-    }
-    /// Hands an answer of etcd's to the process that waits for it.
-    pub fn deliver(&mut self, process: u64, ticket: u64, answer: &EtcdAnswer, now: Time) {
-        if let Some(running) = self.process.as_mut().filter(|running| running.number == process) {
-            running.process.deliver_etcd(ticket, answer.clone(), now);
-            running.is_answered = true;
-        }
-        for child in &mut self.children {
-            child.deliver(process, ticket, answer, now);
-        }
-    }
-    /// Lets the program at hand go on as far as it can.
-    fn go_on(&mut self, surroundings: &mut Surroundings, output: &mut Output) {
-        let Some(mut running) = self.process.take() else {
-            self.state = State::Ready;
-            return;
-        };
-        let now = surroundings.now;
-        running.wakes.retain(|wake| *wake > now);
-        running.is_answered = false;
-        let mut host = Host {
-            now,
-            files: &mut surroundings.files,
-            etcd: surroundings.etcd.clone(),
-            random: surroundings.random,
-            stdin: Stdin::Ended(running.input.clone()),
-            output: Vec::new(),
-            wishes: Vec::new(),
-        };
-        let code = running.process.poll(&mut host);
-        let (said, wishes) = (host.output, host.wishes);
-        for (on_error, text) in said {
-            self.write(if on_error { 2 } else { 1 }, &text, &running.targets, surroundings, output);
-        }
-        let process = running.number;
-        for wish in wishes {
-            match wish {
-                Wish::Call(ticket, call) => surroundings.calls.push(Call::Etcd { process, ticket, call }),
-                Wish::Cancel(ticket) => surroundings.calls.push(Call::Cancel { process, ticket }),
-                Wish::Wake(time) => running.wakes.push(time),
-                // Nothing in an image asks the API server in this way, or opens a shell elsewhere.
-                Wish::Send(..) | Wish::Attach(..) | Wish::Detach => {}
-            }
-        }
-        match code {
-            Some(code) => {
-                self.state = State::Ready;
-                self.status = code;
-                self.after_failure(code);
-            }
-            None => self.process = Some(running),
-        }
-    }
     /// `set -e`.
     fn after_failure(&mut self, status: i32) {
         let is_tested =
@@ -628,14 +559,7 @@ impl Machine {
         self.status = status;
         match then {
             Then::Done => self.after_failure(status),
-            Then::Process(process) => {
-                *surroundings.next_process += 1;
-                let number = *surroundings.next_process;
-                let (wakes, is_answered) = (Vec::new(), false);
-                self.process = Some(Running { number, process, targets, input, wakes, is_answered });
-                self.state = State::Calling;
-                self.go_on(surroundings, output);
-            }
+            Then::Process(process) => self.begin_process(process, targets, input, surroundings, output),
             Then::Exit => {
                 self.exit(status);
                 self.has_left = matches!(self.state, State::Exited(_));
