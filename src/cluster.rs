@@ -18,6 +18,7 @@ use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::etcd::identity::{TOKEN, member_id};
 use crate::etcd::member::{DISK_LATENCY, Member, Peer, QUOTA_BYTES};
+use crate::gateway::Gateway;
 use crate::kube_proxy::{KubeProxy, ProxyConfig};
 use crate::kubelet::Kubelet;
 use crate::kubelet::config::KubeletConfig;
@@ -29,8 +30,8 @@ use crate::network::proxy::Settings;
 use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
-use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, World};
-use crate::timer::{EngineTimer, EtcdTimer, TerminalTimer, Timer};
+use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, Time, World};
+use crate::timer::{EngineTimer, EtcdTimer, GatewayTimer, TerminalTimer, Timer};
 
 use kubeadm::Kubeadm;
 
@@ -88,11 +89,18 @@ pub enum Role {
     Terminal(Terminal),
     Kubeadm(Kubeadm),
     KubeProxy(KubeProxy),
+    Gateway(Gateway),
 }
 
 /// A new history of a cluster with `seed`, set up by [`Command::Boot`].
 pub fn boot(seed: u64, scenario: Scenario) -> History<Cluster> {
+    boot_at(seed, scenario, Time::ZERO)
+}
+
+/// The same, set up at `instant`: before it nothing happens.
+pub fn boot_at(seed: u64, scenario: Scenario, instant: Time) -> History<Cluster> {
     let mut history = History::new(Engine::new(seed, Cluster::default(), Network::default()));
+    history.run_until(instant);
     history.command(Command::Boot(scenario));
     history
 }
@@ -112,6 +120,7 @@ impl World for Cluster {
             Role::Terminal(terminal) => terminal.handle(input, context),
             Role::Kubeadm(kubeadm) => kubeadm.handle(input, context),
             Role::KubeProxy(proxy) => proxy.handle(input, context),
+            Role::Gateway(gateway) => gateway.handle(input, context),
         }
     }
 
@@ -128,6 +137,18 @@ impl World for Cluster {
                 if let Some((actor, terminal)) = self.terminal() {
                     let id = terminal.interrupt(*session);
                     control.wake(actor, Timer::Terminal(TerminalTimer::Enter { id }));
+                }
+            }
+            Command::Http { exchange, request } => {
+                if let Some((actor, gateway)) = self.gateway(control) {
+                    gateway.take(*exchange, request.clone());
+                    control.wake(actor, Timer::Gateway(GatewayTimer::Begin { exchange: *exchange }));
+                }
+            }
+            Command::HangUp { exchange } => {
+                if let Some((actor, gateway)) = self.gateway(control) {
+                    gateway.hang_up(*exchange);
+                    control.wake(actor, Timer::Gateway(GatewayTimer::Begin { exchange: *exchange }));
                 }
             }
             Command::WriteFile { path, content } => {
@@ -252,6 +273,22 @@ impl Cluster {
         let process = self.processes.iter_mut().find(|process| matches!(*process.role, Role::Terminal(_)))?;
         match Arc::make_mut(&mut process.role) {
             Role::Terminal(terminal) => Some((process.actor, terminal)),
+            _ => None,
+        }
+    }
+
+    /// The gateway on the workstation, set up when somebody outside first knocks.
+    fn gateway(&mut self, control: &mut Control<Wire>) -> Option<(ActorId, &mut Gateway)> {
+        if !self.processes.iter().any(|process| matches!(*process.role, Role::Gateway(_))) {
+            let server = self.processes.iter().find(|process| matches!(*process.role, Role::ApiServer(_)))?;
+            let (server, host) = (server.actor, self.host("workstation")?);
+            let actor = control.create(host);
+            self.process("gateway", actor, host, Role::Gateway(Gateway::new(server)));
+            control.start(actor);
+        }
+        let process = self.processes.iter_mut().find(|process| matches!(*process.role, Role::Gateway(_)))?;
+        match Arc::make_mut(&mut process.role) {
+            Role::Gateway(gateway) => Some((process.actor, gateway)),
             _ => None,
         }
     }

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::http;
+
 /// Names are those that the picture shows: `cp-1`, `worker-2`; `etcd-cp-1`, `kube-scheduler-cp-1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
@@ -19,6 +21,15 @@ pub enum Command {
     /// Ctrl+C in terminal `session`.
     Interrupt {
         session: u64,
+    },
+    /// A client outside of the simulation sends a request to the API server; `exchange` is its number, never used twice.
+    Http {
+        exchange: u64,
+        request: http::Request,
+    },
+    /// That client no longer wants its answer, or the rest of it.
+    HangUp {
+        exchange: u64,
     },
     /// Files of the terminal's home directory are written (`None`: removed), as the editor does before an apply.
     WriteFile {

@@ -36,7 +36,11 @@ pub enum Output {
 impl Console {
     /// A cluster that was just switched on.
     pub fn boot(seed: u64, scenario: Scenario) -> Console {
-        let mut history = cluster::boot(seed, scenario);
+        Console::boot_at(seed, scenario, Time::ZERO)
+    }
+    /// The same, switched on at `instant`.
+    pub fn boot_at(seed: u64, scenario: Scenario, instant: Time) -> Console {
+        let mut history = cluster::boot_at(seed, scenario, instant);
         // Nobody seeks here.
         history.checkpoint_every(u64::MAX / 2);
         Console { history, next: 0 }

@@ -81,6 +81,46 @@ pub const REGISTRY: &[Entry] = &[
         message: "the fields of built-in kinds are listed with their types, but not described",
     },
     Entry {
+        component: "serve",
+        what: "exec",
+        message: "commands in containers cannot be run from outside of the simulation: use clusterarium shell -c 'kubectl exec POD -- COMMAND'",
+    },
+    Entry {
+        component: "serve",
+        what: "attach",
+        message: "there is no terminal inside of a simulated container: use \"kubectl logs --follow\"",
+    },
+    Entry {
+        component: "serve",
+        what: "portforward",
+        message: "simulated containers have no sockets of their own that a port of this machine could lead to",
+    },
+    Entry {
+        component: "serve",
+        what: "TLS and client certificates",
+        message: "plain HTTP is served, and whoever connects is the administrator, as with \"kubectl proxy\"; tokens and impersonation are honoured",
+    },
+    Entry {
+        component: "serve",
+        what: "protobuf, CBOR and gzip",
+        message: "objects travel as JSON or YAML only; clients that would rather have another form get JSON",
+    },
+    Entry {
+        component: "serve",
+        what: "logs --follow",
+        message: "a followed log is read every half second of simulated time instead of being pushed",
+    },
+    Entry {
+        component: "serve",
+        what: "signatures of tokens",
+        message: "a token of a service account carries a checksum instead of a signature: damage is noticed, forgery is not",
+    },
+    Entry {
+        component: "serve",
+        what: "OpenAPI descriptions",
+        message: "the documents tell the fields of built-in kinds and their types, but not what they mean",
+    },
+    Entry {
         component: "shell",
         what: "vi",
         message: "there is no editor in this terminal: use the editor panel, or a here-document (cat > FILE <<EOF)",

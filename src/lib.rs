@@ -15,6 +15,7 @@ pub mod controllers;
 pub mod etcd;
 pub mod etcdctl;
 pub mod fidelity;
+pub mod gateway;
 pub mod kube_proxy;
 pub mod kubectl;
 pub mod kubelet;

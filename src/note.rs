@@ -22,6 +22,8 @@ pub enum Note {
     Terminal { session: u64, stdout: Text, stderr: Text, exit: Option<i32> },
     /// A line of a component's own log.
     Log { line: Text },
+    /// A piece of the answer to a client outside of the simulation.
+    Http { exchange: u64, part: crate::message::http::Part },
     /// A request as audit.k8s.io/v1 tells it, at `ResponseComplete`.
     Audit(Value),
 }

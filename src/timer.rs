@@ -15,6 +15,7 @@ pub enum Timer {
     Kubelet(KubeletTimer),
     Engine(EngineTimer),
     Terminal(TerminalTimer),
+    Gateway(GatewayTimer),
     Proxy(ProxyTimer),
 }
 
@@ -117,4 +118,12 @@ pub enum TerminalTimer {
     Enter { id: u64 },
     /// `sleep` is over, or a polling command looks again.
     Resume { id: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub enum GatewayTimer {
+    /// A request that the outside handed in begins, or its client has gone.
+    Begin { exchange: u64 },
+    /// A server that refused the connection is tried again.
+    Retry { exchange: u64 },
 }

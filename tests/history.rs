@@ -203,6 +203,29 @@ fn a_fork_equals_a_fresh_run_of_its_log() {
     }
 }
 
+/// Whatever stretch of time is asked for, it holds the lines that were written in it, from either end.
+#[test]
+fn a_stretch_of_the_trace_holds_its_lines_read_from_either_end() {
+    let mut history = played(5, Time::from_secs(3));
+    let end = history.now().0;
+    let stretches =
+        [(0, 0), (0, 1), (0, end + 1), (end, u64::MAX), (end + 1, u64::MAX), (1_000_000, 2_000_000)];
+    for (from, until) in stretches {
+        let expected: Vec<u64> = history
+            .trace
+            .iter()
+            .filter(|(_, record)| (from..until).contains(&record.time.0))
+            .map(|(id, _)| id.0)
+            .collect();
+        let forwards: Vec<u64> = history.trace.between(Time(from)..Time(until)).map(|(id, _)| id.0).collect();
+        assert_eq!(forwards, expected, "{from} to {until}");
+        let mut backwards: Vec<u64> =
+            history.trace.between(Time(from)..Time(until)).rev().map(|(id, _)| id.0).collect();
+        backwards.reverse();
+        assert_eq!(backwards, expected, "{from} to {until}, backwards");
+    }
+}
+
 #[test]
 fn the_trace_is_the_same_after_a_replay() {
     let mut history = played(9, Time::from_secs(3));

@@ -19,6 +19,7 @@ use crate::stage::{Lens, Stage};
 use crate::terminal::{Paper, Terminal};
 use crate::timeline::Timeline;
 use crate::view::View;
+use worker::protocol::ToWorker;
 
 /// What the panels share; copies are handles.
 #[derive(Clone, Copy)]
@@ -27,8 +28,6 @@ pub struct Page {
     pub layout: Layout,
     pub notices: Notices,
     pub lens: RwSignal<Lens>,
-    /// What the caption says while presenting.
-    pub caption: RwSignal<String>,
     pub paper: Paper,
     /// The instant that all panels show.
     pub view: View,
@@ -41,15 +40,7 @@ pub fn App() -> impl IntoView {
     let cluster = Cluster::start(session::load(notices), notices);
     let view = View::new(cluster);
     let paper = Paper::new(cluster, view);
-    let page = Page {
-        cluster,
-        layout,
-        notices,
-        lens: RwSignal::new(Lens::ALL[0]),
-        caption: RwSignal::new(String::new()),
-        paper,
-        view,
-    };
+    let page = Page { cluster, layout, notices, lens: RwSignal::new(Lens::ALL[0]), paper, view };
     if let Err(error) = door::open(cluster) {
         leptos::logging::error!("window.clusterarium could not be set: {error:?}");
     }
@@ -97,14 +88,35 @@ pub fn App() -> impl IntoView {
                 }).collect_view()}
             </nav>
             <Show when=move || presenting.get()>
-                <footer class="caption">
-                    <p aria-live="polite">{move || page.caption.get()}</p>
-                    <button class="button" on:click=move |_| presenting.set(false)>"Close " <kbd>"Esc"</kbd></button>
-                </footer>
+                <Caption page=page />
             </Show>
             <NoticeBoard notices=notices />
             <Frozen cluster=cluster notices=notices />
         </div>
+    }
+}
+
+/// While presenting: what has just happened, and the way to the next thing.
+#[component]
+fn Caption(page: Page) -> impl IntoView {
+    let Page { view, layout, .. } = page;
+    let text = Memo::new(move |_| {
+        let quiet = || "Nothing but heartbeats.".to_string();
+        view.story.with(|story| story.last().map_or_else(quiet, |sentence| sentence.text.clone()))
+    });
+    let step = move |forward| view.send(ToWorker::Step { forward });
+    view! {
+        <footer class="caption">
+            <p aria-live="polite">{move || text.get()}</p>
+            <div class="caption-steps">
+                <button type="button" class="button" title="Message before (Left arrow)" on:click=move |_| step(false)>"Back"</button>
+                <button type="button" class="button" title="Space" on:click=move |_| view.play(!view.is_playing.get_untracked())>
+                    {move || if view.is_playing.get() { "Pause" } else { "Play" }}
+                </button>
+                <button type="button" class="button button-primary" title="Next message (Right arrow)" on:click=move |_| step(true)>"Next"</button>
+                <button type="button" class="button" on:click=move |_| layout.presenting.set(false)>"Close " <kbd>"Esc"</kbd></button>
+            </div>
+        </footer>
     }
 }
 

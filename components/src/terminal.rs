@@ -3,6 +3,8 @@
 //! Picture to hold in mind: a teleprinter. Paper goes up, each line keeps who typed it; screen readers read it as
 //! it comes. It is plain text in the document, so selecting and copying are the browser's own.
 
+mod complete;
+
 use std::sync::Arc;
 
 use clusterarium::command::Command;
@@ -14,6 +16,8 @@ use crate::icons;
 use crate::layout::{Edge, Layout, Panel};
 use crate::storage;
 use crate::view::View;
+
+use complete::Complete;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -146,6 +150,8 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
         }
     });
 
+    let complete = Complete::new(cluster, entry);
+
     let now_us = move || paper.view.time_us.get_untracked() as u64;
     let run = move |line: String| {
         if line.trim().is_empty() {
@@ -191,10 +197,16 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
     let key = move |event: ev::KeyboardEvent| {
         let Some(entry) = entry.get_untracked() else { return };
         match (event.key().as_str(), event.ctrl_key()) {
+            // An empty line lets the focus go on; else nobody could leave the field by keyboard.
+            ("Tab", false) if !event.shift_key() && !entry.value().trim().is_empty() => {
+                event.prevent_default();
+                complete.ask(&entry);
+            }
             // While a command runs, what is typed waits.
             ("Enter", false) if !paper.busy.get_untracked() => {
                 let line = entry.value();
                 entry.set_value("");
+                complete.offered.set(Vec::new());
                 run(line);
             }
             ("ArrowUp", false) => {
@@ -223,6 +235,13 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
         // The page's own keys (space, arrows) are not meant while typing.
         event.stop_propagation();
     };
+    let choose = move |candidate: String| {
+        if let Some(entry) = entry.get_untracked() {
+            complete.take(&entry, &candidate);
+            // An element in the document takes the focus.
+            let _ = entry.focus();
+        }
+    };
     let focus = move |_| {
         if !something_is_selected()
             && let Some(entry) = entry.get_untracked()
@@ -250,8 +269,18 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
                 <div class="terminal-entry">
                     <span class="terminal-prompt" aria-hidden="true"></span>
                     <input node_ref=entry type="text" aria-label="Command" autocomplete="off" autocapitalize="off"
-                        spellcheck="false" on:keydown=key />
+                        spellcheck="false" on:keydown=key on:input=move |_| complete.offered.set(Vec::new()) />
                 </div>
+                <Show when=move || complete.offered.with(|offered| !offered.is_empty())>
+                    <ul class="terminal-offers" aria-label="What may stand here">
+                        <For each=move || complete.offered.get() key=|word| word.clone() let(word)>
+                            <li><button type="button" tabindex="-1" on:click={
+                                let word = word.clone();
+                                move |_| choose(word.clone())
+                            }>{word.clone()}</button></li>
+                        </For>
+                    </ul>
+                </Show>
             </div>
         </section>
     }

@@ -7,16 +7,19 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use clusterarium::picture::{Detail, Flow, Picture};
+use clusterarium::picture::{Detail, Flow, Picture, Sentence};
 use clusterarium::playback::Speed;
 use leptos::prelude::*;
 use worker::protocol::{Frame, FromWorker, Query, ToWorker};
 
 use crate::cluster::Cluster;
 use crate::stage::Target;
+use crate::stage::network::controls::{source, target as target_of};
 
 /// Messages kept for drawing at most; older ones are asked for again after a seek.
 const FLOWS: usize = 30_000;
+/// Sentences of the story that are kept.
+const STORY: usize = 400;
 
 /// Copies are handles.
 #[derive(Clone, Copy)]
@@ -33,6 +36,8 @@ pub struct View {
     pub branches: RwSignal<Vec<u64>>,
     /// Bumped when the messages changed.
     pub revision: RwSignal<u64>,
+    /// What happened up to now, in sentences, oldest first.
+    pub story: RwSignal<Vec<Sentence>>,
     flows: StoredValue<Rc<RefCell<Vec<Flow>>>, LocalStorage>,
     cluster: Cluster,
 }
@@ -50,6 +55,7 @@ impl View {
             detail: RwSignal::new(None),
             branches: RwSignal::new(Vec::new()),
             revision: RwSignal::new(0),
+            story: RwSignal::new(Vec::new()),
             flows: StoredValue::new_local(Rc::default()),
             cluster,
         };
@@ -86,6 +92,16 @@ impl View {
         }
         if frame.is_jump || !frame.flows.is_empty() {
             self.revision.update(|revision| *revision += 1);
+        }
+        if frame.is_jump || !frame.story.is_empty() {
+            self.story.update(|story| {
+                if frame.is_jump {
+                    story.clear();
+                }
+                story.extend(frame.story.iter().cloned());
+                let gone = story.len().saturating_sub(STORY);
+                story.drain(..gone);
+            });
         }
         self.time_us.set(frame.time_us as f64);
         if self.horizon_us.get_untracked() != frame.horizon_us as f64 {
@@ -137,5 +153,13 @@ fn query_of(target: &Target) -> Query {
         Target::Pod(namespace, name) => Query::Pod { namespace, name },
         Target::Container(namespace, pod, container) => Query::Container { namespace, pod, container },
         Target::Message(record) => Query::Message { record },
+        Target::Packet(packet) => Query::Packet {
+            from: source(&packet.from),
+            to: target_of(&packet.to),
+            port: 0,
+            protocol: "TCP".to_string(),
+            number: packet.number,
+        },
+        Target::Entry(member, index) => Query::EtcdEntry { member, index },
     }
 }

@@ -9,6 +9,7 @@
 
 mod convert;
 mod decode;
+pub mod openapi;
 mod structural;
 mod table;
 #[cfg(test)]

@@ -131,6 +131,12 @@ impl Status {
         self
     }
 
+    /// As upstream's generic errors have it: details that say nothing.
+    #[must_use]
+    pub fn with_no_details(self) -> Status {
+        self.with_details(Value::object())
+    }
+
     pub fn not_found(resource: &GroupResource, name: &str) -> Status {
         Status::new(404, Reason::NotFound, format!("{resource} \"{name}\" not found"))
             .with_details(resource_details(resource, name))

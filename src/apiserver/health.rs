@@ -95,7 +95,7 @@ impl ApiServer {
         if path == "/version" {
             return Answer::new(200, version());
         }
-        match self.discovery(path, asks("aggregated")) {
+        match self.discovery(path, asks("aggregated")).or_else(|| self.openapi(path)) {
             Some(document) => Answer::new(200, document),
             None => {
                 Status::new(404, Reason::NotFound, "the server could not find the requested resource").into()

@@ -31,6 +31,7 @@ mod filter;
 mod form;
 mod health;
 mod ingest;
+mod openapi;
 mod pipeline;
 mod read;
 mod seam;
@@ -42,6 +43,8 @@ pub(crate) mod tests;
 mod update;
 mod watch;
 mod watchers;
+
+pub use pipeline::InHand;
 
 use std::sync::Arc;
 

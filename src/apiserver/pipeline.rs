@@ -52,7 +52,30 @@ fn durations(id: ExchangeId, is_read: bool) -> [u64; 6] {
     })
 }
 
+/// A request that is being handled, for whoever watches the line at work.
+pub struct InHand<'a> {
+    pub request: &'a Request,
+    pub received: Time,
+    /// When it leaves authentication, authorization, mutating admission, and what validates it.
+    pub leaves: [Time; 4],
+}
+
 impl ApiServer {
+    /// The requests that have not been answered yet, by client and number.
+    pub fn in_hand(&self) -> impl Iterator<Item = InHand<'_>> {
+        self.exchanges.values().map(|exchange| {
+            let stages = durations(exchange.id, exchange.request.verb.is_read());
+            let mut left = exchange.received;
+            let mut after = |stages: &[u64]| {
+                left = left + Duration::from_micros(stages.iter().sum());
+                left
+            };
+            let leaves =
+                [after(&stages[..1]), after(&stages[1..2]), after(&stages[2..4]), after(&stages[4..])];
+            InHand { request: &exchange.request, received: exchange.received, leaves }
+        })
+    }
+
     /// A request arrives.
     pub(super) fn receive(
         &mut self,
@@ -293,7 +316,7 @@ impl ApiServer {
 
     /// All desks before storage, at once.
     fn begin(&mut self, exchange: &mut Exchange, context: &mut Context) -> Result<Step, Status> {
-        self.authenticate(exchange)?;
+        self.authenticate(exchange, context.now())?;
         self.authorize(exchange)?;
         let request = Arc::clone(&exchange.request);
         if !request.path.is_empty() {

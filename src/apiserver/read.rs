@@ -352,15 +352,12 @@ pub(super) fn base64_url(bytes: &[u8]) -> String {
     text
 }
 
-/// Revision and start key of a token. An inconsistent rest (`rv` -1) is read at the newest revision.
-fn read_continue(token: &str) -> Result<(u64, String), Status> {
-    let invalid = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+/// The bytes of a text in URL-safe base64; `None` where a letter is none of its.
+pub(super) fn from_base64_url(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let (mut word, mut bits) = (0_u32, 0);
-    for byte in token.bytes().filter(|byte| *byte != b'=') {
-        let Some(value) = BASE64_URL.iter().position(|letter| *letter == byte) else {
-            return Err(invalid(&format!("illegal base64 data at input byte {}", bytes.len())));
-        };
+    for byte in text.bytes().filter(|byte| *byte != b'=') {
+        let value = BASE64_URL.iter().position(|letter| *letter == byte)?;
         word = word << 6 | value as u32;
         bits += 6;
         if bits >= 8 {
@@ -369,6 +366,17 @@ fn read_continue(token: &str) -> Result<(u64, String), Status> {
             word &= (1 << bits) - 1;
         }
     }
+    Some(bytes)
+}
+
+/// Revision and start key of a token. An inconsistent rest (`rv` -1) is read at the newest revision.
+fn read_continue(token: &str) -> Result<(u64, String), Status> {
+    let invalid = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+    let bytes = from_base64_url(token).ok_or_else(|| {
+        let known =
+            token.bytes().filter(|byte| *byte != b'=').take_while(|byte| BASE64_URL.contains(byte)).count();
+        invalid(&format!("illegal base64 data at input byte {}", known * 6 / 8))
+    })?;
     let token: Value = serde_json::from_slice(&bytes).map_err(|_| invalid("invalid character"))?;
     if token.text("v") != "meta.k8s.io/v1" {
         return Err(invalid(&format!(

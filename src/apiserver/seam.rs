@@ -60,7 +60,8 @@ pub(super) fn decode(
         )));
     }
     if let Some(place) = Schema::built_in().kind(&api_version, &info.kind) {
-        let (decoded, notes) = schema::decode_object(place, &info.kind, &object, &[], strictness)?;
+        let duplicates: Vec<String> = request.options.duplicates.iter().map(Text::to_string).collect();
+        let (decoded, notes) = schema::decode_object(place, &info.kind, &object, &duplicates, strictness)?;
         warnings.extend(notes.into_iter().map(Text::from));
         object = decoded;
     }

@@ -163,10 +163,15 @@ impl<P: Clone> Connection<P> {
         mut request: Request,
         purpose: P,
     ) -> u64 {
+        request.user = self.windows[window].user.clone();
+        self.send_as(context, window, request, purpose)
+    }
+
+    /// Sends past the rate limit, with the signature that the request has already.
+    pub fn send_as(&mut self, context: &mut Context, window: usize, mut request: Request, purpose: P) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         request.id = id;
-        request.user = self.windows[window].user.clone();
         if request.user_agent.is_empty() {
             request.user_agent = self.windows[window].user_agent.clone();
         }

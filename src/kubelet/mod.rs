@@ -143,7 +143,7 @@ enum CallPurpose {
     Logs {
         client: crate::sim::ActorId,
         id: u64,
-        with_times: bool,
+        view: server::LogView,
     },
     Exec {
         client: crate::sim::ActorId,
@@ -362,9 +362,7 @@ impl State {
             CallPurpose::NodeStatus => self.runtime_status(result, context),
             CallPurpose::Network => drop(self.call(Call::Status, CallPurpose::NodeStatus, context)),
             CallPurpose::Images => self.images_listed(result),
-            CallPurpose::Logs { client, id, with_times } => {
-                server::logs_read(client, id, with_times, result, context)
-            }
+            CallPurpose::Logs { client, id, view } => server::logs_read(client, id, &view, result, context),
             CallPurpose::Exec { client, id } => server::executed(client, id, result, context),
             CallPurpose::Ignored => {}
         }

@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::message::cri::{Call, ContainerState, ContainerStatus, Reply};
 use crate::message::rest::{Request, Response};
 use crate::object;
-use crate::sim::ActorId;
+use crate::sim::{ActorId, Duration, Time};
 
 use super::{CallPurpose, State};
 
@@ -88,8 +88,8 @@ impl State {
                 return refuse(client, request.id, 400, "BadRequest", message, context);
             };
             let tail = parameter(request, "tailLines").and_then(|lines| lines.parse().ok());
-            let with_times = parameter(request, "timestamps") == Some("true");
-            let purpose = CallPurpose::Logs { client, id: request.id, with_times };
+            let view = LogView::of(request, context.now());
+            let purpose = CallPurpose::Logs { client, id: request.id, view };
             self.call(Call::ContainerLogs { container: status.id.clone(), tail }, purpose, context);
             return;
         }
@@ -119,25 +119,59 @@ impl State {
     }
 }
 
+/// What of a log is wanted, and how: `PodLogOptions`.
+#[derive(Clone, Debug)]
+pub(super) struct LogView {
+    with_times: bool,
+    /// Lines before this are left out.
+    since: Time,
+    limit_bytes: usize,
+}
+
+impl LogView {
+    fn of(request: &Request, now: Time) -> LogView {
+        let number = |name: &str| parameter(request, name).and_then(|text| text.parse::<u64>().ok());
+        let since = match (number("sinceSeconds"), parameter(request, "sinceTime")) {
+            (Some(seconds), _) => {
+                Time(now.0.saturating_sub(Duration::from_secs(1).saturating_mul(seconds).0))
+            }
+            (None, Some(text)) => {
+                time::parse_rfc3339(text).and_then(time::from_unix_us).unwrap_or(Time::ZERO)
+            }
+            (None, None) => Time::ZERO,
+        };
+        let limit = number("limitBytes").and_then(|bytes| usize::try_from(bytes).ok());
+        LogView {
+            with_times: parameter(request, "timestamps") == Some("true"),
+            since,
+            limit_bytes: limit.unwrap_or(usize::MAX),
+        }
+    }
+}
+
 pub(super) fn logs_read(
     client: ActorId,
     id: u64,
-    with_times: bool,
+    view: &LogView,
     result: Result<Reply, Text>,
     context: &mut Context,
 ) {
     match result {
         Ok(Reply::Logs(lines)) => {
             let mut text = String::new();
-            for (at, line) in lines {
-                if with_times {
+            for (at, line) in lines.into_iter().filter(|(at, _)| *at >= view.since) {
+                if view.with_times {
                     // Nanoseconds, as the engine writes them.
                     text.push_str(time::micro_time(at).trim_end_matches('Z'));
                     text.push_str("000Z ");
                 }
                 text.push_str(&line);
                 text.push('\n');
+                if text.len() >= view.limit_bytes {
+                    break;
+                }
             }
+            text.truncate(text.floor_char_boundary(view.limit_bytes));
             respond(client, id, 200, Value::from(text), context);
         }
         Ok(_) => respond(client, id, 200, Value::from(""), context),

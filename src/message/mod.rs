@@ -10,6 +10,7 @@
 pub mod auth;
 pub mod cri;
 pub mod etcd;
+pub mod http;
 pub mod node;
 pub mod raft;
 pub mod rest;

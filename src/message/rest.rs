@@ -156,6 +156,10 @@ pub struct Options {
     /// For `as_table`: whole objects in the rows (`includeObject=Object`) instead of their metadata.
     pub table_objects: bool,
     pub impersonate: Option<Arc<User>>,
+    /// `Authorization: Bearer`: who asks is then what the token says, and `user` is nobody.
+    pub bearer_token: Text,
+    /// Paths of the keys that the text of the body had twice.
+    pub duplicates: Vec<Text>,
     /// `pods/log`, `pods/exec` and others: parameters of the subresource, `name=value`.
     pub parameters: Vec<(Text, Text)>,
 }

@@ -4,16 +4,21 @@
 //! opens the ledger at etcd's leader for what the API would say. Nothing is touched.
 
 use crate::api::{Value, meta, time};
+use crate::apiserver;
 use crate::cluster::{Cluster, MachineKind, Process, Role};
 use crate::etcd::member::Member;
 use crate::sim::{History, HostId};
 
 use super::etcd::etcd_member;
+use super::flow::{request_about, request_label};
 use super::pod::picture_of_pod;
 use super::{
-    Component, ComponentKind, Host, HostRole, LinkFault, Loop, NodeState, Owner, Picture, Share, Tone,
-    Workload,
+    Component, ComponentKind, Host, HostRole, InHand, LinkFault, Loop, NodeState, Owner, Picture, Service,
+    Share, Tone, Workload,
 };
+
+/// Requests in hand that are listed at most.
+const IN_HAND: usize = 64;
 
 /// The cluster as it is at `history`'s present instant.
 pub fn build(history: &History<Cluster>) -> Picture {
@@ -73,6 +78,7 @@ pub fn build(history: &History<Cluster>) -> Picture {
     ] {
         picture.workloads.extend(ledger.objects(prefix).into_iter().map(|object| workload(object, kind)));
     }
+    picture.services = ledger.objects("/registry/services/specs/").into_iter().map(service).collect();
     for ((from, to), fault) in engine.network.faults() {
         let name = |host: HostId| {
             cluster.machines().get(host.0 as usize).map_or(String::new(), |machine| machine.name.clone())
@@ -178,11 +184,15 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         ..Component::default()
     };
     match &*process.role {
-        Role::ApiServer(_) => component.kind = ComponentKind::ApiServer,
+        Role::ApiServer(server) => {
+            component.kind = ComponentKind::ApiServer;
+            component.in_hand = server.in_hand().take(IN_HAND).map(in_hand).collect();
+            component.busy = server.in_hand().count() as u64;
+        }
         Role::Etcd(_) => component.kind = ComponentKind::Etcd,
         Role::Kubelet(_) => component.kind = ComponentKind::Kubelet,
         Role::Engine(_) => component.kind = ComponentKind::ContainerEngine,
-        Role::Terminal(_) | Role::Kubeadm(_) => component.kind = ComponentKind::Terminal,
+        Role::Terminal(_) | Role::Kubeadm(_) | Role::Gateway(_) => component.kind = ComponentKind::Terminal,
         Role::KubeProxy(proxy) => {
             component.kind = ComponentKind::KubeProxy;
             component.is_running &= proxy.is_running();
@@ -212,6 +222,25 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         }
     }
     component
+}
+
+fn service(object: &Value) -> Service {
+    let port = |port: &Value| port.integer("port").and_then(|port| u16::try_from(port).ok());
+    Service {
+        namespace: object.text("metadata.namespace").to_string(),
+        name: object.text("metadata.name").to_string(),
+        kind: object.text("spec.type").to_string(),
+        cluster_ip: object.text("spec.clusterIP").to_string(),
+        ports: object.items("spec.ports").iter().filter_map(port).collect(),
+    }
+}
+
+fn in_hand(request: apiserver::InHand<'_>) -> InHand {
+    InHand {
+        label: request_label(request.request),
+        about: request_about(request.request),
+        leaves_us: request.leaves.map(|leaves| leaves.0),
+    }
 }
 
 fn workload(object: &Value, kind: &str) -> Workload {

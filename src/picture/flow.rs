@@ -150,7 +150,7 @@ fn caption(message: &Message) -> Caption {
     }
 }
 
-fn request_label(request: &Request) -> String {
+pub(super) fn request_label(request: &Request) -> String {
     if !request.path.is_empty() {
         return format!("GET {}", request.path);
     }
@@ -163,7 +163,7 @@ fn request_label(request: &Request) -> String {
     format!("{method} {}{slash}{}", request.resource.plural, request.subresource)
 }
 
-fn request_about(request: &Request) -> String {
+pub(super) fn request_about(request: &Request) -> String {
     let name = match request.name.as_str() {
         "" => request.body.text("metadata.generateName"),
         name => name,

@@ -19,10 +19,11 @@ use crate::network::packet::Protocol;
 use crate::network::trace::Question;
 
 use super::build::{Ledger, owner_of, stamp_us};
+use super::volumes::volumes;
 use super::why::{creation, flow_of, last_write, name_of, why};
 use super::{
     ComponentKind, HostRole, KeyRow, Link, Owner, PacketSource, PacketTarget, PacketTrace, RevisionRow, Step,
-    inspect_etcd, network, story,
+    VolumeRow, inspect_etcd, network, story,
 };
 
 /// What is asked about.
@@ -93,6 +94,8 @@ pub struct Detail {
     pub events: Vec<EventRow>,
     /// From the nearest owner up.
     pub owners: Vec<Owner>,
+    /// For a pod: what it can keep files on.
+    pub volumes: Vec<VolumeRow>,
     /// The object, or a message's headers and body.
     pub yaml: String,
     /// For keys of etcd: those below the prefix.
@@ -423,6 +426,7 @@ fn pod(
             ("Node".to_string(), if shown.node.is_empty() { "none yet".into() } else { shown.node.clone() }),
             ("IP".to_string(), if shown.ip.is_empty() { "none yet".into() } else { shown.ip.clone() }),
         ],
+        volumes: volumes(pod),
         ..Detail::default()
     };
     for one in &shown.containers {

@@ -7,13 +7,16 @@
 //! actors' own state and from etcd: it never asks the API server, and never changes anything.
 
 mod build;
+mod complete;
 mod etcd;
 pub mod flow;
 mod inspect;
 mod inspect_etcd;
+mod narration;
 mod network;
 mod pod;
 mod story;
+mod volumes;
 mod why;
 
 use serde::{Deserialize, Serialize};
@@ -23,12 +26,15 @@ pub use crate::network::trace::report::{
     Place,
 };
 pub use build::build;
+pub use complete::{Completion, complete};
 pub use etcd::{EntryState, EtcdMember, LogEntry, PeerProgress, ProgressState, Vote};
 pub use flow::{Flow, Shape, is_routine};
 pub use inspect::{Action, ConditionRow, Detail, EventRow, Query, inspect};
 pub use inspect_etcd::{KeyRow, RevisionRow};
+pub use narration::{Sentence, Teller, tell};
 pub use network::trace_packet;
 pub use story::Step;
+pub use volumes::VolumeRow;
 pub use why::{Link, why};
 
 /// The cluster at one instant.
@@ -43,6 +49,7 @@ pub struct Picture {
     pub etcd: Vec<EtcdMember>,
     pub pods: Vec<Pod>,
     pub workloads: Vec<Workload>,
+    pub services: Vec<Service>,
     /// Cables that are cut, slow or lossy.
     pub links: Vec<LinkFault>,
     /// Whether the API server answers, and with how many objects.
@@ -107,6 +114,27 @@ pub struct Component {
     /// Keys that wait in its queues, requests in hand: the number worth showing.
     pub busy: u64,
     pub loops: Vec<Loop>,
+    /// An API server's requests that are not answered yet.
+    pub in_hand: Vec<InHand>,
+}
+
+/// A request on its way through the API server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InHand {
+    /// `POST pods`.
+    pub label: String,
+    /// `default/nginx`, or empty.
+    pub about: String,
+    /// When it leaves authentication, authorization, admission and validation; after that it is at storage, until
+    /// it is answered. Validating admission comes after validation and is counted to it.
+    pub leaves_us: [u64; 4],
+}
+
+impl InHand {
+    /// Where it is: 0 authentication, 1 authorization, 2 admission, 3 validation, 4 storage.
+    pub fn stage_at(&self, time_us: u64) -> usize {
+        self.leaves_us.iter().filter(|leaves| **leaves <= time_us).count()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -219,6 +247,18 @@ pub struct Workload {
     pub ready: Share,
     pub owner: Option<Owner>,
     pub tone: Tone,
+}
+
+/// A name and an address in front of pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    pub namespace: String,
+    pub name: String,
+    /// `ClusterIP`, `NodePort`, `LoadBalancer`, `ExternalName`.
+    pub kind: String,
+    /// `None` for a headless one.
+    pub cluster_ip: String,
+    pub ports: Vec<u16>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

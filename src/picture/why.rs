@@ -140,6 +140,11 @@ pub(super) fn command_text(command: &Command) -> String {
             let short: String = line.chars().take(80).collect();
             format!("you entered: {short}")
         }
+        Command::Http { request, .. } => {
+            let path: String = request.target.chars().take(80).collect();
+            format!("a client outside sent {} {path}", request.method)
+        }
+        Command::HangUp { .. } => "a client outside hung up".into(),
         Command::StopProcess { process } => format!("you stopped {process}"),
         Command::StartProcess { process } => format!("you started {process}"),
         Command::StopHost { host } => format!("you cut the power of {host}"),

@@ -40,15 +40,19 @@ pub use files::Files;
 pub use program::{Cli, Halt, Main, Run};
 pub use terminal::Terminal;
 
+const TEXT_TOOLS: &str = "cat grep head tail wc sort uniq cut tr sed awk tee xargs base64 rev tac";
+const FILE_TOOLS: &str = "ls cd pwd mkdir rm cp mv touch find tree diff";
+const BUILT_IN: &str = "echo printf export alias test read seq sleep history date clear exit";
+
 /// What `help` prints.
 fn help_text(programs: &[(&'static str, Main)]) -> String {
     let names: Vec<&str> = programs.iter().map(|(name, _)| *name).collect();
     format!(
         "A small shell in front of a simulated cluster.\n\n\
          Programs:   {}\n\
-         Text:       cat grep head tail wc sort uniq cut tr sed awk tee xargs base64 rev tac\n\
-         Files:      ls cd pwd mkdir rm cp mv touch find tree diff\n\
-         Shell:      echo printf export alias test read seq sleep history date clear exit\n\n\
+         Text:       {TEXT_TOOLS}\n\
+         Files:      {FILE_TOOLS}\n\
+         Shell:      {BUILT_IN}\n\n\
          sleep passes simulated time; Ctrl+C stops what runs.\n",
         names.join(" ")
     )

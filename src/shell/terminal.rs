@@ -126,6 +126,12 @@ impl Terminal {
                 .get(&session)
                 .is_some_and(|session| session.foreground.is_some() || !session.waiting.is_empty())
     }
+    /// What may be the first word of a line: programs, the shell's own commands, and its tools.
+    pub fn program_names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let own = [super::TEXT_TOOLS, super::FILE_TOOLS, super::BUILT_IN];
+        let own = own.into_iter().flat_map(str::split_whitespace);
+        self.programs.iter().map(|(name, _)| *name).chain(own)
+    }
     /// The folder that `session` is in, for the prompt.
     pub fn folder(&self, session: u64) -> &str {
         self.sessions.get(&session).map_or(HOME, |session| &session.shell.folder)

@@ -157,6 +157,16 @@ impl<W: World> History<W> {
         self.advance(0, self.now());
     }
 
+    /// Forgets how it came to the present: log, checkpoints and branches. There is no way back from here; for whoever
+    /// runs on and on and never looks back.
+    pub fn forget(&mut self) {
+        self.log.clear();
+        self.branches.clear();
+        self.checkpoints.clear();
+        self.checkpoints.push(Checkpoint { engine: self.engine.clone(), commands: 0 });
+        self.events_at_checkpoint = self.engine.events();
+    }
+
     /// Keeps the engine as it is; it contains the first `commands` of the log.
     fn checkpoint(&mut self, commands: usize) {
         self.events_at_checkpoint = self.engine.events();

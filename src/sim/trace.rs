@@ -139,7 +139,8 @@ impl<L: Language> Trace<L> {
     fn first_at(&self, time: Time) -> usize {
         let is_before = |record: &Record<L>| record.time < time;
         let page = self.pages.partition_point(|page| page.last().is_some_and(is_before));
-        page * PAGE + self.pages.get(page).map_or(0, |page| page.partition_point(is_before))
+        // Past the last page, which is seldom full.
+        self.pages.get(page).map_or(self.len, |lines| page * PAGE + lines.partition_point(is_before))
     }
     /// The line `id` and what led to it, nearest cause first.
     pub fn causes(&self, id: RecordId) -> impl Iterator<Item = (RecordId, &Record<L>)> {

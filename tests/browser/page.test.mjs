@@ -1,33 +1,11 @@
 // The built page, as a visitor finds it: each case opens it afresh in a browser context of its own.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, open, running, serve } from "./driver.mjs";
+import { running } from "./driver.mjs";
+import { exec, visitor } from "./visit.mjs";
 
-let browser, host;
-before(async () => {
-  host = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  host?.close();
-});
+const visit = visitor();
 
-/** A test with a freshly opened page; in the end the browser must have had nothing to complain about. */
-function visit(name, act, { options, complains = false } = {}) {
-  test(name, { timeout: 90_000 }, async () => {
-    const { context, page, complaints } = await open(browser, host.address, options);
-    try {
-      await act(page);
-      if (!complains) assert.deepEqual(complaints, []);
-    } finally {
-      await context.close();
-    }
-  });
-}
-
-const exec = (page, line) => page.evaluate((line) => window.clusterarium.exec(line), line);
 const text = (page) => page.evaluate(() => document.querySelector(".cm-content").cmView?.view?.state.doc.toString() ?? document.querySelector(".cm-content").innerText);
 const notice = (page, words) => page.locator(".notice", { hasText: words }).waitFor();
 const stored = (page, name) => page.evaluate((name) => localStorage.getItem(`clusterarium.${name}`), name);
@@ -188,11 +166,11 @@ for (const [name, damaged] of [
   ["of another version", '{"version":99,"run":[]}'],
   ["not a session", "[1,2]"],
 ]) {
-  visit(`a stored session that is ${name} is set aside, with a message`, async (page) => {
+  visit(`a stored session that is ${name} is set aside, with a message`, async (page, address) => {
     await page.evaluate((text) => localStorage.setItem("clusterarium.session", text), damaged);
     // The page that leaves must not put its own session back.
     await page.goto("about:blank");
-    await page.goto(host.address);
+    await page.goto(address);
     await running(page);
     await notice(page, "set aside");
     assert.equal(await stored(page, "session.aside.1"), damaged);

@@ -40,6 +40,15 @@ const STATES = {
   },
 };
 
+const lens = async (page, name) => {
+  await STATES.applied(page);
+  await page.getByRole("navigation", { name: "Lenses" }).getByRole("button", { name }).click();
+  await page.waitForTimeout(2500);
+};
+STATES.etcd = (page) => lens(page, "etcd");
+STATES.pod = (page) => lens(page, "Pod");
+STATES.network = (page) => lens(page, "Network");
+
 const directory = process.argv[2] ?? "screenshots";
 const only = process.argv.slice(3);
 mkdirSync(directory, { recursive: true });

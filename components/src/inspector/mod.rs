@@ -1,7 +1,10 @@
 //! What is selected, in words: what it is, how it fares, why, and what can be done to it.
 //!
 //! Picture to hold in mind: the card beside an exhibit. The answer to *Why?* comes first; under it the facts,
-//! the events, and the object as it stands in etcd.
+//! the events, and the object as it stands in etcd. With nothing selected it tells the [`story`].
+
+mod packet;
+mod story;
 
 use std::sync::Arc;
 
@@ -21,26 +24,22 @@ pub fn Inspector(page: Page) -> impl IntoView {
         <section class="panel inspector" aria-label="Inspector">
             {divider(page.layout, Edge::Inspector, "divider-left")}
             <div class="panel-head">
-                <h2 class="panel-title">"Inspector"</h2>
+                <h2 class="panel-title">
+                    {move || if view.detail.get().is_some() { "Inspector" } else { "What happens" }}
+                </h2>
+                <Show when=move || view.detail.get().is_some()>
+                    <button type="button" class="button" title="Back to what happens"
+                        on:click=move |_| view.select(None)>"Close"</button>
+                </Show>
                 {fold_button(page.layout, Panel::Inspector)}
             </div>
-            <div class="panel-body" aria-live="polite">
+            <div class="panel-body">
                 {move || match (view.detail.get(), view.selected.get()) {
                     (Some(detail), Some(_)) => card(view, &detail).into_any(),
-                    _ => empty().into_any(),
+                    _ => story::story(view).into_any(),
                 }}
             </div>
         </section>
-    }
-}
-
-fn empty() -> impl IntoView {
-    view! {
-        <div class="empty">
-            <p>"Click a message, a component, a node, a pod or a container on the stage: what it is, what it does
-                now, and why it is as it is, are shown here."</p>
-            <p>"Double-click to look closer; 0 shows the whole cluster again."</p>
-        </div>
     }
 }
 
@@ -92,6 +91,7 @@ fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
                     }).collect_view()}
                 </section>
             })}
+            {detail.packet.as_ref().map(packet::way)}
             <dl class="card-facts">
                 {summary.into_iter().map(|(name, value)| view! {
                     <dt>{name}</dt><dd>{value}</dd>

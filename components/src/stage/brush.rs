@@ -157,6 +157,40 @@ impl<'a> Brush<'a> {
         }
         String::new()
     }
+
+    /// `text` in lines of at most `width`, broken between words.
+    pub fn wrap(&self, text: &str, width: f64, font: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for word in text.split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if self.measure(&format!("{line} {word}"), font) <= width => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_string()),
+            }
+        }
+        lines
+    }
+    /// Beginning and end of `text` as far as they fit, with an ellipsis between: for names that differ at their end.
+    pub fn fit_middle(&self, text: &str, width: f64, font: &str) -> String {
+        let whole = self.measure(text, font);
+        if whole <= width {
+            return text.to_string();
+        }
+        let letters: Vec<char> = text.chars().collect();
+        let mut keep = ((width / whole) * letters.len() as f64) as usize;
+        while keep > 2 {
+            let end = (keep * 3 / 5).max(1);
+            let shortened: String =
+                letters[..keep - end].iter().chain(&['…']).chain(&letters[letters.len() - end..]).collect();
+            if self.measure(&shortened, font) <= width {
+                return shortened;
+            }
+            keep -= 1;
+        }
+        self.fit(text, width, font)
+    }
 }
 
 /// A font in the form that a canvas takes.

@@ -29,7 +29,7 @@ pub struct Drawn<'a> {
 /// Draws `drawn` on their routes; returns where each is, for pointing at.
 pub fn paint(
     brush: &Brush,
-    scene: &Scene,
+    scene: &dyn Scene,
     palette: &Palette,
     zoom: f64,
     selected: Option<u64>,
@@ -45,18 +45,19 @@ pub fn paint(
         let flow = one.flow;
         let Some(route) = scene.route(flow.from, flow.to) else { continue };
         let at = route.at(one.share);
-        brush.canvas.set_global_alpha(one.strength * if flow.is_routine { 0.5 } else { 1.0 });
+        let is_faint = flow.is_routine && !scene.labels(flow);
+        brush.canvas.set_global_alpha(one.strength * if is_faint { 0.5 } else { 1.0 });
         let style = Style::of(flow, palette);
         if selected == Some(flow.id) {
             brush.route(&route, style.color, 3.0 * pixel, false);
         }
-        let rect = if flow.is_routine || labels >= LABELS || is_raft(flow.shape) {
+        let rect = if labels >= LABELS || !scene.labels(flow) {
             mark(brush, at, &style, flow.shape, pixel)
         } else {
             let text = font(640, 14.5 * pixel, &palette.font_code);
             let width = brush.measure(&flow.label, &text) + 24.0 * pixel;
             let pill = Rect::new(at.x - width / 2.0, at.y - 14.0 * pixel, width, 28.0 * pixel);
-            match free_place(pill, &places, &route, one.share, pixel) {
+            match free_place(pill, &places, pixel) {
                 Some(pill) => {
                     labels += 1;
                     label(brush, pill, &flow.label, &text, &style, pixel);
@@ -103,26 +104,12 @@ impl Style<'_> {
     }
 }
 
-fn is_raft(shape: Shape) -> bool {
-    matches!(shape, Shape::Vote | Shape::Append | Shape::Heartbeat | Shape::RaftReply)
-}
-
-/// The pill, moved aside where another one is; `None` where there is no room.
-fn free_place(pill: Rect, taken: &[(u64, Rect)], route: &Route, share: f64, pixel: f64) -> Option<Rect> {
-    let ahead = route.at((share + 0.02).min(1.0));
-    let here = route.at((share - 0.02).max(0.0));
-    let is_level = (ahead.y - here.y).abs() < (ahead.x - here.x).abs();
-    for lane in [0.0, 1.0, -1.0, 2.0, -2.0, 3.0] {
-        let moved = if is_level {
-            Rect { y: pill.y + lane * 31.0 * pixel, ..pill }
-        } else {
-            Rect { x: pill.x + lane * (pill.width + 4.0 * pixel), ..pill }
-        };
-        if !taken.iter().any(|(_, other)| other.overlaps(moved)) {
-            return Some(moved);
-        }
-    }
-    None
+/// The pill, moved up or down where another one is; `None` where there is no room near its cable.
+fn free_place(pill: Rect, taken: &[(u64, Rect)], pixel: f64) -> Option<Rect> {
+    [0.0, 1.0, -1.0, 2.0, -2.0]
+        .into_iter()
+        .map(|lane| Rect { y: pill.y + lane * 31.0 * pixel, ..pill })
+        .find(|moved| !taken.iter().any(|(_, other)| other.overlaps(*moved)))
 }
 
 fn label(brush: &Brush, pill: Rect, text: &str, font: &str, style: &Style, pixel: f64) {

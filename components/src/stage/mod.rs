@@ -4,15 +4,23 @@
 //! follows from the picture, the messages and the time; the hand only moves the lens and points.
 //!
 //! - [`geometry`] points, boxes, routes, the camera
-//! - [`scene`] where everything stands
+//! - [`scene`] what every lens makes; [`lens`] which there are
 //! - [`palette`] colours and type from the page's tokens; [`brush`] strokes
-//! - [`paint`] the scene; [`flows`] the messages
+//! - [`api_flow`] the cluster as the course draws it; [`pods`] a pod at every size
+//! - [`etcd`] who leads, and how far the logs are
+//! - [`pod`] one pod from the sandbox up; [`network`] one packet, hop by hop
+//! - [`flows`] the messages, in every lens
 
+pub mod api_flow;
 pub mod brush;
+pub mod etcd;
 pub mod flows;
 pub mod geometry;
-pub mod paint;
+pub mod lens;
+pub mod network;
 pub mod palette;
+pub mod pod;
+pub mod pods;
 pub mod scene;
 
 use std::cell::RefCell;
@@ -29,18 +37,19 @@ use web_sys::{CanvasRenderingContext2d, KeyboardEvent, PointerEvent, WheelEvent}
 use crate::app::Page;
 use crate::view::View;
 
+pub use lens::Lens;
 pub use scene::Target;
 
 use brush::Brush;
 use geometry::{Camera, Point, Rect};
-use paint::Frame;
 use palette::Palette;
-use scene::Scene;
+use scene::{Frame, Scene, Subject};
 
 /// What the stage remembers between frames: nothing of it is simulated.
 struct Studio {
-    picture: Arc<Picture>,
-    scene: Scene,
+    lens: Lens,
+    subject: Subject,
+    scene: Box<dyn Scene>,
     palette: Palette,
     theme: String,
     /// `None`: the whole cluster, fitted to the canvas, also when its size changes.
@@ -74,8 +83,9 @@ const CLICK_SLIP_PX: f64 = 5.0;
 impl Studio {
     fn new() -> Studio {
         Studio {
-            picture: Arc::default(),
-            scene: Scene::of(&Picture::default()),
+            lens: Lens::ALL[0],
+            subject: Subject::default(),
+            scene: Lens::ALL[0].scene(Subject::default()),
             palette: Palette::read(),
             theme: String::new(),
             camera: None,
@@ -97,28 +107,61 @@ impl Studio {
             let eased = 1.0 - (1.0 - share).powi(3);
             return from.toward(to, eased);
         }
-        self.camera.unwrap_or_else(|| Camera::fit(self.scene.bounds, width, height))
+        self.camera.unwrap_or_else(|| Camera::fit(self.scene.bounds(), width, height))
     }
 
-    /// Takes a new picture over, and notes what changed in it.
-    fn take(&mut self, picture: &Arc<Picture>, now_ms: f64) {
-        if Arc::ptr_eq(&self.picture, picture) {
+    /// Notes what changed since the last picture.
+    fn note_changes(&mut self, picture: &Picture, now_ms: f64) {
+        let before = &self.subject.picture;
+        if picture.time_us < before.time_us {
+            return self.changed_at_ms.clear();
+        }
+        if before.pods.is_empty() {
             return;
         }
-        let is_jump = picture.time_us < self.picture.time_us;
-        if is_jump {
-            self.changed_at_ms.clear();
-        } else if !self.picture.pods.is_empty() {
-            let before: HashMap<&str, &clusterarium::picture::Pod> =
-                self.picture.pods.iter().map(|pod| (pod.uid.as_str(), pod)).collect();
-            for pod in &picture.pods {
-                if before.get(pod.uid.as_str()).is_none_or(|old| *old != pod) {
-                    self.changed_at_ms.insert(Target::Pod(pod.namespace.clone(), pod.name.clone()), now_ms);
-                }
+        let before: HashMap<&str, &clusterarium::picture::Pod> =
+            before.pods.iter().map(|pod| (pod.uid.as_str(), pod)).collect();
+        for pod in &picture.pods {
+            if before.get(pod.uid.as_str()).is_none_or(|old| *old != pod) {
+                self.changed_at_ms.insert(Target::Pod(pod.namespace.clone(), pod.name.clone()), now_ms);
             }
         }
-        self.picture = picture.clone();
-        self.scene = Scene::of(picture);
+    }
+
+    /// Builds the scene anew where what it is built from has changed.
+    fn arrange(&mut self, lens: Lens, view: View, now_ms: f64) {
+        let (width, height) = self.size;
+        let picture = view.picture.get_untracked();
+        let detail = view.detail.get_untracked();
+        let mut selected = view.selected.get_untracked();
+        if let Some(choice) = lens.choice(&picture, selected.as_ref()) {
+            view.select(Some(choice.clone()));
+            selected = Some(choice);
+        }
+        let is_same_picture = Arc::ptr_eq(&self.subject.picture, &picture);
+        let is_same_detail = match (&self.subject.detail, &detail) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let is_same = lens == self.lens
+            && is_same_picture
+            && is_same_detail
+            && self.subject.selected == selected
+            && (self.subject.width, self.subject.height) == (width, height);
+        if is_same {
+            return;
+        }
+        if lens != self.lens {
+            self.lens = lens;
+            self.camera = None;
+            self.flight = None;
+        }
+        if !is_same_picture {
+            self.note_changes(&picture, now_ms);
+        }
+        self.subject = Subject { picture, detail, selected, width, height };
+        self.scene = lens.scene(self.subject.clone());
     }
 
     fn target_at(&self, screen: Point, now_ms: f64) -> Option<Target> {
@@ -127,13 +170,13 @@ impl Studio {
         if let Some((id, _)) = self.messages.iter().find(|(_, rect)| rect.contains(world)) {
             return Some(Target::Message(*id));
         }
-        self.scene.hit(&self.picture, world)
+        self.scene.hit(world)
     }
 
     fn fly(&mut self, to: Option<Camera>, now_ms: f64) {
         let (width, height) = self.size;
         let from = self.camera(now_ms);
-        let goal = to.unwrap_or_else(|| Camera::fit(self.scene.bounds, width, height));
+        let goal = to.unwrap_or_else(|| Camera::fit(self.scene.bounds(), width, height));
         self.flight = Some((from, goal, now_ms));
         self.camera = to;
     }
@@ -141,7 +184,7 @@ impl Studio {
     /// Looks at `target` so closely that it fills much of the canvas.
     fn look_at(&mut self, target: &Target, now_ms: f64) {
         let (width, height) = self.size;
-        if let Some(rect) = self.scene.find(&self.picture, target) {
+        if let Some(rect) = self.scene.find(target) {
             let margin = rect.width.max(rect.height) * 0.6;
             let wide = Rect::new(
                 rect.x - margin,
@@ -164,21 +207,6 @@ fn is_motion_reduced() -> bool {
         .is_some_and(|media| media.matches())
 }
 
-/// What one concern lights up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lens {
-    ApiFlow,
-}
-
-impl Lens {
-    pub const ALL: &[Lens] = &[Lens::ApiFlow];
-    pub fn title(self) -> &'static str {
-        match self {
-            Lens::ApiFlow => "API flow",
-        }
-    }
-}
-
 #[component]
 pub fn Stage(page: Page) -> impl IntoView {
     let view = page.view;
@@ -190,7 +218,7 @@ pub fn Stage(page: Page) -> impl IntoView {
         let Some(element) = canvas.get_untracked() else { return };
         let studio = studio.get_value();
         let mut studio = studio.borrow_mut();
-        draw(&element, &mut studio, view);
+        draw(&element, &mut studio, page);
         view.send(worker::protocol::ToWorker::Drawn);
     };
     each_frame(frame);
@@ -230,7 +258,7 @@ pub fn Stage(page: Page) -> impl IntoView {
             return;
         }
         studio.hovered = studio.target_at(here, now_ms());
-        let text = studio.hovered.as_ref().map(|target| describe(&studio.picture, view, target));
+        let text = studio.hovered.as_ref().map(|target| describe(&studio.subject.picture, view, target));
         tip.set(text.map(|text| (here.x, here.y, text)));
     };
     let on_pointer_up = move |event: PointerEvent| {
@@ -308,12 +336,17 @@ pub fn Stage(page: Page) -> impl IntoView {
                 on:wheel=on_wheel
                 on:keydown=on_key
             ></canvas>
+            <Show when=move || page.lens.get() == Lens::Network>
+                <network::controls::Controls view=view />
+            </Show>
+            <div class="stage-foot">
+            <Legend />
             <div class="stage-zoom" role="group" aria-label="Zoom">
                 <button type="button" class="icon-button" title="Closer (+)" on:click=move |_| zoom(1.4)>"+"</button>
                 <button type="button" class="icon-button" title="Farther (-)" on:click=move |_| zoom(1.0 / 1.4)>"−"</button>
                 <button type="button" class="icon-button" title="The whole cluster (0)" on:click=move |_| fit()>"⤢"</button>
             </div>
-            <Legend />
+            </div>
             {move || tip.get().map(|(x, y, text)| view! {
                 <div class="stage-tip" style=format!("left:{x}px;top:{y}px")>{text}</div>
             })}
@@ -365,7 +398,8 @@ fn each_frame(frame: impl Fn() + 'static) {
     request(&again);
 }
 
-fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, view: View) {
+fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, page: Page) {
+    let view = page.view;
     let now = now_ms();
     let (width, height) = (f64::from(element.client_width()), f64::from(element.client_height()));
     if width < 1.0 || height < 1.0 {
@@ -386,7 +420,7 @@ fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, view: View) {
         studio.palette = Palette::read();
         studio.widths.borrow_mut().clear();
     }
-    studio.take(&view.picture.get_untracked(), now);
+    studio.arrange(page.lens.get_untracked(), view, now);
     if studio.flight.is_some_and(|(_, _, begun)| now - begun >= FLIGHT_MS) {
         studio.flight = None;
     }
@@ -416,16 +450,16 @@ fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, view: View) {
     };
     let selected = view.selected.get_untracked();
     let brush = Brush::new(&canvas, &studio.widths);
-    Frame {
-        picture: &studio.picture,
-        scene: &studio.scene,
+    let frame = Frame {
         palette: &studio.palette,
         camera,
+        time_us,
         selected: selected.as_ref(),
         hovered: studio.hovered.as_ref(),
         halos: &halos,
-    }
-    .paint(&brush);
+    };
+    studio.scene.paint(&frame, &brush);
+    frame.emphasis(&*studio.scene, &brush);
     let selected_message = match selected {
         Some(Target::Message(id)) => Some(id),
         _ => None,
@@ -436,7 +470,7 @@ fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, view: View) {
         let start = all.partition_point(|flow| (flow.sent_us as f64) < oldest_us);
         let end = all.partition_point(|flow| flow.sent_us as f64 <= time_us);
         let drawn = flows::visible(&all[start..end.max(start)], time_us, pace);
-        flows::paint(&brush, &studio.scene, &studio.palette, camera.zoom, selected_message, &drawn)
+        flows::paint(&brush, &*studio.scene, &studio.palette, camera.zoom, selected_message, &drawn)
     });
     studio.messages = places;
 }
@@ -469,6 +503,8 @@ fn describe(picture: &Picture, view: View, target: &Target) -> String {
             .find(|other| other.namespace == *namespace && other.name == *pod)
             .and_then(|pod| pod.containers.iter().find(|container| container.name == *name))
             .map_or(name.clone(), |container| format!("{pod}: {name}: {}", container.state)),
+        Target::Packet(packet) => format!("a packet from {} to {}", packet.from, packet.to),
+        Target::Entry(member, index) => format!("entry {index} in the log of {member}"),
         Target::Message(id) => view.with_flows(|flows| {
             flows
                 .iter()

@@ -6,7 +6,7 @@
 //! A slip crosses as JSON text: one codec, in this file, for everything.
 
 use clusterarium::command::{Command, Scenario};
-pub use clusterarium::picture::{Detail, Flow, Picture, Query};
+pub use clusterarium::picture::{Completion, Detail, Flow, Picture, Query, Sentence};
 pub use clusterarium::playback::Speed;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,12 @@ pub enum ToWorker {
         id: u64,
         text: String,
     },
+    /// What may stand at the end of `line` in the terminal `session`; answered with [`FromWorker::Completion`].
+    Complete {
+        id: u64,
+        session: u64,
+        line: String,
+    },
     /// The page has drawn the last frame and wants the next.
     Drawn,
     Play(bool),
@@ -126,6 +132,10 @@ pub enum FromWorker {
         id: u64,
         diagnostics: Vec<Diagnostic>,
     },
+    Completion {
+        id: u64,
+        completion: Completion,
+    },
     /// The instant to be drawn.
     Frame(Box<Frame>),
     /// The card of [`ToWorker::Inspect`], again whenever it changes.
@@ -157,6 +167,8 @@ pub struct Frame {
     pub picture: Option<Picture>,
     /// Messages sent since the last frame, or around a jump's target.
     pub flows: Vec<Flow>,
+    /// What of it is news, oldest first.
+    pub story: Vec<Sentence>,
     /// Futures that forks left: when, in microseconds.
     pub branches: Vec<u64>,
 }

@@ -6,7 +6,7 @@
 use clusterarium::cluster::{self, Cluster};
 use clusterarium::command::Command;
 use clusterarium::note::Note;
-use clusterarium::picture::{self, Detail, Flow, Picture, Query};
+use clusterarium::picture::{self, Detail, Flow, Picture, Query, Sentence};
 use clusterarium::playback::Playback;
 use clusterarium::sim::trace::What;
 use clusterarium::sim::{Duration, History, RecordId, Time};
@@ -14,6 +14,9 @@ use clusterarium::sim::{Duration, History, RecordId, Time};
 use crate::lint::lint;
 use crate::protocol::{Frame, FromWorker, SESSION_VERSION, Session, ToWorker, Written, Wrote, terminal};
 
+/// Lines of the record that are searched for the story after a jump, and sentences that one frame carries at most.
+const STORY_LINES: u64 = 20_000;
+const STORY_PER_FRAME: usize = 200;
 /// Between two pictures of a large cluster, in microseconds of wall time; a small one gets each frame its own.
 const PICTURE_INTERVAL_US: u64 = 33_000;
 /// Simulated time before a jump's target from which messages are shown again.
@@ -30,9 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const REPLAY_PIECE: Duration = Duration::from_secs(20);
 
 /// How long a fresh cluster is given to come up before it is shown as it is.
-const BOOT_LIMIT: Time = Time::from_secs(30);
+const BOOT_LIMIT: Time = Time::from_secs(60);
 
-/// Every node is Ready.
+/// Every node is Ready, and what belongs to the cluster itself runs: what is seen from then on is the user's doing.
 fn is_up(history: &History<Cluster>) -> bool {
     let picture = picture::build(history);
     let mut nodes = picture
@@ -40,6 +43,8 @@ fn is_up(history: &History<Cluster>) -> bool {
         .iter()
         .filter(|host| matches!(host.role, picture::HostRole::ControlPlane | picture::HostRole::Worker));
     nodes.all(|host| host.node.as_ref().is_some_and(|node| node.status == "Ready"))
+        && picture.pods.iter().all(|pod| pod.tone == picture::Tone::Healthy)
+        && picture.workloads.iter().all(|workload| workload.ready.used == workload.ready.of)
 }
 
 /// The worker's side of a session.
@@ -191,6 +196,10 @@ impl Running {
                     out.push(FromWorker::Session(self.session()));
                 }
             }
+            ToWorker::Complete { id, session, line } => {
+                let completion = picture::complete(&self.history, session, &line);
+                out.push(FromWorker::Completion { id, completion });
+            }
             ToWorker::Inspect(query) => {
                 self.query = query;
                 self.last_detail = None;
@@ -327,6 +336,13 @@ impl Running {
         let flows: Vec<Flow> = (start..end)
             .filter_map(|id| Flow::of(RecordId(id), self.history.trace.get(RecordId(id))?))
             .collect();
+        let world = self.history.world();
+        // After a jump the story goes further back than the messages: it is read, not only seen in passing.
+        let since = if is_jump { end.saturating_sub(STORY_LINES) } else { start };
+        let mut story: Vec<Sentence> = (since..end)
+            .filter_map(|id| picture::tell(world, RecordId(id), self.history.trace.get(RecordId(id))?))
+            .collect();
+        story.drain(..story.len().saturating_sub(STORY_PER_FRAME));
         self.next_line = end;
         let picture = (is_jump || self.since_picture_us >= PICTURE_INTERVAL_US).then(|| {
             self.since_picture_us = 0;
@@ -348,6 +364,7 @@ impl Running {
             is_jump,
             picture,
             flows,
+            story,
             branches: self.history.branches.iter().map(|branch| branch.forked_at.0).collect(),
         }
     }

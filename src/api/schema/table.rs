@@ -31,6 +31,22 @@ struct Entry<'a> {
     body: &'a str,
 }
 
+/// Of each type that has a line, in the order of the lines: its package's alias, and the `apiVersion` of that.
+pub(super) fn packages() -> Vec<(&'static str, &'static str)> {
+    let mut packages = Vec::new();
+    let mut package = ("", "");
+    for line in include_str!("builtin.txt").lines().filter(|line| !line.is_empty()) {
+        match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            Some(heading) => {
+                let mut words = heading.split(' ');
+                package = (words.next().unwrap_or(""), words.nth(1).unwrap_or(""));
+            }
+            None => packages.push(package),
+        }
+    }
+    packages
+}
+
 struct Reader<'a> {
     entries: Vec<Entry<'a>>,
     /// (alias, name) to the entry's position, which is also its type's.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::api::status::Status;
 use crate::api::{Text, Value};
 use crate::message::rest::User;
+use crate::sim::Time;
 use crate::{array, object};
 
 use crate::apiserver::ApiServer;
@@ -25,7 +26,7 @@ fn user_info(user: &User) -> Value {
 }
 
 impl ApiServer {
-    pub(super) fn review(&self, exchange: &Exchange, route: &Route) -> Result<Answer, Status> {
+    pub(super) fn review(&self, exchange: &Exchange, route: &Route, now: Time) -> Result<Answer, Status> {
         let request = Arc::clone(&exchange.request);
         let mut review = request.body.clone();
         review.set("kind", &route.info.kind);
@@ -47,10 +48,15 @@ impl ApiServer {
                 );
             }
             "TokenReview" => {
-                review.set(
-                    "status",
-                    object! { "authenticated" => false, "error" => "token is not known here" },
-                );
+                let status = match self.bearer(request.body.text("spec.token"), now) {
+                    Some(user) => object! {
+                        "authenticated" => true,
+                        "user" => user_info(&user),
+                        "audiences" => array![super::token::ISSUER],
+                    },
+                    None => object! { "authenticated" => false, "error" => "invalid bearer token" },
+                };
+                review.set("status", status);
             }
             "SelfSubjectAccessReview" | "SubjectAccessReview" | "LocalSubjectAccessReview" => {
                 let spec = request.body.at("spec").clone();

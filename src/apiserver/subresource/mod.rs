@@ -140,7 +140,7 @@ impl ApiServer {
             | "LocalSubjectAccessReview"
             | "SelfSubjectRulesReview"
             | "SelfSubjectReview"
-            | "TokenReview" => self.review(exchange, route),
+            | "TokenReview" => self.review(exchange, route, context.now()),
             _ => Err(method_not_allowed()),
         }
     }

@@ -3,27 +3,78 @@
 //! Picture to hold in mind: a day pass with a name, a purpose and a time of expiry.
 //!
 //! Follows `pkg/registry/core/serviceaccount/storage/token.go`. The token has the form of a JSON Web Token; its
-//! signature is a checksum, since nobody in the simulation forges one.
+//! signature is a checksum: it tells a damaged token, but holds off nobody who is bent on forging one.
 
 use std::sync::Arc;
 
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::{GroupKind, GroupResource};
 use crate::api::status::Status;
-use crate::api::{Value, meta, time};
+use crate::api::{Text, Value, meta, time};
 use crate::language::Context;
+use crate::message::rest::User;
+use crate::sim::Time;
 use crate::{array, object};
 
 use crate::apiserver::ApiServer;
 use crate::apiserver::exchange::{Answer, Exchange};
-use crate::apiserver::read::base64_url;
+use crate::apiserver::read::{base64_url, from_base64_url};
 
 const DEFAULT_SECONDS: i64 = 3600;
 /// What pods are projected with is extended to a year, and warned about after this.
 const PROJECTED_SECONDS: i64 = 3607;
-const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+pub(super) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// The checksum that stands where a signature would.
+fn signature(head: &str, body: &str) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in head.bytes().chain([b'.']).chain(body.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(5);
+    }
+    base64_url(&hash.to_be_bytes())
+}
 
 impl ApiServer {
+    /// Whom a bearer token speaks for: a service account that is still there, until the token expires and, if it was
+    /// given to a pod, while that is there. Follows `pkg/serviceaccount/claims.go` and `pkg/serviceaccount/jwt.go`.
+    pub(in crate::apiserver) fn bearer(&self, token: &str, now: Time) -> Option<User> {
+        let mut parts = token.split('.');
+        let (head, body, own_signature) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() || signature(head, body) != own_signature {
+            return None;
+        }
+        let claims: Value = serde_json::from_slice(&from_base64_url(body)?).ok()?;
+        let until_s = claims.integer("exp")?;
+        if claims.text("iss") != ISSUER
+            || time::unix_us(now) >= until_s.checked_mul(1_000_000)?
+            || !claims.items("aud").iter().any(|audience| audience.as_str() == Some(ISSUER))
+        {
+            return None;
+        }
+        // The dot in the name of the claims is no path.
+        let own = claims.get("kubernetes.io")?;
+        let (namespace, name) = (own.text("namespace"), own.text("serviceaccount.name"));
+        let account = self.shelf(self.catalog.shelves.service_accounts, &format!("{namespace}/{name}"))?;
+        if meta::uid(account) != own.text("serviceaccount.uid") {
+            return None;
+        }
+        if own.has("pod") {
+            let key = format!("{namespace}/{}", own.text("pod.name"));
+            let pod = self.shelf(self.catalog.shelves.pods, &key)?;
+            if meta::uid(pod) != own.text("pod.uid") {
+                return None;
+            }
+        }
+        Some(User {
+            name: Text::from(format!("system:serviceaccount:{namespace}:{name}")),
+            groups: vec![
+                "system:serviceaccounts".into(),
+                Text::from(format!("system:serviceaccounts:{namespace}")),
+                "system:authenticated".into(),
+            ],
+        })
+    }
+
     pub(super) fn create_token(
         &mut self,
         exchange: &mut Exchange,
@@ -91,7 +142,7 @@ impl ApiServer {
         };
         let head = base64_url(br#"{"alg":"RS256","kid":"clusterarium"}"#);
         let body = base64_url(payload.to_string().as_bytes());
-        let signature = base64_url(&context.random().next().to_be_bytes());
+        let signature = signature(&head, &body);
         let mut answer = object! {
             "kind" => "TokenRequest",
             "apiVersion" => "authentication.k8s.io/v1",

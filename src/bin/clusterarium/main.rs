@@ -1,9 +1,10 @@
-//! The cluster without a browser: `clusterarium shell`, `clusterarium bench`.
+//! The cluster without a browser: `clusterarium shell`, `clusterarium serve`, `clusterarium bench`.
 //!
 //! Picture to hold in mind: the adapter between the simulation, which knows no outside, and a real machine:
 //! files, clock and streams are here and nowhere else.
 
 mod bench;
+mod serve;
 mod shell;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ A Kubernetes cluster under glass, without the glass.
 
 Usage:
   clusterarium shell [-c COMMANDS | FILE | -] [--home DIR] [--seed N] [--audit FILE] [--hollow]
+  clusterarium serve [--listen ADDRESS] [--speed FACTOR] [--write-kubeconfig FILE]
   clusterarium bench [NAME ...]
 
 Use \"clusterarium <command> --help\" for more.
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     match command.as_deref() {
         Some("shell") => shell::run(&rest),
+        Some("serve") => serve::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("--help" | "-h" | "help") => {
             print!("{USAGE}");

@@ -1,0 +1,201 @@
+//! Where members, ledgers and the API server stand.
+//!
+//! Picture to hold in mind: a round table beside a wall of ledgers. The members stand in a ring in the order of
+//! their names, the ledgers in the same order, and all ledgers show the same window of line numbers.
+
+use std::collections::BTreeMap;
+
+use clusterarium::picture::{ComponentKind, Picture};
+
+use crate::stage::geometry::{Point, Rect, Route};
+use crate::stage::pods::Placed;
+
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    pub is_upright: bool,
+    pub bounds: Rect,
+    /// Index into the picture's members, and the circle's box.
+    pub members: Vec<Placed>,
+    /// Index into the picture's components: the API servers.
+    pub servers: Vec<Placed>,
+    /// The ledgers: all of them, with their line numbers above.
+    pub ledgers: Rect,
+    /// The lines that are shown: the first, and how many.
+    pub first_index: u64,
+    pub lines: u64,
+    /// The two sentences.
+    pub note: Rect,
+    rows: usize,
+    doors: BTreeMap<u32, Rect>,
+}
+
+const WIDE: (f64, f64) = (980.0, 600.0);
+const UPRIGHT: (f64, f64) = (460.0, 760.0);
+const UPRIGHT_BELOW_PX: f64 = 560.0;
+const MARGIN: f64 = 18.0;
+/// The names of the members, left of their ledgers.
+const NAMES: f64 = 44.0;
+/// The line numbers above the ledgers.
+const HEAD: f64 = 58.0;
+const CELL_GAP: f64 = 6.0;
+
+impl Layout {
+    pub fn of(picture: &Picture, width: f64, height: f64) -> Layout {
+        let is_upright = width < UPRIGHT_BELOW_PX;
+        let least = if is_upright { UPRIGHT } else { WIDE };
+        let scale = (width / least.0).min(height / least.1).max(0.01);
+        let (width, height) = (width / scale, height / scale);
+        let rows = picture.etcd.len();
+        let mut layout =
+            Layout { is_upright, rows, bounds: Rect::new(0.0, 0.0, width, height), ..Layout::default() };
+        let table = if is_upright {
+            Rect::new(0.0, 0.0, width, height * 0.48)
+        } else {
+            Rect::new(0.0, 0.0, width * 0.42, height)
+        };
+        layout.place_table(picture, table);
+        let (x, y) =
+            if is_upright { (MARGIN, table.bottom() + 8.0) } else { (table.right() + MARGIN, MARGIN) };
+        let note_height = if is_upright { 128.0 } else { 122.0 };
+        let room = Rect::new(x, y, width - x - MARGIN, height - y - MARGIN);
+        layout.note = Rect { y: room.bottom() - note_height, height: note_height, ..room };
+        layout.ledgers = Rect { height: room.height - note_height - 14.0, ..room };
+        layout.lines = if is_upright { 6 } else { 9 };
+        let highest = picture.etcd.iter().map(|member| member.last_index).max().unwrap_or(0);
+        // One empty line after the last: the next entry will stand there.
+        layout.first_index = (highest + 2).saturating_sub(layout.lines).max(1);
+        layout
+    }
+
+    fn place_table(&mut self, picture: &Picture, table: Rect) {
+        let count = picture.etcd.len();
+        let radius = match (self.is_upright, count) {
+            (false, 0..=3) => 52.0,
+            (false, _) => 42.0,
+            (true, 0..=3) => 40.0,
+            (true, _) => 33.0,
+        };
+        let server_height = 44.0;
+        let ring = Rect::new(table.x, table.y, table.width, table.height - server_height - 40.0);
+        let center = Point::new(ring.center().x, ring.center().y + if count == 3 { 18.0 } else { 0.0 });
+        let (across, down) = if count > 1 {
+            (ring.width / 2.0 - radius - 30.0, ring.height / 2.0 - radius - 34.0)
+        } else {
+            (0.0, 0.0)
+        };
+        for index in 0..count {
+            let angle = std::f64::consts::TAU * index as f64 / count as f64 - std::f64::consts::FRAC_PI_2;
+            let (x, y) = (center.x + across * angle.cos(), center.y + down * angle.sin());
+            let rect = Rect::new(x, y, 0.0, 0.0).inset(-radius);
+            self.members.push(Placed { index, rect });
+            self.doors.insert(picture.etcd[index].actor, rect);
+        }
+        let servers: Vec<usize> = (0..picture.components.len())
+            .filter(|index| picture.components[*index].kind == ComponentKind::ApiServer)
+            .collect();
+        let width = ((table.width - 2.0 * MARGIN) / servers.len().max(1) as f64 - 12.0).min(190.0);
+        let left = table.center().x - (width + 12.0) * servers.len() as f64 / 2.0;
+        for (position, index) in servers.into_iter().enumerate() {
+            let x = left + position as f64 * (width + 12.0) + 6.0;
+            let rect = Rect::new(x, table.bottom() - server_height - 14.0, width, server_height);
+            self.servers.push(Placed { index, rect });
+            self.doors.insert(picture.components[index].actor, rect);
+        }
+    }
+
+    fn row_height(&self) -> f64 {
+        ((self.ledgers.height - HEAD) / self.rows.max(1) as f64).min(118.0)
+    }
+
+    /// The box of a line in the `row`th ledger; `None` outside the window.
+    pub fn cell(&self, row: usize, index: u64) -> Option<Rect> {
+        let column = index.checked_sub(self.first_index).filter(|column| *column < self.lines)?;
+        let width = (self.ledgers.width - NAMES) / self.lines as f64;
+        let height = (self.row_height() - 42.0).clamp(26.0, 54.0);
+        Some(Rect::new(
+            self.ledgers.x + NAMES + column as f64 * width,
+            self.ledgers.y + HEAD + row as f64 * self.row_height(),
+            width - CELL_GAP,
+            height,
+        ))
+    }
+
+    /// The lower end of the last ledger.
+    pub fn ledgers_end(&self) -> f64 {
+        self.ledgers.y + HEAD + self.rows as f64 * self.row_height()
+    }
+
+    /// The ledger and the line at a point.
+    pub fn entry_at(&self, at: Point) -> Option<(usize, u64)> {
+        (0..self.rows)
+            .flat_map(|row| (0..self.lines).map(move |column| (row, self.first_index + column)))
+            .find(|(row, index)| self.cell(*row, *index).is_some_and(|rect| rect.contains(at)))
+    }
+
+    pub fn route(&self, from: u32, to: u32) -> Option<Route> {
+        if from == to {
+            return None;
+        }
+        let (a, b) = (*self.doors.get(&from)?, *self.doors.get(&to)?);
+        Some(Route::new([self.edge(a, b.center()), self.edge(b, a.center())]))
+    }
+
+    /// Where a straight line from the middle of `rect` to `target` leaves it: members are round, servers are not.
+    fn edge(&self, rect: Rect, target: Point) -> Point {
+        let center = rect.center();
+        let distance = center.distance(target).max(1.0);
+        if self.members.iter().any(|member| member.rect == rect) {
+            return center.toward(target, rect.width / 2.0 / distance);
+        }
+        let (dx, dy) = (target.x - center.x, target.y - center.y);
+        let share =
+            (rect.width / 2.0 / dx.abs().max(0.001)).min(rect.height / 2.0 / dy.abs().max(0.001)).min(1.0);
+        center.toward(target, share)
+    }
+
+    /// The cables: between all members, and from each API server to each member.
+    pub fn cables(&self) -> Vec<Route> {
+        let line = |a: Rect, b: Rect| Route::new([self.edge(a, b.center()), self.edge(b, a.center())]);
+        let mut cables = Vec::new();
+        for (position, a) in self.members.iter().enumerate() {
+            cables.extend(self.members[position + 1..].iter().map(|b| line(a.rect, b.rect)));
+            cables.extend(self.servers.iter().map(|server| line(server.rect, a.rect)));
+        }
+        cables
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clusterarium::picture::EtcdMember;
+
+    #[test]
+    fn members_and_ledgers_stand_apart_in_every_window() {
+        for (width, height) in [(1090.0, 720.0), (1920.0, 900.0), (720.0, 440.0), (390.0, 640.0)] {
+            for count in [1, 3, 5, 7] {
+                let mut picture = Picture::default();
+                for number in 0..count {
+                    let last_index = 100 + u64::from(number);
+                    picture.etcd.push(EtcdMember { actor: number, last_index, ..EtcdMember::default() });
+                }
+                let layout = Layout::of(&picture, width, height);
+                let mut boxes: Vec<Rect> = layout.members.iter().map(|member| member.rect).collect();
+                boxes.push(layout.note);
+                for row in 0..count as usize {
+                    for index in layout.first_index..layout.first_index + layout.lines {
+                        let cell = layout.cell(row, index).unwrap();
+                        assert_eq!(layout.entry_at(cell.center()), Some((row, index)));
+                        boxes.push(cell);
+                    }
+                }
+                for (position, a) in boxes.iter().enumerate() {
+                    assert!(layout.bounds.contains(a.center()));
+                    for b in &boxes[position + 1..] {
+                        assert!(!a.overlaps(*b), "{count} members in {width} x {height}: {a:?} {b:?}");
+                    }
+                }
+            }
+        }
+    }
+}

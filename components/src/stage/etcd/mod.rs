@@ -1,0 +1,86 @@
+//! The etcd lens: who leads, who votes, and how far each member's log has come.
+//!
+//! Picture to hold in mind: clerks around a table, each with a ledger. Left the table: whose hourglass runs out
+//! first calls an election. Right the ledgers, line under line: what a majority has written down is settled.
+//!
+//! - [`layout`] where members, ledger lines and the API server stand
+//! - [`paint`] how they are drawn
+//! - [`situation`] the state of the group in two sentences
+
+mod layout;
+mod paint;
+mod situation;
+
+use std::sync::Arc;
+
+use clusterarium::picture::{Flow, Picture, Shape};
+
+use super::brush::Brush;
+use super::geometry::{Point, Rect, Route};
+use super::scene::{Frame, Scene, Subject, Target};
+use layout::Layout;
+
+pub struct Etcd {
+    picture: Arc<Picture>,
+    layout: Layout,
+}
+
+impl Etcd {
+    pub fn of(subject: Subject) -> Etcd {
+        let layout = Layout::of(&subject.picture, subject.width, subject.height);
+        Etcd { picture: subject.picture, layout }
+    }
+}
+
+impl Scene for Etcd {
+    fn bounds(&self) -> Rect {
+        self.layout.bounds
+    }
+
+    fn paint(&self, frame: &Frame, brush: &Brush) {
+        paint::Painter { picture: &self.picture, layout: &self.layout, frame, brush }.paint();
+    }
+
+    fn route(&self, from: u32, to: u32) -> Option<Route> {
+        self.layout.route(from, to)
+    }
+
+    fn hit(&self, at: Point) -> Option<Target> {
+        let (layout, picture) = (&self.layout, &self.picture);
+        if let Some(placed) = layout.members.iter().find(|placed| placed.rect.contains(at)) {
+            return Some(Target::Component(picture.etcd[placed.index].name.clone()));
+        }
+        if let Some(placed) = layout.servers.iter().find(|placed| placed.rect.contains(at)) {
+            return Some(Target::Component(picture.components[placed.index].name.clone()));
+        }
+        let (row, index) = layout.entry_at(at)?;
+        let member = picture.etcd.get(row)?;
+        let is_kept = member.log.iter().any(|entry| entry.index == index);
+        is_kept.then(|| Target::Entry(member.name.clone(), index))
+    }
+
+    fn find(&self, target: &Target) -> Option<Rect> {
+        let (layout, picture) = (&self.layout, &self.picture);
+        match target {
+            Target::Component(name) => layout
+                .members
+                .iter()
+                .find(|placed| picture.etcd[placed.index].name == *name)
+                .or_else(|| {
+                    layout.servers.iter().find(|placed| picture.components[placed.index].name == *name)
+                })
+                .map(|placed| placed.rect),
+            Target::Entry(member, index) => {
+                let row = picture.etcd.iter().position(|other| other.name == *member)?;
+                layout.cell(row, *index)
+            }
+            _ => None,
+        }
+    }
+
+    fn labels(&self, flow: &Flow) -> bool {
+        // Heartbeats come ten times a second from a leader that has nothing to say: a dot is enough.
+        flow.shape != Shape::Heartbeat
+            && !(flow.shape == Shape::RaftReply && flow.label.contains("Heartbeat"))
+    }
+}

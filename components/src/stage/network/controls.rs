@@ -1,0 +1,154 @@
+//! Who sends a packet, and to whom: the questions that the network lens answers.
+//!
+//! Picture to hold in mind: the form at a post office counter: from, to, and a stamp.
+
+use clusterarium::picture::{PacketSource, PacketTarget, Picture};
+use leptos::prelude::*;
+
+use crate::stage::Target;
+use crate::stage::scene::Packet;
+use crate::view::View;
+
+/// A choice of the form, as its text in the document: `pod/default/web`, `node/worker-1`, `outside`,
+/// `service/default/web`, or a name or address as it would be typed.
+pub fn source(text: &str) -> PacketSource {
+    match text.split('/').collect::<Vec<_>>().as_slice() {
+        ["pod", namespace, name] => {
+            PacketSource::Pod { namespace: namespace.to_string(), name: name.to_string() }
+        }
+        ["node", name] => PacketSource::Host { name: name.to_string() },
+        _ => PacketSource::Outside,
+    }
+}
+
+pub fn target(text: &str) -> PacketTarget {
+    match text.split('/').collect::<Vec<_>>().as_slice() {
+        ["pod", namespace, name] => {
+            PacketTarget::Pod { namespace: namespace.to_string(), name: name.to_string() }
+        }
+        ["service", namespace, name] => {
+            PacketTarget::Service { namespace: namespace.to_string(), name: name.to_string() }
+        }
+        ["node", name] => PacketTarget::Host { name: name.to_string() },
+        _ => PacketTarget::Name(text.to_string()),
+    }
+}
+
+/// What can be chosen, with the words that are shown for it.
+fn ends(picture: &Picture) -> Vec<(String, String)> {
+    let pods = picture.pods.iter().filter(|pod| pod.sandbox.is_some() && !pod.is_mirror);
+    let mut pods: Vec<_> = pods.collect();
+    // The user's own first.
+    pods.sort_by_key(|pod| (pod.namespace == "kube-system", pod.namespace.clone(), pod.name.clone()));
+    let pods = pods.into_iter().map(|pod| {
+        let value = format!("pod/{}/{}", pod.namespace, pod.name);
+        (value.clone(), value.replacen("pod/default/", "pod ", 1).replacen("pod/", "pod ", 1))
+    });
+    let nodes = picture.hosts.iter().filter(|host| host.node.is_some());
+    let nodes = nodes.map(|host| (format!("node/{}", host.name), format!("node {}", host.name)));
+    pods.chain(nodes).collect()
+}
+
+fn services(picture: &Picture) -> Vec<(String, String)> {
+    let words = |service: &clusterarium::picture::Service| {
+        let name = match service.namespace.as_str() {
+            "default" => service.name.clone(),
+            namespace => format!("{}.{namespace}", service.name),
+        };
+        let port = service.ports.first().map_or(String::new(), |port| format!(":{port}"));
+        (format!("service/{}/{}", service.namespace, service.name), format!("service {name}{port}"))
+    };
+    picture.services.iter().map(words).collect()
+}
+
+#[component]
+pub fn Controls(view: View) -> impl IntoView {
+    let from = RwSignal::new(String::new());
+    let to = RwSignal::new(String::new());
+    let number = RwSignal::new(0_u32);
+    let sources = Memo::new(move |_| {
+        view.picture.with(|picture| {
+            let mut all = ends(picture);
+            all.push(("outside".to_string(), "outside the cluster".to_string()));
+            all
+        })
+    });
+    let targets = Memo::new(move |_| {
+        view.picture.with(|picture| services(picture).into_iter().chain(ends(picture)).collect::<Vec<_>>())
+    });
+    // What was chosen may be gone, and at first nothing is chosen: the first of the list then.
+    let chosen = move |signal: RwSignal<String>, list: Memo<Vec<(String, String)>>| {
+        let wanted = signal.get();
+        list.with(|list| {
+            let is_there = list.iter().any(|(value, _)| *value == wanted);
+            if is_there { Some(wanted) } else { list.first().map(|(value, _)| value.clone()) }
+        })
+    };
+    let ask = move || {
+        let (Some(from), Some(to)) = (chosen(from, sources), chosen(to, targets)) else { return };
+        view.select(Some(Target::Packet(Packet { from, to, number: number.get_untracked() })));
+    };
+    // The first packet goes by itself: who opens the lens sees one at once.
+    Effect::new(move |was_sent: Option<bool>| {
+        let is_ready =
+            targets.with(|targets| !targets.is_empty()) && sources.with(|sources| !sources.is_empty());
+        let is_sent = was_sent.unwrap_or(false);
+        if is_ready && !is_sent {
+            untrack(ask);
+        }
+        is_sent || is_ready
+    });
+    let choice = move |label: &'static str, signal: RwSignal<String>, list: Memo<Vec<(String, String)>>| {
+        view! {
+            <label class="packet-choice">
+                <span>{label}</span>
+                <select prop:value=move || chosen(signal, list).unwrap_or_default()
+                    on:change=move |event| {
+                        signal.set(event_target_value(&event));
+                        untrack(ask);
+                    }>
+                    <For each=move || list.get() key=|(value, _)| value.clone() let((value, words))>
+                        <option value=value.clone() selected={
+                            let value = value.clone();
+                            move || chosen(signal, list).as_deref() == Some(value.as_str())
+                        }>{words}</option>
+                    </For>
+                </select>
+            </label>
+        }
+    };
+    view! {
+        <form class="packet-controls" aria-label="Packet" on:submit=move |event| {
+            event.prevent_default();
+            number.update(|number| *number += 1);
+            untrack(ask);
+        }>
+            {choice("from", from, sources)}
+            {choice("to", to, targets)}
+            <button type="submit" class="button button-primary" title="Another one like it may come to another endpoint">
+                "Send another"
+            </button>
+        </form>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_read_back() {
+        let pod = |namespace: &str, name: &str| PacketSource::Pod {
+            namespace: namespace.into(),
+            name: name.into(),
+        };
+        assert_eq!(source("pod/default/web"), pod("default", "web"));
+        assert_eq!(source("node/worker-1"), PacketSource::Host { name: "worker-1".into() });
+        assert_eq!(source("outside"), PacketSource::Outside);
+        assert_eq!(
+            target("service/shop/web"),
+            PacketTarget::Service { namespace: "shop".into(), name: "web".into() }
+        );
+        assert_eq!(target("example.com"), PacketTarget::Name("example.com".into()));
+    }
+}

@@ -1,0 +1,327 @@
+//! The port: HTTP/1.1 in, HTTP/1.1 out.
+//!
+//! Picture to hold in mind: the letter box's flap. It checks that a letter is a letter, not too thick and from this
+//! side of the street, and holds each sender's hand until the answer is through.
+//!
+//! Everything that comes in is untrusted. hyper answers what is no HTTP with 400; this module limits how many
+//! connections there are, how long a head may take to arrive and how big a body may be, and lets no web page in.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender as Orders;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use clusterarium::api::status::{Reason, Status};
+use clusterarium::message::http::{Answer, Media, Part, Request as Letter};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::answer;
+use super::simulation::Order;
+
+/// `MaxRequestBodyBytes` of the real server.
+const BODY_BYTES: usize = 3 << 20;
+/// Open connections; more wait in the system's queue.
+const CONNECTIONS: usize = 1000;
+/// Events that a watch may be behind before it is cut off.
+const BACKLOG: usize = 16_384;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a graceful stop gives to requests that are under way.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who is let in.
+#[derive(Clone, Copy)]
+pub struct Access {
+    pub address: SocketAddr,
+    pub allows_remote: bool,
+}
+
+struct Port {
+    access: Access,
+    orders: Orders<Order>,
+    next_exchange: AtomicU64,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Listens until Ctrl+C, or until the simulation is gone.
+pub fn run(socket: std::net::TcpListener, access: Access, orders: Orders<Order>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot listen: {error}"))?;
+    let stop = orders.clone();
+    let result = runtime.block_on(listen(socket, access, orders));
+    // The simulation may have gone already; then there is nobody to tell.
+    let _ = stop.send(Order::Stop);
+    result.map_err(|error| format!("cannot listen: {error}"))
+}
+
+async fn listen(socket: std::net::TcpListener, access: Access, orders: Orders<Order>) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let socket = tokio::net::TcpListener::from_std(socket)?;
+    let (stop, stopping) = watch::channel(false);
+    let port = Arc::new(Port { access, orders, next_exchange: AtomicU64::new(1), stopping });
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut interrupted = std::pin::pin!(interrupted());
+    loop {
+        // The semaphore is never closed: a place comes free some day.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            result = &mut interrupted => {
+                result?;
+                break;
+            }
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                // Out of files, or a client that was gone again: neither is a reason to stop.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Small answers go out at once.
+        let _ = stream.set_nodelay(true);
+        let port = Arc::clone(&port);
+        tokio::spawn(async move {
+            connection(port, stream).await;
+            drop(place);
+        });
+    }
+    drop(socket);
+    println!("Stopping: open watches are ended.");
+    let _ = stop.send(true);
+    let everybody = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+    tokio::select! {
+        _ = places.acquire_many(everybody) => {}
+        () = tokio::time::sleep(STOP_TIMEOUT) => {}
+        // Whoever presses Ctrl+C again does not want to wait.
+        _ = interrupted_again() => {}
+    }
+    Ok(())
+}
+
+/// Ends at Ctrl+C, and where there is such a thing at the signal to terminate.
+async fn interrupted() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+async fn interrupted_again() {
+    let _ = interrupted().await;
+}
+
+async fn connection(port: Arc<Port>, stream: tokio::net::TcpStream) {
+    let service = service_fn({
+        let port = Arc::clone(&port);
+        move |request| {
+            let port = Arc::clone(&port);
+            async move { Ok::<_, Infallible>(exchange(port, request).await) }
+        }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    // What goes wrong on one connection is its client's concern.
+    tokio::select! {
+        _ = served.as_mut() => {}
+        () = stopped(port.stopping.clone()) => {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+        }
+    }
+}
+
+/// Ends when the program is to stop.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+type AnswerBody = Either<Full<Bytes>, Stream>;
+
+/// One request and its answer.
+async fn exchange(port: Arc<Port>, request: Request<Incoming>) -> Response<AnswerBody> {
+    let is_head = request.method() == Method::HEAD;
+    let letter = match letter(&port, request).await {
+        Ok(letter) => letter,
+        Err(status) => return refusal(&status),
+    };
+    let number = port.next_exchange.fetch_add(1, Ordering::Relaxed);
+    let (parts, mut received) = mpsc::channel(BACKLOG);
+    let order = Order::Request { exchange: number, request: letter, parts };
+    if port.orders.send(order).is_err() {
+        return refusal(&Status::service_unavailable("the simulation has stopped"));
+    }
+    let mut hang_up = HangUp { exchange: number, orders: port.orders.clone(), is_over: false };
+    let first = tokio::select! {
+        first = received.recv() => first,
+        () = stopped(port.stopping.clone()) => {
+            // What is under way gets its answer, if it comes soon.
+            tokio::time::timeout(STOP_TIMEOUT, received.recv()).await.unwrap_or(None)
+        }
+    };
+    match first {
+        Some(Part::Whole(answer)) => {
+            hang_up.is_over = true;
+            whole(&answer, is_head)
+        }
+        Some(Part::Opening(answer)) => {
+            let stopped = Box::pin(stopped(port.stopping.clone()));
+            let stream = Stream { received, stopped, hang_up };
+            answer::head(&answer, true, Either::Right(stream))
+        }
+        _ => refusal(&Status::service_unavailable("the request was not answered")),
+    }
+}
+
+fn whole(answer: &Answer, is_head: bool) -> Response<AnswerBody> {
+    let body = if is_head { Bytes::new() } else { answer::body(answer) };
+    answer::head(answer, false, Either::Left(Full::new(body)))
+}
+
+fn refusal(status: &Status) -> Response<AnswerBody> {
+    let answer = Answer {
+        code: status.code,
+        media: Media::Json { pretty: false },
+        body: status.to_value(),
+        warnings: Vec::new(),
+        retry_after_seconds: None,
+    };
+    whole(&answer, false)
+}
+
+/// Headers that mean something to the API server; others stay outside.
+const HEADERS: [&str; 6] =
+    ["accept", "authorization", "content-type", "upgrade", "user-agent", "sec-websocket-protocol"];
+
+/// Reads a request to its end.
+async fn letter(port: &Port, request: Request<Incoming>) -> Result<Letter, Status> {
+    check_origin(port.access, &request)?;
+    let (head, body) = request.into_parts();
+    let mut headers = Vec::new();
+    for (name, value) in &head.headers {
+        let name = name.as_str();
+        if HEADERS.contains(&name) || name.starts_with("impersonate-") {
+            headers.push((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        }
+    }
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let too_large = || Status::request_entity_too_large(&format!("limit is {BODY_BYTES}"));
+    if body.size_hint().lower() > BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES).collect()).await;
+    let bytes = match read {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(_)) => return Err(Status::bad_request("the body of the request broke off")),
+        Err(_) => {
+            return Err(Status::new(408, Reason::Timeout, "the body of the request did not arrive in time"));
+        }
+    };
+    let is_protobuf = headers
+        .iter()
+        .any(|(name, value)| name == "content-type" && !value.contains("json") && !value.contains("yaml"));
+    let body = match String::from_utf8(bytes.to_vec()) {
+        Ok(body) => body,
+        // The content type will be refused; the body is not looked at.
+        Err(_) if is_protobuf => String::new(),
+        Err(_) => return Err(Status::bad_request("the body of the request is no UTF-8 text")),
+    };
+    Ok(Letter { method: head.method.as_str().to_owned(), target, headers, body })
+}
+
+/// A web page must not reach the cluster through the browser of the one who runs it: neither by a name that was made to
+/// point here, nor by a form or script of another site. `kubectl proxy` checks hosts for the same reason.
+fn check_origin(access: Access, request: &Request<Incoming>) -> Result<(), Status> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let forbidden = |why: String| Err(Status::new(403, Reason::Forbidden, why));
+    if header("origin").is_some()
+        || header("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin")
+    {
+        return forbidden("requests of web pages are not answered".into());
+    }
+    if access.allows_remote {
+        return Ok(());
+    }
+    let authority = header("host").map(str::to_owned).or(request.uri().authority().map(ToString::to_string));
+    let Some(authority) = authority else { return Ok(()) };
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or(""),
+    };
+    let is_loopback = host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == access.address.ip());
+    if is_loopback { Ok(()) } else { forbidden(format!("the host {host:?} is not this one")) }
+}
+
+/// Tells the simulation that a client has gone, when it goes.
+struct HangUp {
+    exchange: u64,
+    orders: Orders<Order>,
+    /// It has got all of its answer.
+    is_over: bool,
+}
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let _ = self.orders.send(Order::HangUp { exchange: self.exchange });
+        }
+    }
+}
+
+/// The body of a watch.
+struct Stream {
+    received: Receiver<Part>,
+    /// Done when the program is to stop.
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+    hang_up: HangUp,
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if self.stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        match self.received.poll_recv(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Part::Piece(value))) => {
+                Poll::Ready(Some(Ok(Frame::data(answer::piece(&value)))))
+            }
+            Poll::Ready(Some(Part::End)) => {
+                self.hang_up.is_over = true;
+                Poll::Ready(None)
+            }
+            // Without the last chunk, so that the client knows.
+            Poll::Ready(_) => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! `clusterarium serve` on loopback, as clients see it: over plain HTTP, and with Debian's kubectl where it is there.
+
+mod http;
+mod kubectl;
+mod program;
