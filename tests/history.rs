@@ -206,7 +206,7 @@ fn a_fork_equals_a_fresh_run_of_its_log() {
 /// Whatever stretch of time is asked for, it holds the lines that were written in it, from either end.
 #[test]
 fn a_stretch_of_the_trace_holds_its_lines_read_from_either_end() {
-    let mut history = played(5, Time::from_secs(3));
+    let history = played(5, Time::from_secs(3));
     let end = history.now().0;
     let stretches =
         [(0, 0), (0, 1), (0, end + 1), (end, u64::MAX), (end + 1, u64::MAX), (1_000_000, 2_000_000)];
