@@ -103,7 +103,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "serve",
         what: "protobuf, CBOR and gzip",
-        message: "objects travel as JSON or YAML only; clients that would rather have another form get JSON",
+        message: "objects go out as JSON or YAML only; bodies in protobuf are read, but for definitions of custom resources",
     },
     Entry {
         component: "serve",

@@ -323,11 +323,7 @@ fn operation_document(operation: &Operation, tag: &str, dialect: Dialect) -> Val
         Verb::Create | Verb::Update => Some(reference(dialect, definition)),
     };
     let is_required = matches!(operation.verb, Verb::Create | Verb::Update | Verb::Patch);
-    let takes: &[&str] = match (is_patch, dialect) {
-        (true, _) => &PATCHES,
-        (false, Dialect::V2) => &["*/*"],
-        (false, Dialect::V3) => &["*/*"],
-    };
+    let takes: &[&str] = if is_patch { &PATCHES } else { &["*/*"] };
     let content = |media: &[&str], schema: &Value| {
         let mut content = Value::object();
         for media in media {

@@ -55,7 +55,7 @@ fn the_sheet_is_followed() {
     let folder = std::env::temp_dir().join(format!("clusterarium-kubectl-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let config = folder.join("config");
-    let program = Program::start(&["--write-kubeconfig", &config.to_string_lossy()]);
+    let program = Program::start(&["--speed", "4", "--write-kubeconfig", &config.to_string_lossy()]);
     let mut wrong = Vec::new();
     for step in SHEET.split("\n$ ").skip(1) {
         let mut lines = step.lines().filter(|line| !line.starts_with('#')).peekable();

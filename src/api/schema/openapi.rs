@@ -73,6 +73,13 @@ fn custom_definition(group: &str, version: &str, kind: &str) -> Text {
     Text::from(parts.join("."))
 }
 
+impl SchemaType<'_> {
+    /// The name of its definition, of a type of the built-in table that has one: `io.k8s.api.core.v1.PodSpec`.
+    pub fn definition_name(self) -> Option<Text> {
+        if std::ptr::eq(self.schema, &*BUILT_IN) { name_of(self.id) } else { None }
+    }
+}
+
 fn group_version_kind(api_version: &str, kind: &str) -> Value {
     let (group, version) = split_api_version(api_version);
     object! { "group" => group, "kind" => kind, "version" => version }

@@ -25,8 +25,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::answer;
 use super::simulation::Order;
+use super::{answer, protobuf};
 
 /// `MaxRequestBodyBytes` of the real server.
 const BODY_BYTES: usize = 3 << 20;
@@ -240,16 +240,30 @@ async fn letter(port: &Port, request: Request<Incoming>) -> Result<Letter, Statu
             return Err(Status::new(408, Reason::Timeout, "the body of the request did not arrive in time"));
         }
     };
-    let is_protobuf = headers
-        .iter()
-        .any(|(name, value)| name == "content-type" && !value.contains("json") && !value.contains("yaml"));
-    let body = match String::from_utf8(bytes.to_vec()) {
-        Ok(body) => body,
-        // The content type will be refused; the body is not looked at.
-        Err(_) if is_protobuf => String::new(),
-        Err(_) => return Err(Status::bad_request("the body of the request is no UTF-8 text")),
-    };
+    let body = text(&mut headers, &bytes)?;
     Ok(Letter { method: head.method.as_str().to_owned(), target, headers, body })
+}
+
+/// The body as a text; a protobuf that can be read becomes JSON.
+fn text(headers: &mut [(String, String)], bytes: &[u8]) -> Result<String, Status> {
+    let content_type = headers.iter_mut().find(|(name, _)| name == "content-type");
+    let Some((_, media)) = content_type.filter(|(_, media)| media.starts_with(protobuf::CONTENT_TYPE)) else {
+        let text = std::str::from_utf8(bytes);
+        return text
+            .map(str::to_owned)
+            .map_err(|_| Status::bad_request("the body of the request is no UTF-8 text"));
+    };
+    match protobuf::decode(bytes) {
+        Ok(object) => {
+            *media = "application/json".into();
+            Ok(object.to_string())
+        }
+        // The content type will be refused; the body is not looked at.
+        Err(protobuf::Error::Unknown) => Ok(String::new()),
+        Err(protobuf::Error::Malformed) => {
+            Err(Status::bad_request("the body of the request is no protobuf of the kind that it names"))
+        }
+    }
 }
 
 /// A web page must not reach the cluster through the browser of the one who runs it: neither by a name that was made to

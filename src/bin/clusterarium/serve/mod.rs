@@ -8,6 +8,7 @@ mod answer;
 mod kubeconfig;
 mod listener;
 mod openapi;
+mod protobuf;
 mod simulation;
 
 use std::net::{SocketAddr, ToSocketAddrs};
