@@ -98,7 +98,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "serve",
         what: "TLS and client certificates",
-        message: "plain HTTP is served, and whoever connects is the administrator, as with \"kubectl proxy\"; tokens and impersonation are honoured",
+        message: "plain HTTP is served, and whoever connects is the administrator, as with \"kubectl proxy\"; impersonation and bearer tokens are honoured, but kubectl sends a token over TLS only",
     },
     Entry {
         component: "serve",

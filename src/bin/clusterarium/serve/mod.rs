@@ -33,8 +33,9 @@ Options:
   --write-kubeconfig FILE   write a kubeconfig for kubectl's --kubeconfig; a file of somebody else is never overwritten
   --help                    this text
 
-Whoever connects is the cluster's administrator, as with `kubectl proxy`; a token (kubectl create token) or
-impersonation (--as) makes a request somebody else's. Ctrl+C ends open watches and stops.
+Whoever connects is the cluster's administrator, as with `kubectl proxy`; impersonation (kubectl --as) or a service
+account's bearer token makes a request somebody else's (kubectl itself sends tokens over TLS only, which is not served).
+Ctrl+C ends open watches and stops.
 ";
 
 #[derive(Debug)]
