@@ -121,6 +121,46 @@ pub const REGISTRY: &[Entry] = &[
         message: "the documents tell the fields of built-in kinds and their types, but not what they mean",
     },
     Entry {
+        component: "kube-proxy",
+        what: "ipvs and nftables modes",
+        message: "kube-proxy writes iptables rules, for IPv4, whatever mode its configuration names",
+    },
+    Entry {
+        component: "network",
+        what: "NetworkPolicy",
+        message: "policies are stored and shown, but as with the bridge plugin alone nothing enforces them",
+    },
+    Entry {
+        component: "network",
+        what: "routes between nodes",
+        message: "each machine's own routing agent tells the others its pod ranges; there is no cloud and no daemon set that does it",
+    },
+    Entry {
+        component: "network",
+        what: "the rest of the world",
+        message: "public names have an address of TEST-NET-3 (RFC 5737) for the packet tracer, and nobody there answers",
+    },
+    Entry {
+        component: "network",
+        what: "ipMasq and portMappings of a network configuration",
+        message: "the plugin writes no rules of its own: pods are masqueraded by the node's routing agent, and host ports are not mapped",
+    },
+    Entry {
+        component: "CoreDNS",
+        what: "names in containers",
+        message: "programs in containers find services with a cluster IP; headless services, ExternalName and records of pods are for the packet tracer only",
+    },
+    Entry {
+        component: "container engine",
+        what: "connections",
+        message: "one packet there and one back stand for a whole connection; there is no bandwidth and no retransmission",
+    },
+    Entry {
+        component: "container engine",
+        what: "iptables",
+        message: "rules can be read in a container with the node's network (iptables-save, iptables -S), and are written by kube-proxy only",
+    },
+    Entry {
         component: "shell",
         what: "vi",
         message: "there is no editor in this terminal: use the editor panel, or a here-document (cat > FILE <<EOF)",

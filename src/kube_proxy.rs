@@ -167,7 +167,13 @@ impl State {
             }
             Input::Message { message: Message::Node(message), .. } => match message {
                 NodeMessage::Exec { .. } => self.begin(context),
-                NodeMessage::Exit => self.forget(),
+                NodeMessage::Exit => {
+                    // The kernel closes what a process leaves open.
+                    for index in 0..self.informers.iter().count() {
+                        self.connection.cancel_watch(&Purpose::Informer(index), context);
+                    }
+                    self.forget();
+                }
                 _ => {}
             },
             // What still comes for a process that has ended is read by nobody.

@@ -106,6 +106,8 @@ pub enum EngineTimer {
     /// A container's process does its next thing: writes, exits, is killed. Of several that were set, only
     /// the one that names the container's present `wake` counts.
     Process { container: Text, wake: u32 },
+    /// A program's patience with a question over the network is over.
+    Ask { id: u64 },
     /// Neighbours that have not been heard are told this node's pod ranges again.
     Routes,
     /// Somebody kills a container's first process; `POD` is the pause container.

@@ -3,9 +3,9 @@
 //! Picture to hold in mind: letters with a known address are handed in at many doors, and the stamps that they come
 //! back with are compared with the ones in the album.
 //!
-//! A script in `tests/network/packets` sets a cluster up and sends packets: `$ ` is a line for the terminal, `+ ` one
-//! of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a packet, as
-//! `FROM -> TO [PORT] [PROTOCOL]`. What follows a packet is its transcript; `REWRITE=1 cargo test --test packets`
+//! A script in `tests/network` sets a cluster up and sends packets: `$ ` is a line for the terminal, `% ` one whose
+//! output is compared, `+ ` one of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a
+//! packet, as `FROM -> TO [PORT] [PROTOCOL]`. What follows a packet is its transcript; `REWRITE=1 cargo test --test packets`
 //! writes it anew. Addresses are shown by whose they are.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clusterarium::api::{Value, meta};
 use clusterarium::command::{Command, Scenario};
-use clusterarium::console::Console;
+use clusterarium::console::{Console, Output};
 use clusterarium::network::packet::Protocol;
 use clusterarium::network::trace::Question;
 use clusterarium::picture::{
@@ -23,7 +23,7 @@ use clusterarium::picture::{
 use clusterarium::sim::Duration;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/network/packets")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/network")
 }
 
 struct Album {
@@ -195,6 +195,21 @@ impl Album {
         lines
     }
 
+    /// What a line prints, and its exit code where it is not 0.
+    fn said(&mut self, line: &str) -> Vec<String> {
+        let mut said = String::new();
+        let code = self.console.exec(line, "", Duration::from_secs(600), |output| match output {
+            Output::Stdout(text) | Output::Stderr(text) => said += &text,
+            Output::Audit(_) => {}
+        });
+        let mut lines: Vec<String> =
+            said.lines().map(|line| format!("  | {}", self.named(line).trim_end())).collect();
+        if code != Some(0) {
+            lines.push(format!("  = {code:?}"));
+        }
+        lines
+    }
+
     /// Reads a script, and writes it again with the transcripts that came of it.
     fn play(&mut self, script: &str) -> String {
         let mut out: Vec<String> = Vec::new();
@@ -214,6 +229,12 @@ impl Album {
                 "~ " => {
                     let time = Duration::from_secs(rest.parse().unwrap());
                     self.console.pass(time, &mut |_| {});
+                }
+                "% " => {
+                    self.learn_names();
+                    out.push(line.to_string());
+                    out.extend(self.said(rest));
+                    continue;
                 }
                 "! " => drop(self.console.history.command(fault(rest))),
                 "> " => {
@@ -276,9 +297,22 @@ fn judge(trace: &PacketTrace, line: &str) {
 
 #[test]
 fn packets_leave_the_stamps_of_the_album() {
+    let packets = play_all("packets");
+    assert!(packets >= 40, "only {packets} packets");
+}
+
+/// `curl`, `wget`, `nc`, `ping` in containers go by the rules that `iptables-save` shows.
+#[test]
+fn programs_talk_by_the_same_rules() {
+    play_all("tools");
+}
+
+/// Plays every script of a folder; how many packets there were.
+fn play_all(name: &str) -> usize {
     let mut files: Vec<PathBuf> =
-        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(folder().join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
+    assert!(!files.is_empty());
     let mut packets = 0;
     let mut wrong = Vec::new();
     for file in &files {
@@ -294,7 +328,7 @@ fn packets_leave_the_stamps_of_the_album() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(packets >= 40, "only {packets} packets");
+    packets
 }
 
 /// Laws on a cluster with many pods: no NAT between pods, only ready endpoints, an address for each, an even spread.

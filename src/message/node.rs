@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::network::netfilter::Restore;
+use crate::network::packet::Packet;
+use crate::sim::ActorId;
 
 #[derive(Clone, Debug)]
 pub enum NodeMessage {
@@ -27,6 +29,28 @@ pub enum NodeMessage {
         /// The receiver has not been heard yet: it is asked to tell its own.
         wants_answer: bool,
     },
+    /// From host to host: a packet of a pod or a host, with what is in it.
+    Packet(Arc<Letter>),
+    /// From a kernel to itself: an answer is there for question `id`.
+    Reached { id: u64, reached: Result<(u16, Text), &'static str> },
+}
+
+/// A packet with its content: one stands for all packets of a connection that go the same way.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub packet: Packet,
+    pub payload: Payload,
+    /// Whose kernel waits for the answer, and its number for the question.
+    pub asker: ActorId,
+    pub id: u64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// An HTTP request for a path; empty: a connection alone, or an echo request.
+    Ask { path: Text },
+    /// The HTTP status (0 without a request) and body, or the client's word for what went wrong.
+    Answer(Result<(u16, Text), &'static str>),
 }
 
 impl NodeMessage {
@@ -38,6 +62,8 @@ impl NodeMessage {
             NodeMessage::Exit => "exit",
             NodeMessage::Restore(_) => "iptables-restore",
             NodeMessage::Routes { .. } => "routes",
+            NodeMessage::Packet(letter) => letter.packet.protocol.upper_name(),
+            NodeMessage::Reached { .. } => "answer",
         }
     }
 }

@@ -209,6 +209,17 @@ impl Kernel {
             self.recent.insert((list.clone(), source), now);
         }
     }
+    /// An answer has come by, and is on its way to who asked.
+    pub fn tick_off(&mut self, answer: &Packet) {
+        let is_it = |one: &Connection| {
+            let wanted = one.original.reply();
+            (wanted.source, wanted.source_port, wanted.destination, wanted.destination_port)
+                == (answer.source, answer.source_port, answer.destination, answer.destination_port)
+        };
+        if let Some(at) = self.connections.iter().rposition(is_it) {
+            Arc::make_mut(&mut self.connections)[at].is_answered = true;
+        }
+    }
     /// Writes a conversation down; those that are over are forgotten.
     pub fn track(&mut self, connection: Connection) {
         let now = connection.seen_at;

@@ -6,6 +6,7 @@
 //! - [`ipam`] addresses out of a range: the `host-local` plugin
 //! - [`cni`] the network configuration file, and what a plugin makes of it
 //! - [`kernel`] interfaces, routes, rules and connections of one node
+//! - [`show`] all that as `ip` and `conntrack` print it
 //! - [`packet`] what rules and routes look at
 //! - [`netfilter`] tables, chains and rules of a node's kernel
 //! - [`trace`] one packet's whole way over all nodes
@@ -18,4 +19,5 @@ pub mod netfilter;
 pub mod packet;
 pub mod proxy;
 pub mod sha256;
+pub mod show;
 pub mod trace;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::language::Wire;
-use crate::message::node::NodeMessage;
+use crate::message::node::{NodeMessage, Payload};
 use crate::message::raft::Body;
 use crate::message::rest::{Request, Verb, WatchType};
 use crate::message::{Message, etcd};
@@ -135,6 +135,14 @@ fn caption(message: &Message) -> Caption {
             about: String::new(),
             is_failure: response.result.is_err(),
         },
+        Message::Node(NodeMessage::Packet(letter)) => {
+            let packet = &letter.packet;
+            let about = format!("{} > {}:{}", packet.source, packet.destination, packet.destination_port);
+            let is_failure = matches!(letter.payload, Payload::Answer(Err(_)));
+            let shape =
+                if matches!(letter.payload, Payload::Ask { .. }) { Shape::Request } else { Shape::Reply };
+            Caption { shape, label: packet.protocol.upper_name().into(), about, is_failure }
+        }
         Message::Node(message) => plain(Shape::CriRequest, message.name().into(), String::new()),
         Message::HostFile(file) => plain(Shape::CriReply, "file".into(), file.path.to_string()),
         Message::CriEvent(event) => plain(Shape::CriReply, format!("{:?}", event.kind), String::new()),
@@ -242,7 +250,7 @@ pub fn is_routine(message: &Message) -> bool {
         }),
         Message::CriRequest(_) | Message::CriResponse(_) | Message::HostFile(_) => true,
         Message::CriEvent(_) => false,
-        Message::Node(message) => !matches!(message, NodeMessage::Restore(_)),
+        Message::Node(message) => !matches!(message, NodeMessage::Restore(_) | NodeMessage::Packet(_)),
         // Entries are as interesting as the request that they carry; elections are news.
         Message::Raft(message) => !matches!(
             message.body,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Value;
 use crate::arrange::Arrange;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Role};
 use crate::command::Command;
 use crate::message::Message;
 use crate::message::node::NodeMessage;
@@ -322,6 +322,19 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
     }
     if let Some(member) = picture.etcd.iter().find(|member| member.name == *name) {
         inspect_etcd::member_summary(member, &mut detail);
+    }
+    let kube_proxy = history.world().processes().iter().find_map(|process| match &*process.role {
+        Role::KubeProxy(proxy) if process.name == name => Some(proxy),
+        _ => None,
+    });
+    if let Some(proxy) = kube_proxy {
+        let (syncs, rules) = proxy.syncs();
+        detail.summary.push(("Syncs".to_string(), syncs.to_string()));
+        detail.summary.push(("Rules in the last one".to_string(), rules.to_string()));
+        let pending: Vec<&str> = proxy.pending().map(|key| key.as_str()).collect();
+        if !pending.is_empty() {
+            detail.summary.push(("Not written yet".to_string(), pending.join(", ")));
+        }
     }
     let process = name.to_string();
     if component.kind != ComponentKind::Terminal {

@@ -94,17 +94,6 @@ impl World for Model<'_> {
         slices.arrange_by(|a, b| meta::name(a).cmp(meta::name(b)));
         slices
     }
-    fn is_proxied(&self, node: &str) -> bool {
-        let cluster = self.history.world();
-        cluster.processes().iter().any(|process| match &*process.role {
-            Role::KubeProxy(proxy) => {
-                proxy.is_running()
-                    && self.history.engine().is_running(process.actor)
-                    && cluster.host(node) == Some(process.host)
-            }
-            _ => false,
-        })
-    }
     fn declared_port(&self, namespace: &str, pod: &str) -> Option<u16> {
         let pod = self.ledger.get(&format!("/registry/pods/{namespace}/{pod}"))?;
         let containers = pod.items("spec.containers").iter();

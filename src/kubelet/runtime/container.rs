@@ -20,6 +20,7 @@ use super::files::Directory;
 use super::images::Content;
 use super::program::{Memory, OnTerm, Server};
 use super::shell::Machine;
+use super::talk::Journal;
 
 /// Lines of output that are kept: older ones are rotated away.
 const LOG_LINES: usize = 1000;
@@ -35,6 +36,10 @@ pub struct Container {
     pub state: ContainerState,
     pub created_at: Time,
     pub(super) machine: Option<Machine>,
+    /// What its script has asked over the network since it last stood still, and been answered.
+    pub(super) journal: Journal,
+    /// It waits for an answer.
+    pub(super) is_asking: bool,
     pub layer: Directory,
     /// What runs in the foreground, and from when on it listens.
     pub server: Option<(Arc<Server>, Time)>,
@@ -88,6 +93,8 @@ impl Container {
             state: ContainerState::Created,
             created_at: now,
             machine: None,
+            journal: Journal::new(),
+            is_asking: false,
             layer: Directory::default(),
             server: None,
             logs: VecDeque::new(),
@@ -219,7 +226,7 @@ impl Container {
     }
     /// When something happens to it by itself.
     pub(super) fn next_wake(&self) -> Option<Time> {
-        let machine = self.machine.as_ref().and_then(Machine::wake);
+        let machine = self.machine.as_ref().filter(|_| !self.is_asking).and_then(Machine::wake);
         [machine, self.end().map(|(at, ..)| at)].into_iter().flatten().min()
     }
     /// SIGTERM to the first process; SIGKILL after `grace`. `is_first` process of its PID namespace: it gets
@@ -268,6 +275,8 @@ impl Container {
             message: message.into(),
         };
         self.machine = None;
+        self.journal.clear();
+        self.is_asking = false;
         self.server = None;
         self.exit_at = None;
         self.kill_at = None;

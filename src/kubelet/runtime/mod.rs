@@ -11,6 +11,7 @@
 //! - [`calls`] the CRI; [`calling`] what programs in containers ask of others
 //! - [`images`] the catalogue; [`program`] what programs do; [`shell`] what scripts do
 //! - [`routing`] what kube-proxy and the neighbours bring to the kernel
+//! - [`talk`] what programs say over the network
 //! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
 
 mod calling;
@@ -24,6 +25,7 @@ pub mod reach;
 mod routing;
 pub mod sandbox;
 pub mod shell;
+pub mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,7 @@ use reach::NodeNetwork;
 use sandbox::{Sandbox, Stage, StoryStep, step};
 use shell::machine::{Output, State as MachineState};
 use shell::{Machine, Surroundings};
+use talk::{Ask, Asked, Asker, Desk, Journal};
 
 /// What does not change while the engine lives.
 #[derive(Clone, Debug)]
@@ -127,6 +130,8 @@ struct State {
     calling: Calling,
     /// Shells between two lines.
     shells: BTreeMap<Text, Machine>,
+    /// Questions of programs that wait for their answers.
+    asked: BTreeMap<u64, Asked>,
 }
 
 /// Steps of one pod's story that are kept: a container that crashes again and again pushes out the oldest.
@@ -150,6 +155,7 @@ impl ContainerEngine {
             next_operation: 0,
             calling: Calling::new(config.programs, u64::from(config.kubelet.0)),
             shells: BTreeMap::new(),
+            asked: BTreeMap::new(),
         };
         for name in &config.images {
             let found =
@@ -179,6 +185,7 @@ impl ContainerEngine {
                         self.advance(&container, context);
                     }
                 }
+                EngineTimer::Ask { id } => self.ask_timed_out(id, context),
                 EngineTimer::Routes => self.tell_routes(context),
                 EngineTimer::Kill { namespace, pod, container } => {
                     self.kill(&namespace, &pod, &container, context)
@@ -192,6 +199,7 @@ impl ContainerEngine {
     pub fn lose_power(&mut self, now: Time) {
         let state = Arc::make_mut(&mut self.state);
         state.operations.clear();
+        state.asked.clear();
         state.kernel.lose_power();
         state.calling.restart();
         for container in state.containers.values_mut().filter(|container| container.is_running()) {
@@ -296,9 +304,16 @@ impl ContainerEngine {
             self.exit(id, code, reason, "", context);
             return;
         }
+        if container.is_asking {
+            return self.set_wake(id, context);
+        }
         let state = Arc::make_mut(&mut self.state);
-        state.run_process(id, now);
+        let asked = state.run_process(id, now);
         self.make_calls(context);
+        if let Some((sandbox, ask)) = asked {
+            self.ask(Asker::Container(id.clone()), &sandbox, ask, context);
+            return self.set_wake(id, context);
+        }
         let Some(container) = self.state.containers.get(id) else { return };
         match container.machine.as_ref().map(|machine| &machine.state) {
             Some(MachineState::Exited(code)) => {
@@ -407,20 +422,7 @@ impl ContainerEngine {
         port: u16,
         now: Time,
     ) -> Option<String> {
-        let is_it = |sandbox: &Sandbox| match pod {
-            Some((namespace, name)) => sandbox.config.namespace == namespace && sandbox.config.name == name,
-            None => sandbox.config.host_network,
-        };
-        let mut sandboxes = self.sandboxes().filter(|sandbox| sandbox.is_ready() && is_it(sandbox));
-        let found = sandboxes.find_map(|sandbox| {
-            self.containers_of(&sandbox.id)
-                .into_iter()
-                .find_map(|container| container.hears(protocol, port, now))
-        });
-        // The kubelet is a process of the node, in no container.
-        found.or_else(|| {
-            (pod.is_none() && protocol == Protocol::Tcp && port == 10250).then(|| "kubelet".to_string())
-        })
+        self.state.listener(pod, protocol, port, now)
     }
     /// Interfaces, routes, rules and connections of the node.
     pub fn kernel(&self) -> &Kernel {
@@ -462,17 +464,46 @@ impl State {
         }
     }
 
+    fn listener(
+        &self,
+        pod: Option<(&str, &str)>,
+        protocol: Protocol,
+        port: u16,
+        now: Time,
+    ) -> Option<String> {
+        let is_it = |sandbox: &Sandbox| match pod {
+            Some((namespace, name)) => sandbox.config.namespace == namespace && sandbox.config.name == name,
+            None => sandbox.config.host_network,
+        };
+        let mut sandboxes = self.sandboxes.values().filter(|sandbox| sandbox.is_ready() && is_it(sandbox));
+        let found = sandboxes.find_map(|sandbox| {
+            let mut containers = self.containers.values().filter(|one| one.sandbox == sandbox.id);
+            containers.find_map(|container| container.hears(protocol, port, now))
+        });
+        // The kubelet is a process of the node, in no container.
+        found.or_else(|| {
+            (pod.is_none() && protocol == Protocol::Tcp && port == 10250).then(|| "kubelet".to_string())
+        })
+    }
+
     /// Gives the processor to a container until it must wait.
-    fn run_process(&mut self, id: &Text, now: Time) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let Some(mut machine) = Arc::make_mut(container).machine.take() else { return };
+    fn run_process(&mut self, id: &Text, now: Time) -> Option<(Text, Ask)> {
+        let container = self.containers.get_mut(id)?;
+        let mut machine = Arc::make_mut(container).machine.take()?;
         let container = container.clone();
         let mut output = Output::new();
-        self.run_beside(&container, &Owner::Container(id.clone()), &mut machine, now, &mut output);
+        let owner = Owner::Container(id.clone());
+        let open = self.run_beside(&container, &owner, &mut machine, &container.journal, now, &mut output);
         // Released before the container is changed, or the change would copy it.
         drop(container);
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let container = Arc::make_mut(container);
+        let container = Arc::make_mut(self.containers.get_mut(id)?);
+        if let Some((answered, ask)) = open {
+            container.journal.truncate(answered);
+            container.is_asking = true;
+            container.machine = Some(machine);
+            return Some((container.sandbox.clone(), ask));
+        }
+        container.journal.clear();
         for (_, text) in output {
             container.log(now, &text);
         }
@@ -480,18 +511,23 @@ impl State {
             container.serve(server, now);
         }
         container.machine = Some(machine);
+        None
     }
 
-    /// Runs a script in a container's place: its files, its network, its name.
+    /// Runs a script in a container's place: its files, its network, its name. `Some`: it asked something over the
+    /// network that `journal` has no answer to; then nothing has happened, and it is to be run again with one more.
     fn run_beside(
         &mut self,
         container: &Container,
         owner: &Owner,
         machine: &mut Machine,
+        journal: &Journal,
         now: Time,
         output: &mut Output,
-    ) {
-        let Some(sandbox) = self.sandboxes.get(&container.sandbox).cloned() else { return };
+    ) -> Option<(usize, Ask)> {
+        let sandbox = self.sandboxes.get(&container.sandbox).cloned()?;
+        let desk = Desk::new(journal);
+        let before = (machine.clone(), self.disk.clone());
         let processes = self.processes(container);
         let mut layer = container.layer.clone();
         let (mut random, mut next_process) = self.calling.draw();
@@ -501,6 +537,8 @@ impl State {
             sandboxes: &self.sandboxes,
             containers: &self.containers,
             disk: self.disk.clone(),
+            kernel: &self.kernel,
+            desk: &desk,
             names: &self.names,
         };
         let mut surroundings = Surroundings {
@@ -524,12 +562,18 @@ impl State {
         };
         machine.run(&mut surroundings, output);
         let calls = surroundings.calls;
+        if let Some(open) = desk.open() {
+            (*machine, self.disk) = before;
+            output.clear();
+            return Some(open);
+        }
         self.calling.take(owner, calls, random, next_process);
         if layer != container.layer
             && let Some(container) = self.containers.get_mut(&container.id)
         {
             Arc::make_mut(container).layer = layer;
         }
+        None
     }
 
     /// Names of what runs in a container, or in all of its pod if they share a PID namespace.

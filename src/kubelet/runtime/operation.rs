@@ -19,6 +19,7 @@ use super::images::{self, Reference};
 use super::sandbox::{Stage, step};
 use super::shell::Machine;
 use super::shell::machine::{Output, State as MachineState};
+use super::talk::{Ask, Asker, Journal, Reached};
 use super::{CNI_NOT_INITIALIZED, ContainerEngine};
 
 #[derive(Clone, Debug)]
@@ -59,6 +60,9 @@ pub struct Exec {
     pub machine: Machine,
     pub stdout: String,
     pub stderr: String,
+    /// As for a container's own script.
+    pub journal: Journal,
+    pub is_asking: bool,
     /// When it is given up, and after how many seconds that is.
     pub deadline: Option<(Time, u64)>,
     /// The alarm that is set.
@@ -338,8 +342,25 @@ impl ContainerEngine {
             return;
         };
         let mut output = Output::new();
-        state.run_beside(&container, &Owner::Exec(number), &mut exec.machine, now, &mut output);
-        self.make_calls(context);
+        if exec.is_asking && exec.deadline.is_none_or(|(at, _)| now < at) {
+            state.operations.insert(number, Operation { client, work: Work::Exec(exec) });
+            return;
+        }
+        if !exec.is_asking {
+            let (owner, machine) = (Owner::Exec(number), &mut exec.machine);
+            let open = state.run_beside(&container, &owner, machine, &exec.journal, now, &mut output);
+            if let Some((answered, ask)) = open {
+                exec.journal.truncate(answered);
+                exec.is_asking = true;
+                if let Some((at, _)) = exec.deadline.filter(|(at, _)| *at > now) {
+                    context.timer(at.since(now), Timer::Engine(EngineTimer::Step { operation: number }));
+                }
+                state.operations.insert(number, Operation { client, work: Work::Exec(exec) });
+                return self.ask(Asker::Operation(number), &container.sandbox, ask, context);
+            }
+            exec.journal.clear();
+            self.make_calls(context);
+        }
         for (descriptor, text) in output {
             if descriptor == 1 || exec.is_terminal { exec.stdout += &text } else { exec.stderr += &text }
         }
@@ -384,6 +405,16 @@ impl ContainerEngine {
             }
             // A program that never ends by itself, and that nobody limits: what it printed is the answer.
             None => self.reply(client, Ok(done(&exec, 0)), context),
+        }
+    }
+
+    /// An answer for a command that waits for one.
+    pub(super) fn exec_answered(&mut self, number: u64, answer: (Ask, Reached), context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        if let Some(Operation { work: Work::Exec(exec), .. }) = state.operations.get_mut(&number) {
+            exec.journal.push(answer);
+            exec.is_asking = false;
+            self.step(number, context);
         }
     }
 

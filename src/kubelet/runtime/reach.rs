@@ -1,16 +1,22 @@
 //! The network as the processes of a node reach it.
 //!
-//! Picture to hold in mind: a switchboard with a socket for every pod of the node. A call to an address that
-//! is not on the board goes out of the house, where nobody answers yet.
+//! Picture to hold in mind: a telephone on the wall of each pod. What is said to the pod itself is answered at
+//! once; every other call is left with the exchange ([`super::talk`]), which rings back.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::arrange::Arrange;
 use crate::shared_map::SharedMap;
 
 use crate::api::Text;
+use crate::kubelet::clock;
 use crate::message::cri::MountSource;
+use crate::network::cni::Attachment;
+use crate::network::kernel::Kernel;
+use crate::network::netfilter::Table;
+use crate::network::show::no_connections;
 use crate::sim::Time;
 
 use super::container::Container;
@@ -18,6 +24,7 @@ use super::files::{Disk, normalize};
 use super::program::Http;
 use super::sandbox::Sandbox;
 use super::shell::machine::Reach;
+use super::talk::{Ask, Desk};
 
 /// One sandbox's view of the network.
 pub struct NodeNetwork<'a> {
@@ -26,6 +33,9 @@ pub struct NodeNetwork<'a> {
     pub sandboxes: &'a BTreeMap<Text, Arc<Sandbox>>,
     pub containers: &'a BTreeMap<Text, Arc<Container>>,
     pub disk: Disk,
+    pub kernel: &'a Kernel,
+    /// What was asked before in this run, and what is still open.
+    pub desk: &'a Desk,
     pub names: &'a SharedMap<Text, Text>,
 }
 
@@ -49,39 +59,62 @@ impl Reach for NodeNetwork<'_> {
             .next()
             .cloned()
     }
-    fn request(&self, address: &str, port: u16, path: &str) -> Result<(u16, Text), &'static str> {
-        let target = if matches!(address, "127.0.0.1" | "::1") {
-            Some(self.me)
-        } else {
-            let has_address =
-                |sandbox: &&Arc<Sandbox>| sandbox.is_ready() && sandbox.ips().iter().any(|ip| ip == address);
-            self.sandboxes.values().find(has_address).map(|sandbox| &**sandbox)
-        };
-        let target = target.ok_or("Connection timed out")?;
-        dial(self.containers, &self.disk, target, port, path, self.now)
+    fn request(
+        &self,
+        address: &str,
+        port: u16,
+        path: &str,
+        timeout_seconds: u64,
+    ) -> Result<(u16, Text), &'static str> {
+        let is_own = matches!(address, "127.0.0.1" | "::1") || self.me.ips().iter().any(|ip| ip == address);
+        if is_own && !self.me.config.host_network {
+            return match port {
+                0 => Ok((0, Text::new())),
+                port => dial(self.containers, &self.disk, self.me, port, path, self.now),
+            };
+        }
+        self.desk.ask(Ask { address: address.into(), port, path: path.into(), timeout_seconds })
     }
     fn interfaces(&self) -> String {
-        let mut text = String::from(
-            "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN qlen 1000\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n",
-        );
-        if let Some(attachment) = &self.me.attachment {
-            text += &format!(
-                "2: {}@if7: <BROADCAST,MULTICAST,UP,LOWER_UP,M-DOWN> mtu 1500 qdisc noqueue state UP qlen 1000\n    link/ether {} brd ff:ff:ff:ff:ff:ff\n",
-                attachment.interface, attachment.mac
-            );
-            for address in attachment.address_texts() {
-                let family = if address.contains(':') { "inet6" } else { "inet" };
-                text += &format!(
-                    "    {family} {address} scope global {}\n       valid_lft forever preferred_lft forever\n",
-                    attachment.interface
-                );
-            }
+        match &self.me.attachment {
+            Some(attachment) => attachment.show_addresses(),
+            None => self.kernel.show_addresses(self.attachments()),
         }
-        text
     }
     fn routes(&self) -> String {
-        let routes = self.me.attachment.as_ref().map(|attachment| attachment.routes()).unwrap_or_default();
-        routes.iter().map(|route| format!("{route} \n")).collect()
+        match &self.me.attachment {
+            Some(attachment) => attachment.routes().iter().map(|route| format!("{route} \n")).collect(),
+            None => self.kernel.show_routes(self.attachments()),
+        }
+    }
+    fn neighbours(&self) -> String {
+        match &self.me.attachment {
+            Some(attachment) => attachment.show_neighbours(),
+            None => self.kernel.show_neighbours(self.attachments()),
+        }
+    }
+    fn connections(&self) -> (String, String) {
+        match self.me.config.host_network {
+            true => self.kernel.show_connections(self.now),
+            false => (String::new(), no_connections()),
+        }
+    }
+    fn rules(&self, table: Option<Table>) -> String {
+        match self.me.config.host_network {
+            true => self.kernel.rules.save(&clock::format(self.now, "%a %b %e %H:%M:%S %Y"), table),
+            // A network namespace that nobody has written rules into has no tables.
+            false => String::new(),
+        }
+    }
+}
+
+impl<'a> NodeNetwork<'a> {
+    fn attachments(&self) -> impl Iterator<Item = &'a Attachment> {
+        let ready = self.sandboxes.values().filter(|sandbox| sandbox.is_ready());
+        let mut all: Vec<&Attachment> = ready.filter_map(|sandbox| sandbox.attachment.as_ref()).collect();
+        // By the interface's number, as the kernel lists them.
+        all.arrange_by_key(|attachment| attachment.host_index);
+        all.into_iter()
     }
 }
 

@@ -50,6 +50,8 @@ impl ContainerEngine {
                     context.send(from, Message::Node(answer));
                 }
             }
+            NodeMessage::Packet(letter) => self.letter(&letter, context),
+            NodeMessage::Reached { id, reached } => self.reached(id, reached, context),
             NodeMessage::Exec { .. } | NodeMessage::Exit => {}
         }
     }

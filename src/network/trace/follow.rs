@@ -16,7 +16,7 @@ use crate::api::Text;
 use crate::network::ipam::Cidr;
 use crate::network::kernel::{GATEWAY, UPLINK, Way};
 use crate::network::netfilter::{Table, Verdict};
-use crate::network::packet::{ConnectionState, Packet, Protocol};
+use crate::network::packet::{ConnectionState, Packet};
 
 /// How a packet ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub enum End {
     },
     /// It has left the cluster for the rest of the world.
     LeftTheCluster,
+    /// It is handed over to the machine with this address.
+    OnWire {
+        next: IpAddr,
+    },
     /// It goes round in circles.
     TooLong,
 }
@@ -109,9 +113,9 @@ impl<'a> Follower<'a> {
     pub fn follow(&mut self, spot: Spot, packet: Packet) -> (End, Packet) {
         let mut packet = packet;
         let end = match spot {
-            Spot::Pod(node, pod) => self.from_pod(node, pod, &mut packet),
-            Spot::Node(node) => self.from_node(node, &mut packet),
-            Spot::Outside => self.from_outside(&mut packet),
+            Spot::Pod(node, pod) => self.leave_pod(node, pod, &mut packet),
+            Spot::Node(node) => self.leave_node(node, &mut packet),
+            Spot::Outside => self.leave_outside(&mut packet),
         };
         (end, packet)
     }
@@ -139,7 +143,7 @@ impl<'a> Follower<'a> {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one line of the report, written at a dozen places")]
-    fn hop(
+    pub(super) fn hop(
         &mut self,
         spot: Spot,
         interface: &str,
@@ -169,7 +173,7 @@ impl<'a> Follower<'a> {
         });
     }
 
-    fn from_pod(&mut self, node: usize, pod: usize, packet: &mut Packet) -> End {
+    fn leave_pod(&mut self, node: usize, pod: usize, packet: &mut Packet) -> End {
         let spot = Spot::Pod(node, pod);
         let world = self.world;
         let here = &world.nodes()[node];
@@ -177,7 +181,7 @@ impl<'a> Follower<'a> {
             return End::NoPower { node: here.name.to_string() };
         }
         let Some(attachment) = here.pods[pod].attachment else {
-            return self.from_node(node, packet);
+            return self.leave_node(node, packet);
         };
         let at = packet.clone();
         if packet.destination.is_loopback() || attachment.addresses.contains(&packet.destination) {
@@ -258,10 +262,10 @@ impl<'a> Follower<'a> {
             return end;
         }
         self.postrouting(node, packet, None);
-        self.to_pod(node, Some(from), packet)
+        self.reach_pod(node, Some(from), packet)
     }
 
-    fn from_node(&mut self, node: usize, packet: &mut Packet) -> End {
+    fn leave_node(&mut self, node: usize, packet: &mut Packet) -> End {
         let world = self.world;
         let here = &world.nodes()[node];
         if !here.is_up {
@@ -283,13 +287,17 @@ impl<'a> Follower<'a> {
         self.routed(node, None, packet, true)
     }
 
-    fn from_outside(&mut self, packet: &mut Packet) -> End {
+    fn leave_outside(&mut self, packet: &mut Packet) -> End {
         let at = packet.clone();
         let words = "Somebody outside of the cluster sends it.";
         self.hop(Spot::Outside, "", HopStage::Send, "sent", words, vec![], &at, &at, HopVerdict::Passes);
         self.wire(None, packet.destination, packet)
     }
 
+    /// A packet comes in by the wire.
+    pub fn arrive(&mut self, node: usize, packet: &mut Packet) -> End {
+        self.enter(node, None, packet)
+    }
     /// A packet comes in to a node's own network: the gates from PREROUTING on.
     fn enter(&mut self, node: usize, from_pod: Option<usize>, packet: &mut Packet) -> End {
         if self.hops.len() > MOST_HOPS {
@@ -436,7 +444,7 @@ impl<'a> Follower<'a> {
                 self.postrouting(node, packet, route.source);
                 let from = from_pod.filter(|_| here.kernel.bridge.is_some());
                 let _ = interface;
-                self.to_pod(node, from, packet)
+                self.reach_pod(node, from, packet)
             }
             Way::Wire { next } => {
                 if !is_own && let Some(end) = self.filter(node, "FORWARD", HopStage::Forward, packet) {
@@ -537,7 +545,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Down the cable to the pod that has the address.
-    fn to_pod(&mut self, node: usize, from: Option<usize>, packet: &mut Packet) -> End {
+    fn reach_pod(&mut self, node: usize, from: Option<usize>, packet: &mut Packet) -> End {
         let world = self.world;
         let here = &world.nodes()[node];
         let spot = Spot::Node(node);
@@ -569,6 +577,11 @@ impl<'a> Follower<'a> {
     fn wire(&mut self, from: Option<usize>, next: IpAddr, packet: &mut Packet) -> End {
         let world = self.world;
         let nodes = world.nodes();
+        if let Some(from) = from.filter(|_| world.hands_over())
+            && nodes[from].kernel.neighbour(next).is_some()
+        {
+            return End::OnWire { next };
+        }
         let from_name = from.map_or(OUTSIDE, |node| self.name(node));
         let spot = from.map_or(Spot::Outside, Spot::Node);
         let at = packet.clone();
@@ -620,73 +633,5 @@ impl<'a> Follower<'a> {
                 End::LeftTheCluster
             }
         }
-    }
-
-    /// It is where it should be: does anybody take it?
-    fn receive(&mut self, spot: Spot, packet: &mut Packet) -> End {
-        let at = packet.clone();
-        let (node, pod) = match spot {
-            Spot::Pod(node, pod) => (node, Some(pod)),
-            Spot::Node(node) => (node, None),
-            Spot::Outside => {
-                let words = "It is back with the one outside who asked.";
-                self.hop(
-                    spot,
-                    "",
-                    HopStage::Receive,
-                    "received",
-                    words,
-                    vec![],
-                    &at,
-                    &at,
-                    HopVerdict::Delivered,
-                );
-                return End::Delivered { at: spot, program: String::new() };
-            }
-        };
-        let world = self.world;
-        let here = &world.nodes()[node];
-        let pod = pod.map(|pod| (here.pods[pod].namespace, here.pods[pod].name));
-        let interface = if matches!(spot, Spot::Pod(..)) { "eth0" } else { "" };
-        let is_answer = packet.state == ConnectionState::Established;
-        let program = match packet.protocol {
-            _ if is_answer => Some(String::new()),
-            Protocol::Icmp => Some("kernel".to_string()),
-            protocol => world.listener(here.name, pod, protocol, packet.destination_port),
-        };
-        let whose = pod.map_or(here.name.to_string(), |(namespace, name)| format!("{namespace}/{name}"));
-        let Some(program) = program else {
-            let port = packet.destination_port;
-            let words = format!("Nobody in {whose} listens on {} port {port}.", packet.protocol.upper_name());
-            self.hop(
-                spot,
-                interface,
-                HopStage::Receive,
-                "refused",
-                words,
-                vec![],
-                &at,
-                &at,
-                HopVerdict::Refused,
-            );
-            return End::NobodyListens { at: spot };
-        };
-        let words = match (is_answer, program.as_str()) {
-            (true, _) => format!("{whose} has its answer."),
-            (_, "kernel") => format!("{whose} answers the echo request."),
-            (_, program) => format!("{program} in {whose} listens on the port, and takes it."),
-        };
-        self.hop(
-            spot,
-            interface,
-            HopStage::Receive,
-            "received",
-            words,
-            vec![],
-            &at,
-            &at,
-            HopVerdict::Delivered,
-        );
-        End::Delivered { at: spot, program }
     }
 }

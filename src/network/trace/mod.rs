@@ -6,11 +6,12 @@
 //!
 //! - [`report`] what is asked and answered
 //! - [`names`] from a name to an address, as the source's resolver and CoreDNS do it
-//! - [`follow`] the way itself
+//! - [`follow`] the way itself; [`receive`] who is there at its end
 //! - [`words`] why it ended, and what would help
 
 pub mod follow;
 pub mod names;
+mod receive;
 pub mod report;
 pub mod words;
 
@@ -61,6 +62,10 @@ pub trait World {
     fn nodes(&self) -> &[Node<'_>];
     /// From one machine to another; the workstation is a machine too.
     fn wire(&self, from: &str, to: &str) -> Wire;
+    /// Only one node is known: what goes over the wire is handed over ([`End::OnWire`]).
+    fn hands_over(&self) -> bool {
+        false
+    }
     /// Who listens: in a pod (`namespace`, `name`), or on a node; the program's name.
     fn listener(
         &self,
@@ -75,8 +80,6 @@ pub trait World {
     fn services(&self) -> Vec<&Value>;
     /// Slices of a Service.
     fn slices(&self, namespace: &str, name: &str) -> Vec<&Value>;
-    /// kube-proxy of a node runs.
-    fn is_proxied(&self, node: &str) -> bool;
     /// The first port that a pod's containers declare.
     fn declared_port(&self, namespace: &str, pod: &str) -> Option<u16>;
     /// Addresses that services are given (`ServiceCIDR`).
@@ -269,7 +272,7 @@ fn is_host_of(world: &dyn World, at: Spot, spot: Spot) -> bool {
 }
 
 /// The address that a packet for `destination` carries when it is written.
-fn source_address(world: &dyn World, spot: Spot, destination: IpAddr) -> Option<IpAddr> {
+pub fn source_address(world: &dyn World, spot: Spot, destination: IpAddr) -> Option<IpAddr> {
     let of_node = |node: usize| {
         let node = &world.nodes()[node];
         let route = node.kernel.route(destination, node.pods.iter().filter_map(|pod| pod.attachment))?;

@@ -165,7 +165,7 @@ impl Ending<'_> {
                     "Masquerading on the node for packets that leave the cluster.".into(),
                 )
             }
-            (End::TooLong, _) => (
+            (End::TooLong | End::OnWire { .. }, _) => (
                 PacketVerdict::Dropped,
                 "It goes round in circles until its time to live is over.".into(),
                 none(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::client::Listener;
+use crate::network::netfilter::Table;
 use crate::shell::Main;
 use crate::shell::program::EtcdCall;
 use crate::sim::{Duration, Random, Time};
@@ -55,11 +56,30 @@ pub enum Call {
 pub trait Reach {
     /// The address that a name resolves to.
     fn resolve(&self, name: &str) -> Option<Text>;
-    /// An HTTP request, or with an empty path a bare connection. The error is the client's word for it.
-    fn request(&self, address: &str, port: u16, path: &str) -> Result<(u16, Text), &'static str>;
+    /// An HTTP request, or with an empty path a bare connection; to port 0 an echo request. The error is the
+    /// client's word for it. An answer that has yet to come means that the whole run will be repeated.
+    fn request(
+        &self,
+        address: &str,
+        port: u16,
+        path: &str,
+        timeout_seconds: u64,
+    ) -> Result<(u16, Text), &'static str>;
     /// `ip addr`'s lines.
     fn interfaces(&self) -> String;
     fn routes(&self) -> String;
+    /// `ip neigh`'s.
+    fn neighbours(&self) -> String {
+        String::new()
+    }
+    /// `conntrack -L`'s, and what it writes besides.
+    fn connections(&self) -> (String, String) {
+        (String::new(), String::new())
+    }
+    /// `iptables-save`'s, of all tables or one; empty where a network has none.
+    fn rules(&self, _table: Option<Table>) -> String {
+        String::new()
+    }
 }
 
 /// A piece of output: descriptor 1 or 2, and text.

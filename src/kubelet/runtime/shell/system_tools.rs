@@ -5,10 +5,14 @@
 use std::sync::Arc;
 
 use crate::kubelet::clock;
+use crate::network::netfilter::{TABLES, Table};
 use crate::sim::Duration;
 
 use super::super::program::{self, Server};
 use super::commands::{Ran, Then, Tool, is_known};
+
+/// Seconds until the kernel gives a connection up that nobody answers (`tcp_syn_retries` 6).
+const TCP_PATIENCE: u64 = 127;
 
 impl<'a> Tool<'a, '_, '_> {
     /// What a program learns from the machine and from the network.
@@ -44,10 +48,15 @@ impl<'a> Tool<'a, '_, '_> {
                 }
                 Ran::lines(lines)
             }
-            "ip" if self.arguments.iter().any(|argument| argument.starts_with('r')) => {
-                Ran::text(self.surroundings.network.routes())
+            "ip" => self.ip(),
+            "ifconfig" => Ran::text(self.surroundings.network.interfaces()),
+            "route" => Ran::text(self.surroundings.network.routes()),
+            "arp" => Ran::text(self.surroundings.network.neighbours()),
+            "iptables-save" | "iptables" => self.iptables(),
+            "conntrack" => {
+                let (stdout, stderr) = self.surroundings.network.connections();
+                Ran { stderr, ..Ran::text(stdout) }
             }
-            "ip" | "ifconfig" => Ran::text(self.surroundings.network.interfaces()),
             "nslookup" | "getent" | "host" | "dig" => {
                 let name =
                     self.operands(&[]).into_iter().find(|operand| !matches!(*operand, "hosts" | "ahosts"))?;
@@ -85,7 +94,8 @@ impl<'a> Tool<'a, '_, '_> {
                 let Some(address) = self.surroundings.network.resolve(host) else {
                     return Some(Ran::error(1, format!("nc: bad address '{host}'\n")));
                 };
-                match self.surroundings.network.request(&address, port, "") {
+                let patience = self.patience(&["-w"], TCP_PATIENCE);
+                match self.surroundings.network.request(&address, port, "", patience) {
                     Ok(_) if self.flags().contains('v') => {
                         Ran::error(0, format!("{host} ({address}:{port}) open\n"))
                     }
@@ -97,9 +107,7 @@ impl<'a> Tool<'a, '_, '_> {
                 let operands = self.operands(&["-c", "-w", "-W", "-i"]);
                 let host = operands.first()?;
                 match self.surroundings.network.resolve(host) {
-                    Some(address) => Ran::text(format!(
-                        "PING {host} ({address}): 56 data bytes\n64 bytes from {address}: seq=0 ttl=64 time=0.085 ms\n\n--- {host} ping statistics ---\n1 packets transmitted, 1 packets received, 0% packet loss\nround-trip min/avg/max = 0.085/0.085/0.085 ms\n"
-                    )),
+                    Some(address) => self.ping(host, &address),
                     None => Ran::error(1, format!("ping: bad address '{host}'\n")),
                 }
             }
@@ -140,29 +148,115 @@ impl<'a> Tool<'a, '_, '_> {
                 0,
                 "nginx: the configuration file /etc/nginx/nginx.conf syntax is ok\nnginx: configuration file /etc/nginx/nginx.conf test is successful\n",
             ),
-            "redis-cli" => match self.surroundings.network.request("127.0.0.1", 6379, "") {
+            "redis-cli" => match self.surroundings.network.request("127.0.0.1", 6379, "", TCP_PATIENCE) {
                 Ok(_) if self.arguments.iter().any(|a| a.eq_ignore_ascii_case("ping")) => {
                     Ran::lines(["PONG"])
                 }
                 Ok(_) => Ran::lines(["OK"]),
                 Err(_) => Ran::error(1, "Could not connect to Redis at 127.0.0.1:6379: Connection refused\n"),
             },
-            "pg_isready" => match self.surroundings.network.request("127.0.0.1", 5432, "") {
+            "pg_isready" => match self.surroundings.network.request("127.0.0.1", 5432, "", TCP_PATIENCE) {
                 Ok(_) => Ran::lines(["/var/run/postgresql:5432 - accepting connections"]),
                 Err(_) => Ran { status: 2, ..Ran::lines(["/var/run/postgresql:5432 - no response"]) },
             },
-            "mysqladmin" | "mysql" => match self.surroundings.network.request("127.0.0.1", 3306, "") {
-                Ok(_) => Ran::lines(["mysqld is alive"]),
-                Err(_) => Ran::error(1, "mysqladmin: connect to server at 'localhost' failed\n"),
-            },
+            "mysqladmin" | "mysql" => {
+                match self.surroundings.network.request("127.0.0.1", 3306, "", TCP_PATIENCE) {
+                    Ok(_) => Ran::lines(["mysqld is alive"]),
+                    Err(_) => Ran::error(1, "mysqladmin: connect to server at 'localhost' failed\n"),
+                }
+            }
             _ => return None,
         })
     }
 
+    /// Seconds that an option of these gives, or the kernel's own.
+    fn patience(&self, options: &[&str], otherwise: u64) -> u64 {
+        let seconds = |option: &&str| -> Option<u64> {
+            let text = self.option(option)?.trim_start_matches('=');
+            text.split('.').next()?.parse().ok().filter(|seconds| *seconds > 0)
+        };
+        options.iter().find_map(seconds).unwrap_or(otherwise)
+    }
+
+    /// `ip addr`, `ip route`, `ip neigh`, and their abbreviations.
+    fn ip(&mut self) -> Ran {
+        let network = self.surroundings.network;
+        let object = self.operands(&[]).first().copied().unwrap_or("");
+        let is = |name: &str| !object.is_empty() && name.starts_with(object);
+        if is("address") || is("link") {
+            Ran::text(network.interfaces())
+        } else if is("route") {
+            Ran::text(network.routes())
+        } else if is("neighbour") || is("neighbor") {
+            Ran::text(network.neighbours())
+        } else if object.is_empty() {
+            Ran::error(255, "Usage: ip [ OPTIONS ] OBJECT { COMMAND | help }\n")
+        } else {
+            Ran::error(1, format!("Object \"{object}\" is unknown, try \"ip help\".\n"))
+        }
+    }
+
+    /// `iptables-save`, and `iptables -S`: rules are read here, and written by kube-proxy only.
+    fn iptables(&mut self) -> Ran {
+        let table = match self.option("-t") {
+            None => None,
+            Some(name) => match TABLES.into_iter().find(|table| table.name() == name) {
+                Some(table) => Some(table),
+                None => return Ran::error(2, format!("iptables: table {name}: does not exist\n")),
+            },
+        };
+        if self.name == "iptables-save" {
+            return Ran::text(self.surroundings.network.rules(table));
+        }
+        if !self.arguments.iter().any(|argument| matches!(*argument, "-S" | "--list-rules")) {
+            return Ran::error(
+                2,
+                "iptables: only -S is simulated here: rules are shown as iptables-save writes them\n",
+            );
+        }
+        let rules = self.surroundings.network.rules(Some(table.unwrap_or(Table::Filter)));
+        let chain = self.option("-S").filter(|chain| !chain.starts_with('-'));
+        let lines = rules.lines().filter_map(|line| match line.strip_prefix(':') {
+            Some(rest) => {
+                let (name, rest) = rest.split_once(' ')?;
+                let is_own = rest.starts_with('-');
+                Some(if is_own { format!("-N {name}") } else { format!("-P {name} ACCEPT") })
+            }
+            None => line.starts_with("-A ").then(|| line.to_string()),
+        });
+        Ran::lines(lines.filter(|line| chain.is_none_or(|chain| line.split(' ').nth(1) == Some(chain))))
+    }
+
+    fn ping(&mut self, host: &str, address: &str) -> Ran {
+        let patience = self.patience(&["-W", "-w"], 10);
+        let head = format!("PING {host} ({address}): 56 data bytes\n");
+        let tail = format!("\n--- {host} ping statistics ---\n1 packets transmitted, ");
+        match self.surroundings.network.request(address, 0, "", patience) {
+            Ok(_) => Ran::text(format!(
+                "{head}64 bytes from {address}: seq=0 ttl=64 time=0.085 ms\n{tail}1 packets received, 0% packet loss\nround-trip min/avg/max = 0.085/0.085/0.085 ms\n"
+            )),
+            Err(_) => {
+                Ran { status: 1, ..Ran::text(format!("{head}{tail}0 packets received, 100% packet loss\n")) }
+            }
+        }
+    }
+
     fn fetch(&mut self) -> Ran {
         let is_curl = self.name == "curl";
-        let operands =
-            self.operands(&["-O", "-o", "-T", "-t", "-H", "-X", "-d", "--timeout", "--max-time", "-m", "-w"]);
+        let operands = self.operands(&[
+            "-O",
+            "-o",
+            "-T",
+            "-t",
+            "-H",
+            "-X",
+            "-d",
+            "--timeout",
+            "--max-time",
+            "-m",
+            "-w",
+            "--connect-timeout",
+        ]);
         let Some(url) = operands.first().copied() else {
             return Ran::error(1, format!("{}: missing URL\n", self.name));
         };
@@ -181,7 +275,9 @@ impl<'a> Tool<'a, '_, '_> {
                 Ran::error(1, format!("wget: bad address '{authority}'\n"))
             };
         };
-        match self.surroundings.network.request(&address, port, &path) {
+        let patience =
+            self.patience(&["-T", "--timeout", "-m", "--max-time", "--connect-timeout"], TCP_PATIENCE);
+        match self.surroundings.network.request(&address, port, &path, patience) {
             Ok((status, _)) if status >= 400 && !is_curl => Ran::error(
                 1,
                 format!(
@@ -212,6 +308,16 @@ impl<'a> Tool<'a, '_, '_> {
                     }
                     _ => Ran::text(body.as_str()),
                 }
+            }
+            Err("Connection timed out") if is_curl => {
+                let milliseconds = patience * 1000 + 1;
+                let words = format!(
+                    "curl: (28) Failed to connect to {host} port {port} after {milliseconds} ms: Timeout was reached\n"
+                );
+                Ran::error(28, words)
+            }
+            Err("Connection timed out") if patience != TCP_PATIENCE => {
+                Ran::error(1, "wget: download timed out\n")
             }
             Err(error) if is_curl => {
                 Ran::error(7, format!("curl: (7) Failed to connect to {host} port {port}: {error}\n"))

@@ -13,7 +13,7 @@ impl Reach for Wires {
     fn resolve(&self, name: &str) -> Option<Text> {
         matches!(name, "web" | "localhost").then(|| "10.96.0.5".into())
     }
-    fn request(&self, _: &str, port: u16, path: &str) -> Result<(u16, Text), &'static str> {
+    fn request(&self, _: &str, port: u16, path: &str, _: u64) -> Result<(u16, Text), &'static str> {
         match (port, path) {
             (80, "/missing") => Ok((404, "not found".into())),
             (80, _) => Ok((200, "welcome\n".into())),

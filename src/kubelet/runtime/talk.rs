@@ -1,0 +1,357 @@
+//! Programs in containers that talk to somebody over the network: real packets, by the node's rules and routes.
+//!
+//! Picture to hold in mind: a post room. A program hands in a question and waits; the post room stamps it as the
+//! kernel's books say, and carries it down the hall or gives it to the carrier for the next house, whose post room
+//! goes on. The answer comes the same way back. What is never answered comes back as a note that says so.
+//!
+//! A program waits as controllers do (`docs/architecture.md`): its script runs again from where it woke up, with the
+//! answers that came so far; what it did in the meantime is undone until the last answer is there.
+
+use core::net::IpAddr;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use crate::api::{Text, Value};
+use crate::language::Context;
+use crate::message::Message;
+use crate::message::node::{Letter, NodeMessage, Payload};
+use crate::network::ipam::Cidr;
+use crate::network::kernel::{Connection, Kernel, UPLINK};
+use crate::network::packet::{ConnectionState, Packet, Protocol};
+use crate::network::trace::follow::{End, Follower, Tracked};
+use crate::network::trace::{Node, Pod, Spot, Wire, World, source_address};
+use crate::sim::{Duration, Time};
+use crate::timer::{EngineTimer, Timer};
+
+use super::sandbox::Sandbox;
+use super::{ContainerEngine, State, reach};
+
+/// A question to somebody at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    pub address: Text,
+    /// 0: an echo request.
+    pub port: u16,
+    /// Of an HTTP request; empty: only a connection.
+    pub path: Text,
+    /// Until it is given up.
+    pub timeout_seconds: u64,
+}
+
+/// The HTTP status (0 for a connection without a request) and body, or the client's word for what went wrong.
+pub type Reached = Result<(u16, Text), &'static str>;
+
+/// What a run of a script asked, and has been answered, in order.
+pub type Journal = Vec<(Ask, Reached)>;
+
+/// The journal of the run in progress.
+#[derive(Default)]
+pub struct Desk {
+    pub journal: Journal,
+    next: Cell<usize>,
+    /// The first question that is still open.
+    open: RefCell<Option<Ask>>,
+}
+
+impl Desk {
+    pub fn new(journal: &Journal) -> Desk {
+        Desk { journal: journal.clone(), ..Desk::default() }
+    }
+    /// The answer, if it has come; otherwise the question is open, and what is returned means nothing.
+    pub fn ask(&self, ask: Ask) -> Reached {
+        if let Some((known, reached)) = self.journal.get(self.next.get())
+            && *known == ask
+        {
+            self.next.set(self.next.get() + 1);
+            return reached.clone();
+        }
+        self.open.borrow_mut().get_or_insert(ask);
+        Err("")
+    }
+    /// The open question, and how many before it were answered.
+    pub fn open(self) -> Option<(usize, Ask)> {
+        Some((self.next.get(), self.open.into_inner()?))
+    }
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Debug)]
+pub enum Asker {
+    /// A container's first process.
+    Container(Text),
+    /// A command beside it: the operation's number.
+    Operation(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    asker: Asker,
+    ask: Ask,
+}
+
+/// One node by itself: what lies beyond its wire is somebody else's.
+struct Here<'a> {
+    nodes: Vec<Node<'a>>,
+    state: &'a State,
+    now: Time,
+}
+
+impl<'a> Here<'a> {
+    fn new(state: &'a State, now: Time) -> Here<'a> {
+        let pods = state.sandboxes.values().filter(|sandbox| sandbox.is_ready()).map(|sandbox| {
+            let config = &sandbox.config;
+            Pod {
+                namespace: &config.namespace,
+                name: &config.name,
+                attachment: sandbox.attachment.as_ref().filter(|_| !config.host_network),
+                hostname: &config.hostname,
+                name_servers: &config.dns.servers,
+                searches: &config.dns.searches,
+                options: &config.dns.options,
+            }
+        });
+        let pods = pods.collect();
+        let node = Node { name: &state.kernel.node, kernel: &state.kernel, is_up: true, pods };
+        Here { nodes: vec![node], state, now }
+    }
+    fn spot_of(&self, sandbox: &Sandbox) -> Option<Spot> {
+        let config = &sandbox.config;
+        let is_it = |pod: &Pod| pod.namespace == config.namespace && pod.name == config.name;
+        self.nodes[0].pods.iter().position(is_it).map(|pod| Spot::Pod(0, pod))
+    }
+    /// The sandbox at a spot that has a program on the port.
+    fn sandbox_at(&self, spot: Spot, port: u16) -> Option<&'a Sandbox> {
+        let wanted = match spot {
+            Spot::Pod(_, pod) => Some((self.nodes[0].pods[pod].namespace, self.nodes[0].pods[pod].name)),
+            _ => None,
+        };
+        let mut sandboxes = self.state.sandboxes.values().filter(|sandbox| sandbox.is_ready());
+        let found = sandboxes.find(|sandbox| match wanted {
+            Some((namespace, name)) => sandbox.config.namespace == namespace && sandbox.config.name == name,
+            None => {
+                let mut containers = self.state.containers.values();
+                sandbox.config.host_network
+                    && containers
+                        .any(|one| one.sandbox == sandbox.id && one.listens(port, self.now).is_some())
+            }
+        });
+        found.map(|sandbox| &**sandbox)
+    }
+    fn follower(&self) -> Follower<'_> {
+        let mut follower = Follower::new(self);
+        follower.tracked = self.state.kernel.connections.iter().map(tracked).collect();
+        follower
+    }
+}
+
+fn tracked(connection: &Connection) -> Tracked {
+    Tracked {
+        node: 0,
+        original: connection.original.clone(),
+        translated: connection.reply.reply(),
+        remembered: Vec::new(),
+    }
+}
+
+impl World for Here<'_> {
+    fn nodes(&self) -> &[Node<'_>] {
+        &self.nodes
+    }
+    fn hands_over(&self) -> bool {
+        true
+    }
+    fn wire(&self, _: &str, _: &str) -> Wire {
+        Wire::Whole
+    }
+    fn listener(&self, _: &str, pod: Option<(&str, &str)>, protocol: Protocol, port: u16) -> Option<String> {
+        self.state.listener(pod, protocol, port, self.now)
+    }
+    fn service(&self, _: &str, _: &str) -> Option<&Value> {
+        None
+    }
+    fn services(&self) -> Vec<&Value> {
+        Vec::new()
+    }
+    fn slices(&self, _: &str, _: &str) -> Vec<&Value> {
+        Vec::new()
+    }
+    fn declared_port(&self, _: &str, _: &str) -> Option<u16> {
+        None
+    }
+    fn service_range(&self) -> Option<Cidr> {
+        None
+    }
+}
+
+/// What a walk over this node's books came to, and what they have to remember of it.
+struct Outcome {
+    end: End,
+    packet: Packet,
+    tracked: Vec<Tracked>,
+}
+
+impl ContainerEngine {
+    fn walk(&mut self, now: Time, walk: impl FnOnce(&mut Follower, &Here) -> (End, Packet)) -> Outcome {
+        let state = Arc::make_mut(&mut self.state);
+        state.kernel.now = now;
+        let here = Here::new(state, now);
+        let mut follower = here.follower();
+        let known = follower.tracked.len();
+        let (end, packet) = walk(&mut follower, &here);
+        Outcome { end, packet, tracked: follower.tracked.split_off(known) }
+    }
+    /// Conversations that began are written down, and answers that came by are ticked off.
+    fn remember(&mut self, outcome: &Outcome, now: Time) {
+        let kernel: &mut Kernel = &mut Arc::make_mut(&mut self.state).kernel;
+        if outcome.packet.state == ConnectionState::Established {
+            kernel.tick_off(&outcome.packet);
+        }
+        for one in &outcome.tracked {
+            kernel.remember(&one.remembered, one.original.source, now);
+            let (original, reply) = (one.original.clone(), one.translated.reply());
+            kernel.track(Connection { original, reply, seen_at: now, is_answered: false });
+        }
+    }
+
+    /// A program in `sandbox` asks somebody.
+    pub(super) fn ask(&mut self, asker: Asker, sandbox: &Text, ask: Ask, context: &mut Context) {
+        let now = context.now();
+        let state = Arc::make_mut(&mut self.state);
+        let id = state.next_operation;
+        state.next_operation += 1;
+        let timeout = Duration::from_secs(ask.timeout_seconds);
+        state.asked.insert(id, Asked { asker, ask: ask.clone() });
+        let client_port = context.random().between(32_768, 60_999) as u16;
+        let sandbox = state.sandboxes.get(sandbox).cloned();
+        let destination: Option<IpAddr> = ask.address.parse().ok();
+        let (Some(sandbox), Some(destination)) = (sandbox, destination) else {
+            return self.reached(id, Err("Network is unreachable"), context);
+        };
+        let (protocol, ports) = match ask.port {
+            0 => (Protocol::Icmp, (0, 0)),
+            port => (Protocol::Tcp, (client_port, port)),
+        };
+        let outcome = self.walk(now, |follower, here| {
+            let spot = here.spot_of(&sandbox).unwrap_or(Spot::Node(0));
+            let nowhere = Packet::new(protocol, (destination, ports.0), (destination, ports.1));
+            match source_address(here, spot, destination) {
+                Some(source) => {
+                    let packet = Packet::new(protocol, (source, ports.0), (destination, ports.1));
+                    follower.follow(spot, packet)
+                }
+                None => (End::NoRoute { at: spot }, nowhere),
+            }
+        });
+        let letter = Letter {
+            packet: outcome.packet.clone(),
+            payload: Payload::Ask { path: ask.path.clone() },
+            asker: context.me(),
+            id,
+        };
+        context.timer(timeout, Timer::Engine(EngineTimer::Ask { id }));
+        self.arrived(outcome, letter, context);
+    }
+
+    /// A letter came in over the wire.
+    pub(super) fn letter(&mut self, letter: &Letter, context: &mut Context) {
+        let now = context.now();
+        let packet =
+            Packet { in_interface: UPLINK.into(), out_interface: Text::new(), ..letter.packet.clone() };
+        let outcome = self.walk(now, |follower, _| {
+            let mut packet = packet;
+            let end = follower.arrive(0, &mut packet);
+            (end, packet)
+        });
+        self.arrived(outcome, letter.clone(), context);
+    }
+
+    /// What becomes of a letter after this node's books have been read.
+    fn arrived(&mut self, outcome: Outcome, letter: Letter, context: &mut Context) {
+        let now = context.now();
+        self.remember(&outcome, now);
+        let packet = outcome.packet.clone();
+        match (outcome.end, &letter.payload) {
+            (End::OnWire { next }, _) => {
+                let neighbour = self.state.kernel.neighbour(next).map(|one| one.actor);
+                if let Some(actor) = neighbour {
+                    let letter = Letter { packet, ..letter };
+                    context.send(actor, Message::Node(NodeMessage::Packet(Arc::new(letter))));
+                }
+            }
+            (End::Delivered { .. }, Payload::Answer(reached)) if letter.asker == context.me() => {
+                let arrived = NodeMessage::Reached { id: letter.id, reached: reached.clone() };
+                context.send(context.me(), Message::Node(arrived));
+            }
+            (End::Delivered { at, .. }, Payload::Ask { path }) => {
+                let reached = self.served(at, &packet, path, now);
+                self.answer(at, &packet, reached, letter, context);
+            }
+            (End::NobodyListens { at }, Payload::Ask { .. }) => {
+                self.answer(at, &packet, Err("Connection refused"), letter, context);
+            }
+            (End::Rejected { .. }, Payload::Ask { .. }) => {
+                self.answer(Spot::Node(0), &packet, Err("Connection refused"), letter, context);
+            }
+            (End::NobodyHome { .. }, Payload::Ask { .. }) => {
+                self.answer(Spot::Node(0), &packet, Err("No route to host"), letter, context);
+            }
+            (End::NoRoute { .. }, Payload::Ask { .. }) => {
+                self.answer(Spot::Node(0), &packet, Err("Network is unreachable"), letter, context);
+            }
+            // Nobody says anything: whoever waits gives up by the clock.
+            _ => {}
+        }
+    }
+
+    /// What the program at `spot` says.
+    fn served(&self, spot: Spot, packet: &Packet, path: &Text, now: Time) -> Reached {
+        if packet.protocol == Protocol::Icmp {
+            return Ok((0, Text::new()));
+        }
+        let here = Here::new(&self.state, now);
+        match here.sandbox_at(spot, packet.destination_port) {
+            Some(sandbox) => {
+                let (containers, disk) = (&self.state.containers, &self.state.disk);
+                reach::dial(containers, disk, sandbox, packet.destination_port, path, now)
+            }
+            // The kubelet wants to know who asks.
+            None if path.is_empty() => Ok((0, Text::new())),
+            None => Ok((401, "Unauthorized".into())),
+        }
+    }
+
+    /// Sends the answer to `packet` from where it ended.
+    fn answer(&mut self, at: Spot, packet: &Packet, reached: Reached, letter: Letter, context: &mut Context) {
+        if letter.asker == context.me() && matches!(at, Spot::Node(_)) && reached.is_err() {
+            // The node's own kernel tells the program that it will not do.
+            let arrived = NodeMessage::Reached { id: letter.id, reached };
+            context.send(context.me(), Message::Node(arrived));
+            return;
+        }
+        let reply = packet.reply();
+        let outcome = self.walk(context.now(), |follower, _| follower.follow(at, reply));
+        let letter = Letter { packet: outcome.packet.clone(), payload: Payload::Answer(reached), ..letter };
+        self.arrived(outcome, letter, context);
+    }
+
+    /// An answer is there, or nobody waits for one any longer: the program goes on.
+    pub(super) fn reached(&mut self, id: u64, reached: Reached, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        let Some(Asked { asker, ask }) = state.asked.remove(&id) else { return };
+        match asker {
+            Asker::Container(container) => {
+                if let Some(found) = state.containers.get_mut(&container) {
+                    let found = Arc::make_mut(found);
+                    found.journal.push((ask, reached));
+                    found.is_asking = false;
+                }
+                self.advance(&container, context);
+            }
+            Asker::Operation(number) => self.exec_answered(number, (ask, reached), context),
+        }
+    }
+    /// Nobody has answered within the client's patience.
+    pub(super) fn ask_timed_out(&mut self, id: u64, context: &mut Context) {
+        self.reached(id, Err("Connection timed out"), context);
+    }
+}

@@ -1,0 +1,156 @@
+//! A node's network as its own tools print it: `ip addr`, `ip route`, `ip neigh`, `conntrack -L`.
+//!
+//! Picture to hold in mind: four windows in the junction box, each showing the one thing inside from another side.
+//!
+//! The forms are iproute2's and conntrack-tools'.
+
+use core::net::IpAddr;
+
+use super::cni::Attachment;
+use super::kernel::{Connection, Kernel, MACHINES, UPLINK};
+use super::packet::{Packet, Protocol};
+use crate::sim::Time;
+
+const LOOPBACK: &str = "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n";
+
+/// The hardware address of an interface with an address: four bytes of it behind two that say whose it is.
+pub fn hardware_address(prefix: &str, address: IpAddr) -> String {
+    let bytes = match address {
+        IpAddr::V4(v4) => v4.octets(),
+        IpAddr::V6(v6) => {
+            let octets = v6.octets();
+            [octets[12], octets[13], octets[14], octets[15]]
+        }
+    };
+    format!("{prefix}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2], bytes[3])
+}
+
+fn machine_mac(address: IpAddr) -> String {
+    hardware_address("52:54", address)
+}
+fn bridge_mac(address: IpAddr) -> String {
+    hardware_address("0a:58", address)
+}
+
+fn interface(text: &mut String, head: &str, mac: &str, master: &str, addresses: &[(IpAddr, u8)], name: &str) {
+    let master = if master.is_empty() { String::new() } else { format!(" master {master}") };
+    *text += &format!(
+        "{head}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue{master} state UP group default qlen 1000\n    link/ether {mac} brd ff:ff:ff:ff:ff:ff\n"
+    );
+    for (address, length) in addresses {
+        let family = if address.is_ipv6() { "inet6" } else { "inet" };
+        *text += &format!(
+            "    {family} {address}/{length} scope global {name}\n       valid_lft forever preferred_lft forever\n"
+        );
+    }
+}
+
+impl Kernel {
+    /// `ip addr` on the node.
+    pub fn show_addresses<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
+        let mut text = LOOPBACK.to_string();
+        if let Some(address) = self.address {
+            let length = MACHINES.rsplit('/').next().and_then(|length| length.parse().ok()).unwrap_or(16);
+            let head = format!("2: {UPLINK}");
+            interface(&mut text, &head, &machine_mac(address), "", &[(address, length)], UPLINK);
+        }
+        let mut master = "";
+        if let Some(bridge) = &self.bridge {
+            let mac = bridge.addresses.first().map_or(String::new(), |(address, _)| bridge_mac(*address));
+            let head = format!("{}: {}", bridge.index, bridge.name);
+            interface(&mut text, &head, &mac, "", &bridge.addresses, &bridge.name);
+            master = &bridge.name;
+        }
+        for pod in pods {
+            let head = format!("{}: {}@if2", pod.host_index, pod.host_interface);
+            let mac =
+                pod.addresses.first().map_or(String::new(), |address| hardware_address("be:ef", *address));
+            interface(&mut text, &head, &mac, master, &[], "");
+        }
+        text
+    }
+    /// `ip route` on the node.
+    pub fn show_routes<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
+        self.table(pods).iter().map(|(_, route)| format!("{} \n", route.line)).collect()
+    }
+    /// `ip neigh` on the node: its pods, and the machines that it has heard of.
+    pub fn show_neighbours<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
+        let mut text = String::new();
+        for pod in pods {
+            let interface = self.bridge.as_ref().map_or(&pod.host_interface, |bridge| &bridge.name);
+            for address in &pod.addresses {
+                text += &format!("{address} dev {interface} lladdr {} REACHABLE \n", pod.mac);
+            }
+        }
+        for other in self.neighbours.iter() {
+            let state = if self.heard.contains(&other.name) { "REACHABLE" } else { "STALE" };
+            let mac = machine_mac(other.address);
+            text += &format!("{} dev {UPLINK} lladdr {mac} {state} \n", other.address);
+        }
+        text
+    }
+    /// `conntrack -L` on the node, and what it says on the standard error stream.
+    pub fn show_connections(&self, now: Time) -> (String, String) {
+        let lines: Vec<String> = self.connections.iter().filter_map(|one| one.show(now)).collect();
+        let text = lines.iter().map(|line| format!("{line}\n")).collect();
+        (text, shown(lines.len()))
+    }
+}
+
+fn shown(count: usize) -> String {
+    format!("conntrack v1.4.8 (conntrack-tools): {count} flow entries have been shown.\n")
+}
+/// What `conntrack -L` says in a network in which nothing is tracked.
+pub fn no_connections() -> String {
+    shown(0)
+}
+
+impl Connection {
+    /// `None`: it is over and forgotten.
+    fn show(&self, now: Time) -> Option<String> {
+        let left = self.timeout_seconds().checked_sub(now.since(self.seen_at).as_secs())?;
+        let side = |packet: &Packet| {
+            let ports = match packet.protocol {
+                Protocol::Icmp => " type=8 code=0 id=1".to_string(),
+                _ => format!(" sport={} dport={}", packet.source_port, packet.destination_port),
+            };
+            format!("src={} dst={}{ports}", packet.source, packet.destination)
+        };
+        let state = match (self.original.protocol, self.is_answered) {
+            (Protocol::Tcp, true) => "TIME_WAIT ",
+            (Protocol::Tcp, false) => "SYN_SENT ",
+            _ => "",
+        };
+        let (unreplied, assured) = match self.is_answered {
+            true => ("", " [ASSURED]"),
+            false => (" [UNREPLIED]", ""),
+        };
+        let protocol = self.original.protocol;
+        Some(format!(
+            "{:<8} {} {left} {state}{}{unreplied} {}{assured} mark=0 use=1",
+            protocol.name(),
+            protocol.number(),
+            side(&self.original),
+            side(&self.reply)
+        ))
+    }
+}
+
+impl Attachment {
+    /// `ip addr` in the pod.
+    pub fn show_addresses(&self) -> String {
+        let mut text = LOOPBACK.to_string();
+        let addresses: Vec<(IpAddr, u8)> =
+            self.addresses.iter().copied().zip(self.prefix_lengths.iter().copied()).collect();
+        let head = format!("2: {}@if{}", self.interface, self.host_index);
+        interface(&mut text, &head, &self.mac, "", &addresses, &self.interface);
+        text
+    }
+    /// `ip neigh` in the pod: the gateway.
+    pub fn show_neighbours(&self) -> String {
+        let line = |gateway: &IpAddr| {
+            format!("{gateway} dev {} lladdr {} REACHABLE \n", self.interface, bridge_mac(*gateway))
+        };
+        self.gateways.iter().map(line).collect()
+    }
+}
