@@ -37,7 +37,7 @@ pub fn paint(
 ) -> Vec<(u64, Rect)> {
     let mut places: Vec<(u64, Rect)> = Vec::new();
     let mut labels = 0;
-    let pixel = (1.0 / zoom).min(1.6);
+    let pixel = (1.0 / zoom).min(1.25);
     // What the user did and what failed is labelled before the rest.
     let mut order: Vec<&Drawn> = drawn.iter().collect();
     order.sort_by_key(|one| (one.flow.is_routine, !one.flow.is_failure, one.flow.id));

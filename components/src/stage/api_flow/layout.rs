@@ -237,20 +237,19 @@ impl Layout {
     }
 
     fn place_chips(&mut self, picture: &Picture, chips: &[Chip], strip: Rect) {
-        for (position, chip) in chips.iter().enumerate() {
-            let rect = beside(strip, position, chips.len());
-            match *chip {
-                Chip::Component(index) => self.components.push(Placed { index, rect }),
-                Chip::Proxy(index) => {
-                    let host = &picture.pods[index].node;
-                    let actor = picture.components.iter().find(|component| {
-                        component.host == *host && component.kind == ComponentKind::KubeProxy
-                    });
-                    // Where the process has an actor of its own, that one is its chip.
-                    if actor.is_none() {
-                        self.proxies.push(Placed { index, rect });
-                    }
-                }
+        // Where kube-proxy's process has an actor of its own, that one is its chip, and not the pod that it runs in.
+        let has_actor = |pod: usize| {
+            let host = &picture.pods[pod].node;
+            let of_host = |component: &Component| component.host == *host;
+            picture.components.iter().any(|one| of_host(one) && one.kind == ComponentKind::KubeProxy)
+        };
+        let shown: Vec<&Chip> =
+            chips.iter().filter(|chip| !matches!(chip, Chip::Proxy(pod) if has_actor(*pod))).collect();
+        for (position, chip) in shown.iter().enumerate() {
+            let rect = beside(strip, position, shown.len());
+            match chip {
+                Chip::Component(index) => self.components.push(Placed { index: *index, rect }),
+                Chip::Proxy(index) => self.proxies.push(Placed { index: *index, rect }),
             }
         }
     }

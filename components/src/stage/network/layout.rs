@@ -3,7 +3,7 @@
 //! Picture to hold in mind: a staircase on squared paper. Each place is a column, in the order in which the packet
 //! first came there; each hop is a row; way there and way back are two flights.
 
-use clusterarium::picture::{Hop, PacketTrace};
+use clusterarium::picture::{Hop, PacketTrace, PacketVerdict};
 
 use crate::stage::geometry::{Point, Rect};
 
@@ -52,8 +52,10 @@ const MARGIN: f64 = 18.0;
 /// The controls lie over the upper edge.
 const CONTROLS: f64 = 62.0;
 const HEAD: f64 = 40.0;
-const VERDICT: f64 = 84.0;
+const VERDICT: f64 = 72.0;
 const STEP_MOST: f64 = 46.0;
+/// Steps that can be drawn large enough to be read.
+const STEPS: usize = 12;
 
 impl Layout {
     pub fn of(trace: Option<&PacketTrace>, width: f64, height: f64) -> Layout {
@@ -69,7 +71,12 @@ impl Layout {
         let right = width - MARGIN - envelopes;
         layout.envelopes =
             Rect::new(right + 8.0, top, (envelopes - 8.0).max(0.0), layout.verdict.y - top - 12.0);
-        let hops = || trace.there.iter().chain(&trace.back);
+        // The way back undoes the way there, and both together are seldom legible: it is in the inspector, unless
+        // it is short or the packet died on it.
+        let is_short = trace.there.len() + trace.back.len() <= STEPS;
+        let died_on_way_back = trace.verdict != PacketVerdict::Answered && !trace.back.is_empty();
+        let back: &[Hop] = if is_short || died_on_way_back { &trace.back } else { &[] };
+        let hops = || trace.there.iter().chain(back);
         for hop in hops() {
             if !layout.columns.iter().any(|column| column.node == hop.place.node) {
                 layout.columns.push(Column { node: hop.place.node.clone(), ..Column::default() });
@@ -85,7 +92,7 @@ impl Layout {
         let room = layout.verdict.y - 12.0 - top - HEAD - 8.0;
         let step_height = (room / hops().count().max(1) as f64).min(STEP_MOST);
         let mut y = top + HEAD + 4.0;
-        for (is_back, flight) in [(false, &trace.there), (true, &trace.back)] {
+        for (is_back, flight) in [(false, trace.there.as_slice()), (true, back)] {
             for (index, hop) in flight.iter().enumerate() {
                 let column = layout.columns.iter().find(|column| column.node == hop.place.node);
                 let Some(column) = column else { continue };
@@ -114,7 +121,8 @@ mod tests {
                 let back = there.iter().rev().cloned().collect();
                 let trace = PacketTrace { there, back, ..PacketTrace::default() };
                 let layout = Layout::of(Some(&trace), width, height);
-                assert_eq!(layout.steps.len(), 2 * length);
+                let is_short = 2 * length <= STEPS;
+                assert_eq!(layout.steps.len(), if is_short { 2 * length } else { length });
                 for (position, step) in layout.steps.iter().enumerate() {
                     let node = &step.hop(&trace).unwrap().place.node;
                     let column = layout.columns.iter().find(|column| column.node == *node).unwrap();

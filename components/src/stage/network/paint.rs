@@ -97,7 +97,7 @@ impl Painter<'_> {
         self.brush.fill(rect, 8.0, ground);
         let width = if hop.verdict == HopVerdict::Passes { 1.2 } else { 2.5 };
         self.brush.stroke(rect, 8.0, line, width, step.is_back);
-        let size = (rect.height * 0.55).clamp(10.0, 15.0);
+        let size = (rect.height * 0.5).clamp(10.0, 16.0);
         let place = match (hop.place.pod.as_str(), hop.place.interface.as_str()) {
             ("", "") => String::new(),
             ("", interface) => interface.to_string(),

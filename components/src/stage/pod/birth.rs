@@ -93,7 +93,14 @@ fn brief(word: &str, detail: &str) -> String {
         };
         return [after("type"), after("bridge")].into_iter().flatten().collect::<Vec<_>>().join(" ");
     }
-    detail.lines().next().unwrap_or_default().to_string()
+    let line = detail.lines().next().unwrap_or_default();
+    // The plugin's result says what the steps before it said.
+    if line.starts_with('{') {
+        return String::new();
+    }
+    // An identity is told by its beginning, as crictl does.
+    let is_identity = line.len() > 32 && line.chars().all(|letter| letter.is_ascii_hexdigit());
+    if is_identity { line[..13].to_string() } else { line.to_string() }
 }
 
 #[cfg(test)]
@@ -141,5 +148,8 @@ mod tests {
     fn the_plugins_configuration_is_told_by_its_name() {
         let json = r#"{"cniVersion":"1.0.0","name":"cni0","type":"bridge","bridge":"cni0"}"#;
         assert_eq!(brief("CniAdd", json), "bridge cni0");
+        assert_eq!(brief("SandboxReady", json), "");
+        assert_eq!(brief("PauseContainerCreated", &"ab12".repeat(16)), "ab12ab12ab12a");
+        assert_eq!(brief("AddressAllocated", "10.244.1.2/24"), "10.244.1.2/24");
     }
 }

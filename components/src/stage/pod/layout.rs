@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use clusterarium::picture::ComponentKind;
+use clusterarium::picture::{Component, ComponentKind};
 
 use crate::stage::geometry::{Point, Rect, Route};
 use crate::stage::pods::Placed;
@@ -67,24 +67,24 @@ impl Layout {
         layout.place_room(subject, pod, room);
         let y = layout.pod.bottom() + 34.0;
         layout.bridge = Rect::new(layout.pod.x, y, layout.pod.width, card_height);
-        let width = (node.width * 0.44).min(300.0);
+        let width = (node.width * 0.6).min(300.0);
         let x = node.center().x - width / 2.0;
         layout.card = Rect::new(x, layout.bridge.bottom() + 34.0, width, card_height);
         layout
     }
 
     fn place_parts(&mut self, subject: &Subject, host: &str) {
-        let mut x = self.node.x + 16.0;
-        for component in &subject.picture.components {
-            let is_part = matches!(component.kind, ComponentKind::Kubelet | ComponentKind::ContainerEngine);
-            if component.host != *host || !is_part {
-                continue;
+        // Far apart: what the two say to each other needs room between them.
+        let width = (self.node.width * 0.24).min(150.0);
+        let left = self.node.x + 16.0;
+        let right = self.node.right() - 16.0 - width;
+        for (kind, x) in [(ComponentKind::Kubelet, left), (ComponentKind::ContainerEngine, right)] {
+            let is_it = |component: &&Component| component.host == *host && component.kind == kind;
+            if let Some(component) = subject.picture.components.iter().find(is_it) {
+                let rect = Rect::new(x, self.node.y + 42.0, width, 34.0);
+                self.parts.push((component.name.clone(), rect));
+                self.doors.insert(component.actor, rect);
             }
-            let width = ((self.node.width - 32.0 - 90.0) / 2.0).min(150.0);
-            let rect = Rect::new(x, self.node.y + 42.0, width, 34.0);
-            self.parts.push((component.name.clone(), rect));
-            self.doors.insert(component.actor, rect);
-            x = rect.right() + 90.0;
         }
     }
 
