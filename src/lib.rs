@@ -29,4 +29,5 @@ pub mod scheduler;
 pub mod shared_map;
 pub mod shell;
 pub mod sim;
+pub mod sorted;
 pub mod timer;

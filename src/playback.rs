@@ -21,6 +21,26 @@ pub enum Speed {
     PerMille(u64),
 }
 
+/// Marks on the logarithmic scale of speeds: ten a decade, from 0.001x at 0 to 1,000x at the last.
+pub const LAST_MARK: u32 = 60;
+/// A decade's marks, in thousandths of its beginning, and half-way (on the logarithmic scale) to the next mark.
+const MARKS: [u64; 10] = [1000, 1259, 1585, 1995, 2512, 3162, 3981, 5012, 6310, 7943];
+const HALF_WAY: [u64; 10] = [1122, 1413, 1778, 2239, 2818, 3548, 4467, 5623, 7079, 8913];
+
+/// The speed at a mark of the scale, in thousandths of real time; past the last mark: that of the last.
+pub fn per_mille_at(mark: u32) -> u64 {
+    let mark = mark.min(LAST_MARK);
+    (MARKS[mark as usize % 10] * 10_u64.pow(mark / 10) + 500) / 1000
+}
+
+/// The mark that is nearest to a speed in thousandths of real time.
+pub fn mark_of(per_mille: u64) -> u32 {
+    let is_past = |mark: &u32| {
+        u128::from(per_mille) * 1000 >= u128::from(HALF_WAY[*mark as usize % 10]) * 10_u128.pow(mark / 10)
+    };
+    (0..LAST_MARK).take_while(is_past).count() as u32
+}
+
 /// Auto speed while messages worth seeing are on their way: a hop of half a millisecond takes a tenth of a
 /// second, and a Deployment's whole story some twenty.
 const AUTO_SLOW_PER_MILLE: u64 = 6;
@@ -174,3 +194,6 @@ impl Playback {
 fn is_worth_seeing(what: &What<crate::language::Wire>) -> bool {
     matches!(what, What::Sent { message, .. } if !is_routine(message))
 }
+
+#[cfg(test)]
+mod tests;

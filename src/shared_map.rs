@@ -148,6 +148,16 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
         self.len -= 1;
         Some(value)
     }
+    /// Takes out the entry with the lowest key.
+    pub fn pop_first(&mut self) -> Option<(K, V)> {
+        let drawers = Arc::make_mut(&mut self.drawers);
+        let entry = Arc::make_mut(&mut drawers.first_mut()?.1).remove(0);
+        if drawers[0].1.is_empty() {
+            drawers.remove(0);
+        }
+        self.len -= 1;
+        Some(entry)
+    }
     fn at(&mut self, number: usize, place: usize) -> &mut V {
         &mut Arc::make_mut(&mut Arc::make_mut(&mut self.drawers)[number].1)[place].1
     }
@@ -243,6 +253,9 @@ mod tests {
                 } else {
                     *ordered.entry(&key, || 0) = step;
                     model.insert(key.clone(), step);
+                }
+                if step % 50 == 49 {
+                    assert_eq!(ordered.pop_first(), model.pop_first());
                 }
                 if let Some(value) = ordered.get_mut(&key) {
                     *value += 1;

@@ -4,15 +4,36 @@
 // Picture to hold in mind: a desk with one sheet on it. Each file's sheet keeps its own undo history while another
 // one lies on the desk; colours come from the style sheet's tokens, so light and dark need no code here.
 
-import { basicSetup } from "codemirror";
-import { indentWithTab } from "@codemirror/commands";
+import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { yaml } from "@codemirror/lang-yaml";
-import { HighlightStyle, indentUnit, syntaxHighlighting } from "@codemirror/language";
-import { lintGutter, nextDiagnostic, setDiagnostics } from "@codemirror/lint";
-import { EditorState, Prec } from "@codemirror/state";
-import { EditorView, keymap } from "@codemirror/view";
+import {
+  HighlightStyle,
+  bracketMatching,
+  foldGutter,
+  foldKeymap,
+  indentOnInput,
+  indentUnit,
+  syntaxHighlighting,
+} from "@codemirror/language";
+import { lintGutter, lintKeymap, nextDiagnostic, setDiagnostics } from "@codemirror/lint";
+import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
+import { Compartment, EditorState, Prec, Text } from "@codemirror/state";
+import {
+  EditorView,
+  drawSelection,
+  dropCursor,
+  highlightActiveLine,
+  highlightActiveLineGutter,
+  highlightSpecialChars,
+  keymap,
+  lineNumbers,
+  rectangularSelection,
+} from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 
+/** Nesting past which a text is left uncoloured: CodeMirror's highlighter calls itself once a level. */
+const DEEPEST = 300;
 /** The longest text that the editor takes, in UTF-16 units: far past any manifest, far below what would hang. */
 const LONGEST = 2_000_000;
 
@@ -31,7 +52,6 @@ const theme = EditorView.theme({
   ".cm-matchingBracket": { outline: "1px solid var(--line-strong)", backgroundColor: "transparent !important" },
   ".cm-panels, .cm-tooltip": { color: "var(--ink)", backgroundColor: "var(--surface-raised)", borderColor: "var(--line)" },
   ".cm-tooltip": { boxShadow: "var(--shadow)", borderRadius: "var(--radius-small)", overflow: "hidden" },
-  ".cm-tooltip-autocomplete ul li[aria-selected]": { background: "var(--surface-selected)", color: "var(--ink)" },
   ".cm-panel input, .cm-panel button": { fontSize: "var(--text-small)" },
   ".cm-diagnostic": { padding: "var(--space-2) var(--space-3)", fontFamily: "var(--font-text)", maxWidth: "36rem" },
   ".cm-diagnostic-error": { borderLeftColor: "var(--failed)" },
@@ -49,6 +69,56 @@ const colours = HighlightStyle.define([
   { tag: [tags.meta, tags.separator, tags.punctuation, tags.brace, tags.squareBracket], color: "var(--ink-muted)" },
 ]);
 
+/** What any text editor can do. CodeMirror's own basicSetup also completes words, from a list that YAML does not have. */
+const basics = [
+  lineNumbers(),
+  highlightActiveLineGutter(),
+  highlightSpecialChars(),
+  history(),
+  foldGutter(),
+  drawSelection(),
+  dropCursor(),
+  EditorState.allowMultipleSelections.of(true),
+  indentOnInput(),
+  bracketMatching(),
+  closeBrackets(),
+  rectangularSelection(),
+  highlightActiveLine(),
+  highlightSelectionMatches(),
+  keymap.of([
+    ...closeBracketsKeymap,
+    ...defaultKeymap,
+    ...searchKeymap,
+    ...historyKeymap,
+    ...foldKeymap,
+    ...lintKeymap,
+    indentWithTab,
+  ]),
+];
+
+/**
+ * Whether a text may nest deeper than DEEPEST. Counts what can open a level, not what does: brackets that are open, quoted
+ * or not, and on each line the columns of indentation and `- - -` before the first word.
+ * @param {import("@codemirror/state").Text} doc
+ */
+function isDeep(doc) {
+  let open = 0;
+  let column = 0;
+  let beforeWord = true;
+  for (const piece of doc.iter()) {
+    for (let index = 0; index < piece.length; index += 1) {
+      const code = piece.charCodeAt(index);
+      if (code === 10) [column, beforeWord] = [0, true];
+      else if (code === 91 || code === 123) open += 1;
+      else if (code === 93 || code === 125) open = Math.max(0, open - 1);
+      else if (beforeWord && (code === 32 || code === 45 || code === 63)) column += 1;
+      else beforeWord = false;
+      if (open + column > DEEPEST) return true;
+    }
+  }
+  return false;
+}
+
 /**
  * @param {HTMLElement} parent
  * @param {{changed(): void, apply(): void, refused(message: string): void,
@@ -60,11 +130,19 @@ export function createEditor(parent, page) {
 
   const tooLong = (length) =>
     `That is ${(length / 1e6).toFixed(1)} million characters; the editor takes ${LONGEST / 1e6} million. Nothing was changed.`;
-  const setup = () => [
+  // The language is what colours, folds and indents; a text that nests too deeply for it is edited without.
+  const language = new Compartment();
+  const languageOf = (doc) => (isDeep(doc) ? [] : yaml());
+  const setup = (doc) => [
     Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => (page.apply(), true) }, { key: "F8", run: nextDiagnostic }])),
-    basicSetup,
-    keymap.of([indentWithTab]),
-    yaml(),
+    ...basics,
+    language.of(languageOf(doc)),
+    EditorState.transactionExtender.of((transaction) => {
+      if (!transaction.docChanged) return null;
+      const wanted = languageOf(transaction.newDoc);
+      const isOff = (extension) => Array.isArray(extension);
+      return isOff(wanted) === isOff(language.get(transaction.startState)) ? null : { effects: language.reconfigure(wanted) };
+    }),
     indentUnit.of("  "),
     EditorState.tabSize.of(2),
     lintGutter(),
@@ -93,7 +171,11 @@ export function createEditor(parent, page) {
     }),
   ];
 
-  const view = new EditorView({ parent, state: EditorState.create({ doc: "", extensions: setup() }) });
+  const stateOf = (text) => {
+    const doc = Text.of(text.split(/\r\n?|\n/));
+    return EditorState.create({ doc, extensions: setup(doc) });
+  };
+  const view = new EditorView({ parent, state: stateOf("") });
 
   const fileDrag = (event) => event.dataTransfer?.types.includes("Files");
   let depth = 0;
@@ -129,7 +211,7 @@ export function createEditor(parent, page) {
       if (current !== null) sheets.set(current, view.state);
       current = key;
       let state = sheets.get(key);
-      if (!state || state.doc.toString() !== text) state = EditorState.create({ doc: text, extensions: setup() });
+      if (!state || state.doc.toString() !== text) state = stateOf(text);
       view.setState(state);
     },
     forget(key) {

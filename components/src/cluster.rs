@@ -140,7 +140,7 @@ impl Cluster {
         let on_message = Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| {
             let is_current = self.tube.try_with_value(|tube| tube.generation.get() == generation);
             if is_current == Some(true) {
-                self.receive(&event.data().as_string().unwrap_or_default());
+                self.receive(&js_sys::Uint8Array::new(&event.data()).to_vec());
             }
         });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -163,8 +163,8 @@ impl Cluster {
     pub fn send(self, slip: &ToWorker) {
         self.tube.with_value(|tube| {
             if let Some(worker) = tube.worker.borrow().as_ref() {
-                // A text can always be posted.
-                let _ = worker.post_message(&JsValue::from_str(&encode(slip)));
+                // Bytes can always be posted.
+                let _ = worker.post_message(&js_sys::Uint8Array::from(encode(slip).as_slice()));
             }
         });
     }
@@ -196,8 +196,8 @@ impl Cluster {
         self.tube.with_value(|tube| tube.listeners.borrow_mut().push(Rc::new(listener)));
     }
 
-    fn receive(self, text: &str) {
-        let slip = match decode::<FromWorker>(text) {
+    fn receive(self, bytes: &[u8]) {
+        let slip = match decode::<FromWorker>(bytes) {
             Ok(slip) => slip,
             Err(message) => return leptos::logging::error!("{message}"),
         };

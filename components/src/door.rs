@@ -9,7 +9,7 @@ use std::rc::Rc;
 use js_sys::{Function, Object, Promise, Reflect};
 use leptos::prelude::window;
 use wasm_bindgen::prelude::*;
-use worker::protocol::{FromWorker, ToWorker, encode};
+use worker::protocol::{FromWorker, ToWorker, json};
 
 use crate::cluster::Cluster;
 
@@ -44,7 +44,7 @@ pub fn open(cluster: Cluster) -> Result<(), JsValue> {
     Reflect::set(&door, &"benchmark".into(), &benchmark.into_js_value())?;
     cluster.listen(move |slip| {
         if let FromWorker::Benchmark(benchmark) = slip {
-            let result = js_sys::JSON::parse(&encode(benchmark)).unwrap_or(JsValue::NULL);
+            let result = js_sys::JSON::parse(&json(benchmark)).unwrap_or(JsValue::NULL);
             for resolve in waiting.take() {
                 // A promise's resolver does not throw.
                 let _ = resolve.call1(&JsValue::UNDEFINED, &result);

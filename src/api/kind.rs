@@ -8,8 +8,8 @@
 //! apimachinery's REST mappers (`pkg/api/meta`) and kubectl's shortcut expander.
 
 use crate::arrange::Arrange;
+use crate::sorted::SortedMap;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -304,8 +304,8 @@ pub struct Registry {
 struct Index {
     /// In discovery order.
     resources: Vec<Arc<ResourceInfo>>,
-    by_resource: BTreeMap<(Text, Text), usize>,
-    by_kind: BTreeMap<(Text, Text), usize>,
+    by_resource: SortedMap<(Text, Text), usize>,
+    by_kind: SortedMap<(Text, Text), usize>,
 }
 
 impl Index {

@@ -5,10 +5,9 @@
 //!
 //! Follows `pkg/quota/v1/evaluator/core` and `k8s.io/apiserver/pkg/quota/v1`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::arrange::Gather;
 use crate::sim::{Duration, Time};
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::quantity::{Format, Quantity};
 use super::strategy::pod::qos_class;
@@ -16,7 +15,7 @@ use super::value::{Map, Text, Value};
 use super::{meta, time};
 
 /// Amounts by resource name.
-pub type Amounts = BTreeMap<Text, Quantity>;
+pub type Amounts = SortedMap<Text, Quantity>;
 
 const CLASS_SUFFIX: &str = ".storageclass.storage.k8s.io/";
 
@@ -247,7 +246,7 @@ pub fn in_scope(group: &str, plural: &str, quota: &Value, object: &Value) -> boo
                 object.text("status.currentVolumeAttributesClassName"),
                 object.text("status.modifyVolumeStatus.targetVolumeAttributesClassName"),
             ];
-            let names: BTreeSet<&str> = names.into_iter().filter(|name| !name.is_empty()).gather();
+            let names: SortedSet<&str> = names.into_iter().filter(|name| !name.is_empty()).gather();
             matches_selector(&names.into_iter().collect::<Vec<_>>(), operator, values)
         }
         _ => false,

@@ -15,10 +15,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Text, Value};
+use crate::sorted::SortedMap;
 
 pub use convert::conversion_error;
 pub use decode::{Decoded, Problem, Strictness, check_object_meta, decode, decode_object};
@@ -127,7 +127,7 @@ pub struct Type {
 pub struct Schema {
     types: Vec<Type>,
     /// By (apiVersion, kind).
-    kinds: BTreeMap<(Text, Text), TypeId>,
+    kinds: SortedMap<(Text, Text), TypeId>,
     /// Of a custom resource: decoding prunes, and leaves types and empty values to validation.
     structural: bool,
 }

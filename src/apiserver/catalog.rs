@@ -3,13 +3,13 @@
 //! Picture to hold in mind: the floor plan at the entrance. It is drawn anew only when a custom resource
 //! definition opens or closes a door.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::api::Text;
 use crate::api::kind::{Registry, ResourceInfo};
 use crate::message::rest::Resource;
+use crate::sorted::SortedMap;
 
 /// What lies behind a door.
 #[derive(Clone)]
@@ -39,9 +39,9 @@ pub(crate) struct Shelves {
 
 pub(crate) struct Catalog {
     pub registry: Registry,
-    routes: BTreeMap<(Text, Text), Route>,
+    routes: SortedMap<(Text, Text), Route>,
     /// With their closing slash; no prefix is the beginning of another.
-    prefixes: BTreeMap<Text, usize>,
+    prefixes: SortedMap<Text, usize>,
     /// The prefix of each cache.
     pub by_cache: Vec<Arc<ResourceInfo>>,
     pub shelves: Shelves,
@@ -49,8 +49,8 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     pub(crate) fn new(registry: Registry) -> Catalog {
-        let mut prefixes = BTreeMap::new();
-        let mut routes = BTreeMap::new();
+        let mut prefixes = SortedMap::new();
+        let mut routes = SortedMap::new();
         let mut by_cache: Vec<Arc<ResourceInfo>> = Vec::new();
         for info in registry.resources() {
             let cache = (!info.storage_prefix.is_empty()).then(|| {

@@ -6,7 +6,7 @@
 //!
 //! After client-go's `rest.Request` and `flowcontrol.NewTokenBucketRateLimiter`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::{Text, Value};
@@ -15,6 +15,7 @@ use crate::message::Message;
 use crate::message::rest::{CloseReason, Closed, Request, Response, User, Verb, WatchEvent};
 use crate::object;
 use crate::sim::{ActorId, Duration, RecordId, Time};
+use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, Timer};
 
 /// All exchanges of one process with the API server. `P` says what an answer is for.
@@ -22,7 +23,7 @@ use crate::timer::{ClientTimer, Timer};
 pub struct Connection<P> {
     server: ActorId,
     next_id: u64,
-    in_flight: BTreeMap<u64, InFlight<P>>,
+    in_flight: SortedMap<u64, InFlight<P>>,
     windows: Vec<Window<P>>,
     watching_timeouts: bool,
 }
@@ -101,7 +102,7 @@ impl<P: Clone> Connection<P> {
         Connection {
             server,
             next_id: 1,
-            in_flight: BTreeMap::new(),
+            in_flight: SortedMap::new(),
             windows: Vec::new(),
             watching_timeouts: false,
         }

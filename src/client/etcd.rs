@@ -5,7 +5,6 @@
 //!
 //! Who may call is said in `docs/architecture.md`: the API server has its own lines; these are for `etcdctl`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
@@ -13,6 +12,7 @@ use crate::language::Context;
 use crate::message::Message;
 use crate::message::etcd::{Error, Operation, Request, Response, WatchResponse};
 use crate::sim::ActorId;
+use crate::sorted::SortedMap;
 
 /// What listens at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 pub struct EtcdConnection<P> {
     next_id: u64,
-    in_flight: BTreeMap<u64, InFlight<P>>,
+    in_flight: SortedMap<u64, InFlight<P>>,
     /// By `host:port`.
-    directory: Arc<BTreeMap<Text, Listener>>,
+    directory: Arc<SortedMap<Text, Listener>>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub enum EtcdAnswer {
 
 impl<P> Default for EtcdConnection<P> {
     fn default() -> EtcdConnection<P> {
-        EtcdConnection { next_id: 1, in_flight: BTreeMap::new(), directory: Arc::default() }
+        EtcdConnection { next_id: 1, in_flight: SortedMap::new(), directory: Arc::default() }
     }
 }
 
@@ -56,7 +56,7 @@ impl<P> EtcdConnection<P> {
     pub fn learn(&mut self, address: Text, listener: Listener) {
         Arc::make_mut(&mut self.directory).insert(address, listener);
     }
-    pub fn directory(&self) -> &Arc<BTreeMap<Text, Listener>> {
+    pub fn directory(&self) -> &Arc<SortedMap<Text, Listener>> {
         &self.directory
     }
     /// Forgets everything in flight, as a process that was started anew does.

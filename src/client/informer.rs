@@ -6,13 +6,14 @@
 //!
 //! After client-go's `tools/cache`: `reflector.go`, `delta_fifo.go`, `shared_informer.go`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::{Text, Value, meta};
 use crate::arrange::Arrange;
 use crate::language::Context;
 use crate::message::rest::{CloseReason, Resource, WatchType};
+use crate::shared_map::SharedMap;
 use crate::sim::Duration;
 use crate::timer::{ClientTimer, Timer};
 
@@ -101,7 +102,7 @@ pub enum ReflectorState {
 #[derive(Clone, Default)]
 pub struct DeltaFifo {
     queue: VecDeque<Text>,
-    deltas: BTreeMap<Text, Vec<(RawDelta, Value)>>,
+    deltas: SharedMap<Text, Vec<(RawDelta, Value)>>,
     /// Deltas handed on since the start.
     pub processed: u64,
 }
@@ -117,7 +118,7 @@ pub enum RawDelta {
 
 impl DeltaFifo {
     fn push(&mut self, key: Text, kind: RawDelta, object: Value) {
-        let waiting = self.deltas.entry(key.clone()).or_default();
+        let waiting = self.deltas.entry(&key, Vec::new);
         if waiting.is_empty() {
             self.queue.push_back(key);
         }

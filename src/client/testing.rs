@@ -3,7 +3,6 @@
 //! Picture to hold in mind: a sandbox with a postman. It files what it is given, stamps versions, tells whoever
 //! watches, and lets a pod run a tenth of a second after it has a node. It refuses only stale versions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::store::key_of;
@@ -14,6 +13,7 @@ use crate::message::Message;
 use crate::message::rest::{PatchType, Request, Response, User, Verb, WatchEvent, WatchType};
 use crate::object;
 use crate::sim::{ActorId, Duration, Engine, HostId, Network, Time, Trace, World, actor::Control};
+use crate::sorted::SortedMap;
 use crate::timer::{ApiServerTimer, Timer};
 
 /// What can be put under test.
@@ -90,7 +90,7 @@ impl Sandbox {
 
 #[derive(Clone, Default)]
 pub struct Server {
-    pub objects: BTreeMap<Text, BTreeMap<Text, Value>>,
+    pub objects: SortedMap<Text, SortedMap<Text, Value>>,
     watches: Vec<Watch>,
     pending: Vec<(WatchType, Text, Value, Option<Value>)>,
     pub revision: u64,

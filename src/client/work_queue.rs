@@ -6,20 +6,22 @@
 //!
 //! After client-go's `util/workqueue` (queue, delaying queue, `DefaultTypedControllerRateLimiter`).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::api::Text;
+use crate::shared_map::SharedMap;
 use crate::sim::{Duration, RecordId, Time};
+use crate::sorted::SortedSet;
 
 #[derive(Clone, Default)]
 pub struct WorkQueue {
     ready: VecDeque<Text>,
     /// Keys that need work, and what made them need it.
-    dirty: BTreeMap<Text, Option<RecordId>>,
-    processing: BTreeSet<Text>,
-    delayed: BTreeMap<(Time, Text), Option<RecordId>>,
-    delayed_until: BTreeMap<Text, Time>,
-    failures: BTreeMap<Text, u32>,
+    dirty: SharedMap<Text, Option<RecordId>>,
+    processing: SortedSet<Text>,
+    delayed: SharedMap<(Time, Text), Option<RecordId>>,
+    delayed_until: SharedMap<Text, Time>,
+    failures: SharedMap<Text, u32>,
 }
 
 const BASE_DELAY_US: u64 = 5_000;
@@ -55,7 +57,7 @@ impl WorkQueue {
     }
     /// Adds `key` after its back-off, which doubles with each call until [`WorkQueue::forget`].
     pub fn add_rate_limited(&mut self, key: Text, now: Time, cause: Option<RecordId>) {
-        let failures = self.failures.entry(key.clone()).or_default();
+        let failures = self.failures.entry(&key, || 0);
         let delay_us = (BASE_DELAY_US << *failures).min(MAXIMUM_DELAY_US);
         *failures = (*failures + 1).min(COUNTED_FAILURES);
         self.add_after(key, Duration(delay_us), now, cause);
@@ -68,11 +70,11 @@ impl WorkQueue {
     }
     /// Moves what is due to the spike, and says when the next is.
     pub fn advance(&mut self, now: Time) -> Option<Time> {
-        while let Some(entry) = self.delayed.first_entry() {
-            if entry.key().0 > now {
-                return Some(entry.key().0);
+        while let Some(((due, _), _)) = self.delayed.first() {
+            if *due > now {
+                return Some(*due);
             }
-            let ((_, key), cause) = entry.remove_entry();
+            let ((_, key), cause) = self.delayed.pop_first()?;
             self.delayed_until.remove(&key);
             self.add(key, cause);
         }

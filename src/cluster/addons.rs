@@ -6,10 +6,9 @@
 //!
 //! The objects are those of `cmd/kubeadm/app/phases` (uploadconfig, kubelet, bootstraptoken, addons) of 1.36.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value, yaml};
 use crate::arrange::Gather;
+use crate::sorted::SortedMap;
 use crate::{array, object};
 
 const REGISTRY: &str = "registry.k8s.io";
@@ -58,7 +57,7 @@ pub(super) fn images(is_control_plane: bool) -> Vec<Text> {
 }
 
 /// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`: file name to pod.
-pub(super) fn static_pods(node: &str, ip: &str) -> BTreeMap<Text, Value> {
+pub(super) fn static_pods(node: &str, ip: &str) -> SortedMap<Text, Value> {
     let component = |name: &str, image: String, cpu: &str, flags: &[String]| -> (Text, Value) {
         let command: Vec<Value> = std::iter::once(Value::from(name))
             .chain(flags.iter().map(|flag| Value::from(flag.as_str())))

@@ -5,8 +5,6 @@
 //!
 //! After `pkg/controller/disruption/disruption.go`.
 
-use std::collections::BTreeMap;
-
 use crate::api::selector::{self, LabelSelector};
 use crate::api::{Text, Value, int_or_string, meta, time};
 use crate::client::runner::{Keys, Subscriptions};
@@ -14,6 +12,7 @@ use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
 use crate::object;
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 
 use super::claim::resolve;
 use super::kinds::{
@@ -85,7 +84,7 @@ impl DisruptionController {
     }
     /// The sum of the scales of all controllers of `pods`, and the names of the pods without one.
     fn scales(&self, stores: &[Store], pods: &[Value]) -> Result<(i64, Vec<Text>), String> {
-        let (mut scales, mut unmanaged) = (BTreeMap::new(), Vec::new());
+        let (mut scales, mut unmanaged) = (SortedMap::new(), Vec::new());
         for pod in pods {
             let Some(reference) = meta::controller_of(pod) else {
                 unmanaged.push(pod.shared_text("metadata.name"));
@@ -184,9 +183,9 @@ impl DisruptionController {
         call: &mut Call,
         budget: &Value,
         selected: &[Value],
-    ) -> BTreeMap<Text, (Time, Value)> {
+    ) -> SortedMap<Text, (Time, Value)> {
         let now = call.now();
-        let mut disrupted = BTreeMap::new();
+        let mut disrupted = SortedMap::new();
         for pod in selected.iter().filter(|pod| !meta::is_deleting(pod)) {
             let name = meta::name(pod);
             let Some(since) = budget.map("status.disruptedPods").get(name) else { continue };
@@ -208,7 +207,7 @@ impl DisruptionController {
         budget: &Value,
         healthy: i64,
         expected: &Expected,
-        disrupted: &BTreeMap<Text, (Time, Value)>,
+        disrupted: &SortedMap<Text, (Time, Value)>,
     ) -> Result<(), Interrupt> {
         let mut allowed = (healthy - expected.healthy).max(0);
         if expected.pods <= 0 {

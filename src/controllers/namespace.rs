@@ -5,8 +5,6 @@
 //!
 //! After `pkg/controller/namespace/namespace_controller.go` and `deletion/namespaced_resources_deleter.go`.
 
-use std::collections::BTreeMap;
-
 use crate::api::kind::{Registry, ResourceInfo, Verb};
 use crate::api::{Text, Value, meta, time};
 use crate::arrange::Arrange;
@@ -16,6 +14,7 @@ use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, St
 use crate::message::rest::{Request, Resource};
 use crate::object;
 use crate::sim::Duration;
+use crate::sorted::SortedMap;
 
 use super::kinds::NAMESPACE;
 
@@ -55,7 +54,7 @@ struct Remains {
     estimate_s: i64,
     /// `(resource.group, count)`.
     resources: Vec<(String, usize)>,
-    finalizers: BTreeMap<String, usize>,
+    finalizers: SortedMap<String, usize>,
     errors: Vec<String>,
 }
 
@@ -86,7 +85,7 @@ impl NamespaceController {
             self.delete_resource(call, namespace, resource, &mut remains)?;
         }
         if !remains.resources.is_empty() {
-            return Ok(Remains { resources: Vec::new(), finalizers: BTreeMap::new(), ..remains });
+            return Ok(Remains { resources: Vec::new(), finalizers: SortedMap::new(), ..remains });
         }
         for resource in resources.iter().filter(|(resource, ..)| !is_pods(resource)) {
             self.delete_resource(call, namespace, resource, &mut remains)?;

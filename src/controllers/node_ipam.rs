@@ -4,8 +4,6 @@
 //!
 //! After `pkg/controller/nodeipam/ipam/range_allocator.go`: 10.244.0.0/16 in strips of /24.
 
-use std::collections::BTreeSet;
-
 use crate::api::{Text, Value, meta};
 use crate::array;
 use crate::client::runner::{Keys, Subscriptions};
@@ -13,6 +11,7 @@ use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store};
 use crate::message::rest::PatchType;
 use crate::object;
+use crate::sorted::SortedSet;
 
 use super::kinds::NODE;
 
@@ -22,7 +21,7 @@ const STRIPS: u32 = 256;
 #[derive(Clone, Default)]
 pub struct NodeIpamController {
     /// Strips given away, with those whose nodes do not know it yet.
-    taken: BTreeSet<u32>,
+    taken: SortedSet<u32>,
     /// Where the search begins: strips that come back are given away last.
     next: u32,
     nodes: usize,

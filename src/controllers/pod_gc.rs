@@ -5,8 +5,6 @@
 //!
 //! After `pkg/controller/podgc/gc_controller.go`.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value, meta, time};
 use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
@@ -15,6 +13,7 @@ use crate::client::{Call, Controller, Delta, Interrupt, Selection, Store, reques
 use crate::message::rest::PatchType;
 use crate::object;
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 
 use super::kinds::{NODE, POD};
 use super::pods;
@@ -28,7 +27,7 @@ const TERMINATED_LIMIT: usize = 12_500;
 #[derive(Clone, Default)]
 pub struct PodGarbageCollector {
     /// Nodes that pods name and that are not there: since when.
-    missing: BTreeMap<Text, Time>,
+    missing: SortedMap<Text, Time>,
     nodes: usize,
     pods: usize,
 }
@@ -65,7 +64,7 @@ impl Controller for PodGarbageCollector {
     }
     fn on_period(&mut self, stores: &[Store], keys: &mut Keys) {
         let (now, nodes) = (keys.now(), &stores[self.nodes]);
-        let mut still_missing = BTreeMap::new();
+        let mut still_missing = SortedMap::new();
         let mut terminated: Vec<&Value> = Vec::new();
         for pod in stores[self.pods].values() {
             let node = pod.shared_text("spec.nodeName");

@@ -6,11 +6,11 @@
 //! After `pkg/api/v1/pod/util.go` and `ActivePodsWithRanks` of `pkg/controller/controller_utils.go`.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use crate::api::{Text, Value, meta, time};
 use crate::arrange::Arrange;
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 
 pub fn is_terminal(pod: &Value) -> bool {
     matches!(pod.text("status.phase"), "Succeeded" | "Failed")
@@ -77,7 +77,7 @@ struct Rank {
 }
 
 impl Rank {
-    fn of(pod: &Value, neighbours: &BTreeMap<Text, usize>) -> Rank {
+    fn of(pod: &Value, neighbours: &SortedMap<Text, usize>) -> Rank {
         let node = pod.shared_text("spec.nodeName");
         let (restarts, sidecar_restarts) = restarts(pod);
         Rank {
@@ -163,7 +163,7 @@ pub fn choose_for_deletion<'a>(
     now: Time,
 ) -> Vec<Value> {
     if count < pods.len() {
-        let mut neighbours: BTreeMap<Text, usize> = BTreeMap::new();
+        let mut neighbours: SortedMap<Text, usize> = SortedMap::new();
         for pod in related {
             if is_active(pod) {
                 *neighbours.entry(pod.shared_text("spec.nodeName")).or_default() += 1;

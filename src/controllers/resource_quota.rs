@@ -5,7 +5,6 @@
 //!
 //! After `pkg/controller/resourcequota/resource_quota_controller.go` and `pkg/quota/v1/install/update_filter.go`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::kind::{Registry, Verb};
@@ -16,6 +15,7 @@ use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store};
 use crate::message::rest::Resource;
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 
 use super::kinds::RESOURCE_QUOTA;
 
@@ -26,7 +26,7 @@ const RESYNC: Duration = Duration::from_secs(5 * 60);
 pub struct ResourceQuotaController {
     quotas: usize,
     /// What is counted, by informer: group and plural.
-    counted: Arc<BTreeMap<usize, (Text, Text)>>,
+    counted: Arc<SortedMap<usize, (Text, Text)>>,
 }
 
 /// Whether a change frees something (`DefaultUpdateFilter`).
@@ -86,7 +86,7 @@ impl Controller for ResourceQuotaController {
     fn subscribe(&mut self, informers: &mut Subscriptions) {
         self.quotas = informers.add(Selection::all(&RESOURCE_QUOTA.resource));
         let needed = [Verb::Create, Verb::Delete, Verb::List, Verb::Watch];
-        let mut counted = BTreeMap::new();
+        let mut counted = SortedMap::new();
         for info in Registry::new().resources() {
             if info.namespaced && info.plural != "events" && needed.iter().all(|verb| info.can(*verb)) {
                 let resource = Resource::new(&info.group, info.preferred_version(), &info.plural);

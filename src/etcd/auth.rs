@@ -3,12 +3,12 @@
 //! Picture to hold in mind: the visitors' book. Who is in it with which rights is written down alike by all clerks; the
 //! door is not locked here (see `fidelity`).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::api::Text;
 use crate::message::auth::{AuthOutcome, AuthRequest, Permission};
 use crate::message::etcd::Error;
+use crate::sorted::{SortedMap, SortedSet};
 
 const ROOT: &str = "root";
 
@@ -16,18 +16,18 @@ const ROOT: &str = "root";
 pub struct AuthStore {
     /// Counts changes.
     revision: u64,
-    users: BTreeMap<Text, User>,
-    roles: BTreeMap<Text, Arc<Vec<Permission>>>,
+    users: SortedMap<Text, User>,
+    roles: SortedMap<Text, Arc<Vec<Permission>>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct User {
-    roles: BTreeSet<Text>,
+    roles: SortedSet<Text>,
 }
 
 impl Default for AuthStore {
     fn default() -> AuthStore {
-        AuthStore { revision: 1, users: BTreeMap::new(), roles: BTreeMap::new() }
+        AuthStore { revision: 1, users: SortedMap::new(), roles: SortedMap::new() }
     }
 }
 

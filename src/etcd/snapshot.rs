@@ -7,7 +7,6 @@
 //! kept: a head, then one line of JSON for each line of the ledger. Its length is what etcd's would be, and so is
 //! the test for the seal: 32 bytes beyond a multiple of 512.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::identity::digest;
@@ -16,6 +15,7 @@ use super::store::{Record, Store};
 use crate::api::{Text, Value};
 use crate::message::etcd::{Alarm, Image, KeyValue, Member};
 use crate::message::raft::MemberId;
+use crate::sorted::SortedMap;
 use crate::{array, object};
 
 const FORMAT: &str = "clusterarium etcd snapshot 1";
@@ -163,9 +163,9 @@ impl Backup {
     pub fn image(&self) -> Image {
         let backend = Backend {
             store: self.store.clone(),
-            members: BTreeMap::<MemberId, Member>::new(),
+            members: SortedMap::<MemberId, Member>::new(),
             cluster_version: Text::new(),
-            alarms: std::collections::BTreeSet::<(MemberId, Alarm)>::new(),
+            alarms: crate::sorted::SortedSet::<(MemberId, Alarm)>::new(),
             auth: Default::default(),
         };
         Image(Arc::new(backend))

@@ -2,13 +2,12 @@
 //!
 //! Picture to hold in mind: a form on which what is not filled in reads as it was printed.
 
-use std::collections::BTreeMap;
-
 use super::commands::Command;
 use super::{Order, Outcome, Stop, Version, client, exit, fail};
 use crate::api::time_format;
 use crate::shell::{Cli, Halt};
 use crate::sim::Duration;
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -77,8 +76,8 @@ pub fn first_word(arguments: &[String], path: &[&'static Command], version: Vers
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// Those that were given.
-    values: BTreeMap<&'static str, String>,
-    defaults: BTreeMap<&'static str, &'static str>,
+    values: SortedMap<&'static str, String>,
+    defaults: SortedMap<&'static str, &'static str>,
     /// Those that every command has, and the environment may give.
     global: Vec<&'static str>,
 }

@@ -12,7 +12,6 @@ mod follow;
 pub mod target;
 pub mod translate;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::status::{Reason, Status};
@@ -24,6 +23,7 @@ use crate::message::rest::{CloseReason, Request, User, Verb, WatchType};
 use crate::note::Note;
 use crate::object;
 use crate::sim::{ActorId, Duration, Time};
+use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, GatewayTimer, Timer};
 
 use accept::{Form, Shape};
@@ -41,9 +41,9 @@ pub struct Gateway {
     window: usize,
     administrator: Arc<User>,
     /// What the outside has handed in and the actor has not begun.
-    tray: BTreeMap<u64, Letter>,
+    tray: SortedMap<u64, Letter>,
     /// What is under way.
-    open: BTreeMap<u64, Open>,
+    open: SortedMap<u64, Open>,
 }
 
 #[derive(Clone)]
@@ -75,7 +75,7 @@ impl Gateway {
         });
         // Clients outside have rate limits of their own.
         let window = connection.window(Arc::clone(&administrator), "", 0, 0);
-        Gateway { connection, window, administrator, tray: BTreeMap::new(), open: BTreeMap::new() }
+        Gateway { connection, window, administrator, tray: SortedMap::new(), open: SortedMap::new() }
     }
     /// Takes a request; the caller wakes the actor with [`GatewayTimer::Begin`] and the same number.
     pub fn take(&mut self, exchange: u64, request: http::Request) {

@@ -5,7 +5,6 @@
 //!
 //! Follows `k8s.io/kubectl/pkg/cmd/drain` and `pkg/drain`.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::api::{Value, meta, time};
@@ -13,6 +12,7 @@ use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::object;
 use crate::sim::Duration;
+use crate::sorted::SortedMap;
 
 use super::apply::delete_options;
 use super::builder::{Info, Rules};
@@ -185,7 +185,7 @@ fn empty(session: &mut Session, node: &Info, dry_run: DryRun) -> Outcome {
     let selector = session.flags.text("pod-selector").to_string();
     let list = session.list(&pods, "", &selector, &format!("spec.nodeName={}", node.name), |_| {})??;
     let (mut chosen, mut refused, mut warned) =
-        (Vec::new(), BTreeMap::<String, Vec<String>>::new(), BTreeMap::<String, Vec<String>>::new());
+        (Vec::new(), SortedMap::<String, Vec<String>>::new(), SortedMap::<String, Vec<String>>::new());
     for pod in list.items("items") {
         let name = format!("{}/{}", meta::namespace(pod), meta::name(pod));
         match judge(session, pod)? {

@@ -4,13 +4,12 @@
 //!
 //! Follows `k8s.io/kubectl/pkg/cmd/apiresources` and `ServerPreferredResources` of client-go.
 
-use std::collections::BTreeSet;
-
 use crate::api::kind::join_api_version;
 use crate::api::{Text, Value};
 use crate::arrange::Arrange;
 use crate::client::request;
 use crate::object;
+use crate::sorted::SortedSet;
 
 use super::failure::{Failure, Outcome, fail};
 use super::print::Format;
@@ -105,7 +104,7 @@ pub fn resources(session: &mut Session) -> Outcome {
     for group in groups(session)? {
         let name = group.text("metadata.name").to_string();
         // Of each resource the version that the server prefers.
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         for version in group.items("versions") {
             for resource in version.items("resources") {
                 if !seen.insert(resource.text("resource").to_string()) {
@@ -182,7 +181,7 @@ pub fn resources(session: &mut Session) -> Outcome {
 
 pub fn versions(session: &mut Session) -> Outcome {
     unexpected(session)?;
-    let mut versions = BTreeSet::new();
+    let mut versions = SortedSet::new();
     for group in groups(session)? {
         for version in group.items("versions") {
             let name = join_api_version(group.text("metadata.name"), version.text("version"));

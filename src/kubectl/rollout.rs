@@ -4,13 +4,13 @@
 //!
 //! Follows `k8s.io/kubectl/pkg/cmd/rollout` and `pkg/polymorphichelpers`.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::api::{Value, meta, patch, selector};
 use crate::client::{Answer, request};
 use crate::message::rest::{PatchType, WatchType};
 use crate::sim::Duration;
+use crate::sorted::SortedMap;
 use crate::{array, object};
 
 use super::builder::{Info, Rules};
@@ -225,10 +225,10 @@ fn progress(kind: &str, object: &Value, revision: i64) -> Outcome<(String, bool)
 }
 
 /// The recorded templates of a workload, by revision, with their causes.
-fn recordings(session: &mut Session, info: &Info) -> Outcome<BTreeMap<i64, (Value, String, Value)>> {
+fn recordings(session: &mut Session, info: &Info) -> Outcome<SortedMap<i64, (Value, String, Value)>> {
     let object = &info.object;
     let labels = selector::format(object.at("spec.selector"));
-    let mut found = BTreeMap::new();
+    let mut found = SortedMap::new();
     if info.mapping.info.kind == "Deployment" {
         let sets = session.built_in("apps", "replicasets");
         let list = session.list(&sets, &info.namespace, &labels, "", |_| {})??;

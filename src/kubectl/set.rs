@@ -420,13 +420,13 @@ pub fn subject(session: &mut Session) -> Outcome {
         return fail("you must specify at least one value of user, group or serviceaccount");
     }
     let named = |kind: &str, names: Vec<String>| {
-        let names: std::collections::BTreeSet<String> = names.into_iter().gather();
+        let names: crate::sorted::SortedSet<String> = names.into_iter().gather();
         let subject = move |name: String| object! { "apiGroup" => "rbac.authorization.k8s.io", "kind" => kind, "name" => name };
         names.into_iter().map(subject).collect::<Vec<_>>()
     };
     let mut subjects = named("User", users);
     subjects.extend(named("Group", groups));
-    for account in std::collections::BTreeSet::from_iter(accounts) {
+    for account in crate::sorted::SortedSet::from_iter(accounts) {
         let Some((namespace, name)) =
             account.split_once(':').filter(|(_, name)| !name.is_empty() && !name.contains(':'))
         else {

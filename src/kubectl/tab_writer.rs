@@ -3,7 +3,7 @@
 //! Picture to hold in mind: curtains between cells. A curtain hangs as far down as neighbouring lines have a
 //! cell in that column, and no further; a line without a tab takes all curtains down.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 /// kubectl's tables: cells at least 6 wide, 3 blanks between.
 pub const TABLE: Style = Style { minimum: 6, padding: 3 };
@@ -32,7 +32,7 @@ pub fn align_remembering(text: &str, style: Style, remembered: &mut Vec<usize>) 
         lines.pop();
     }
     let mut setter =
-        Setter { lines: &lines, style, widths: BTreeMap::new(), before: remembered, now: Vec::new() };
+        Setter { lines: &lines, style, widths: SortedMap::new(), before: remembered, now: Vec::new() };
     setter.set(0..lines.len(), 0);
     let mut result = String::with_capacity(text.len() * 2);
     for (index, line) in lines.iter().enumerate() {
@@ -60,7 +60,7 @@ struct Setter<'a> {
     lines: &'a [Vec<&'a str>],
     style: Style,
     /// By line and column.
-    widths: BTreeMap<(usize, usize), usize>,
+    widths: SortedMap<(usize, usize), usize>,
     /// Widths of the last time, and of this one, by column.
     before: &'a [usize],
     now: Vec<usize>,

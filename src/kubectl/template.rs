@@ -7,12 +7,11 @@
 //! `println`, `eq`, `ne`, `lt`, `gt`, `and`, `or`, `not`, `exists`, `base64decode`; `define` and `block` are not.
 //! Follows `text/template` and cli-runtime's `template.go`.
 
-use std::collections::BTreeMap;
-
 use crate::api::Value;
 use crate::api::patch::go_display;
 use crate::arrange::Gather;
 use crate::shell::tools::{base64_decode, printf};
+use crate::sorted::SortedMap;
 
 const MAXIMUM_DEPTH: usize = 50;
 const MAXIMUM_OUTPUT: usize = 16 << 20;
@@ -305,7 +304,7 @@ fn term(word: &str) -> Result<Term, String> {
 fn run(
     nodes: &[Node],
     dot: &Value,
-    variables: &mut BTreeMap<String, Value>,
+    variables: &mut SortedMap<String, Value>,
     out: &mut String,
 ) -> Result<(), String> {
     for node in nodes {
@@ -373,7 +372,7 @@ fn run(
     Ok(())
 }
 
-fn value_of(pipeline: &Pipeline, dot: &Value, variables: &BTreeMap<String, Value>) -> Result<Value, String> {
+fn value_of(pipeline: &Pipeline, dot: &Value, variables: &SortedMap<String, Value>) -> Result<Value, String> {
     let mut last = None;
     for command in pipeline {
         let mut values = Vec::new();

@@ -3,10 +3,9 @@
 //! Picture to hold in mind: the papers in the glove compartment: whose car this is, what it may carry, where to
 //! report.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value};
 use crate::sim::{ActorId, Duration};
+use crate::sorted::SortedMap;
 
 /// `v1.36.2`.
 pub const VERSION: &str = "v1.36.2";
@@ -31,7 +30,7 @@ pub struct KubeletConfig {
     pub cluster_dns: Vec<Text>,
     pub cluster_domain: Text,
     /// `/etc/kubernetes/manifests`: file name to pod, not yet defaulted.
-    pub manifests: BTreeMap<Text, Value>,
+    pub manifests: SortedMap<Text, Value>,
     /// `serializeImagePulls`: one pull at a time.
     pub serialize_image_pulls: bool,
     /// `crashLoopBackOff.maxContainerRestartPeriod`.
@@ -67,7 +66,7 @@ impl KubeletConfig {
             max_pods: 110,
             cluster_dns: vec!["10.96.0.10".into()],
             cluster_domain: "cluster.local".into(),
-            manifests: BTreeMap::new(),
+            manifests: SortedMap::new(),
             serialize_image_pulls: true,
             max_restart_back_off: Duration::from_secs(300),
             sync_frequency: Duration::from_secs(60),

@@ -5,11 +5,10 @@
 //!
 //! Follows `pkg/kubelet/kubelet_pods.go` (`makeEnvironmentVariables`, `makeMounts`), `envvars`, `network/dns`.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Quantity, Text, Value, meta};
 use crate::client::Store;
 use crate::message::cri::{Call, ContainerConfig, DialRequest, DnsConfig, Mount, MountSource, SandboxConfig};
+use crate::sorted::SortedMap;
 
 use super::config::KubeletConfig;
 use super::volumes::{CachedObject, ObjectKey, ObjectKind};
@@ -21,7 +20,7 @@ pub struct Source<'a> {
     pub config: &'a KubeletConfig,
     /// Absent on hollow nodes.
     pub services: Option<&'a Store>,
-    pub objects: &'a BTreeMap<ObjectKey, CachedObject>,
+    pub objects: &'a SortedMap<ObjectKey, CachedObject>,
 }
 
 impl State {
@@ -222,7 +221,7 @@ fn mounts(
 fn environment(source: &Source, worker: &Worker, container: &Value) -> Result<Vec<(Text, Text)>, String> {
     let pod = &worker.pod;
     let namespace = meta::namespace(pod);
-    let mut services: BTreeMap<Text, Text> = BTreeMap::new();
+    let mut services: SortedMap<Text, Text> = SortedMap::new();
     if let Some(store) = source.services {
         let links = !matches!(pod.at("spec.enableServiceLinks"), Value::Bool(false));
         if let Some(master) = store.get("default/kubernetes") {
@@ -407,7 +406,7 @@ pub fn resource_field(source: &Source, pod: &Value, container: &Value, reference
     rounded.to_string().into()
 }
 
-fn service_variables(service: &Value, variables: &mut BTreeMap<Text, Text>) {
+fn service_variables(service: &Value, variables: &mut SortedMap<Text, Text>) {
     let ip = service.text("spec.clusterIP");
     let ports = service.items("spec.ports");
     if ip.is_empty() || ip == "None" || ports.is_empty() {
@@ -507,7 +506,7 @@ mod tests {
             r#"{"metadata":{"name":"redis-leader"},"spec":{"clusterIP":"10.96.0.9","ports":[{"name":"main","port":6379,"protocol":"TCP"}]}}"#,
         )
         .unwrap();
-        let mut variables = BTreeMap::new();
+        let mut variables = SortedMap::new();
         service_variables(&service, &mut variables);
         let lines: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(

@@ -41,7 +41,7 @@ mod tests;
 pub mod volumes;
 pub mod worker;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::{Text, Value};
@@ -53,6 +53,7 @@ use crate::message::Message;
 use crate::message::cri::{self, Call, Reply};
 use crate::message::rest::{Request, Resource, User};
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, KubeletTimer, Timer};
 
 pub use config::KubeletConfig;
@@ -75,14 +76,14 @@ struct State {
     started_at: Time,
     node: NodeState,
     /// By UID; static pods by the UID that their manifest gives them.
-    workers: BTreeMap<Text, Arc<Worker>>,
+    workers: SortedMap<Text, Arc<Worker>>,
     /// CRI calls whose answers are awaited.
-    calls: BTreeMap<u64, CallPurpose>,
+    calls: SortedMap<u64, CallPurpose>,
     next_call: u64,
     /// Whether an alarm for the next look at the runtime is set.
     is_relist_set: bool,
     /// ConfigMaps and Secrets that pods use.
-    objects: BTreeMap<ObjectKey, volumes::CachedObject>,
+    objects: SortedMap<ObjectKey, volumes::CachedObject>,
     /// Pods that wait for their turn to pull, the first one pulling.
     pulls: VecDeque<Text>,
     /// UIDs whose status is to be sent, in order; the exchange in progress.
@@ -232,11 +233,11 @@ impl State {
             recorder,
             started_at: Time::ZERO,
             node: NodeState::default(),
-            workers: BTreeMap::new(),
-            calls: BTreeMap::new(),
+            workers: SortedMap::new(),
+            calls: SortedMap::new(),
             next_call: 1,
             is_relist_set: false,
-            objects: BTreeMap::new(),
+            objects: SortedMap::new(),
             pulls: VecDeque::new(),
             unsent: VecDeque::new(),
             sending: None,

@@ -6,12 +6,11 @@
 //! Follows `pkg/kubelet/prober` (`worker.go`, `prober.go`, `prober_manager.go`). A probe's clock ticks from the
 //! moment at which the kubelet began to look after the pod; readiness is asked at once when a container starts.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value};
 use crate::language::Context;
 use crate::message::cri::{Call, ContainerState, DialRequest, Reply};
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 use crate::timer::{KubeletTimer, Timer};
 
 use super::resources::is_sidecar;
@@ -67,7 +66,7 @@ impl ProbeKind {
 /// All probes of a pod.
 #[derive(Clone, Debug, Default)]
 pub struct Prober {
-    probes: BTreeMap<(Text, ProbeKind), Probe>,
+    probes: SortedMap<(Text, ProbeKind), Probe>,
     is_stopped: bool,
 }
 

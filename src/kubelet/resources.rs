@@ -5,14 +5,13 @@
 //!
 //! Follows `k8s.io/component-helpers/resource/helpers.go` (`PodRequests`, `PodLimits`).
 
-use std::collections::BTreeMap;
-
 use crate::api::{Map, Quantity, Text, Value};
 use crate::arrange::Gather;
+use crate::sorted::SortedMap;
 
 use super::admission::{Taken, host_ports};
 
-pub type ResourceList = BTreeMap<Text, Quantity>;
+pub type ResourceList = SortedMap<Text, Quantity>;
 
 fn list(value: &Value) -> ResourceList {
     let Some(map) = value.as_object() else { return ResourceList::new() };

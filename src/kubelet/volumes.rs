@@ -7,8 +7,6 @@
 //! and the plugins `configmap`, `secret`, `projected`, `downwardapi`. Objects are read as with
 //! `configMapAndSecretChangeDetectionStrategy: Cache`: once, and again when a minute has passed.
 
-use std::collections::BTreeMap;
-
 use std::sync::Arc;
 
 use crate::api::{Text, Value, meta};
@@ -17,6 +15,7 @@ use crate::language::Context;
 use crate::message::cri::Call;
 use crate::object;
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 use crate::timer::{KubeletTimer, Timer};
 
 use super::environment::{self, data};
@@ -67,11 +66,11 @@ pub struct Volumes {
     is_wanted: bool,
     is_mounted: bool,
     /// Tokens, by volume: `None` while they are asked for.
-    tokens: BTreeMap<Text, Option<Text>>,
-    failures: BTreeMap<Text, u32>,
+    tokens: SortedMap<Text, Option<Text>>,
+    failures: SortedMap<Text, u32>,
     retry_at: Option<Time>,
     /// Revisions of what is laid out, to see when it is old.
-    revisions: BTreeMap<ObjectKey, Text>,
+    revisions: SortedMap<ObjectKey, Text>,
 }
 
 impl Volumes {
@@ -427,9 +426,9 @@ impl State {
     }
 
     /// Objects behind mounted volumes, and their revisions.
-    fn revisions(&self, pod: &Value) -> BTreeMap<ObjectKey, Text> {
+    fn revisions(&self, pod: &Value) -> SortedMap<ObjectKey, Text> {
         let namespace = pod.shared_text("metadata.namespace");
-        let mut revisions = BTreeMap::new();
+        let mut revisions = SortedMap::new();
         let mut add = |kind: ObjectKind, name: Text| {
             let key = ObjectKey { kind, namespace: namespace.clone(), name };
             if let Some(Ok(object)) = self.objects.get(&key).and_then(|cached| cached.result.as_ref()) {

@@ -7,13 +7,14 @@
 //! Follows `pkg/kubelet/pod_workers.go`: a pod is synced until it is to go, then its containers are ended
 //! (terminating), then its remains are cleared away (terminated).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::{Text, Value, meta};
 use crate::arrange::Arrange;
 use crate::message::cri::{ContainerState, ContainerStatus, SandboxStatus};
 use crate::sim::Time;
+use crate::sorted::SortedMap;
 
 use super::actions::KillOrder;
 use super::backoff::BackOff;
@@ -61,9 +62,9 @@ pub struct Worker {
     pub status: StatusEntry,
     /// Why containers could not be started.
     pub reasons: Reasons,
-    pub restart_back_off: BTreeMap<Text, BackOff>,
+    pub restart_back_off: SortedMap<Text, BackOff>,
     /// By image: the wait, and what the pull said.
-    pub image_back_off: BTreeMap<Text, (BackOff, Text)>,
+    pub image_back_off: SortedMap<Text, (BackOff, Text)>,
     pub volumes: Volumes,
     pub prober: Prober,
 }
@@ -98,7 +99,7 @@ pub struct Work {
     /// The first thing that went wrong, and when it may be tried again.
     pub failure: Option<Failure>,
     pub has_acted: bool,
-    pub kills: BTreeMap<Text, Kill>,
+    pub kills: SortedMap<Text, Kill>,
 }
 
 /// What the step in hand waits for.
@@ -210,7 +211,7 @@ impl Work {
             wait: Wait::Nothing,
             failure: None,
             has_acted: false,
-            kills: BTreeMap::new(),
+            kills: SortedMap::new(),
         }
     }
     /// Something went wrong that is tried again after the usual time.
@@ -248,8 +249,8 @@ impl Worker {
             has_changed: false,
             status: StatusEntry::default(),
             reasons: Reasons::new(),
-            restart_back_off: BTreeMap::new(),
-            image_back_off: BTreeMap::new(),
+            restart_back_off: SortedMap::new(),
+            image_back_off: SortedMap::new(),
             volumes: Volumes::default(),
             prober: Prober::default(),
         }

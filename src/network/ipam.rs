@@ -7,9 +7,9 @@
 //! the broadcast address are never given out, the first usable one is the gateway's.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::collections::BTreeMap;
 
 use crate::api::Text;
+use crate::sorted::SortedMap;
 
 /// A range of addresses: `10.244.1.0/24`, `fd00:10:244:1::/64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +92,13 @@ pub struct HostLocal {
     range: Cidr,
     last_reserved: u128,
     /// Offset in the range to the container that holds it.
-    reserved: BTreeMap<u128, Text>,
+    reserved: SortedMap<u128, Text>,
 }
 
 impl HostLocal {
     pub fn new(range: Cidr) -> HostLocal {
         // As if the gateway had been given out last: the first pod gets the next one.
-        HostLocal { range, last_reserved: 1, reserved: BTreeMap::new() }
+        HostLocal { range, last_reserved: 1, reserved: SortedMap::new() }
     }
     pub fn range(&self) -> Cidr {
         self.range
@@ -121,8 +121,8 @@ impl HostLocal {
         let mut offset = self.last_reserved;
         for _ in 0..=self.reserved.len() {
             offset = if offset >= last { first } else { offset + 1 };
-            if let std::collections::btree_map::Entry::Vacant(place) = self.reserved.entry(offset) {
-                place.insert(holder.clone());
+            if !self.reserved.contains_key(&offset) {
+                self.reserved.insert(offset, holder.clone());
                 self.last_reserved = offset;
                 return Ok(self.range.address(offset));
             }

@@ -3,8 +3,6 @@
 //! Picture to hold in mind: the ledger opened on the table. One finger runs down the catalogue of keys, another along
 //! all the lines on which one key stands; what the next compaction takes is marked in pencil.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::api::Value;
@@ -15,6 +13,7 @@ use crate::etcd::store::Version;
 use crate::message::etcd::{self, Outcome, Proposed, Replicated};
 use crate::message::raft::{Body, MemberId, Message, Payload};
 use crate::sim::History;
+use crate::sorted::SortedMap;
 
 use super::build::Ledger;
 use super::etcd::{EtcdMember, member_names, name_in};
@@ -69,7 +68,7 @@ fn lease_text(lease: i64) -> String {
 pub(super) fn keys(history: &History<Cluster>, prefix: &str) -> Option<Detail> {
     let member = Ledger::open(history).member?;
     let store = member.store();
-    let mut rows: BTreeMap<String, KeyRow> = BTreeMap::new();
+    let mut rows: SortedMap<String, KeyRow> = SortedMap::new();
     for (key, revisions) in store.keys(prefix, "\0").take_while(|(key, _)| key.starts_with(prefix)) {
         let rest = &key[prefix.len()..];
         let folder = rest.char_indices().skip(1).find(|(_, letter)| *letter == '/').map(|(at, _)| at + 1);

@@ -6,12 +6,11 @@
 //! After `schedule_one.go`. The outcome is kept in full for small clusters: it answers *Why this node?* and
 //! *Why Pending?*.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::api::{Text, Value};
 use crate::arrange::{Arrange, Gather};
 use crate::object;
 use crate::sim::Random;
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::framework::{Filter, Plugin, PreFilter, Rejection, Score, View};
 use super::node_info::NodeInfo;
@@ -53,7 +52,7 @@ impl<'a> Filters<'a> {
 }
 
 /// Pods that have been promised room on a node by preemption.
-pub type Nominations = BTreeMap<Text, Vec<std::sync::Arc<PodInfo>>>;
+pub type Nominations = SortedMap<Text, Vec<std::sync::Arc<PodInfo>>>;
 
 /// How a cycle ended.
 pub struct Cycle<'a> {
@@ -129,7 +128,7 @@ fn join(reasons: &[Text]) -> Text {
 
 /// `0/4 nodes are available: ...` (`FitError`): reasons with their counts, sorted as text.
 pub fn fit_error<'a>(all: usize, reasons: impl IntoIterator<Item = (&'a str, usize)>) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut counts: SortedMap<&str, usize> = SortedMap::new();
     for (reason, count) in reasons {
         *counts.entry(reason).or_default() += count;
     }
@@ -270,7 +269,7 @@ pub fn schedule<'a>(
             reasons.retain(|(_, count)| *count > 0);
         }
         let message = fit_error(nodes.len(), reasons).into();
-        let rejectors: BTreeSet<&'static str> = rejections
+        let rejectors: SortedSet<&'static str> = rejections
             .iter()
             .map(|(_, rejection)| rejection.plugin)
             .chain(only.as_ref().map(|(_, plugin)| *plugin))

@@ -5,10 +5,10 @@
 //!
 //! After `backend/cache` (`cache.go`, `node_tree.go`). Cheap to clone: everything large is shared.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::shared_map::SharedMap;
+use crate::sorted::SortedMap;
 
 use crate::api::{Map, Text, Value};
 use crate::arrange::Arrange;
@@ -20,15 +20,15 @@ use super::pod_info::{MapHere, PodInfo};
 pub struct Cache {
     /// In the order in which they are tried once [`Cache::refresh`] has run: zone by zone in turn.
     nodes: Arc<Vec<Arc<NodeInfo>>>,
-    positions: Arc<BTreeMap<Text, usize>>,
+    positions: Arc<SortedMap<Text, usize>>,
     is_in_disorder: bool,
     sequence: u64,
     /// By UID.
     pods: SharedMap<Text, Placed>,
     /// Pods on nodes that are not known (yet, or any more).
-    homeless: BTreeMap<Text, Vec<Arc<PodInfo>>>,
+    homeless: SortedMap<Text, Vec<Arc<PodInfo>>>,
     /// On how many nodes each image is.
-    images: Arc<BTreeMap<Text, i64>>,
+    images: Arc<SortedMap<Text, i64>>,
     groups: Arc<Groups>,
     /// Nodes that hold pods with affinity: none, in most clusters.
     pub with_affinity: usize,
@@ -45,7 +45,7 @@ struct Placed {
 /// Pods of one namespace with equal labels, so that selectors are asked once for all of them.
 #[derive(Clone, Default)]
 struct Groups {
-    numbers: BTreeMap<Text, u32>,
+    numbers: SortedMap<Text, u32>,
     members: Vec<Group>,
 }
 
@@ -165,7 +165,7 @@ impl Cache {
         if !std::mem::take(&mut self.is_in_disorder) {
             return;
         }
-        let mut by_zone: BTreeMap<Text, Vec<Arc<NodeInfo>>> = BTreeMap::new();
+        let mut by_zone: SortedMap<Text, Vec<Arc<NodeInfo>>> = SortedMap::new();
         for node in self.nodes.iter() {
             by_zone.entry(node.facts.zone.clone()).or_default().push(node.clone());
         }

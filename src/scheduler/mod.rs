@@ -24,7 +24,7 @@ pub mod resources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::{Text, Value, meta};
@@ -36,6 +36,7 @@ use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::rest::{Resource, User};
 use crate::sim::{ActorId, Duration, Time};
+use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, SchedulerTimer, Timer};
 
 use algorithm::Nominations;
@@ -92,11 +93,11 @@ pub struct Scheduler {
     cache: Cache,
     queue: Queue,
     /// Pods that have been promised room, by UID, and where.
-    nominated: BTreeMap<Text, (Text, Arc<PodInfo>)>,
+    nominated: SortedMap<Text, (Text, Arc<PodInfo>)>,
     /// Pods whose volumes are being bound, by UID.
-    binding_volumes: BTreeMap<Text, binding::VolumeWait>,
+    binding_volumes: SortedMap<Text, binding::VolumeWait>,
     /// Victims, by UID.
-    victims: BTreeMap<Text, binding::Victim>,
+    victims: SortedMap<Text, binding::Victim>,
     /// Where the last cycle stopped looking at nodes.
     next_node: usize,
     is_cycling: bool,
@@ -145,9 +146,9 @@ impl Scheduler {
             window,
             cache: Cache::default(),
             queue: Queue::default(),
-            nominated: BTreeMap::new(),
-            binding_volumes: BTreeMap::new(),
-            victims: BTreeMap::new(),
+            nominated: SortedMap::new(),
+            binding_volumes: SortedMap::new(),
+            victims: SortedMap::new(),
             next_node: 0,
             is_cycling: false,
             flushes_back_off: false,

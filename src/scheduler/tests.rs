@@ -110,7 +110,7 @@ fn a_hundred_pods_are_spread_over_ten_nodes() {
     let pods = (0..100).map(|number| pod(&format!("p{number}"), "100m"));
     let mut sandbox = sandbox(nodes.chain(pods).collect());
     sandbox.run(20);
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = crate::sorted::SortedMap::new();
     for number in 0..100 {
         *counts.entry(node_of(&sandbox, &format!("p{number}"))).or_insert(0) += 1;
     }

@@ -3,7 +3,7 @@
 //! Picture to hold in mind: a pocket calculator that knows the shell's variables by name. It wraps around
 //! instead of overflowing, as bash does.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 const MAXIMUM_DEPTH: usize = 60;
 
@@ -11,7 +11,7 @@ struct Calculator<'a> {
     text: Vec<char>,
     position: usize,
     depth: usize,
-    variables: &'a mut BTreeMap<String, String>,
+    variables: &'a mut SortedMap<String, String>,
 }
 
 /// Operators by how tightly they bind, loosest first; longer signs before their beginnings.
@@ -27,7 +27,7 @@ const LEVELS: [&[&str]; 9] = [
     &["*", "/", "%"],
 ];
 
-pub fn evaluate(expression: &str, variables: &mut BTreeMap<String, String>) -> Result<i64, String> {
+pub fn evaluate(expression: &str, variables: &mut SortedMap<String, String>) -> Result<i64, String> {
     let mut calculator = Calculator { text: expression.chars().collect(), position: 0, depth: 0, variables };
     calculator.blank();
     if calculator.position == calculator.text.len() {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn counts_as_bash_counts() {
-        let mut variables = BTreeMap::from([("i".to_string(), "4".to_string())]);
+        let mut variables = SortedMap::from([("i".to_string(), "4".to_string())]);
         for (text, expected) in [
             ("1 + 2 * 3", Some(7)),
             ("(1 + 2) * 3", Some(9)),

@@ -2,10 +2,10 @@
 //!
 //! Picture to hold in mind: the drawer under the counter. What lies in it needs no walk to the store-room.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sim::Duration;
+use crate::sorted::SortedMap;
 
 use super::files::{Entry, FileError, HOME, absolute};
 use super::machine::{Machine, Step, Surroundings};
@@ -608,7 +608,7 @@ fn simple(task: &mut Task, name: &str, words: &[String], around: &mut Surroundin
 
 fn set(task: &mut Task, rest: &[String], out: &mut Outcome) {
     if rest.is_empty() {
-        let variables: &BTreeMap<String, String> = &task.shell.variables;
+        let variables: &SortedMap<String, String> = &task.shell.variables;
         out.stdout = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     }
     for (index, word) in rest.iter().enumerate() {

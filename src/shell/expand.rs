@@ -5,14 +5,13 @@
 //!
 //! Command substitutions have run before: their outputs stand ready, in order of appearance.
 
-use std::collections::BTreeMap;
-
 use super::files::{Files, HOME};
 use super::syntax::{Operation, Piece, Word};
+use crate::sorted::SortedMap;
 
 /// What words may refer to.
 pub struct Scope<'a> {
-    pub variables: &'a mut BTreeMap<String, String>,
+    pub variables: &'a mut SortedMap<String, String>,
     pub parameters: &'a [String],
     pub status: i32,
     pub folder: &'a str,

@@ -7,13 +7,13 @@
 //! Nothing that is typed can hang it: notes, nesting and output are counted, and time passes only in the
 //! simulation.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::api::Text;
 use crate::client::{Answer, EtcdAnswer, Listener};
 use crate::message::rest::Request;
 use crate::sim::{Random, Time};
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::expand::substitutions;
 use super::files::Files;
@@ -31,11 +31,11 @@ const MAXIMUM_DEPTH: usize = 100;
 
 #[derive(Clone, Default)]
 pub struct Machine {
-    pub(super) tasks: BTreeMap<u32, Task>,
-    pub(super) pipes: BTreeMap<u32, Pipe>,
+    pub(super) tasks: SortedMap<u32, Task>,
+    pub(super) pipes: SortedMap<u32, Pipe>,
     next: u32,
     /// Statuses of strands that somebody waits for.
-    ended: BTreeMap<u32, i32>,
+    ended: SortedMap<u32, i32>,
     /// The strand of the line at hand, and the shell that it left.
     main: Option<(u32, Shell)>,
     steps: u64,
@@ -50,7 +50,7 @@ pub struct Surroundings<'a> {
     pub programs: &'a [(&'static str, Main)],
     pub history: &'a [String],
     /// Who of etcd can be reached where.
-    pub etcd: Arc<BTreeMap<Text, Listener>>,
+    pub etcd: Arc<SortedMap<Text, Listener>>,
     pub random: &'a mut Random,
     /// `true`: on the standard error.
     pub output: Vec<(bool, String)>,
@@ -194,7 +194,7 @@ impl Machine {
         Some((status, shell))
     }
     fn collect_garbage(&mut self) {
-        let mut used = BTreeSet::new();
+        let mut used = SortedSet::new();
         for task in self.tasks.values() {
             for stream in task.all_streams() {
                 if let Stream::Pipe(pipe) = stream {

@@ -12,7 +12,7 @@
 mod etcd;
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use crate::api::Text;
 use crate::client::{Answer, Listener};
 use crate::message::rest::Request;
 use crate::sim::{Duration, Random, Time};
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::files::{FileError, FileSystem, Files, absolute};
 use etcd::EtcdStream;
@@ -47,14 +48,14 @@ pub struct Process {
     main: Main,
     arguments: Arc<Vec<String>>,
     folder: Arc<str>,
-    variables: Arc<BTreeMap<String, String>>,
+    variables: Arc<SortedMap<String, String>>,
     journal: Journal,
     /// Bytes that were said so far, on both outputs together.
     said: usize,
     next_ticket: u64,
-    streams: BTreeMap<u64, Stream>,
-    watches: BTreeMap<u64, EtcdStream>,
-    marks: BTreeSet<String>,
+    streams: SortedMap<u64, Stream>,
+    watches: SortedMap<u64, EtcdStream>,
+    marks: SortedSet<String>,
 }
 
 impl std::fmt::Debug for Process {
@@ -127,7 +128,7 @@ pub struct Host<'a> {
     pub now: Time,
     pub files: &'a mut dyn FileSystem,
     /// Who of etcd can be reached where.
-    pub etcd: Arc<BTreeMap<Text, Listener>>,
+    pub etcd: Arc<SortedMap<Text, Listener>>,
     pub random: &'a mut Random,
     pub stdin: Stdin,
     /// `true`: on the standard error.
@@ -140,7 +141,7 @@ impl Process {
         main: Main,
         arguments: Vec<String>,
         folder: &str,
-        variables: Arc<BTreeMap<String, String>>,
+        variables: Arc<SortedMap<String, String>>,
     ) -> Process {
         Process {
             main,
@@ -150,9 +151,9 @@ impl Process {
             journal: Journal::default(),
             said: 0,
             next_ticket: 0,
-            streams: BTreeMap::new(),
-            watches: BTreeMap::new(),
-            marks: BTreeSet::new(),
+            streams: SortedMap::new(),
+            watches: SortedMap::new(),
+            marks: SortedSet::new(),
         }
     }
     /// Runs as far as it goes; the exit code when it has ended.

@@ -4,11 +4,11 @@
 //! on top of itself. Nothing is kept on the machine's own stack, so a strand can be put down at any moment,
 //! copied into a checkpoint, and taken up again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::arrange::Gather;
 use crate::sim::Time;
+use crate::sorted::SortedMap;
 
 use super::files::HOME;
 use super::program::Process;
@@ -18,9 +18,9 @@ use super::tools::Filter;
 /// What a shell knows: variables, functions, where it is.
 #[derive(Clone, Debug)]
 pub struct Shell {
-    pub variables: BTreeMap<String, String>,
-    pub functions: BTreeMap<String, Arc<Node>>,
-    pub aliases: BTreeMap<String, String>,
+    pub variables: SortedMap<String, String>,
+    pub functions: SortedMap<String, Arc<Node>>,
+    pub aliases: SortedMap<String, String>,
     /// `$0`, `$1` ...
     pub parameters: Vec<String>,
     pub folder: String,
@@ -42,8 +42,8 @@ impl Default for Shell {
         ];
         Shell {
             variables: variables.into_iter().map(|(k, v)| (k.to_string(), v.to_string())).gather(),
-            functions: BTreeMap::new(),
-            aliases: BTreeMap::new(),
+            functions: SortedMap::new(),
+            aliases: SortedMap::new(),
             parameters: vec!["bash".into()],
             folder: HOME.into(),
             status: 0,

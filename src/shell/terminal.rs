@@ -3,7 +3,7 @@
 //! Picture to hold in mind: a row of desks in one room that share a filing cabinet and a post office. A line
 //! that is entered while the desk is busy waits in the tray.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::Text;
@@ -13,6 +13,7 @@ use crate::message::Message;
 use crate::message::rest::User;
 use crate::note::Note;
 use crate::sim::ActorId;
+use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, TerminalTimer, Timer};
 
 use super::files::{FileError, Files, HOME, absolute};
@@ -42,9 +43,9 @@ pub struct Terminal {
     window: usize,
     programs: Arc<[(&'static str, Main)]>,
     pub files: Files,
-    sessions: BTreeMap<u64, Session>,
+    sessions: SortedMap<u64, Session>,
     /// What the outside asked and the actor has not begun.
-    tray: BTreeMap<u64, Order>,
+    tray: SortedMap<u64, Order>,
     next_order: u64,
 }
 
@@ -86,8 +87,8 @@ impl Terminal {
             window,
             programs: programs.into(),
             files: Files::default(),
-            sessions: BTreeMap::new(),
-            tray: BTreeMap::new(),
+            sessions: SortedMap::new(),
+            tray: SortedMap::new(),
             next_order: 0,
         }
     }

@@ -4,11 +4,10 @@
 //! jitter) and faults that the user sets: cut, lossy, slow, or deaf to one class of message. Between two
 //! actors messages never overtake one another, as on a TCP connection.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::actor::ActorId;
 use super::random::Random;
 use super::time::{Duration, Time};
+use crate::sorted::{SortedMap, SortedSet};
 
 /// A machine, or anything else with a network interface of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -40,17 +39,17 @@ pub struct Fault {
     pub loss_per_million: u32,
     pub extra_delay: Duration,
     /// Classes of message that do not pass.
-    pub filtered: BTreeSet<u16>,
+    pub filtered: SortedSet<u16>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Network {
     /// By the actor's number.
     hosts: Vec<Option<HostId>>,
-    down: BTreeSet<HostId>,
-    faults: BTreeMap<(HostId, HostId), Fault>,
+    down: SortedSet<HostId>,
+    faults: SortedMap<(HostId, HostId), Fault>,
     /// When the last message between two actors arrives: the next one does not come before it.
-    last_arrival: BTreeMap<(ActorId, ActorId), Time>,
+    last_arrival: SortedMap<(ActorId, ActorId), Time>,
     /// Latency between processes of one host, lowest and highest.
     pub local_latency: (Duration, Duration),
     /// Latency between hosts, lowest and highest.
@@ -64,9 +63,9 @@ impl Default for Network {
     fn default() -> Network {
         Network {
             hosts: Vec::new(),
-            down: BTreeSet::new(),
-            faults: BTreeMap::new(),
-            last_arrival: BTreeMap::new(),
+            down: SortedSet::new(),
+            faults: SortedMap::new(),
+            last_arrival: SortedMap::new(),
             local_latency: (Duration(40), Duration(120)),
             remote_latency: (Duration(250), Duration(600)),
         }

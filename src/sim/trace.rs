@@ -135,7 +135,7 @@ impl<L: Language> Trace<L> {
         let start = self.first_at(times.start);
         self.lines(start, self.first_at(times.end).max(start))
     }
-    /// The place of the first line that was not written before `time`.
+    /// The place of the first line that was not written before `time`; the end if there is none.
     fn first_at(&self, time: Time) -> usize {
         let is_before = |record: &Record<L>| record.time < time;
         let page = self.pages.partition_point(|page| page.last().is_some_and(is_before));

@@ -19,31 +19,35 @@ for (let round = 0; round < ROUNDS; round += 1) {
     await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN),
   );
 
-  // Script time a frame while a Deployment rolls out: what the main thread does between two frames, by the browser's
-  // own account of its tasks.
+  // Script time a frame while a Deployment rolls out before two hundred watchers, so that each change puts two hundred
+  // messages in flight: what the main thread does between two frames, by the browser's own account of its tasks.
+  const watchers = "for i in $(seq 200); do kubectl get pods --watch > /dev/null & done; sleep 2";
+  await page.evaluate((line) => window.clusterarium.exec(line), watchers);
   await page.locator(".button-primary", { hasText: "Apply" }).click();
   const client = await context.newCDPSession(page);
   await client.send("Performance.enable");
   const metrics = async () =>
     Object.fromEntries((await client.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
   const before = await metrics();
-  const { frames, longest } = await page.evaluate(
+  const { frames, longest, most } = await page.evaluate(
     () =>
       new Promise((resolve) => {
-        let [frames, longest, last] = [0, 0, performance.now()];
+        let [frames, longest, most, last] = [0, 0, 0, performance.now()];
         const end = last + 4000;
         const frame = (now) => {
           frames += 1;
           longest = Math.max(longest, now - last);
+          most = Math.max(most, parseInt(document.querySelector(".transport-flight")?.textContent) || 0);
           last = now;
           if (now < end) requestAnimationFrame(frame);
-          else resolve({ frames, longest });
+          else resolve({ frames, longest, most });
         };
         requestAnimationFrame(frame);
       }),
   );
   const after = await metrics();
   add("script a frame during a rollout, ms", ((after.ScriptDuration - before.ScriptDuration) * 1000) / frames);
+  add("messages in flight, most in a frame", most);
   add("frames a second during a rollout", frames / 4);
   add("longest frame during a rollout, ms", longest);
 

@@ -70,6 +70,8 @@ visit("the terminal runs a line, remembers it, and is cleared", async (page) => 
 visit("Apply and its keys enter kubectl apply for the file on the desk", async (page) => {
   await page.getByRole("button", { name: /^Apply/ }).click();
   await page.locator(".from-editor", { hasText: "kubectl apply -f shop.yaml" }).waitFor();
+  // One after the other: while the first is under way the second is not taken.
+  await page.locator(".button-primary:enabled", { hasText: "Apply" }).waitFor();
   await page.locator(".cm-content").click();
   await page.keyboard.press("Control+Enter");
   await page.locator(".from-editor").nth(1).waitFor();
@@ -102,8 +104,11 @@ visit("problems are underlined at their place, in the API server's words", async
 
 for (const [name, unit, length] of [
   ["a YAML bomb", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n", 1],
-  ["deeply nested collections", "[", 20_000],
+  ["deeply nested brackets", "[", 20_000],
+  ["deeply nested maps in brackets", "{a: ", 20_000],
+  ["deeply nested lists", "- ", 20_000],
   ["a syntax error", "a: b: c\n", 1],
+  ["a tab for indentation", "a:\n\tb: c\n", 1],
 ]) {
   visit(`${name} is told about, and hangs nothing`, async (page) => {
     await page.getByLabel("New file").click();
@@ -112,6 +117,10 @@ for (const [name, unit, length] of [
     await page.locator(".problems.some").waitFor();
     await page.getByRole("button", { name: /^Apply/ }).click();
     await page.locator(".terminal-output .stderr").first().waitFor();
+    // The text is kept as it was pasted.
+    await page.waitForFunction(() => JSON.parse(localStorage.getItem("clusterarium.files"))?.files[1]?.text);
+    const { files } = JSON.parse(await stored(page, "files"));
+    assert.equal(files[1].text, unit.repeat(Math.ceil(length / unit.length)));
     assert.equal((await exec(page, "echo alive")).stdout, "alive\n");
   });
 }

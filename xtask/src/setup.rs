@@ -130,11 +130,13 @@ fn wasm_bindgen() -> Outcome {
         .map_err(|error| format!("cannot read Cargo.lock: {error}"))?;
     let version = locked_version(&lock, "wasm-bindgen").ok_or("Cargo.lock does not name wasm-bindgen")?;
     // Its published lock file is older than its requirements, hence not --locked.
-    install("wasm-bindgen", "wasm-bindgen-cli", version, &[])
+    install("wasm-bindgen", "wasm-bindgen-cli", version, 1, &[])
 }
 
 fn trunk() -> Outcome {
-    install("trunk", "trunk", TRUNK_VERSION, &["--locked", "--no-default-features", "--features", "rustls"])
+    // It only calls the other tools: not worth optimising.
+    let options = ["--locked", "--no-default-features", "--features", "rustls"];
+    install("trunk", "trunk", TRUNK_VERSION, 0, &options)
 }
 
 fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
@@ -142,8 +144,8 @@ fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     entry.split('"').next()
 }
 
-/// Compiles `package` into target/tools unless `program` of that version is on the path.
-fn install(program: &str, package: &str, version: &str, options: &[&str]) -> Outcome {
+/// Compiles `package` into target/tools, with that level of optimisation, unless `program` of that version is on the path.
+fn install(program: &str, package: &str, version: &str, level: u8, options: &[&str]) -> Outcome {
     let installed = Command::new(program).args(["--version"]).output();
     if installed.as_deref().and_then(|text| text.split(' ').nth(1)) == Some(version) {
         return Ok(());
@@ -153,7 +155,8 @@ fn install(program: &str, package: &str, version: &str, options: &[&str]) -> Out
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let (root, build) = (path(&directory), path(&directory.join("build")));
     // A tool that is run for seconds need not be optimised for minutes.
-    let quick = ["--config", "profile.release.opt-level=1", "--config", "profile.release.lto=false"];
+    let level = format!("profile.release.opt-level={level}");
+    let quick = ["--config", &level, "--config", "profile.release.lto=false"];
     let units = ["--config", "profile.release.codegen-units=16", "--config", "profile.release.debug=false"];
     Command::new("cargo")
         .args(["install", package, "--version", version, "--root", &root, "--target-dir", &build, "--force"])

@@ -3,10 +3,11 @@
 //! Picture to hold in mind: the cheap judges sit first. Formatting takes a second, the browser minutes; and
 //! the verdict at the end lists them all, so one failure does not hide another.
 
+use std::fs;
 use std::time::Instant;
 
 use crate::setup::{self, Need};
-use crate::shell::{Command, Outcome, find};
+use crate::shell::{Command, Outcome, find, root};
 
 /// A step by the name that the command line knows.
 type Step = (&'static str, fn() -> Outcome);
@@ -89,11 +90,18 @@ fn native() -> Outcome {
     }
 }
 
-/// Tests that run as WASM in a headless Chromium, by wasm-bindgen's runner and chromedriver.
+/// Tests that run as WASM in a headless Chromium, by wasm-bindgen's runner and chromedriver. They are told what the same
+/// sessions came to natively.
 fn wasm() -> Outcome {
     let driver = find("chromedriver").ok_or("chromedriver is missing")?;
+    Command::new("cargo").args(["test", "-p", "worker", "--test", "same_everywhere"]).run()?;
+    let note = root().join("target/tmp/native-sessions.txt");
+    let native =
+        fs::read_to_string(&note).map_err(|error| format!("cannot read {}: {error}", note.display()))?;
     Command::new("cargo")
-        .args(["test", "-p", "components", "--lib", "--tests", "--target", "wasm32-unknown-unknown"])
+        .args(["test", "-p", "components", "-p", "worker", "--test", "page", "--test", "same_everywhere"])
+        .args(["--target", "wasm32-unknown-unknown"])
+        .env("NATIVE_SESSIONS", &native)
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner")
         .env("CHROMEDRIVER", &driver.to_string_lossy())
         .env("WASM_BINDGEN_TEST_TIMEOUT", "120")

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use clusterarium::picture::{ComponentKind, Flow, Picture};
-use clusterarium::playback::Speed;
+use clusterarium::playback::{LAST_MARK, Speed, mark_of, per_mille_at};
 use leptos::html::Canvas;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
@@ -61,12 +61,13 @@ fn Transport(view: View) -> impl IntoView {
     let is_auto = move || view.speed.get() == Speed::Auto;
     // The slider is logarithmic: thousandths of thousandth-fold to a thousandfold, in steps of a tenth decade.
     let slider = move || match view.speed.get() {
-        Speed::PerMille(speed) => ((speed.max(1) as f64).log10() * 10.0).round(),
-        Speed::Auto => ((view.pace_per_mille.get().max(1) as f64).log10() * 10.0).round(),
+        Speed::PerMille(speed) => mark_of(speed),
+        Speed::Auto => mark_of(view.pace_per_mille.get()),
     };
     let on_slide = move |event: web_sys::Event| {
-        let tenths: f64 = event_target_value(&event).parse().unwrap_or(30.0);
-        view.set_speed(Speed::PerMille(10_f64.powf(tenths / 10.0).round() as u64));
+        // Half-way, at 1x, should a browser ever hand over anything but a number.
+        let mark = event_target_value(&event).parse().unwrap_or(LAST_MARK / 2);
+        view.set_speed(Speed::PerMille(per_mille_at(mark)));
     };
     let in_flight = move || {
         view.revision.track();
@@ -107,7 +108,7 @@ fn Transport(view: View) -> impl IntoView {
                 }/>
                 "auto"
             </label>
-            <input type="range" class="transport-speed" min="0" max="60" step="1"
+            <input type="range" class="transport-speed" min="0" max=LAST_MARK step="1"
                 aria-label="Speed" title="Speed, 0.001x to 1,000x"
                 prop:value=slider on:input=on_slide/>
             <output class="transport-pace">{move || pace(view)}</output>

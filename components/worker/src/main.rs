@@ -1,7 +1,10 @@
 //! Ties the clerk to the browser's worker: the port, the clock, and what happens when the code panics.
 //!
-//! Picture to hold in mind: the slot in the glass. Slips come in as text and go out as text; in between the
+//! Picture to hold in mind: the slot in the glass. Slips come in as bytes and go out as bytes; in between the
 //! clock is read and handed in as an argument, for behind the counter there is none.
+
+#[cfg(target_arch = "wasm32")]
+mod memory;
 
 #[cfg(target_arch = "wasm32")]
 mod browser {
@@ -27,8 +30,8 @@ mod browser {
 
     fn post(slips: &[FromWorker]) {
         for slip in slips {
-            // A port that cannot take a text is a page that is gone.
-            let _ = scope().post_message(&JsValue::from_str(&encode(slip)));
+            // A port that cannot take bytes is a page that is gone.
+            let _ = scope().post_message(&js_sys::Uint8Array::from(encode(slip).as_slice()));
         }
     }
 
@@ -71,7 +74,8 @@ mod browser {
         }));
         let on_message = Closure::<dyn FnMut(_)>::new(|event: web_sys::MessageEvent| {
             let mut out = Vec::new();
-            match event.data().as_string().ok_or("not a text".to_string()).and_then(|text| decode(&text)) {
+            let bytes = event.data().dyn_into::<js_sys::Uint8Array>().map(|bytes| bytes.to_vec());
+            match bytes.map_err(|_| "not bytes".to_string()).and_then(|bytes| decode(&bytes)) {
                 Ok(ToWorker::Benchmark) => out.push(FromWorker::Benchmark(measure())),
                 Ok(slip) => CLERK.with_borrow_mut(|clerk| clerk.receive(slip, &mut out)),
                 Err(message) => out.push(FromWorker::Failed { message }),

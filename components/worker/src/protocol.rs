@@ -3,7 +3,8 @@
 //! Picture to hold in mind: the slips of paper that pass below the glass. Each is whole in itself and plain
 //! data; one side never waits for the other, so a slow answer is a late slip and nothing worse.
 //!
-//! A slip crosses as JSON text: one codec, in this file, for everything.
+//! A slip crosses as bytes, field after field without names: a frame is drawn sixty times a second, and reading names
+//! was a tenth of the page's code. What is also stored (sessions, and the commands in them) is JSON in either place.
 
 use clusterarium::command::{Command, Scenario};
 pub use clusterarium::picture::{Completion, Detail, Flow, Picture, Query, Sentence};
@@ -53,7 +54,22 @@ impl Session {
     }
 
     pub fn write(&self) -> String {
-        encode(self)
+        json(self)
+    }
+}
+
+/// Something that is stored, in a slip: as the text that is stored, so that each side knows one way to read it.
+mod as_text {
+    use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
+    use serde::ser::{Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::json(value))
+    }
+    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -71,9 +87,9 @@ pub mod terminal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// The first slip, and again whenever another session takes the place of the present one.
-    Open(Session),
+    Open(#[serde(with = "as_text")] Session),
     /// Something is asked of the cluster, now; in the past this forks.
-    Command(Command),
+    Command(#[serde(with = "as_text")] Command),
     /// A manifest is checked; the answer is [`FromWorker::Diagnostics`] with the same `id`.
     Lint {
         id: u64,
@@ -119,7 +135,7 @@ pub enum FromWorker {
     /// The session of [`ToWorker::Open`] is where it was, and goes on from now.
     Opened,
     /// The session has changed: what the page keeps for the next visit.
-    Session(Session),
+    Session(#[serde(with = "as_text")] Session),
     /// What appeared in the simulated terminals, ascending in time.
     Terminal(Vec<Written>),
     /// Another session or future: what the terminals showed is gone, and comes again from the beginning.
@@ -226,15 +242,21 @@ pub enum Severity {
     Info,
 }
 
-/// A slip as text.
-pub fn encode<T: Serialize>(slip: &T) -> String {
-    // Only a map with keys that are not strings could fail, and no slip holds one.
-    serde_json::to_string(slip).unwrap_or_else(|error| format!("null /* {error} */"))
+/// Something as text, for whoever stores it or reads it outside.
+pub fn json<T: Serialize>(value: &T) -> String {
+    // Only a map with keys that are not strings could fail, and nothing here holds one.
+    serde_json::to_string(value).unwrap_or_else(|error| format!("null /* {error} */"))
 }
 
-/// A slip from text; the error is for a developer.
-pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| format!("not a slip of this protocol: {error}"))
+/// A slip as bytes.
+pub fn encode<T: Serialize>(slip: &T) -> Vec<u8> {
+    // Only a sequence of unknown length could fail, and no slip holds one.
+    postcard::to_allocvec(slip).unwrap_or_default()
+}
+
+/// A slip from bytes; the error is for a developer.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    postcard::from_bytes(bytes).map_err(|error| format!("not a slip of this protocol: {error}"))
 }
 
 #[cfg(test)]
@@ -279,6 +301,8 @@ mod tests {
         for slip in slips {
             assert_eq!(decode::<ToWorker>(&encode(&slip)), Ok(slip));
         }
-        assert!(decode::<ToWorker>("{\"Dance\":1}").is_err());
+        for bytes in [&[][..], &[250, 1], &encode(&"no slip")[..], &[2, 1, 255]] {
+            assert!(decode::<ToWorker>(bytes).is_err(), "{bytes:?}");
+        }
     }
 }

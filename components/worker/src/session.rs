@@ -373,6 +373,7 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{decode, encode};
 
     /// Ticks until a frame's wall time has passed `seconds` times, or `done` says so.
     fn ticks(clerk: &mut Clerk, most: usize, done: impl Fn(&[FromWorker]) -> bool) -> Vec<FromWorker> {
@@ -434,6 +435,9 @@ mod tests {
         let mut clerk = Clerk::default();
         clerk.receive(ToWorker::Open(Session::new(1, Default::default())), &mut Vec::new());
         let out = door(&mut clerk, &["sleep 60", "kubectl get nodes"]);
+        for slip in &out {
+            assert_eq!(decode::<FromWorker>(&encode(slip)).as_ref(), Ok(slip));
+        }
         let text = stdout(&written(&out));
         for node in ["cp-1", "worker-1", "worker-2", "worker-3"] {
             assert!(text.contains(node), "{text}");

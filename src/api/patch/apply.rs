@@ -13,13 +13,12 @@ mod manage;
 mod tests;
 mod typed;
 
-use std::collections::BTreeMap;
-
 use crate::api::schema::SchemaType;
 use crate::api::status::{Reason, Status};
 use crate::api::value::{Text, Value};
 use crate::api::{meta, schema};
 use crate::arrange::Gather;
+use crate::sorted::SortedMap;
 
 pub use fieldset::{FieldSet, Literal, PathElement, path_text};
 pub use manage::{ManagedFields, Manager, Operation};
@@ -175,7 +174,7 @@ pub fn apply(
 }
 
 /// The fields that stand in the way, by their owners.
-type Conflicts = BTreeMap<Manager, FieldSet>;
+type Conflicts = SortedMap<Manager, FieldSet>;
 type Outcome = Result<(Option<Value>, ManagedFields), Conflicts>;
 
 /// `Updater.Apply`; no object when nothing changes.

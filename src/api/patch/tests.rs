@@ -291,7 +291,7 @@ fn two_versions_and_the_patch_between_them() {
 #[test]
 fn patches_between_recorded_objects_lead_there() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/valid");
-    let mut by_kind: std::collections::BTreeMap<String, Vec<Value>> = Default::default();
+    let mut by_kind: crate::sorted::SortedMap<String, Vec<Value>> = Default::default();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "json") {

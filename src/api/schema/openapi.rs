@@ -6,7 +6,6 @@
 //! Follows the definitions that `k8s.io/kube-openapi` makes of `k8s.io/api/*/types.go`: their names, the extensions
 //! `x-kubernetes-*`, and how references are written in OpenAPI 2 and 3.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::{BUILT_IN, Field, ListKind, SchemaType, Shape, TypeId, table};
@@ -14,6 +13,7 @@ use crate::api::meta::split_api_version;
 use crate::api::value::{Text, Value};
 use crate::arrange::Arrange;
 use crate::object;
+use crate::sorted::SortedMap;
 
 /// The two versions of OpenAPI that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// Sheets that have been printed, and those that are still to be.
 pub struct Printer {
     dialect: Dialect,
-    definitions: BTreeMap<Text, Value>,
+    definitions: SortedMap<Text, Value>,
     waiting: Vec<TypeId>,
 }
 
 /// Which kinds a type is: (apiVersion, kind).
-static KINDS: LazyLock<BTreeMap<TypeId, Vec<(Text, Text)>>> = LazyLock::new(|| {
-    let mut kinds: BTreeMap<TypeId, Vec<(Text, Text)>> = BTreeMap::new();
+static KINDS: LazyLock<SortedMap<TypeId, Vec<(Text, Text)>>> = LazyLock::new(|| {
+    let mut kinds: SortedMap<TypeId, Vec<(Text, Text)>> = SortedMap::new();
     for (name, id) in &BUILT_IN.kinds {
         kinds.entry(*id).or_default().push(name.clone());
     }
@@ -87,7 +87,7 @@ fn group_version_kind(api_version: &str, kind: &str) -> Value {
 
 impl Printer {
     pub fn new(dialect: Dialect) -> Printer {
-        Printer { dialect, definitions: BTreeMap::new(), waiting: Vec::new() }
+        Printer { dialect, definitions: SortedMap::new(), waiting: Vec::new() }
     }
     fn prefix(&self) -> &'static str {
         match self.dialect {

@@ -15,11 +15,10 @@
 //! - list: `>set`, `>map(keys)`, `>atomic`;
 //! - default: `^value`, only where it completes a list item's key.
 
-use std::collections::BTreeMap;
-
 use super::{Field, ListKind, ObjectShape, Schema, Shape, Type, TypeId};
 use crate::api::value::{Text, Value};
 use crate::arrange::Arrange;
+use crate::sorted::SortedMap;
 
 /// A line of the table, not yet understood.
 #[derive(Clone, Copy)]
@@ -50,9 +49,9 @@ pub(super) fn packages() -> Vec<(&'static str, &'static str)> {
 struct Reader<'a> {
     entries: Vec<Entry<'a>>,
     /// (alias, name) to the entry's position, which is also its type's.
-    named: BTreeMap<(&'a str, &'a str), usize>,
+    named: SortedMap<(&'a str, &'a str), usize>,
     /// Types without a line of their own, by their text; references inside are qualified.
-    unnamed: BTreeMap<String, TypeId>,
+    unnamed: SortedMap<String, TypeId>,
     schema: Schema,
 }
 
@@ -78,7 +77,7 @@ pub(super) fn read(table: &str) -> Schema {
         values: Vec::new(),
     };
     let schema = Schema { types: vec![blank; entries.len()], ..Schema::default() };
-    let mut reader = Reader { entries, named, unnamed: BTreeMap::new(), schema };
+    let mut reader = Reader { entries, named, unnamed: SortedMap::new(), schema };
     for at in 0..reader.entries.len() {
         reader.entry(at);
     }

@@ -5,13 +5,12 @@
 //!
 //! Follows the lexer and parser of `k8s.io/apimachinery/pkg/labels/selector.go`, leniencies included.
 
-use std::collections::BTreeSet;
-
 use super::{Operator, Requirement};
 use crate::api::content;
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::value::Text;
 use crate::arrange::Gather;
+use crate::sorted::SortedSet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
@@ -179,12 +178,12 @@ impl Parser {
         }
     }
 
-    fn value_list(&mut self) -> Result<BTreeSet<String>, String> {
+    fn value_list(&mut self) -> Result<SortedSet<String>, String> {
         match self.take(true) {
             (Token::Open, _) => {}
             (_, found) => return Err(format!("found '{found}' expected: '('")),
         }
-        let mut values = BTreeSet::new();
+        let mut values = SortedSet::new();
         match self.look(true) {
             (Token::Identifier | Token::Comma, _) => {}
             (Token::Close, _) => {

@@ -4,11 +4,10 @@
 //!
 //! Follows `pkg/registry/core/pod/strategy.go` and `pkg/apis/core/helper/qos`.
 
-use std::collections::BTreeMap;
-
 use crate::api::defaults::each;
 use crate::api::quantity::Quantity;
 use crate::api::value::Value;
+use crate::sorted::SortedMap;
 use crate::{array, object};
 
 /// `PrepareForCreate`: generation 1, a fresh status, selectors completed from the pod's own labels.
@@ -73,7 +72,7 @@ pub fn qos_class(pod: &Value) -> &str {
     }
 }
 
-type Totals<'a> = BTreeMap<&'a str, Quantity>;
+type Totals<'a> = SortedMap<&'a str, Quantity>;
 
 /// Adds what a list says of cpu and memory; whether it says something of both.
 fn add<'a>(totals: &mut Totals<'a>, list: &'a Value) -> bool {

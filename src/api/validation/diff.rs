@@ -7,10 +7,9 @@
 //! go-difflib (Python's `difflib`): the longest common run first, then left and right of it; in texts of 200
 //! lines and more a line that makes up over 1% of them starts no run.
 
-use std::collections::BTreeMap;
-
 use crate::api::value::Value;
 use crate::arrange::Arrange;
+use crate::sorted::SortedMap;
 
 const CONTEXT: usize = 3;
 
@@ -66,7 +65,7 @@ fn range(from: usize, to: usize) -> String {
 
 /// Equal runs, in order, adjacent ones merged, with an empty one at the end.
 fn matching_blocks(a: &[&str], b: &[&str]) -> Vec<Block> {
-    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut places: SortedMap<&str, Vec<usize>> = SortedMap::new();
     for (index, line) in b.iter().enumerate() {
         places.entry(line).or_default().push(index);
     }
@@ -105,14 +104,14 @@ fn matching_blocks(a: &[&str], b: &[&str]) -> Vec<Block> {
 fn longest(
     a: &[&str],
     b: &[&str],
-    places: &BTreeMap<&str, Vec<usize>>,
+    places: &SortedMap<&str, Vec<usize>>,
     (a_low, a_high, b_low, b_high): (usize, usize, usize, usize),
 ) -> Block {
     let mut best = Block { a: a_low, b: b_low, size: 0 };
     // Length of the common run that ends at this line of a and at line j of b.
-    let mut run_ends: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut run_ends: SortedMap<usize, usize> = SortedMap::new();
     for (i, line) in a.iter().enumerate().take(a_high).skip(a_low) {
-        let mut next = BTreeMap::new();
+        let mut next = SortedMap::new();
         for &j in places.get(line).into_iter().flatten() {
             if j < b_low {
                 continue;

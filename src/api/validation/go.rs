@@ -9,13 +9,13 @@
 //! `M` ObjectMeta; `*` pointer, `[` list, `{` map; `^` embedded). A JSON name that begins with a slash is found
 //! in the parent. From `pkg/apis/*/types.go`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::LazyLock;
 
 use crate::api::field::{BadValue, go_json};
 use crate::api::value::Value;
 use crate::arrange::Arrange;
+use crate::sorted::SortedMap;
 
 struct Field {
     name: &'static str,
@@ -23,8 +23,8 @@ struct Field {
     kind: &'static str,
 }
 
-static TYPES: LazyLock<BTreeMap<&'static str, Vec<Field>>> = LazyLock::new(|| {
-    let mut types = BTreeMap::new();
+static TYPES: LazyLock<SortedMap<&'static str, Vec<Field>>> = LazyLock::new(|| {
+    let mut types = SortedMap::new();
     for line in include_str!("internal.txt").lines() {
         let mut words = line.split(' ');
         let Some(name) = words.next() else { continue };

@@ -356,7 +356,7 @@ pub fn pod_level(spec: &Value, claim_names: &[&str], path: &FieldPath, errors: &
 /// What a pod's containers need together: the sum of those that run side by side, or the most that any moment of
 /// the start needs (`resourcehelper.AggregateContainerRequests` and `...Limits`). Sorted by name.
 pub fn aggregate(spec: &Value, kind: &'static str) -> Vec<(String, Quantity)> {
-    type Totals = std::collections::BTreeMap<String, Quantity>;
+    type Totals = crate::sorted::SortedMap<String, Quantity>;
     let list = |container: &Value| -> Totals {
         let map = container.at("resources").map(kind);
         map.iter().map(|(name, value)| (name.to_string(), amount(value))).gather()

@@ -4,10 +4,9 @@
 //!
 //! Follows `pkg/api/pod/warnings.go`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::super::value::{Text, Value};
 use super::{Notes, claim_spec, deprecated_node_label, fractional, ip, node_selector_term, note};
+use crate::sorted::{SortedMap, SortedSet};
 
 const ANNOTATIONS: &[(&str, &str)] = &[
     (
@@ -155,7 +154,7 @@ fn pod_affinity(spec: &Value, inside: &str, notes: &mut Notes) {
 }
 
 fn duplicates(list: &[Value], field: &str, path: &str, notes: &mut Notes) {
-    let mut seen = BTreeSet::new();
+    let mut seen = SortedSet::new();
     for (index, entry) in list.iter().enumerate() {
         let value = entry.text(field);
         if !seen.insert(value) {
@@ -191,7 +190,7 @@ fn one_container(container: &Value, path: &str, holder: &Value, base: &str, note
             fractional(amounts, resource, &format!("{path}.resources.{list}"), notes);
         }
     }
-    let mut seen = BTreeSet::new();
+    let mut seen = SortedSet::new();
     for (index, variable) in container.items("env").iter().enumerate() {
         let name = variable.text("name");
         if seen.insert(name) {
@@ -208,7 +207,7 @@ fn one_container(container: &Value, path: &str, holder: &Value, base: &str, note
 }
 
 fn ports(containers: &[(String, &Value)], notes: &mut Notes) {
-    let mut all: BTreeMap<String, Vec<(String, &Value)>> = BTreeMap::new();
+    let mut all: SortedMap<String, Vec<(String, &Value)>> = SortedMap::new();
     let each = || {
         containers.iter().flat_map(|(path, container)| {
             let ports = container.items("ports").iter().enumerate();
@@ -244,7 +243,7 @@ fn ports(containers: &[(String, &Value)], notes: &mut Notes) {
         }
         others.push((path, port));
     }
-    let mut names: BTreeMap<&str, String> = BTreeMap::new();
+    let mut names: SortedMap<&str, String> = SortedMap::new();
     for (path, port) in each() {
         let name = port.text("name");
         if name.is_empty() {

@@ -6,10 +6,9 @@
 //! Follows libyaml's grammar (parserc.go of go-yaml v2) and the node tree of its decode.go. Only the first
 //! document of a text is read, as upstream does.
 
-use std::collections::BTreeMap;
-
 use super::scanner::{Item, Scanner, Token};
 use super::{Mark, Span, YamlError};
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -37,7 +36,7 @@ pub(super) enum NodeKind {
 pub(super) struct Parser<'a> {
     scanner: Scanner<'a>,
     pub nodes: Vec<Node>,
-    anchors: BTreeMap<&'a str, usize>,
+    anchors: SortedMap<&'a str, usize>,
     tag_prefixes: Vec<(&'a str, &'a str)>,
 }
 
@@ -48,7 +47,7 @@ impl<'a> Parser<'a> {
         Parser {
             scanner: Scanner::new(text),
             nodes: Vec::new(),
-            anchors: BTreeMap::new(),
+            anchors: SortedMap::new(),
             tag_prefixes: Vec::new(),
         }
     }

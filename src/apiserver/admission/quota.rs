@@ -7,12 +7,11 @@
 //! [`crate::api::quota`]. Upstream writes the quota's status in a write of its own just before the object's; here both
 //! are one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::api::quota::{self, Amounts};
 use crate::api::status::Status;
 use crate::api::{Quantity, Text, Value, meta};
 use crate::sim::Time;
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::{Attributes, Operation};
 use crate::apiserver::ApiServer;
@@ -27,7 +26,7 @@ fn missing_amounts(hard: &Amounts, pod: &Value) -> Option<String> {
     if !pod.map("spec.resources.requests").is_empty() || !pod.map("spec.resources.limits").is_empty() {
         return None;
     }
-    let mut missing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut missing: SortedMap<&str, SortedSet<&str>> = SortedMap::new();
     for container in pod.items("spec.containers").iter().chain(pod.items("spec.initContainers")) {
         for wanted in ["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"] {
             let (path, name) = wanted.split_once('.').unwrap_or(("requests", wanted));

@@ -5,10 +5,9 @@
 //! Follows the printers of the core group, `storage.k8s.io`, `coordination.k8s.io` and `resource.k8s.io` in
 //! `pkg/printers/internalversion/printers.go`.
 
-use std::collections::BTreeSet;
-
 use crate::api::{Value, meta};
 use crate::arrange::Gather;
+use crate::sorted::SortedSet;
 
 use super::{Printer, name_of, number, text_or};
 
@@ -186,7 +185,7 @@ fn node(node: &Value, printer: &Printer) -> Vec<Value> {
     if node.is_true("spec.unschedulable") {
         status.push_str(",SchedulingDisabled");
     }
-    let roles: BTreeSet<&str> = meta::labels(node)
+    let roles: SortedSet<&str> = meta::labels(node)
         .iter()
         .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
             Some(role) => Some(role),

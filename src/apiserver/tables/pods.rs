@@ -4,10 +4,9 @@
 //!
 //! Follows `printPod` and `printPodTemplate` of `pkg/printers/internalversion/printers.go`.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Value, meta};
 use crate::arrange::Gather;
+use crate::sorted::SortedMap;
 
 use super::{Printer, containers, labels, name_of, number, text_or};
 
@@ -60,7 +59,7 @@ pub(super) fn pod(pod: &Value, printer: &Printer) -> Vec<Value> {
     if gated {
         reason = "SchedulingGated".to_owned();
     }
-    let init: BTreeMap<&str, &Value> =
+    let init: SortedMap<&str, &Value> =
         pod.items("spec.initContainers").iter().map(|container| (container.text("name"), container)).gather();
     let sidecars = init.values().filter(|container| is_sidecar(Some(container))).count();
     let total = pod.items("spec.containers").len() + sidecars;

@@ -4,10 +4,9 @@
 //!
 //! Follows the printers of services, endpoints and `networking.k8s.io` in `pkg/printers/internalversion/printers.go`.
 
-use std::collections::BTreeSet;
-
 use crate::api::{Value, meta, selector};
 use crate::arrange::Gather;
+use crate::sorted::SortedSet;
 
 use super::{Printer, labels, name_of, number, text_or, with_more};
 
@@ -103,7 +102,7 @@ pub(super) fn cells(group: &str, kind: &str, object: &Value, printer: &Printer) 
 }
 
 fn load_balancer(object: &Value) -> String {
-    let addresses: BTreeSet<&str> = object
+    let addresses: SortedSet<&str> = object
         .items("status.loadBalancer.ingress")
         .iter()
         .map(|ingress| text_or(ingress, "ip", ingress.text("hostname")))

@@ -1,6 +1,5 @@
 //! What the real server stored and refused, and what this one does: everything but what controllers write.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use crate::api::kind::Registry;
 use crate::api::{Text, Value, meta, yaml};
 use crate::message::rest::{Options, Request, Resource, Response, User, Verb};
 use crate::object;
+use crate::sorted::SortedMap;
 
 use super::Bench;
 
@@ -126,7 +126,7 @@ fn has_nothing_else(value: &Value) -> bool {
 fn differences(path: &str, expected: &Value, got: &Value, found: &mut Vec<String>) {
     match (expected, got) {
         (Value::Object(a), Value::Object(b)) => {
-            let keys: std::collections::BTreeSet<&Text> = a.keys().chain(b.keys()).collect();
+            let keys: crate::sorted::SortedSet<&Text> = a.keys().chain(b.keys()).collect();
             for key in keys {
                 let null = Value::Null;
                 differences(
@@ -250,7 +250,7 @@ const KNOWN: [&str; 3] = [
 fn what_the_real_server_refused_is_refused_in_its_words() {
     let mut report = Vec::new();
     let mut compared = 0;
-    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut files: SortedMap<String, PathBuf> = SortedMap::new();
     for entry in std::fs::read_dir(format!("{FOLDER}/invalid")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {

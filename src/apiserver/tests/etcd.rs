@@ -1,19 +1,19 @@
 //! A stand-in for etcd: one process that answers at once and remembers everything.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
 use crate::language::{Context, Input};
 use crate::message::{Message, etcd};
 use crate::sim::ActorId;
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Default)]
 pub struct TinyEtcd {
     pub revision: u64,
-    pub keys: BTreeMap<Text, Arc<etcd::KeyValue>>,
+    pub keys: SortedMap<Text, Arc<etcd::KeyValue>>,
     history: Vec<etcd::WatchEvent>,
-    watches: BTreeMap<(ActorId, u64), (Text, Text)>,
+    watches: SortedMap<(ActorId, u64), (Text, Text)>,
     pub compacted: u64,
     pub requests: u64,
 }
@@ -72,7 +72,7 @@ impl TinyEtcd {
     }
     fn range(&self, range: &etcd::Range) -> etcd::RangeResult {
         let found: Vec<_> = if range.revision > 0 && range.revision < self.revision {
-            let mut old: BTreeMap<Text, Arc<etcd::KeyValue>> = BTreeMap::new();
+            let mut old: SortedMap<Text, Arc<etcd::KeyValue>> = SortedMap::new();
             for event in self.history.iter().filter(|event| event.mod_revision <= range.revision) {
                 match &event.current {
                     Some(pair) => old.insert(event.key.clone(), pair.clone()),

@@ -13,7 +13,7 @@ use crate::message::rest::{
     CloseReason, Closed, Options, PatchType, Request, Resource, User, Verb, WatchType,
 };
 use crate::sim::Duration;
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::sync::Arc;
 
 use super::{Bench, CLIENT, SERVER};
@@ -21,7 +21,7 @@ use super::{Bench, CLIENT, SERVER};
 struct Player {
     bench: Bench,
     next_id: u64,
-    streams: BTreeMap<String, u64>,
+    streams: SortedMap<String, u64>,
 }
 
 fn find<'a>(registry: &'a Registry, typed: &str) -> (&'a ResourceInfo, String) {
@@ -272,7 +272,7 @@ impl Player {
 
 /// Plays a script; the script with the answers it got.
 fn transcribe(script: &str) -> String {
-    let mut player = Player { bench: Bench::new(|_| {}), next_id: 1000, streams: BTreeMap::new() };
+    let mut player = Player { bench: Bench::new(|_| {}), next_id: 1000, streams: SortedMap::new() };
     assert_eq!((SERVER, CLIENT), (crate::sim::ActorId(1), crate::sim::ActorId(2)));
     let mut transcript = String::new();
     let lines: Vec<&str> = script.lines().filter(|line| !line.starts_with("= ")).collect();

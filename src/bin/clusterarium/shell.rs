@@ -2,7 +2,6 @@
 //!
 //! Picture to hold in mind: a serial cable into the simulated terminal.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::process::ExitCode;
 use clusterarium::command::Scenario;
 use clusterarium::console::{Console, Output};
 use clusterarium::sim::Duration;
+use clusterarium::sorted::SortedMap;
 
 const USAGE: &str = "\
 Runs commands in the terminal of a simulated cluster and prints what the terminal prints.
@@ -143,7 +143,7 @@ fn session(options: Options) -> Result<i32, String> {
     }
     let before = match &options.home {
         Some(home) => read_home(home)?,
-        None => BTreeMap::new(),
+        None => SortedMap::new(),
     };
     let mut console = Console::boot(options.seed, options.scenario);
     for (path, content) in &before {
@@ -215,8 +215,8 @@ fn interactive(console: &mut Console, sinks: &mut Sinks) -> Result<i32, String> 
 }
 
 /// The text files below `home`, by their paths in it.
-fn read_home(home: &Path) -> Result<BTreeMap<String, String>, String> {
-    let mut files = BTreeMap::new();
+fn read_home(home: &Path) -> Result<SortedMap<String, String>, String> {
+    let mut files = SortedMap::new();
     let mut folders = vec![home.to_path_buf()];
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -243,7 +243,7 @@ fn read_home(home: &Path) -> Result<BTreeMap<String, String>, String> {
 /// Writes back what commands have changed.
 fn write_home(
     home: &Path,
-    before: &BTreeMap<String, String>,
+    before: &SortedMap<String, String>,
     after: &[(String, String)],
 ) -> Result<(), String> {
     for (path, content) in after {

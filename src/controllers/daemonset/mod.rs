@@ -15,8 +15,6 @@ mod revisions;
 mod tests;
 mod update;
 
-use std::collections::BTreeMap;
-
 use crate::api::selector::LabelSelector;
 use crate::api::{Text, Value, meta};
 use crate::arrange::Arrange;
@@ -24,6 +22,7 @@ use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::{key_of, split_key};
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 
 use super::claim::{CONTROLLER, Claimant, aggregate, by_controller, orphans};
 use super::expectations::Expectations;
@@ -43,7 +42,7 @@ const TEMPLATE_GENERATION: &str = "pod-template-generation";
 pub struct DaemonSetController {
     expectations: Expectations,
     /// Failed pods by DaemonSet, generation and node: for how long they are left alone, since when.
-    failures: BTreeMap<Text, (Duration, Time)>,
+    failures: SortedMap<Text, (Duration, Time)>,
     sets: usize,
     pods: usize,
     nodes: usize,
@@ -55,7 +54,7 @@ struct Daemons {
     set: Value,
     nodes: Vec<Value>,
     /// By the node that each pod is meant for.
-    pods: BTreeMap<Text, Vec<Value>>,
+    pods: SortedMap<Text, Vec<Value>>,
     placement: Placement,
     /// The hash of the present template.
     hash: Text,
@@ -163,7 +162,7 @@ impl DaemonSetController {
         call: &mut Call,
         set: &Value,
         selector: &LabelSelector,
-    ) -> Result<BTreeMap<Text, Vec<Value>>, Interrupt> {
+    ) -> Result<SortedMap<Text, Vec<Value>>, Interrupt> {
         let store = call.store(self.pods);
         let candidates: Vec<Value> = store
             .by_index(CONTROLLER, meta::uid(set))
@@ -171,7 +170,7 @@ impl DaemonSetController {
             .cloned()
             .collect();
         let claimant = Claimant { owner: set, kind: &DAEMON_SET, selector, finalizer: None };
-        let mut by_node: BTreeMap<Text, Vec<Value>> = BTreeMap::new();
+        let mut by_node: SortedMap<Text, Vec<Value>> = SortedMap::new();
         for pod in claimant.claim(call, candidates, &POD)? {
             let is_over = pods::is_terminal(&pod) && meta::is_deleting(&pod);
             if let Some(node) = placement::target_node(&pod).filter(|_| !is_over) {

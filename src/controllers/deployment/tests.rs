@@ -92,7 +92,7 @@ fn recreation_waits_for_the_last_old_pod() {
         sandbox
             .engine
             .run_until(sandbox.engine.now() + crate::sim::Duration::from_millis(20), &mut sandbox.trace);
-        let images: std::collections::BTreeSet<&str> = sandbox
+        let images: crate::sorted::SortedSet<&str> = sandbox
             .server()
             .all("pods")
             .iter()

@@ -16,12 +16,11 @@ pub use mirroring::EndpointSliceMirroringController;
 pub use slices::EndpointSliceController;
 pub use subsets::EndpointsController;
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value, meta, time};
 use crate::client::runner::Keys;
 use crate::client::store::key_of;
 use crate::client::{Delta, DeltaType, Store};
+use crate::sorted::SortedMap;
 
 use super::pods;
 
@@ -114,13 +113,13 @@ fn is_headless(service: &Value) -> bool {
 /// When what stands behind each service last changed, for measuring how long it takes to tell.
 #[derive(Clone, Default)]
 struct TriggerTimes {
-    services: BTreeMap<Text, Triggers>,
+    services: SortedMap<Text, Triggers>,
 }
 
 #[derive(Clone, Default)]
 struct Triggers {
     service_us: i64,
-    pods_us: BTreeMap<Text, i64>,
+    pods_us: SortedMap<Text, i64>,
 }
 
 impl TriggerTimes {
@@ -135,7 +134,7 @@ impl TriggerTimes {
         let known = self.services.get(key).cloned();
         let before = known.clone().unwrap_or_default();
         let mut first = i64::MAX;
-        let mut now = Triggers { service_us: created_us, pods_us: BTreeMap::new() };
+        let mut now = Triggers { service_us: created_us, pods_us: SortedMap::new() };
         for pod in pods {
             let at = of_pod(pod);
             let name = pod.shared_text("metadata.name");

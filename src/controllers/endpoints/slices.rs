@@ -5,8 +5,6 @@
 //!
 //! After `pkg/controller/endpointslice` and `k8s.io/endpointslice/reconciler.go`.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value, meta};
 use crate::arrange::{Arrange, Gather};
 use crate::client::runner::{Keys, Subscriptions};
@@ -15,6 +13,7 @@ use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, St
 use crate::controllers::hash;
 use crate::controllers::kinds::{ENDPOINT_SLICE, NODE, POD, SERVICE};
 use crate::controllers::pod_control::is_namespace_terminating;
+use crate::sorted::SortedMap;
 use crate::{array, object};
 
 use super::{
@@ -38,7 +37,7 @@ pub(super) fn by_service(slice: &Value) -> Vec<Text> {
 pub struct EndpointSliceController {
     trigger_times: TriggerTimes,
     /// Slices written and not yet seen: by service, UID to generation.
-    written: BTreeMap<Text, BTreeMap<Text, i64>>,
+    written: SortedMap<Text, SortedMap<Text, i64>>,
     services: usize,
     pods: usize,
     nodes: usize,
@@ -64,7 +63,7 @@ fn identity(endpoint: &Value) -> (Text, Text) {
     let address = endpoint.items("addresses").first().and_then(Value::as_str).unwrap_or("");
     (endpoint.shared_text("targetRef.uid"), address.into())
 }
-fn by_identity(endpoints: &[Value]) -> BTreeMap<(Text, Text), Value> {
+fn by_identity(endpoints: &[Value]) -> SortedMap<(Text, Text), Value> {
     endpoints.iter().map(|endpoint| (identity(endpoint), endpoint.clone())).gather()
 }
 

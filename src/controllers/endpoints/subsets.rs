@@ -4,8 +4,6 @@
 //!
 //! After `pkg/controller/endpoint/endpoints_controller.go` and `pkg/api/v1/endpoints/util.go`.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Value, meta};
 use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
@@ -14,6 +12,7 @@ use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, St
 use crate::controllers::kinds::{ENDPOINTS, POD, SERVICE};
 use crate::controllers::pod_control::is_namespace_terminating;
 use crate::object;
+use crate::sorted::SortedMap;
 
 use super::{
     HEADLESS, TriggerTimes, add_services, belongs_in_endpoints, find_port, hostname, is_headless, selects,
@@ -61,7 +60,7 @@ struct Line {
 /// Lines into subsets: addresses that answer on the same ports stand together (`RepackSubsets`).
 fn repack(lines: &[Line]) -> Vec<Value> {
     // Each port with the lines that have it, then ports with the same lines together.
-    let mut by_port: BTreeMap<u128, (Option<Value>, Vec<usize>)> = BTreeMap::new();
+    let mut by_port: SortedMap<u128, (Option<Value>, Vec<usize>)> = SortedMap::new();
     for (index, line) in lines.iter().enumerate() {
         for port in &line.ports {
             let entry = by_port.entry(port_order(port)).or_insert_with(|| (Some(port.clone()), Vec::new()));
@@ -71,7 +70,7 @@ fn repack(lines: &[Line]) -> Vec<Value> {
             by_port.entry(0).or_insert_with(|| (None, Vec::new())).1.push(index);
         }
     }
-    let mut by_lines: BTreeMap<Vec<usize>, Vec<Value>> = BTreeMap::new();
+    let mut by_lines: SortedMap<Vec<usize>, Vec<Value>> = SortedMap::new();
     for (port, members) in by_port.into_values() {
         by_lines.entry(members).or_default().extend(port);
     }

@@ -11,7 +11,6 @@ mod graph;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::kind::{Registry, ResourceInfo, Verb};
@@ -20,6 +19,7 @@ use crate::client::runner::{Keys, Subscriptions};
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
 use crate::message::rest::{PatchType, Request, Resource};
 use crate::sim::Duration;
+use crate::sorted::SortedMap;
 use crate::{array, object};
 
 use graph::{Graph, Identity, Node, Task};
@@ -31,10 +31,10 @@ const IGNORED: [&str; 1] = ["events"];
 pub struct GarbageCollector {
     graph: Graph,
     /// By informer: version and kind of its objects.
-    kinds: Arc<BTreeMap<usize, (Text, Text)>>,
+    kinds: Arc<SortedMap<usize, (Text, Text)>>,
     definitions: usize,
     /// The register as it stood when each sync began, by key.
-    at_work: BTreeMap<Text, Graph>,
+    at_work: SortedMap<Text, Graph>,
 }
 
 /// What became of an object's owners.
@@ -338,7 +338,7 @@ impl Controller for GarbageCollector {
         20
     }
     fn subscribe(&mut self, informers: &mut Subscriptions) {
-        let mut kinds = BTreeMap::new();
+        let mut kinds = SortedMap::new();
         let needed = [Verb::Delete, Verb::List, Verb::Watch];
         for info in Registry::new().resources() {
             if !needed.iter().all(|verb| info.can(*verb)) || IGNORED.contains(&info.plural.as_str()) {

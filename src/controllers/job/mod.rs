@@ -17,8 +17,6 @@ pub mod policy;
 mod tests;
 mod tracking;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::api::selector::LabelSelector;
 use crate::api::{Text, Value, meta, time};
 use crate::arrange::Gather;
@@ -28,6 +26,7 @@ use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, St
 use crate::message::rest::PatchType;
 use crate::object;
 use crate::sim::{Duration, Time};
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::claim::{CONTROLLER, Claimant, by_controller, concerned, orphans, resolve};
 use super::consistency::Written;
@@ -49,10 +48,10 @@ const ORPHAN: &str = "orphan!";
 pub struct JobController {
     expectations: Expectations,
     /// Pods, by the key of their job, whose finalizer has been removed, which the copy does not show yet.
-    releasing: BTreeMap<Text, BTreeSet<Text>>,
-    backoffs: BTreeMap<Text, Record>,
+    releasing: SortedMap<Text, SortedSet<Text>>,
+    backoffs: SortedMap<Text, Record>,
     /// Jobs (by UID) that were marked finished, which the copy does not show yet.
-    finished: BTreeSet<Text>,
+    finished: SortedSet<Text>,
     written: Written,
     jobs: usize,
     pods: usize,
@@ -103,22 +102,22 @@ struct Work {
     succeeded: i64,
     failed: i64,
     /// UIDs of pods that the status names and does not count yet.
-    uncounted_succeeded: BTreeSet<Text>,
-    uncounted_failed: BTreeSet<Text>,
+    uncounted_succeeded: SortedSet<Text>,
+    uncounted_failed: SortedSet<Text>,
     /// UIDs of pods whose finalizer is on its way out.
-    releasing: BTreeSet<Text>,
+    releasing: SortedSet<Text>,
     backoff: Record,
     succeeded_before: Indexes,
     succeeded_indexes: Indexes,
     failed_indexes: Option<Indexes>,
     /// Failed pods that stay until their index is tried again.
-    delayed: BTreeMap<i64, Value>,
+    delayed: SortedMap<i64, Value>,
     /// Why the job ends.
     end: Option<Value>,
     now: Time,
 }
 
-fn uids(job: &Value, field: &str) -> BTreeSet<Text> {
+fn uids(job: &Value, field: &str) -> SortedSet<Text> {
     job.items(field).iter().filter_map(Value::as_str).map(Text::from).gather()
 }
 
@@ -134,7 +133,7 @@ impl Work {
         meta::has_finalizer(pod, FINALIZER) && !self.releasing.contains(meta::uid(pod))
     }
     /// Tracked pods of the job's indexes, besides those `uncounted` already.
-    fn countable(&self, uncounted: &BTreeSet<Text>) -> Vec<&Value> {
+    fn countable(&self, uncounted: &SortedSet<Text>) -> Vec<&Value> {
         self.pods
             .iter()
             .filter(|pod| {
@@ -268,10 +267,10 @@ impl Work {
         }
     }
     /// For each index that is to be tried again the pod that failed last: it carries the count.
-    fn find_delayed(&self) -> BTreeMap<i64, Value> {
-        let running: BTreeSet<i64> = self.active.iter().filter_map(index_of).gather();
-        let mut delayed: BTreeMap<i64, Value> = BTreeMap::new();
-        for pod in self.countable(&BTreeSet::new()) {
+    fn find_delayed(&self) -> SortedMap<i64, Value> {
+        let running: SortedSet<i64> = self.active.iter().filter_map(index_of).gather();
+        let mut delayed: SortedMap<i64, Value> = SortedMap::new();
+        for pod in self.countable(&SortedSet::new()) {
             let Some(index) = index_of(pod).filter(|_| is_failed(&self.job, pod)) else { continue };
             let is_over = self.succeeded_indexes.contains(index)
                 || self.failed_indexes.as_ref().is_some_and(|failed| failed.contains(index))
@@ -351,7 +350,7 @@ impl JobController {
         let last_failure = call.remember(|| record.last_failure.map_or(-1, |at| at.as_micros() as i64));
         let before = Record { failures, last_failure: u64::try_from(last_failure).ok().map(Time) };
         let claimed = self.claim_pods(call, &job)?;
-        let none = BTreeSet::new();
+        let none = SortedSet::new();
         let known = self.releasing.get(&key).unwrap_or(&none);
         let releasing = claimed
             .iter()
@@ -374,7 +373,7 @@ impl JobController {
             succeeded_before: Indexes::default(),
             succeeded_indexes: Indexes::default(),
             failed_indexes: None,
-            delayed: BTreeMap::new(),
+            delayed: SortedMap::new(),
             end: None,
             now,
             job,

@@ -5,14 +5,13 @@
 //!
 //! After `trackJobStatusAndRemoveFinalizers` of `job_controller.go` (KEP-2307).
 
-use std::collections::BTreeSet;
-
 use crate::api::{Text, Value, meta};
 use crate::arrange::{Arrange, Gather};
 use crate::client::{Call, Interrupt};
 use crate::controllers::claim::aggregate;
 use crate::controllers::kinds::{count, set_count};
 use crate::message::rest::Request;
+use crate::sorted::SortedSet;
 use crate::{array, object};
 
 use super::{FINALIZER, JobController, Work, condition, is_failed, is_indexed, patch_pod, verdict};
@@ -31,7 +30,7 @@ pub(super) fn release(pod: &Value) -> Request {
 }
 
 /// Turns the names of pods that no longer bear the finalizer into counts; true if there were any.
-fn count_released(job: &mut Value, held: &BTreeSet<Text>) -> bool {
+fn count_released(job: &mut Value, held: &SortedSet<Text>) -> bool {
     let mut has_changed = false;
     for (names, total) in UNCOUNTED {
         let before = job.items(names).len();
@@ -172,7 +171,7 @@ impl JobController {
         mut has_news: bool,
     ) -> Result<(), Interrupt> {
         let key = call.key().clone();
-        let mut held: BTreeSet<Text> = work
+        let mut held: SortedSet<Text> = work
             .pods
             .iter()
             .filter(|pod| work.is_tracked(pod))
@@ -227,7 +226,7 @@ impl JobController {
         &mut self,
         call: &mut Call,
         pods: &[Value],
-        held: &mut BTreeSet<Text>,
+        held: &mut SortedSet<Text>,
     ) -> Result<Result<(), Interrupt>, Interrupt> {
         let key = call.key().clone();
         if pods.is_empty() {

@@ -3,10 +3,9 @@
 //! Picture to hold in mind: a fire brigade that sees one house burn: it comes at once. It sees the whole
 //! quarter burn: it doubts its eyes and comes slowly. It sees the whole city burn: it cleans its glasses.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value, meta};
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 
 /// One node each ten seconds (`--node-eviction-rate` 0.1), each hundred in a disrupted zone (0.01).
 const NORMAL_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,7 +24,7 @@ enum State {
 
 #[derive(Clone, Default)]
 pub struct Zones {
-    zones: BTreeMap<Text, Zone>,
+    zones: SortedMap<Text, Zone>,
     all_are_down: bool,
 }
 
@@ -47,7 +46,7 @@ fn zone_of(node: &Value) -> Text {
 impl Zones {
     /// Looks at all nodes. True when all zones have just come back from being down.
     pub fn assess<'a>(&mut self, nodes: impl Iterator<Item = &'a Value>) -> bool {
-        let mut counts: BTreeMap<Text, (usize, usize)> = BTreeMap::new();
+        let mut counts: SortedMap<Text, (usize, usize)> = SortedMap::new();
         for node in nodes {
             if meta::label(node, "node.kubernetes.io/exclude-disruption").is_some() {
                 continue;

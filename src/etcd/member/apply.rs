@@ -153,9 +153,7 @@ impl Running {
     /// What had the entry at `index` committed.
     fn take_origin(&mut self, index: u64) -> Option<crate::sim::RecordId> {
         let origin = self.origins.range(index..).next().map(|(_, cause)| *cause);
-        while let Some(first) = self.origins.first_entry().filter(|first| *first.key() <= index) {
-            first.remove();
-        }
+        self.origins = self.origins.split_off(&(index + 1));
         origin
     }
 }

@@ -299,9 +299,9 @@ impl Member {
         let Some(Running { reads, waiting, raft, unproposed, .. }) = &mut self.running else { return };
         let mut late: Vec<(ActorId, u64, Option<RecordId>)> = Vec::new();
         // Numbers grow with time, so the oldest come first.
-        while let Some(first) = waiting.first_entry().filter(|first| is_over(first.get().since)) {
-            let waiting = first.remove();
-            late.push((waiting.client, waiting.id, waiting.cause));
+        while waiting.first_key_value().is_some_and(|(_, first)| is_over(first.since)) {
+            let Some((_, first)) = waiting.pop_first() else { break };
+            late.push((first.client, first.id, first.cause));
         }
         unproposed.retain(|payload| match payload {
             Payload::Normal(proposal) => waiting.contains_key(&proposal.number),

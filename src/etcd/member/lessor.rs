@@ -4,7 +4,6 @@
 //! written into the ledger. When the sand has run out, the leader proposes to end the lease, and it ends when that
 //! is committed. A new leader turns all of them over first: a lease may last too long, but never too short.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{ELECTION_TICKS, Member, TICK};
@@ -13,6 +12,7 @@ use crate::language::Context;
 use crate::message::etcd::{Error, Operation, Outcome, Proposal, Proposed};
 use crate::message::raft::Payload;
 use crate::sim::{Duration, Time};
+use crate::sorted::SortedMap;
 
 /// The hourglasses are looked at so often.
 const CHECK_TICKS: u64 = 5;
@@ -33,9 +33,9 @@ pub(super) fn granted_ttl(ttl_seconds: u64) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lessor {
     /// Only a leader has any.
-    ends: BTreeMap<i64, Time>,
+    ends: SortedMap<i64, Time>,
     /// When what is left of a long lease is noted next.
-    checkpoints: BTreeMap<i64, Time>,
+    checkpoints: SortedMap<i64, Time>,
     is_leader: bool,
 }
 

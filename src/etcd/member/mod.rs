@@ -24,7 +24,6 @@ mod space;
 pub mod view;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::client::{Reads, Waiting};
@@ -45,6 +44,7 @@ use crate::message::etcd::{self, Alarm, Error, Image, Proposal, Proposed, Replic
 use crate::message::raft::{self, Body, Configuration, MemberId, Payload, Snapshot};
 use crate::note::Note;
 use crate::sim::{ActorId, Duration, Random, RecordId, Time};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::timer::{EtcdTimer, Timer};
 
 pub use space::QUOTA_BYTES;
@@ -77,9 +77,9 @@ pub struct Peer {
 #[derive(Clone, Debug)]
 pub(crate) struct Backend {
     pub store: Store,
-    pub members: BTreeMap<MemberId, etcd::Member>,
+    pub members: SortedMap<MemberId, etcd::Member>,
     pub cluster_version: Text,
-    pub alarms: BTreeSet<(MemberId, Alarm)>,
+    pub alarms: SortedSet<(MemberId, Alarm)>,
     pub auth: AuthStore,
 }
 
@@ -89,7 +89,7 @@ pub struct Member {
     me: Peer,
     cluster: u64,
     /// Who answers at a peer address: the network's name service.
-    directory: BTreeMap<Text, ActorId>,
+    directory: SortedMap<Text, ActorId>,
     disk: Disk<Replicated>,
     backend: Backend,
     /// The last entry that is applied to `backend`, and the membership then.
@@ -123,18 +123,18 @@ struct Running {
     raft: Raft<Replicated>,
     /// What the disk is busy with.
     writing: Option<Write<Replicated>>,
-    peers: BTreeMap<MemberId, ActorId>,
+    peers: SortedMap<MemberId, ActorId>,
     /// The last sign of life to each: as long as nothing changes it is one paper, however often it is sent.
-    heartbeats: BTreeMap<MemberId, Arc<raft::Message<Replicated>>>,
+    heartbeats: SortedMap<MemberId, Arc<raft::Message<Replicated>>>,
     next_number: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: SortedMap<u64, Waiting>,
     /// Proposals that found no leader.
     unproposed: Vec<Payload<Replicated>>,
     reads: Reads,
     watches: Watches,
     lessor: Lessor,
     /// What brought the entries up to an index here, or had them committed: so that *Why?* finds its way.
-    origins: BTreeMap<u64, RecordId>,
+    origins: SortedMap<u64, RecordId>,
     ticks: u64,
     last_tick: Time,
     /// Since when there has been no leader.
@@ -142,7 +142,7 @@ struct Running {
     published: Option<Time>,
     version_proposed: Option<Time>,
     /// Snapshots that were sent, and when: a transport knows whether they arrived.
-    snapshots_sent: BTreeMap<MemberId, Time>,
+    snapshots_sent: SortedMap<MemberId, Time>,
     /// Leadership transfers that somebody waits for: to whom, and his pigeonhole.
     transfers: Vec<(MemberId, u64)>,
 }
@@ -196,7 +196,7 @@ impl Member {
                 store,
                 members: peers.iter().map(known).gather(),
                 cluster_version: Text::new(),
-                alarms: BTreeSet::new(),
+                alarms: SortedSet::new(),
                 auth: AuthStore::default(),
             },
             applied,
@@ -287,21 +287,21 @@ impl Member {
         self.running = Some(Running {
             raft,
             writing: None,
-            peers: BTreeMap::new(),
-            heartbeats: BTreeMap::new(),
+            peers: SortedMap::new(),
+            heartbeats: SortedMap::new(),
             next_number: self.starts << 40,
-            waiting: BTreeMap::new(),
+            waiting: SortedMap::new(),
             unproposed: Vec::new(),
             reads: Reads::default(),
             watches: Watches::default(),
             lessor: Lessor::default(),
-            origins: BTreeMap::new(),
+            origins: SortedMap::new(),
             ticks: 0,
             last_tick: context.now(),
             leaderless_since: Some(context.now()),
             published: None,
             version_proposed: None,
-            snapshots_sent: BTreeMap::new(),
+            snapshots_sent: SortedMap::new(),
             transfers: Vec::new(),
         });
         self.look_up_peers();
@@ -327,8 +327,10 @@ impl Member {
         running.last_tick = context.now();
         running.raft.tick();
         // One that is not acknowledged by now is lost, or older than what the log still has: it is tried again.
-        let is_late = |_: &MemberId, sent: &mut Time| context.now().since(*sent) >= SNAPSHOT_TIMEOUT;
-        for (id, _) in running.snapshots_sent.extract_if(.., is_late) {
+        let is_late = |(_, sent): &(&MemberId, &Time)| context.now().since(**sent) >= SNAPSHOT_TIMEOUT;
+        let late: Vec<MemberId> = running.snapshots_sent.iter().filter(is_late).map(|(id, _)| *id).collect();
+        for id in late {
+            running.snapshots_sent.remove(&id);
             running.raft.report_snapshot(id, false);
         }
         self.expire_leases(context);

@@ -4,7 +4,6 @@
 //! line of the ledger from which on he wants to know; what is past comes at once, the rest as it happens, in
 //! order, nothing twice. If the pages he asks for have been torn out, he is told so and his box is taken down.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Member, Running};
@@ -14,6 +13,7 @@ use crate::language::Context;
 use crate::message::Message;
 use crate::message::etcd::{Error, Operation, Outcome, Request, WatchResponse};
 use crate::sim::{ActorId, Duration};
+use crate::sorted::SortedMap;
 
 /// A watcher who insists on a leader is told after three election timeouts without one.
 const NO_LEADER: Duration = Duration::from_secs(3);
@@ -36,7 +36,7 @@ impl Watch {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watches {
-    open: BTreeMap<(ActorId, u64), Watch>,
+    open: SortedMap<(ActorId, u64), Watch>,
 }
 
 impl Watches {

@@ -4,12 +4,12 @@
 //! because any majority of the old house and any of the new have somebody in common. For bigger moves both
 //! houses are kept until the move is done: joint, every decision needs a majority of each.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::progress::Progress;
 use crate::arrange::Gather;
 use crate::message::raft::{ConfChange, ConfChangeKind, Configuration, Majority, MemberId, Transition};
+use crate::sorted::SortedMap;
 
 impl ConfChange {
     /// Whether the change is made in a joint way, and then whether it is left by itself.
@@ -44,7 +44,7 @@ impl fmt::Display for ConfChangeError {
 }
 impl std::error::Error for ConfChangeError {}
 
-type Members = BTreeMap<MemberId, Progress>;
+type Members = SortedMap<MemberId, Progress>;
 
 impl Configuration {
     /// What is known of each member of this configuration by one who knows nothing but where the log ends.

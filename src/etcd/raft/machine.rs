@@ -4,7 +4,6 @@
 //! its leader; after too many it puts on the candidate's hat (first the paper one, of pre-vote, which costs
 //! nobody anything) and asks for votes; with a majority it wears the crown, until it hears of a later reign.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::message::raft::{
     Application, Body, ConfChange, Configuration, EntryId, HardState, MemberId, Message, Payload, Snapshot,
 };
 use crate::sim::Random;
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Role {
@@ -156,7 +156,7 @@ impl<A: Application> Raft<A> {
             role: Role::Follower,
             applying: log.applied(),
             log,
-            tracker: Tracker { configuration, progress, votes: BTreeMap::new(), limits: config.inflights },
+            tracker: Tracker { configuration, progress, votes: SortedMap::new(), limits: config.inflights },
             is_learner: false,
             election_elapsed: 0,
             heartbeat_elapsed: 0,

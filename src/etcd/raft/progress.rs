@@ -5,11 +5,12 @@
 //! sends page after page without waiting (replicate), but not more pages than fit the desk (inflights); and
 //! if the lines that are missing are no longer kept, he sends a copy of the whole result (snapshot).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use super::quorum::VoteResult;
 use crate::message::raft::{Configuration, MemberId};
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressState {
@@ -200,8 +201,8 @@ impl fmt::Display for Progress {
 #[derive(Clone, Debug)]
 pub struct Tracker {
     pub configuration: Configuration,
-    pub progress: BTreeMap<MemberId, Progress>,
-    pub votes: BTreeMap<MemberId, bool>,
+    pub progress: SortedMap<MemberId, Progress>,
+    pub votes: SortedMap<MemberId, bool>,
     pub limits: InflightLimits,
 }
 

@@ -3,10 +3,10 @@
 //! Picture to hold in mind: before the leader reads out a line he asks round, "am I still the leader?", and waits
 //! until more than half have nodded. One round serves all the questions that came before it began.
 
-use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 use crate::message::raft::{Joint, MemberId};
+use crate::sorted::SortedMap;
 
 /// A read may be answered once `index` is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct ReadOnly {
     waiting: VecDeque<WaitingRead>,
     /// How many reads have been confirmed: reads are numbered in the order in which they came.
     confirmed: u64,
-    acknowledged: BTreeMap<MemberId, u64>,
+    acknowledged: SortedMap<MemberId, u64>,
 }
 
 impl ReadOnly {

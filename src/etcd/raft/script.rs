@@ -20,7 +20,7 @@
 //! | `status`, `log 1`, `state 1` | what can be seen |
 //! | `quiet`, `loud` | whether the following is written down |
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ use crate::message::raft::{
     Application, ConfChange, ConfChangeKind, Configuration, MemberId, Message, Payload, Snapshot, Transition,
 };
 use crate::sim::Random;
+use crate::sorted::{SortedMap, SortedSet};
 
 /// The application of the scripts: it remembers the lines that it was given.
 #[derive(Clone, Debug)]
@@ -68,10 +69,10 @@ impl Actor {
 /// Members, the messages between them, and the prompter's book.
 #[derive(Clone, Default)]
 pub struct Stage {
-    actors: BTreeMap<MemberId, Actor>,
+    actors: SortedMap<MemberId, Actor>,
     in_flight: VecDeque<Message<Lines>>,
-    cut: BTreeSet<(MemberId, MemberId)>,
-    options: BTreeMap<String, String>,
+    cut: SortedSet<(MemberId, MemberId)>,
+    options: SortedMap<String, String>,
     is_quiet: bool,
     restarts: u64,
     book: String,
@@ -447,7 +448,7 @@ impl Stage {
 }
 
 /// `1->2` is one direction, `1-2` both.
-fn pairs(word: &str) -> Result<BTreeSet<(MemberId, MemberId)>, String> {
+fn pairs(word: &str) -> Result<SortedSet<(MemberId, MemberId)>, String> {
     let (a, b, both) = match word.split_once("->") {
         Some((a, b)) => (a, b, false),
         None => word.split_once('-').map(|(a, b)| (a, b, true)).ok_or_else(|| format!("no link: {word}"))?,

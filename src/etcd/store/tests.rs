@@ -1,8 +1,7 @@
 //! The store against examples, and against a model that keeps a copy of every revision.
 
-use std::collections::BTreeMap;
-
 use super::*;
+use crate::sorted::SortedMap;
 
 fn put(key: &str, value: i64) -> Operation {
     Operation::Put { key: key.into(), value: value.into(), lease: 0 }
@@ -159,7 +158,7 @@ fn it_agrees_with_a_model_that_keeps_a_copy_of_every_revision() {
     for seed in 0..6 {
         let mut random = crate::sim::Random::stream(seed, "store");
         let mut store = Store::default();
-        let mut model: BTreeMap<u64, BTreeMap<String, i64>> = BTreeMap::from([(1, BTreeMap::new())]);
+        let mut model: SortedMap<u64, SortedMap<String, i64>> = SortedMap::from([(1, SortedMap::new())]);
         for step in 0..1500_i64 {
             let key = format!("/k/{:02}", random.below(30));
             let mut next = model[&store.revision()].clone();

@@ -2,11 +2,10 @@
 //!
 //! Picture to hold in mind: the house rules, the keys, and the store-rooms.
 
-use std::collections::BTreeSet;
-
 use crate::api::value::Map;
 use crate::api::{Value, meta, volumes};
 use crate::arrange::{Arrange, Gather};
+use crate::sorted::SortedSet;
 
 use super::page::{Page, date, go_list, joined, line, list, text_of, truth};
 use super::pod;
@@ -105,7 +104,7 @@ pub fn limit_range(page: &mut Page, range: &Value) {
 fn limits(page: &mut Page, range: &Value, prefix: &str) {
     for item in range.items("spec.limits") {
         const FIELDS: [&str; 5] = ["min", "max", "defaultRequest", "default", "maxLimitRequestRatio"];
-        let names: BTreeSet<&str> =
+        let names: SortedSet<&str> =
             FIELDS.iter().flat_map(|field| item.map(field).iter().map(|(name, _)| name.as_str())).gather();
         // Upstream walks a Go map: any order is as good; memory stands first in the reference.
         for name in names.into_iter().rev() {

@@ -2,11 +2,10 @@
 //!
 //! Picture to hold in mind: the inventory of a warehouse.
 
-use std::collections::BTreeMap;
-
 use crate::api::quantity::{Format, Quantity};
 use crate::api::{Value, meta};
 use crate::arrange::{Arrange, Gather};
+use crate::sorted::SortedMap;
 
 use super::page::{Page, date, line, list, or_none, text_of};
 
@@ -106,7 +105,7 @@ fn roles(node: &Value) -> String {
     roles.join(",")
 }
 
-type Amounts = BTreeMap<String, Quantity>;
+type Amounts = SortedMap<String, Quantity>;
 
 fn add(sum: &mut Amounts, name: &str, amount: Quantity) {
     match sum.get_mut(name) {

@@ -3,11 +3,11 @@
 //! Picture to hold in mind: a switchboard. Each command shows some of the switches; how a switch is thrown
 //! (`-oyaml`, `--output=yaml`, `-A`, `--force=false`) is the same for all.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::failure::Failure;
 use crate::arrange::Gather;
+use crate::sorted::SortedMap;
 
 mod table;
 
@@ -60,9 +60,9 @@ impl Entry {
 /// What the user wrote.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flags {
-    values: BTreeMap<&'static str, Vec<String>>,
+    values: SortedMap<&'static str, Vec<String>>,
     /// The command's own defaults.
-    defaults: BTreeMap<&'static str, &'static str>,
+    defaults: SortedMap<&'static str, &'static str>,
     pub operands: Vec<String>,
     /// What stands behind `--`, if that stands there.
     pub after_dashes: Option<Vec<String>>,

@@ -3,7 +3,6 @@
 //! Picture to hold in mind: the porter's lodge of the building site. Letters that a workman wants to send are laid on the
 //! table; the porter posts them, and when an answer comes he knows at which crane the man stands.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
@@ -13,6 +12,7 @@ use crate::message::Message;
 use crate::message::cri::{HostChange, HostFile, Image};
 use crate::shell::Main;
 use crate::sim::Random;
+use crate::sorted::SortedMap;
 
 use super::ContainerEngine;
 use super::files::Directory;
@@ -81,7 +81,7 @@ impl Calling {
         let short = reference.short();
         self.programs.iter().find(|(name, _)| *name == short).map_or(&[][..], |(_, programs)| *programs)
     }
-    pub fn directory(&self) -> Arc<BTreeMap<Text, Listener>> {
+    pub fn directory(&self) -> Arc<SortedMap<Text, Listener>> {
         self.etcd.directory().clone()
     }
     /// What a script may use up: chance, and numbers of processes.

@@ -7,10 +7,10 @@
 //! A directory exists because something lies in it, or because it was made: its name then ends in `/`.
 //! A file keeps its last 64 KiB: a container that writes for hours must not fill the browser's memory.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::shared_map::SharedMap;
+use crate::sorted::SortedMap;
 
 use crate::api::Text;
 use crate::arrange::Arrange;
@@ -22,7 +22,7 @@ const FILE_CAPACITY: usize = 64 * 1024;
 /// Paths without a leading slash, and contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
-    entries: BTreeMap<Text, Text>,
+    entries: SortedMap<Text, Text>,
 }
 
 impl Directory {

@@ -30,7 +30,6 @@ pub mod talk;
 mod tests;
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::shared_map::SharedMap;
@@ -48,6 +47,7 @@ use crate::network::packet::Protocol;
 use crate::note::Note;
 use crate::shell::Main;
 use crate::sim::{ActorId, Duration, Time};
+use crate::sorted::SortedMap;
 use crate::timer::{EngineTimer, Timer};
 
 use calling::{Calling, Owner};
@@ -111,10 +111,10 @@ pub struct ContainerEngine {
 #[derive(Clone)]
 struct State {
     kernel: Kernel,
-    sandboxes: BTreeMap<Text, Arc<Sandbox>>,
-    containers: BTreeMap<Text, Arc<Container>>,
+    sandboxes: SortedMap<Text, Arc<Sandbox>>,
+    containers: SortedMap<Text, Arc<Container>>,
     /// By full name.
-    images: BTreeMap<Text, Image>,
+    images: SortedMap<Text, Image>,
     disk: Disk,
     /// What the cluster's DNS answers: name to address.
     names: SharedMap<Text, Text>,
@@ -123,15 +123,15 @@ struct State {
     cni_error: Text,
     /// Somebody edited the configuration: the kubelet's range no longer overwrites it.
     has_own_cni_config: bool,
-    operations: BTreeMap<u64, Operation>,
+    operations: SortedMap<u64, Operation>,
     /// By the pod's UID; kept until the pod's remains are cleared away.
     stories: SharedMap<Text, Arc<Vec<StoryStep>>>,
     next_operation: u64,
     calling: Calling,
     /// Shells between two lines.
-    shells: BTreeMap<Text, Machine>,
+    shells: SortedMap<Text, Machine>,
     /// Questions of programs that wait for their answers.
-    asked: BTreeMap<u64, Asked>,
+    asked: SortedMap<u64, Asked>,
 }
 
 /// Steps of one pod's story that are kept: a container that crashes again and again pushes out the oldest.
@@ -142,20 +142,20 @@ impl ContainerEngine {
     pub fn new(config: EngineConfig) -> ContainerEngine {
         let mut state = State {
             kernel: Kernel::new(&config.node, config.address, config.cluster_range),
-            sandboxes: BTreeMap::new(),
-            containers: BTreeMap::new(),
-            images: BTreeMap::new(),
+            sandboxes: SortedMap::new(),
+            containers: SortedMap::new(),
+            images: SortedMap::new(),
             disk: Disk::default(),
             names: SharedMap::default(),
             cni: None,
             cni_error: CNI_NOT_INITIALIZED.into(),
             has_own_cni_config: false,
-            operations: BTreeMap::new(),
+            operations: SortedMap::new(),
             stories: SharedMap::default(),
             next_operation: 0,
             calling: Calling::new(config.programs, u64::from(config.kubelet.0)),
-            shells: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            shells: SortedMap::new(),
+            asked: SortedMap::new(),
         };
         for name in &config.images {
             let found =

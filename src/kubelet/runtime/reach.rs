@@ -4,11 +4,11 @@
 //! once; every other call is left with the exchange ([`super::talk`]), which rings back.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::arrange::Arrange;
 use crate::shared_map::SharedMap;
+use crate::sorted::SortedMap;
 
 use crate::api::Text;
 use crate::kubelet::clock;
@@ -30,8 +30,8 @@ use super::talk::{Ask, Desk};
 pub struct NodeNetwork<'a> {
     pub now: Time,
     pub me: &'a Sandbox,
-    pub sandboxes: &'a BTreeMap<Text, Arc<Sandbox>>,
-    pub containers: &'a BTreeMap<Text, Arc<Container>>,
+    pub sandboxes: &'a SortedMap<Text, Arc<Sandbox>>,
+    pub containers: &'a SortedMap<Text, Arc<Container>>,
     pub disk: Disk,
     pub kernel: &'a Kernel,
     /// What was asked before in this run, and what is still open.
@@ -120,7 +120,7 @@ impl<'a> NodeNetwork<'a> {
 
 /// Asks a port of a sandbox: HTTP status and body; 0 for a connection without a request.
 pub fn dial(
-    containers: &BTreeMap<Text, Arc<Container>>,
+    containers: &SortedMap<Text, Arc<Container>>,
     disk: &Disk,
     sandbox: &Sandbox,
     port: u16,

@@ -6,18 +6,17 @@
 //! the newest container of that name goes on the plate, the one before it into the corner "last state"; where
 //! nothing runs although it should, the reason why it could not be started is written over it.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Text, Value, time};
 use crate::arrange::Arrange;
 use crate::message::cri::{ContainerState, ContainerStatus};
 use crate::object;
+use crate::sorted::SortedMap;
 
 use super::generate::Observed;
 use super::phase::{container_status, should_restart};
 
 /// Why a container could not be started, by its name: reason and message.
-pub type Reasons = BTreeMap<Text, (Text, Text)>;
+pub type Reasons = SortedMap<Text, (Text, Text)>;
 
 const UNKNOWN_REASON: &str = "ContainerStatusUnknown";
 

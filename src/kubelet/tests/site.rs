@@ -3,7 +3,6 @@
 //! Picture to hold in mind: a stage with two real actors; the third reads from a script: it stores objects, counts
 //! revisions and answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::{Text, Value, defaults, meta, time};
@@ -14,6 +13,7 @@ use crate::message::Message;
 use crate::message::rest::{Closed, Request, Response, Verb, WatchEvent, WatchType};
 use crate::object;
 use crate::sim::{ActorId, Control, Duration, Engine, HostId, Language, Network, Time, Trace, World};
+use crate::sorted::SortedMap;
 use crate::timer::{EngineTimer, Timer};
 
 /// What the outside may ask.
@@ -28,7 +28,7 @@ pub const ENGINE: ActorId = ActorId(2);
 pub struct FakeServer {
     revision: u64,
     /// (plural, namespace, name).
-    pub objects: BTreeMap<(Text, Text, Text), Value>,
+    pub objects: SortedMap<(Text, Text, Text), Value>,
     watches: Vec<Watch>,
     /// `verb plural/subresource name code`, of writes and of what is named in `shown`.
     pub log: Vec<String>,

@@ -3,14 +3,13 @@
 //! Picture to hold in mind: seating relatives at a wedding: who must sit together, who must not, and who would
 //! rather.
 
-use std::collections::BTreeMap;
-
 use arcstr::literal;
 
 use crate::api::{Map, Text, Value};
 use crate::scheduler::framework::{Event, Filter, MAX_NODE_SCORE, Plugin, PreFilter, Rejection, Score, View};
 use crate::scheduler::node_info::NodeInfo;
 use crate::scheduler::pod_info::{AffinityTerm, PodInfo};
+use crate::sorted::SortedMap;
 
 pub struct InterPodAffinity;
 
@@ -19,7 +18,7 @@ const NAME: &str = "InterPodAffinity";
 const HARD_AFFINITY_WEIGHT: i64 = 1;
 
 /// `(topology key, value)` to a count.
-type Counts = BTreeMap<(Text, Text), i64>;
+type Counts = SortedMap<(Text, Text), i64>;
 
 fn change(counts: &mut Counts, node: &NodeInfo, key: &Text, by: i64) {
     let Some(value) = node.facts.labels().get(key).and_then(Value::as_str) else { return };
@@ -131,7 +130,7 @@ impl<'a> Filter<'a> for Relations<'a> {
 }
 
 /// Marks by topology key and value.
-struct Wishes(BTreeMap<Text, BTreeMap<Text, i64>>);
+struct Wishes(SortedMap<Text, SortedMap<Text, i64>>);
 
 impl Wishes {
     fn add(&mut self, node: &NodeInfo, key: &Text, weight: i64) {
@@ -223,7 +222,7 @@ impl Plugin for InterPodAffinity {
         if !has_wishes && view.cache.with_affinity == 0 {
             return None;
         }
-        let mut wishes = Wishes(BTreeMap::new());
+        let mut wishes = Wishes(SortedMap::new());
         for node in view.nodes() {
             for other in &node.pods {
                 if has_wishes || other.has_affinity() {

@@ -4,7 +4,6 @@
 //! one tries (soft).
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
 use arcstr::literal;
 
@@ -15,6 +14,7 @@ use crate::scheduler::cache::Cache;
 use crate::scheduler::framework::{Event, Filter, MAX_NODE_SCORE, Plugin, PreFilter, Rejection, Score, View};
 use crate::scheduler::node_info::{NodeFacts, NodeInfo};
 use crate::scheduler::pod_info::PodInfo;
+use crate::sorted::SortedMap;
 
 pub struct PodTopologySpread;
 
@@ -150,7 +150,7 @@ struct Spread<'a> {
 #[derive(Clone)]
 struct Domains {
     constraint: Constraint,
-    counts: BTreeMap<Text, i64>,
+    counts: SortedMap<Text, i64>,
     lowest: i64,
     matches_itself: bool,
 }
@@ -223,7 +223,7 @@ struct SoftSpread<'a> {
 struct SoftConstraint {
     constraint: Constraint,
     matches: Matches,
-    counts: BTreeMap<Text, i64>,
+    counts: SortedMap<Text, i64>,
     /// ln(domains + 2), in 2^-32.
     weight: i64,
 }
@@ -306,7 +306,7 @@ impl Plugin for PodTopologySpread {
             return PreFilter::Skip;
         }
         let matches: Vec<Matches> = constraints.iter().map(|_| Matches::new(view.cache)).collect();
-        let mut counts: Vec<BTreeMap<Text, i64>> = vec![BTreeMap::new(); constraints.len()];
+        let mut counts: Vec<SortedMap<Text, i64>> = vec![SortedMap::new(); constraints.len()];
         for node in view.nodes() {
             if !has_all_labels(&node.facts, &constraints) {
                 continue;
@@ -360,7 +360,7 @@ impl Plugin for PodTopologySpread {
         if constraints.is_empty() {
             return None;
         }
-        let mut counts: Vec<BTreeMap<Text, i64>> = vec![BTreeMap::new(); constraints.len()];
+        let mut counts: Vec<SortedMap<Text, i64>> = vec![SortedMap::new(); constraints.len()];
         let mut counted_nodes = 0;
         for node in nodes {
             if requires_all && !has_all_labels(&node.facts, &constraints) {

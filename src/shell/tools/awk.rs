@@ -3,13 +3,13 @@
 //! Picture to hold in mind: a rubber stamp with slots. Each line is cut into fields, which fall into the
 //! slots; each rule whose pattern fits stamps once. Numbers are whole: there are no fractions here.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::regex::Regex;
 use super::text::{printf, unescape};
 use super::{Filter, Options, Output, Tool, UsageError};
 use crate::arrange::Gather;
+use crate::sorted::SortedMap;
 
 const MAXIMUM_DEPTH: usize = 40;
 
@@ -17,7 +17,7 @@ const MAXIMUM_DEPTH: usize = 40;
 pub struct Awk {
     rules: Arc<Vec<Rule>>,
     separator: String,
-    variables: BTreeMap<String, String>,
+    variables: SortedMap<String, String>,
     fields: Vec<String>,
     line: String,
     number: i64,
@@ -74,7 +74,7 @@ impl Awk {
         let program = options.operands.remove(0);
         let mut reader = Reader { text: program.chars().collect(), position: 0, depth: 0 };
         let rules = reader.rules().map_err(|error| (format!("awk: {error}\n"), 2))?;
-        let mut variables: BTreeMap<String, String> =
+        let mut variables: SortedMap<String, String> =
             [("OFS".to_string(), " ".to_string())].into_iter().gather();
         for assignment in options.all_values('v') {
             if let Some((name, value)) = assignment.split_once('=') {

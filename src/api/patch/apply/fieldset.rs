@@ -7,12 +7,12 @@
 //! Follows `sigs.k8s.io/structured-merge-diff/fieldpath`; the wire form is `FieldsV1`.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::field::go_quote;
 use crate::api::schema::{SchemaType, Shape};
 use crate::api::value::{Map, Text, Value};
 use crate::arrange::Gather;
+use crate::sorted::{SortedMap, SortedSet};
 
 /// A scalar as part of a path; ordered numbers, strings, booleans.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,8 +122,8 @@ pub fn path_text(path: &[PathElement]) -> String {
 /// A set of paths: which fields at this level, and the sets below them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldSet {
-    members: BTreeSet<PathElement>,
-    children: BTreeMap<PathElement, FieldSet>,
+    members: SortedSet<PathElement>,
+    children: SortedMap<PathElement, FieldSet>,
 }
 
 impl FieldSet {
@@ -227,7 +227,7 @@ impl FieldSet {
     #[must_use]
     pub fn with_named_fields(&self, place: Option<SchemaType>) -> FieldSet {
         let mut members = self.members.clone();
-        let mut children = BTreeMap::new();
+        let mut children = SortedMap::new();
         for (element, child) in &self.children {
             let inside = match element {
                 PathElement::Field(name) => {

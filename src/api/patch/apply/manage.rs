@@ -2,7 +2,6 @@
 //!
 //! Follows `k8s.io/apimachinery/pkg/util/managedfields/internal` (managedfields.go, capmanagers.go, conflict.go).
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{FieldSet, Writer};
@@ -11,6 +10,7 @@ use crate::api::time_format;
 use crate::api::value::{Text, Value};
 use crate::arrange::Arrange;
 use crate::object;
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
@@ -75,7 +75,7 @@ pub struct Entry {
 /// All owners of an object's fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ManagedFields {
-    entries: BTreeMap<Manager, Entry>,
+    entries: SortedMap<Manager, Entry>,
 }
 
 impl ManagedFields {
@@ -91,7 +91,7 @@ impl ManagedFields {
 
     /// Reads `metadata.managedFields`; the error is upstream's.
     pub fn decode(list: &Value) -> Result<ManagedFields, String> {
-        let mut entries = BTreeMap::new();
+        let mut entries = SortedMap::new();
         for (index, entry) in list.as_array().unwrap_or(&[]).iter().enumerate() {
             let operation = match entry.text("operation") {
                 "Apply" => Operation::Apply,
@@ -215,7 +215,7 @@ impl ManagedFields {
             return;
         }
         updaters.arrange();
-        let mut first_of: BTreeMap<Text, Manager> = BTreeMap::new();
+        let mut first_of: SortedMap<Text, Manager> = SortedMap::new();
         for (_, manager) in updaters {
             if length <= max {
                 return;

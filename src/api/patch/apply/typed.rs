@@ -3,12 +3,11 @@
 //! Follows `sigs.k8s.io/structured-merge-diff/typed` (compare.go, merge.go, remove.go, tofieldset.go,
 //! validate.go). Where there is no schema, maps are merged and lists are one value, as its "deduced" type.
 
-use std::collections::BTreeMap;
-
 use super::fieldset::{FieldSet, Literal, PathElement};
 use crate::api::schema::{ListKind, SchemaType, Shape, decode};
 use crate::api::value::{Map, Text, Value};
 use crate::arrange::Arrange;
+use crate::sorted::SortedMap;
 
 type Place<'a> = Option<SchemaType<'a>>;
 
@@ -188,7 +187,7 @@ fn compare_lists(
     path: &mut Vec<PathElement>,
     out: &mut Comparison,
 ) {
-    let mut grouped: BTreeMap<PathElement, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
+    let mut grouped: SortedMap<PathElement, (Vec<&Value>, Vec<&Value>)> = SortedMap::new();
     for (element, item) in items(kind, place, old) {
         grouped.entry(element).or_default().0.push(item);
     }

@@ -3,12 +3,12 @@
 //! Picture to hold in mind: a drawer of small tools. Each takes arguments and an input, and gives a status,
 //! two texts, and sometimes something that takes time ([`Then`]).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
 use crate::shell::program::Process;
 use crate::sim::Duration;
+use crate::sorted::SortedMap;
 
 use super::super::files::normalize;
 use super::super::program::{self, Server};
@@ -67,7 +67,7 @@ impl Ran {
 pub fn run(
     words: &[Text],
     input: &str,
-    variables: &BTreeMap<Text, Text>,
+    variables: &SortedMap<Text, Text>,
     directory: &str,
     surroundings: &mut Surroundings,
 ) -> Ran {
@@ -75,7 +75,7 @@ pub fn run(
     let arguments: Vec<&str> = words[1..].iter().map(Text::as_str).collect();
     if let Some((_, main)) = surroundings.programs.iter().find(|(program, _)| *program == name) {
         let words = words.iter().map(ToString::to_string).collect();
-        let mut environment = BTreeMap::new();
+        let mut environment = SortedMap::new();
         environment.extend(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())));
         let process = Process::new(*main, words, directory, Arc::new(environment));
         return Ran { then: Then::Process(Box::new(process)), ..Ran::status(0) };
@@ -213,7 +213,7 @@ pub(super) struct Tool<'a, 'b, 'c> {
     pub(super) name: &'a str,
     pub(super) arguments: &'a [&'a str],
     pub(super) input: &'a str,
-    variables: &'a BTreeMap<Text, Text>,
+    variables: &'a SortedMap<Text, Text>,
     pub(super) directory: &'a str,
     pub(super) surroundings: &'b mut Surroundings<'c>,
 }

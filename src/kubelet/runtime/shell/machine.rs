@@ -5,7 +5,6 @@
 
 mod process;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Text;
@@ -14,6 +13,7 @@ use crate::network::netfilter::Table;
 use crate::shell::Main;
 use crate::shell::program::EtcdCall;
 use crate::sim::{Duration, Random, Time};
+use crate::sorted::SortedMap;
 
 use super::super::files::View;
 use super::super::program::Server;
@@ -38,7 +38,7 @@ pub struct Surroundings<'a> {
     /// Programs of the image that speak with others.
     pub programs: &'static [(&'static str, Main)],
     /// Who of etcd can be reached where.
-    pub etcd: Arc<BTreeMap<Text, Listener>>,
+    pub etcd: Arc<SortedMap<Text, Listener>>,
     pub random: &'a mut Random,
     /// Counts processes, so that answers find theirs.
     pub next_process: &'a mut u64,
@@ -90,15 +90,15 @@ pub struct Machine {
     pub(super) code: Arc<Code>,
     pub(super) at: usize,
     pub status: i32,
-    pub(super) variables: Arc<BTreeMap<Text, Text>>,
+    pub(super) variables: Arc<SortedMap<Text, Text>>,
     /// `$0`, `$1` ...
     pub(super) arguments: Vec<Text>,
     pub(super) directory: Text,
     pub(super) frames: Vec<Frame>,
     /// Functions that were defined: name and first card.
-    functions: BTreeMap<Text, usize>,
+    functions: SortedMap<Text, usize>,
     /// Signal to script; an empty script ignores it.
-    pub(super) traps: BTreeMap<Text, Text>,
+    pub(super) traps: SortedMap<Text, Text>,
     pending_signals: Vec<Text>,
     pub state: State,
     /// Scripts running on the side.
@@ -140,7 +140,7 @@ pub(super) enum Frame {
     Capture { text: String },
     Input { text: Text, at_before: usize },
     Redirect { targets: Vec<(u8, Target)>, input: Option<usize> },
-    Scope { variables: Arc<BTreeMap<Text, Text>>, directory: Text, end: usize },
+    Scope { variables: Arc<SortedMap<Text, Text>>, directory: Text, end: usize },
     Call { code: Option<Arc<Code>>, at: usize, arguments: Vec<Text>, is_subshell: bool },
 }
 
@@ -152,7 +152,7 @@ const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Machine {
     pub fn new(code: Arc<Code>, environment: &[(Text, Text)], directory: &str) -> Machine {
-        let mut variables: BTreeMap<Text, Text> = BTreeMap::new();
+        let mut variables: SortedMap<Text, Text> = SortedMap::new();
         variables
             .insert("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
         variables.extend(environment.iter().cloned());
@@ -164,8 +164,8 @@ impl Machine {
             arguments: vec!["sh".into()],
             directory: directory.into(),
             frames: Vec::new(),
-            functions: BTreeMap::new(),
-            traps: BTreeMap::new(),
+            functions: SortedMap::new(),
+            traps: SortedMap::new(),
             pending_signals: Vec::new(),
             state: State::Ready,
             children: Vec::new(),
@@ -206,7 +206,7 @@ impl Machine {
             at: 0,
             frames: Vec::new(),
             children: Vec::new(),
-            traps: BTreeMap::new(),
+            traps: SortedMap::new(),
             pending_signals: Vec::new(),
             state: State::Ready,
             depth: self.depth + 1,
