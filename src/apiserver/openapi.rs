@@ -79,7 +79,7 @@ impl ApiServer {
             let path =
                 if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             let url = format!("/openapi/v3/{path}?hash={:016X}", self.openapi_hash(&group, &version));
-            paths.make_object().insert(&Text::from(path), object! { "serverRelativeURL" => url });
+            paths.make_object().insert(Text::from(path), object! { "serverRelativeURL" => url });
         }
         object! { "paths" => paths }
     }
@@ -204,7 +204,7 @@ impl ApiServer {
             }
             if document.as_object().is_some_and(|map| map.iter().next().is_some()) {
                 document.set("parameters", path_parameters(path, dialect));
-                paths.make_object().insert(&Text::from(path), document);
+                paths.make_object().insert(Text::from(path), document);
             }
         };
         write(&collection, &of_collection, &info.verbs, paths);
@@ -327,7 +327,7 @@ fn operation_document(operation: &Operation, tag: &str, dialect: Dialect) -> Val
     let content = |media: &[&str], schema: &Value| {
         let mut content = Value::object();
         for media in media {
-            content.make_object().insert(&Text::from(*media), object! { "schema" => schema });
+            content.make_object().insert(Text::from(*media), object! { "schema" => schema });
         }
         content
     };
