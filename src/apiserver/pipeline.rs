@@ -67,7 +67,7 @@ impl ApiServer {
             let stages = durations(exchange.id, exchange.request.verb.is_read());
             let mut left = exchange.received;
             let mut after = |stages: &[u64]| {
-                left = left + Duration::from_micros(stages.iter().sum());
+                left += Duration::from_micros(stages.iter().sum());
                 left
             };
             let leaves =

@@ -227,7 +227,9 @@ mod tests {
     #[test]
     fn requests_become_forms_or_are_handed_back() {
         let json = ("content-type", "application/json");
-        let cases: &[(&str, &str, &[(&str, &str)], &str, &str)] = &[
+        /// Method, path, headers, body, and what becomes of them.
+        type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+        let cases: &[Case] = &[
             ("GET", "/api/v1/pods?watch=1", &[], "", "watch /api/v1/pods \"\"  null"),
             ("GET", "/api/v1/namespaces/a/pods/b", &[], "", "get /api/v1/namespaces/a/pods/b \"b\"  null"),
             ("GET", "/api/v1/watch/pods", &[], "", "watch /api/v1/pods \"\"  null"),
