@@ -256,7 +256,11 @@ pub fn encode<T: Serialize>(slip: &T) -> Vec<u8> {
 
 /// A slip from bytes; the error is for a developer.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    postcard::from_bytes(bytes).map_err(|error| format!("not a slip of this protocol: {error}"))
+    match postcard::take_from_bytes(bytes) {
+        Ok((slip, [])) => Ok(slip),
+        Ok((_, rest)) => Err(format!("not a slip of this protocol: {} bytes too long", rest.len())),
+        Err(error) => Err(format!("not a slip of this protocol: {error}")),
+    }
 }
 
 #[cfg(test)]
