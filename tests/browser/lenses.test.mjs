@@ -12,7 +12,10 @@ const inspector = (page) => page.getByRole("region", { name: "Inspector" });
 const ink = (page) =>
   page.evaluate(() => {
     const canvas = document.querySelector(".stage canvas");
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    // Read from a copy: the canvas itself is for drawing.
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
     let count = 0;
     for (let at = 4; at < data.length; at += 4)
       if (data[at] !== data[0] || data[at + 1] !== data[1] || data[at + 2] !== data[2]) count += 1;
