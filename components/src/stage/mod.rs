@@ -323,6 +323,9 @@ pub fn Stage(page: Page) -> impl IntoView {
 
     view! {
         <main class="panel stage" aria-label="Cluster">
+            <Show when=move || page.lens.get() == Lens::Network>
+                <network::controls::Controls view=view />
+            </Show>
             <canvas
                 node_ref=canvas
                 tabindex="0"
@@ -336,9 +339,6 @@ pub fn Stage(page: Page) -> impl IntoView {
                 on:wheel=on_wheel
                 on:keydown=on_key
             ></canvas>
-            <Show when=move || page.lens.get() == Lens::Network>
-                <network::controls::Controls view=view />
-            </Show>
             <div class="stage-foot">
             <Legend />
             <div class="stage-zoom" role="group" aria-label="Zoom">

@@ -49,8 +49,6 @@ const WIDE: (f64, f64) = (980.0, 600.0);
 const UPRIGHT: (f64, f64) = (520.0, 780.0);
 const UPRIGHT_BELOW_PX: f64 = 560.0;
 const MARGIN: f64 = 18.0;
-/// The controls lie over the upper edge.
-const CONTROLS: f64 = 62.0;
 const HEAD: f64 = 40.0;
 const VERDICT: f64 = 72.0;
 const STEP_MOST: f64 = 46.0;
@@ -63,11 +61,11 @@ impl Layout {
         let least = if is_upright { UPRIGHT } else { WIDE };
         let scale = (width / least.0).min(height / least.1).max(0.01);
         let (width, height) = (width / scale, height / scale);
-        let top = MARGIN + CONTROLS / scale.max(0.5);
+        let top = MARGIN;
         let mut layout = Layout { bounds: Rect::new(0.0, 0.0, width, height), ..Layout::default() };
         layout.verdict = Rect::new(MARGIN, height - MARGIN - VERDICT, width - 2.0 * MARGIN, VERDICT);
         let Some(trace) = trace else { return layout };
-        let envelopes = if is_upright { 0.0 } else { 330.0 };
+        let envelopes = if is_upright { 0.0 } else { 384.0 };
         let right = width - MARGIN - envelopes;
         layout.envelopes =
             Rect::new(right + 8.0, top, (envelopes - 8.0).max(0.0), layout.verdict.y - top - 12.0);

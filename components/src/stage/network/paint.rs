@@ -136,7 +136,7 @@ impl Painter<'_> {
         let half = envelopes.width / 2.0;
         let source = |envelope: &Envelope| address(&envelope.source, envelope.source_port);
         let destination = |envelope: &Envelope| address(&envelope.destination, envelope.destination_port);
-        let size = (size - 1.0).max(10.0);
+        let size = (size - 1.0).clamp(10.0, 14.0);
         for (before, after, x) in [
             (source(&hop.before), source(&hop.after), envelopes.x),
             (destination(&hop.before), destination(&hop.after), envelopes.x + half),
