@@ -60,6 +60,7 @@ impl Painter<'_> {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a stroke of lettering needs, and private")]
     fn text(&self, text: &str, at: Point, width: f64, size: f64, weight: u32, color: &str, align: Align) {
         let font = font(weight, size, &self.palette().font_text);
         self.brush.text(text, at, width, &font, color, align);
