@@ -49,6 +49,14 @@ impl Rect {
     pub fn overlaps(self, other: Rect) -> bool {
         self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
     }
+    /// Where a straight line from the middle to `target` leaves the box.
+    pub fn edge_towards(self, target: Point) -> Point {
+        let center = self.center();
+        let (dx, dy) = (target.x - center.x, target.y - center.y);
+        let share =
+            (self.width / 2.0 / dx.abs().max(0.001)).min(self.height / 2.0 / dy.abs().max(0.001)).min(1.0);
+        center.toward(target, share)
+    }
     pub fn inset(self, by: f64) -> Rect {
         Rect::new(
             self.x + by,
@@ -56,6 +64,28 @@ impl Rect {
             (self.width - 2.0 * by).max(0.0),
             (self.height - 2.0 * by).max(0.0),
         )
+    }
+}
+
+/// A canvas narrower than this, in CSS pixels, gets a drawing set upright.
+const UPRIGHT_BELOW_PX: f64 = 560.0;
+
+/// A world that fills the canvas: its unit is a CSS pixel, or more where the canvas is larger than the drawing needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct World {
+    pub is_upright: bool,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl World {
+    /// For a canvas of this size in CSS pixels; `wide` and `upright` are the least width and height that the drawing
+    /// needs, set one way or the other.
+    pub fn of(width: f64, height: f64, wide: (f64, f64), upright: (f64, f64)) -> World {
+        let is_upright = width < UPRIGHT_BELOW_PX;
+        let least = if is_upright { upright } else { wide };
+        let scale = (width / least.0).min(height / least.1).max(0.01);
+        World { is_upright, width: width / scale, height: height / scale }
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - [`geometry`] points, boxes, routes, the camera
 //! - [`scene`] what every lens makes; [`lens`] which there are
-//! - [`palette`] colours and type from the page's tokens; [`brush`] strokes
+//! - [`palette`] colours and type from the page's tokens; [`brush`] strokes; [`lettering`] words
 //! - [`api_flow`] the cluster as the course draws it; [`pods`] a pod at every size
 //! - [`etcd`] who leads, and how far the logs are
 //! - [`pod`] one pod from the sandbox up; [`network`] one packet, hop by hop
@@ -17,6 +17,7 @@ pub mod etcd;
 pub mod flows;
 pub mod geometry;
 pub mod lens;
+pub mod lettering;
 pub mod network;
 pub mod palette;
 pub mod pod;

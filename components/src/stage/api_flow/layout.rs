@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use clusterarium::picture::{Component, ComponentKind, Host, HostRole, Picture};
 
-use crate::stage::geometry::{Point, Rect, Route};
+use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::{self, Placed};
 
 /// A laid-out picture, in world units.
@@ -53,8 +53,6 @@ struct Door {
 /// The least world that the drawing needs, set wide and set upright.
 const WIDE: (f64, f64) = (980.0, 610.0);
 const UPRIGHT: (f64, f64) = (460.0, 740.0);
-/// A window narrower than this, in CSS pixels, gets the upright drawing.
-const UPRIGHT_BELOW_PX: f64 = 560.0;
 
 const MARGIN: f64 = 16.0;
 const GAP: f64 = 14.0;
@@ -69,10 +67,7 @@ const NODE_FOOT: f64 = 40.0;
 impl Layout {
     /// `width` and `height` are the canvas's, in CSS pixels.
     pub fn of(picture: &Picture, width: f64, height: f64) -> Layout {
-        let is_upright = width < UPRIGHT_BELOW_PX;
-        let least = if is_upright { UPRIGHT } else { WIDE };
-        let scale = (width / least.0).min(height / least.1).max(0.01);
-        let (width, height) = (width / scale, height / scale);
+        let World { is_upright, width, height } = World::of(width, height, WIDE, UPRIGHT);
         let mut layout = Layout { is_upright, ..Layout::default() };
         if is_upright {
             layout.place_upright(picture, width);
@@ -289,7 +284,7 @@ impl Layout {
         if a.kind == ComponentKind::Etcd && b.kind == ComponentKind::Etcd {
             return Some(between_circles(a.rect, b.rect));
         }
-        Some(Route::new([edge_towards(a.rect, b.rect.center()), edge_towards(b.rect, a.rect.center())]))
+        Some(Route::new([a.rect.edge_towards(b.rect.center()), b.rect.edge_towards(a.rect.center())]))
     }
 
     /// From a component to an API server.
@@ -309,7 +304,7 @@ impl Layout {
         match door.kind {
             ComponentKind::Etcd => {
                 let y = rect.center().y.clamp(spine.y + 16.0, spine.bottom() - 16.0);
-                Route::new([edge_towards(rect, Point::new(spine.right(), y)), Point::new(spine.right(), y)])
+                Route::new([rect.edge_towards(Point::new(spine.right(), y)), Point::new(spine.right(), y)])
             }
             ComponentKind::Terminal => {
                 // Above the controllers, so that the user's own request has a way of its own.
@@ -419,14 +414,6 @@ fn columns_for(nodes: usize, width: f64, least: f64) -> usize {
     // Many nodes: a drawing about as wide as the window, whatever size that leaves each.
     let square = ((nodes as f64 * 1.2).sqrt().ceil() as usize).max(most);
     nodes.div_ceil(nodes.div_ceil(square))
-}
-
-fn edge_towards(rect: Rect, target: Point) -> Point {
-    let center = rect.center();
-    let (dx, dy) = (target.x - center.x, target.y - center.y);
-    let share =
-        (rect.width / 2.0 / dx.abs().max(0.001)).min(rect.height / 2.0 / dy.abs().max(0.001)).min(1.0);
-    center.toward(target, share)
 }
 
 fn between_circles(a: Rect, b: Rect) -> Route {

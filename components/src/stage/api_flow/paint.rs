@@ -8,7 +8,9 @@ use clusterarium::picture::{Component, ComponentKind, HostRole, InHand, Picture}
 
 use super::layout::Layout;
 use crate::stage::brush::{Align, Brush, font};
+use crate::stage::etcd::circle::{self, Look, Stroke};
 use crate::stage::geometry::{Point, Rect};
+use crate::stage::lettering::Lettering;
 use crate::stage::palette::Palette;
 use crate::stage::pods;
 use crate::stage::scene::Frame;
@@ -39,11 +41,18 @@ const STAGES: [(&str, &str); 5] = [
     ("storage", "store"),
 ];
 
-impl Painter<'_> {
+impl Lettering for Painter<'_> {
+    const CODE_WEIGHT: u32 = 520;
+
     fn palette(&self) -> &Palette {
         self.frame.palette
     }
+    fn brush(&self) -> &Brush<'_> {
+        self.brush
+    }
+}
 
+impl Painter<'_> {
     pub fn paint(&self) {
         self.control_plane();
         for route in self.layout.cables() {
@@ -58,17 +67,6 @@ impl Painter<'_> {
             let height_px = self.frame.px(placed.rect.height);
             pods::paint(self.brush, self.palette(), &self.picture.pods[placed.index], placed.rect, height_px);
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a stroke of lettering needs, and private")]
-    fn text(&self, text: &str, at: Point, width: f64, size: f64, weight: u32, color: &str, align: Align) {
-        let font = font(weight, size, &self.palette().font_text);
-        self.brush.text(text, at, width, &font, color, align);
-    }
-
-    fn code(&self, text: &str, at: Point, width: f64, size: f64, color: &str, align: Align) {
-        let font = font(520, size, &self.palette().font_code);
-        self.brush.text(text, at, width, &font, color, align);
     }
 
     fn control_plane(&self) {
@@ -340,17 +338,8 @@ impl Painter<'_> {
         let (palette, brush) = (self.palette(), self.brush);
         let member = &self.picture.etcd[index];
         let (center, radius) = (rect.center(), rect.width / 2.0);
-        let is_leader = member.role == "Leader" && member.is_running;
-        let (fill, line, ink) = match (member.is_running, is_leader) {
-            (false, _) => (&palette.sunken, &palette.failed, &palette.failed),
-            (true, true) => (&palette.etcd, &palette.etcd, &palette.on_etcd),
-            (true, false) => (&palette.surface, &palette.etcd, &palette.etcd),
-        };
-        brush.circle(center, radius, Some(fill), Some((line, 2.5)));
-        if member.is_running && !is_leader {
-            let share = 1.0 - f64::from(member.election_elapsed_per_mille.min(1000)) / 1000.0;
-            brush.arc(center, radius + 5.0, share, &palette.etcd, 2.5);
-        }
+        let stroke = Stroke { ring: 2.5, timer: 2.5, gap: 5.0 };
+        let Look { line, ink } = circle::paint(brush, palette, member, rect, stroke);
         let code = font(700, 15.0, &palette.font_code);
         brush.text(&format!("m{}", index + 1), center, radius * 1.7, &code, ink, Align::Center);
         let role = match (member.is_running, member.role.as_str()) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use clusterarium::picture::{ComponentKind, Picture};
 
-use crate::stage::geometry::{Point, Rect, Route};
+use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::Placed;
 
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,6 @@ pub struct Layout {
 
 const WIDE: (f64, f64) = (980.0, 600.0);
 const UPRIGHT: (f64, f64) = (460.0, 760.0);
-const UPRIGHT_BELOW_PX: f64 = 560.0;
 const MARGIN: f64 = 18.0;
 /// The names of the members, left of their ledgers.
 const NAMES: f64 = 44.0;
@@ -41,10 +40,7 @@ const CELL_GAP: f64 = 6.0;
 
 impl Layout {
     pub fn of(picture: &Picture, width: f64, height: f64) -> Layout {
-        let is_upright = width < UPRIGHT_BELOW_PX;
-        let least = if is_upright { UPRIGHT } else { WIDE };
-        let scale = (width / least.0).min(height / least.1).max(0.01);
-        let (width, height) = (width / scale, height / scale);
+        let World { is_upright, width, height } = World::of(width, height, WIDE, UPRIGHT);
         let rows = picture.etcd.len();
         let mut layout =
             Layout { is_upright, rows, bounds: Rect::new(0.0, 0.0, width, height), ..Layout::default() };
@@ -147,10 +143,7 @@ impl Layout {
         if self.members.iter().any(|member| member.rect == rect) {
             return center.toward(target, rect.width / 2.0 / distance);
         }
-        let (dx, dy) = (target.x - center.x, target.y - center.y);
-        let share =
-            (rect.width / 2.0 / dx.abs().max(0.001)).min(rect.height / 2.0 / dy.abs().max(0.001)).min(1.0);
-        center.toward(target, share)
+        rect.edge_towards(target)
     }
 
     /// The cables: between all members, and from each API server to each member.

@@ -3,10 +3,12 @@
 //! Picture to hold in mind: clerks around a table, each with a ledger. Left the table: whose hourglass runs out
 //! first calls an election. Right the ledgers, line under line: what a majority has written down is settled.
 //!
+//! - [`circle`] a member, here and in other lenses
 //! - [`layout`] where members, ledger lines and the API server stand
 //! - [`paint`] how they are drawn
 //! - [`situation`] the state of the group in two sentences
 
+pub mod circle;
 mod layout;
 mod paint;
 mod situation;

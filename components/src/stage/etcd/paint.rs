@@ -5,10 +5,12 @@
 
 use clusterarium::picture::{EntryState, EtcdMember, Picture};
 
+use super::circle::{self, Stroke};
 use super::layout::Layout;
 use super::situation;
 use crate::stage::brush::{Align, Brush, font};
 use crate::stage::geometry::{Point, Rect};
+use crate::stage::lettering::Lettering;
 use crate::stage::palette::Palette;
 use crate::stage::scene::Frame;
 
@@ -19,11 +21,18 @@ pub struct Painter<'a> {
     pub brush: &'a Brush<'a>,
 }
 
-impl Painter<'_> {
+impl Lettering for Painter<'_> {
+    const CODE_WEIGHT: u32 = 620;
+
     fn palette(&self) -> &Palette {
         self.frame.palette
     }
+    fn brush(&self) -> &Brush<'_> {
+        self.brush
+    }
+}
 
+impl Painter<'_> {
     pub fn paint(&self) {
         for cable in self.layout.cables() {
             self.brush.route(&cable, &self.palette().line, 1.5, false);
@@ -34,17 +43,6 @@ impl Painter<'_> {
         }
         self.ledgers();
         self.note();
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a stroke of lettering needs, and private")]
-    fn text(&self, text: &str, at: Point, width: f64, size: f64, weight: u32, color: &str, align: Align) {
-        let font = font(weight, size, &self.palette().font_text);
-        self.brush.text(text, at, width, &font, color, align);
-    }
-
-    fn code(&self, text: &str, at: Point, width: f64, size: f64, color: &str, align: Align) {
-        let font = font(620, size, &self.palette().font_code);
-        self.brush.text(text, at, width, &font, color, align);
     }
 
     fn servers(&self) {
@@ -75,17 +73,9 @@ impl Painter<'_> {
         let (palette, brush) = (self.palette(), self.brush);
         let member = &self.picture.etcd[index];
         let (center, radius) = (rect.center(), rect.width / 2.0);
-        let is_leader = member.role == "Leader" && member.is_running;
-        let (fill, line, ink) = match (member.is_running, is_leader) {
-            (false, _) => (&palette.sunken, &palette.failed, &palette.failed),
-            (true, true) => (&palette.etcd, &palette.etcd, &palette.on_etcd),
-            (true, false) => (&palette.surface, &palette.etcd, &palette.etcd),
-        };
-        brush.circle(center, radius, Some(fill), Some((line, 3.0)));
-        if member.is_running && !is_leader {
-            let share = 1.0 - f64::from(member.election_elapsed_per_mille.min(1000)) / 1000.0;
-            brush.arc(center, radius + 8.0, share, &palette.etcd, 5.0);
-        }
+        let is_leader = member.is_running && member.role == "Leader";
+        let look = circle::paint(brush, palette, member, rect, Stroke { ring: 3.0, timer: 5.0, gap: 8.0 });
+        let ink = look.ink;
         let size = radius * 0.42;
         self.code(
             &format!("m{}", index + 1),

@@ -5,7 +5,7 @@
 
 use clusterarium::picture::{Hop, PacketTrace, PacketVerdict};
 
-use crate::stage::geometry::{Point, Rect};
+use crate::stage::geometry::{Point, Rect, World};
 
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
@@ -47,7 +47,6 @@ impl Step {
 
 const WIDE: (f64, f64) = (980.0, 600.0);
 const UPRIGHT: (f64, f64) = (520.0, 780.0);
-const UPRIGHT_BELOW_PX: f64 = 560.0;
 const MARGIN: f64 = 18.0;
 const HEAD: f64 = 40.0;
 const VERDICT: f64 = 72.0;
@@ -57,10 +56,7 @@ const STEPS: usize = 12;
 
 impl Layout {
     pub fn of(trace: Option<&PacketTrace>, width: f64, height: f64) -> Layout {
-        let is_upright = width < UPRIGHT_BELOW_PX;
-        let least = if is_upright { UPRIGHT } else { WIDE };
-        let scale = (width / least.0).min(height / least.1).max(0.01);
-        let (width, height) = (width / scale, height / scale);
+        let World { is_upright, width, height } = World::of(width, height, WIDE, UPRIGHT);
         let top = MARGIN;
         let mut layout = Layout { bounds: Rect::new(0.0, 0.0, width, height), ..Layout::default() };
         layout.verdict = Rect::new(MARGIN, height - MARGIN - VERDICT, width - 2.0 * MARGIN, VERDICT);

@@ -8,6 +8,7 @@ use clusterarium::picture::{Envelope, Hop, HopStage, HopVerdict, PacketTrace, Pa
 use super::layout::{Layout, Step};
 use crate::stage::brush::{Align, Brush, font};
 use crate::stage::geometry::{Point, Rect, Route};
+use crate::stage::lettering::Lettering;
 use crate::stage::palette::Palette;
 use crate::stage::scene::Frame;
 
@@ -18,20 +19,18 @@ pub struct Painter<'a> {
     pub brush: &'a Brush<'a>,
 }
 
-impl Painter<'_> {
+impl Lettering for Painter<'_> {
+    const CODE_WEIGHT: u32 = 560;
+
     fn palette(&self) -> &Palette {
         self.frame.palette
     }
-    #[expect(clippy::too_many_arguments, reason = "what a stroke of lettering needs, and private")]
-    fn text(&self, text: &str, at: Point, width: f64, size: f64, weight: u32, color: &str, align: Align) {
-        let font = font(weight, size, &self.palette().font_text);
-        self.brush.text(text, at, width, &font, color, align);
+    fn brush(&self) -> &Brush<'_> {
+        self.brush
     }
-    fn code(&self, text: &str, at: Point, width: f64, size: f64, color: &str, align: Align) {
-        let font = font(560, size, &self.palette().font_code);
-        self.brush.text(text, at, width, &font, color, align);
-    }
+}
 
+impl Painter<'_> {
     pub fn paint(&self) {
         let Some(trace) = self.trace else { return self.nothing() };
         self.columns();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use clusterarium::picture::{Component, ComponentKind};
 
-use crate::stage::geometry::{Point, Rect, Route};
+use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::Placed;
 use crate::stage::scene::Subject;
 
@@ -34,15 +34,11 @@ pub struct Layout {
 
 const WIDE: (f64, f64) = (980.0, 600.0);
 const UPRIGHT: (f64, f64) = (460.0, 800.0);
-const UPRIGHT_BELOW_PX: f64 = 560.0;
 const MARGIN: f64 = 18.0;
 
 impl Layout {
     pub fn of(subject: &Subject, pod: Option<usize>) -> Layout {
-        let is_upright = subject.width < UPRIGHT_BELOW_PX;
-        let least = if is_upright { UPRIGHT } else { WIDE };
-        let scale = (subject.width / least.0).min(subject.height / least.1).max(0.01);
-        let (width, height) = (subject.width / scale, subject.height / scale);
+        let World { is_upright, width, height } = World::of(subject.width, subject.height, WIDE, UPRIGHT);
         let mut layout = Layout { bounds: Rect::new(0.0, 0.0, width, height), ..Layout::default() };
         let node = if is_upright {
             layout.steps = Rect::new(MARGIN, height * 0.6, width - 2.0 * MARGIN, height * 0.4 - MARGIN);

@@ -9,6 +9,7 @@ use super::birth::{self, Progress};
 use super::layout::Layout;
 use crate::stage::brush::{Align, Brush, font};
 use crate::stage::geometry::{Point, Rect, Route};
+use crate::stage::lettering::Lettering;
 use crate::stage::palette::Palette;
 use crate::stage::scene::{Frame, Subject};
 
@@ -20,19 +21,18 @@ pub struct Painter<'a> {
     pub brush: &'a Brush<'a>,
 }
 
-impl Painter<'_> {
+impl Lettering for Painter<'_> {
+    const CODE_WEIGHT: u32 = 560;
+
     fn palette(&self) -> &Palette {
         self.frame.palette
     }
-    #[expect(clippy::too_many_arguments, reason = "what a stroke of lettering needs, and private")]
-    fn text(&self, text: &str, at: Point, width: f64, size: f64, weight: u32, color: &str, align: Align) {
-        let font = font(weight, size, &self.palette().font_text);
-        self.brush.text(text, at, width, &font, color, align);
+    fn brush(&self) -> &Brush<'_> {
+        self.brush
     }
-    fn code(&self, text: &str, at: Point, width: f64, size: f64, color: &str, align: Align) {
-        let font = font(560, size, &self.palette().font_code);
-        self.brush.text(text, at, width, &font, color, align);
-    }
+}
+
+impl Painter<'_> {
     fn story(&self) -> &[Step] {
         self.subject.detail.as_ref().map_or(&[], |detail| &detail.story)
     }
