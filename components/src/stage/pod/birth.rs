@@ -88,7 +88,7 @@ pub fn stops(pod: &Pod, story: &[Step]) -> Vec<Stop> {
 fn brief(word: &str, detail: &str) -> String {
     if word == "CniAdd" {
         let after = |key: &str| {
-            let at = detail.find(&format!("\"{key}\""))?;
+            let at = detail.find(&format!("\"{key}\":"))?;
             detail[at..].split('"').nth(3).map(str::to_string)
         };
         return [after("type"), after("bridge")].into_iter().flatten().collect::<Vec<_>>().join(" ");
