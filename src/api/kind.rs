@@ -13,6 +13,7 @@ use crate::sorted::SortedMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use super::custom::CustomKind;
 use super::meta;
 use super::value::{Text, Value};
 
@@ -134,6 +135,9 @@ pub struct ResourceInfo {
     /// The etcd keys' beginning without a closing slash (`/registry/deployments`); empty for what is never
     /// stored, such as reviews.
     pub storage_prefix: Text,
+    /// What its CustomResourceDefinition says of it; `None` for built-in resources, and for custom ones of which
+    /// only discovery has told.
+    pub definition: Option<Arc<CustomKind>>,
     /// Comes from a CustomResourceDefinition.
     pub custom: bool,
 }
@@ -163,6 +167,13 @@ impl ResourceInfo {
     }
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
         self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+    /// The subresources of one version: those of custom resources may differ.
+    pub fn subresources_of(&self, version: &str) -> impl Iterator<Item = &Subresource> {
+        let own = self.definition.as_ref().and_then(|definition| definition.version(version));
+        self.subresources
+            .iter()
+            .filter(move |subresource| own.is_none_or(|own| own.has_subresource(&subresource.name)))
     }
     /// The etcd key of one object.
     pub fn storage_key(&self, namespace: &str, name: &str) -> String {
@@ -200,41 +211,34 @@ impl ResourceInfo {
         path
     }
 
-    /// The resource that a stored CustomResourceDefinition describes, `None` if it serves nothing.
+    /// The resource that a stored CustomResourceDefinition describes, `None` while it is not established.
     /// Follows apiextensions-apiserver `pkg/apiserver/customresource_discovery_controller.go`.
     pub fn from_definition(definition: &Value) -> Option<ResourceInfo> {
-        let names = match definition.at("status.acceptedNames") {
-            accepted if accepted.has("kind") => accepted,
-            _ => definition.at("spec.names"),
-        };
-        let group = definition.shared_text("spec.group");
-        let all = definition.items("spec.versions");
-        let mut versions: Vec<Text> = all
-            .iter()
-            .filter(|version| version.is_true("served"))
-            .map(|version| version.shared_text("name"))
-            .collect();
-        versions.arrange_by(|a, b| compare_versions(b, a));
-        let storage_version = all
-            .iter()
-            .find(|version| version.is_true("storage"))
-            .map(|version| version.shared_text("name"))?;
-        if versions.is_empty() || names.text("kind").is_empty() || names.text("plural").is_empty() {
+        if !meta::is_condition_true(definition, "Established") {
             return None;
         }
+        let custom = CustomKind::new(definition);
+        let names = definition.at("status.acceptedNames");
+        let group = definition.shared_text("spec.group");
+        let mut versions: Vec<Text> = custom
+            .versions()
+            .filter(|version| version.served())
+            .map(|version| version.name.clone())
+            .collect();
+        versions.arrange_by(|a, b| compare_versions(b, a));
+        let storage_version = custom.versions().find(|version| version.stored())?.name.clone();
         let kind = names.shared_text("kind");
+        let plural = names.shared_text("plural");
+        if versions.is_empty() || kind.is_empty() || plural.is_empty() {
+            return None;
+        }
         let texts = |field: &str| -> Vec<Text> {
             names.items(field).iter().filter_map(|name| name.as_str().map(Text::from)).collect()
         };
-        let or = |text: Text, default: String| if text.is_empty() { Text::from(default) } else { text };
-        let plural = names.shared_text("plural");
         let mut subresources = Vec::new();
         let api_version = join_api_version(&group, versions.first()?);
-        for (name, own_kind) in [("scale", false), ("status", true)] {
-            if all
-                .iter()
-                .any(|version| version.has("subresources") && version.at("subresources").get(name).is_some())
-            {
+        for (name, own_kind) in [("status", true), ("scale", false)] {
+            if custom.versions().any(|version| version.served() && version.has_subresource(name)) {
                 subresources.push(Subresource {
                     name: Text::from(name),
                     api_version: if own_kind { api_version.clone() } else { Text::from("autoscaling/v1") },
@@ -243,10 +247,12 @@ impl ResourceInfo {
                 });
             }
         }
+        // What is about to go takes nothing new.
+        let is_terminating = meta::is_condition_true(definition, "Terminating");
         Some(ResourceInfo {
             storage_prefix: Text::from(format!("/registry/{group}/{plural}")),
-            singular: or(names.shared_text("singular"), kind.to_lowercase()),
-            list_kind: or(names.shared_text("listKind"), format!("{kind}List")),
+            singular: names.shared_text("singular"),
+            list_kind: names.shared_text("listKind"),
             group,
             versions,
             storage_version,
@@ -255,10 +261,69 @@ impl ResourceInfo {
             short_names: texts("shortNames"),
             categories: texts("categories"),
             namespaced: definition.text("spec.scope") == "Namespaced",
-            verbs: Verb::ALL.to_vec(),
+            verbs: if is_terminating { Verb::list("dxglw") } else { Verb::ALL.to_vec() },
             subresources,
+            definition: Some(custom),
             custom: true,
         })
+    }
+
+    /// The resources that aggregated discovery tells of (an `APIGroupDiscoveryList`) and that are not built in.
+    pub fn from_discovery(groups: &Value) -> Vec<ResourceInfo> {
+        let mut found: Vec<ResourceInfo> = Vec::new();
+        for group in groups.items("items") {
+            let name = group.shared_text("metadata.name");
+            for version in group.items("versions") {
+                for resource in version.items("resources") {
+                    let plural = resource.shared_text("resource");
+                    if BUILT_IN.by_resource.contains_key(&(name.clone(), plural.clone())) {
+                        continue;
+                    }
+                    let version = version.shared_text("version");
+                    match found.iter_mut().find(|info| info.group == name && info.plural == plural) {
+                        Some(info) => info.versions.push(version),
+                        None => found.push(discovered(name.clone(), version, plural, resource)),
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// One entry of aggregated discovery.
+fn discovered(group: Text, version: Text, plural: Text, resource: &Value) -> ResourceInfo {
+    let texts = |field: &str| -> Vec<Text> {
+        resource.items(field).iter().filter_map(|name| name.as_str().map(Text::from)).collect()
+    };
+    let verbs = |entry: &Value| -> Vec<Verb> {
+        let names = entry.items("verbs");
+        let has = |verb: &Verb| names.iter().any(|name| name.as_str() == Some(verb.as_str()));
+        Verb::ALL.into_iter().filter(has).collect()
+    };
+    let kind = resource.shared_text("responseKind.kind");
+    let subresource = |entry: &Value| Subresource {
+        name: entry.shared_text("subresource"),
+        api_version: join_api_version(entry.text("responseKind.group"), entry.text("responseKind.version")),
+        kind: entry.shared_text("responseKind.kind"),
+        verbs: verbs(entry),
+    };
+    ResourceInfo {
+        list_kind: Text::from(format!("{kind}List")),
+        singular: resource.shared_text("singularResource"),
+        storage_version: version.clone(),
+        versions: vec![version],
+        storage_prefix: Text::new(),
+        namespaced: resource.text("scope") == "Namespaced",
+        short_names: texts("shortNames"),
+        categories: texts("categories"),
+        verbs: verbs(resource),
+        subresources: resource.items("subresources").iter().map(subresource).collect(),
+        group,
+        kind,
+        plural,
+        definition: None,
+        custom: true,
     }
 }
 
@@ -376,6 +441,7 @@ fn read_table(table: &str) -> Vec<Arc<ResourceInfo>> {
             } else {
                 format!("/registry/{prefix}").into()
             },
+            definition: None,
             custom: false,
         }));
     }
@@ -395,11 +461,17 @@ impl Registry {
     }
     /// The same with these custom resources in place of those it had.
     #[must_use]
-    pub fn with_custom(&self, custom: impl IntoIterator<Item = ResourceInfo>) -> Registry {
-        Registry {
-            built_in: self.built_in,
-            custom: Arc::new(Index::new(custom.into_iter().map(Arc::new).collect())),
-        }
+    pub fn with_custom(&self, custom: Vec<Arc<ResourceInfo>>) -> Registry {
+        Registry { built_in: self.built_in, custom: Arc::new(Index::new(custom)) }
+    }
+    /// The built-in resources, and those of these definitions that are established.
+    pub fn with_definitions<'a>(definitions: impl Iterator<Item = &'a Value>) -> Registry {
+        let custom = definitions.filter_map(ResourceInfo::from_definition).map(Arc::new).collect();
+        Registry::new().with_custom(custom)
+    }
+    /// The resources that definitions added.
+    pub fn custom(&self) -> &[Arc<ResourceInfo>] {
+        &self.custom.resources
     }
 
     fn indexes(&self) -> [&Index; 2] {
@@ -563,11 +635,16 @@ mod tests {
 
     #[test]
     fn a_definition_adds_a_resource() {
-        let definition = object! {
+        let mut definition = object! {
+            "status" => object! {
+                "acceptedNames" => object! {
+                    "kind" => "Widget", "listKind" => "WidgetList", "plural" => "widgets", "singular" => "widget",
+                    "shortNames" => array!["wd"],
+                },
+            },
             "spec" => object! {
                 "group" => "shop.example.com",
                 "scope" => "Namespaced",
-                "names" => object! { "kind" => "Widget", "plural" => "widgets", "shortNames" => array!["wd"] },
                 "versions" => array![
                     object! { "name" => "v1beta1", "served" => true, "storage" => false },
                     object! { "name" => "v1", "served" => true, "storage" => true,
@@ -575,11 +652,14 @@ mod tests {
                 ],
             },
         };
-        let registry = Registry::new().with_custom(ResourceInfo::from_definition(&definition));
+        assert!(ResourceInfo::from_definition(&definition).is_none(), "it is not established");
+        definition.set("status.conditions", array![object! { "type" => "Established", "status" => "True" }]);
+        let registry = Registry::with_definitions([&definition].into_iter());
         let info = registry.find("wd").unwrap().0;
         assert_eq!(info.api_version(), "shop.example.com/v1");
         assert_eq!(info.storage_key("a", "b"), "/registry/shop.example.com/widgets/a/b");
         assert!(info.subresource("status").is_some() && info.subresource("scale").is_none());
+        assert_eq!((info.subresources_of("v1").count(), info.subresources_of("v1beta1").count()), (1, 0));
         assert!(ResourceInfo::from_definition(&Value::Null).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod content;
 pub mod cron;
+pub mod custom;
 pub mod defaults;
 pub mod diagnose;
 pub mod field;
@@ -12,6 +13,7 @@ pub mod meta;
 pub mod patch;
 pub mod quantity;
 pub mod quota;
+pub mod regex;
 pub mod scheduling;
 pub mod schema;
 pub mod selector;

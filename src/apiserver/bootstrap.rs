@@ -249,9 +249,10 @@ impl ApiServer {
 
     /// The answer to a request of the server to itself: on to the next; what failed is missing in the next round.
     pub(super) fn own_answer(&mut self, id: u64, answer: &Answer, context: &mut Context) {
-        let _ = answer;
         if self.bootstrap.in_hand == Some(id) {
             self.make_next(context);
+        } else {
+            self.definition_answered(id, answer, context);
         }
     }
 }

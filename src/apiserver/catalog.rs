@@ -48,15 +48,24 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    pub(crate) fn new(registry: Registry) -> Catalog {
+    /// `by_cache` are the shelves that there are already: they keep their numbers, for requests and streams that are
+    /// under way know them by these.
+    pub(crate) fn new(registry: Registry, mut by_cache: Vec<Arc<ResourceInfo>>) -> Catalog {
         let mut prefixes = SortedMap::new();
         let mut routes = SortedMap::new();
-        let mut by_cache: Vec<Arc<ResourceInfo>> = Vec::new();
         for info in registry.resources() {
             let cache = (!info.storage_prefix.is_empty()).then(|| {
                 *prefixes.entry(Text::from(format!("{}/", info.storage_prefix))).or_insert_with(|| {
-                    by_cache.push(Arc::clone(info));
-                    by_cache.len() - 1
+                    match by_cache.iter().position(|old| old.storage_prefix == info.storage_prefix) {
+                        Some(number) => {
+                            by_cache[number] = Arc::clone(info);
+                            number
+                        }
+                        None => {
+                            by_cache.push(Arc::clone(info));
+                            by_cache.len() - 1
+                        }
+                    }
                 })
             });
             routes.insert((info.group.clone(), info.plural.clone()), Route { info: Arc::clone(info), cache });
@@ -97,6 +106,10 @@ impl Catalog {
             self.prefixes.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
         key.strip_prefix(prefix.as_str()).map(|rest| (*cache, rest))
     }
+    /// Whether a shelf has a door: those of custom resources that are gone have none.
+    pub(crate) fn is_open(&self, cache: usize) -> bool {
+        self.prefixes.values().any(|open| *open == cache)
+    }
     /// The whole etcd key.
     pub(crate) fn key(&self, cache: usize, below: &str) -> Text {
         let prefix = self.by_cache.get(cache).map_or("", |info| info.storage_prefix.as_str());
@@ -115,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_key_finds_its_cache() {
-        let catalog = Catalog::new(Registry::new());
+        let catalog = Catalog::new(Registry::new(), Vec::new());
         for (key, plural, rest) in [
             ("/registry/pods/default/a", "pods", "default/a"),
             ("/registry/podtemplates/default/a", "podtemplates", "default/a"),

@@ -97,7 +97,7 @@ impl ApiServer {
         };
         self.validate(&mut attributes, &object, None, context)?;
         cycle.companions.append(&mut attributes.companions);
-        Ok(object)
+        Ok(super::custom::stored(info, object))
     }
 }
 

@@ -294,6 +294,11 @@ impl ApiServer {
         if info.kind == "Namespace" && info.group.is_empty() {
             return Ok(self.decide_delete_namespace(cycle, object, context));
         }
+        if info.kind == "CustomResourceDefinition" && !info.custom && !meta::is_deleting(object) {
+            let mut marked = object.clone();
+            super::definitions::mark_for_deletion(&mut marked, context.now());
+            return Ok(Change::Put(marked));
+        }
 
         let mut marked = object.clone();
         let is_graceful = match grace(info, deletion, &mut marked, context) {

@@ -107,7 +107,7 @@ impl ApiServer {
                 resource.set("categories", texts(&info.categories));
             }
             resources.push(resource);
-            for subresource in &info.subresources {
+            for subresource in info.subresources_of(version) {
                 let mut entry = object! {
                     "name" => format!("{}/{}", info.plural, subresource.name),
                     "singularName" => "",
@@ -208,7 +208,7 @@ fn aggregated_resource(info: &ResourceInfo, version: &str) -> Value {
     if !info.categories.is_empty() {
         resource.set("categories", texts(&info.categories));
     }
-    if !info.subresources.is_empty() {
+    if info.subresources_of(version).next().is_some() {
         let entry = |subresource: &Subresource| {
             object! {
                 "subresource" => &subresource.name,
@@ -216,7 +216,7 @@ fn aggregated_resource(info: &ResourceInfo, version: &str) -> Value {
                 "verbs" => verbs(&subresource.verbs),
             }
         };
-        resource.set("subresources", Value::array(info.subresources.iter().map(entry)));
+        resource.set("subresources", Value::array(info.subresources_of(version).map(entry)));
     }
     resource
 }

@@ -3,6 +3,9 @@
 //! Picture to hold in mind: a printed sheet and a scissor. The stored object is one; each reader gets it in the
 //! form asked for, and one who asks for the stored form gets the very same sheet.
 
+use std::sync::Arc;
+
+use crate::api::custom::CustomKind;
 use crate::api::kind::ResourceInfo;
 use crate::api::value::literal;
 use crate::api::{Text, Value};
@@ -10,7 +13,7 @@ use crate::message::rest::Request;
 use crate::object;
 use crate::sim::Time;
 
-use super::{conversion, tables};
+use super::{conversion, custom, tables};
 
 #[derive(Clone)]
 pub(crate) struct Form {
@@ -21,6 +24,8 @@ pub(crate) struct Form {
     pub api_version: Text,
     /// Whether the stored form is another one.
     is_converted: bool,
+    /// What shows a custom resource: its definition, and the version that was asked for.
+    pub custom: Option<(Arc<CustomKind>, Text)>,
     pub table: bool,
     pub table_objects: bool,
 }
@@ -32,14 +37,19 @@ impl Form {
             kind: info.kind.clone(),
             list_kind: info.list_kind.clone(),
             api_version: request.resource.api_version().into(),
-            is_converted: request.resource.version != info.storage_version || conversion::is_shared(info),
+            is_converted: request.resource.version != info.storage_version
+                || conversion::is_shared(info)
+                || info.custom,
+            custom: info.definition.clone().map(|kind| (kind, request.resource.version.clone())),
             table: request.options.as_table,
             table_objects: request.options.table_objects,
         }
     }
     /// The stored object in the version asked for.
     pub(crate) fn object(&self, object: &Value) -> Value {
-        if self.is_converted {
+        if let Some((kind, version)) = &self.custom {
+            custom::shown(kind, version, object)
+        } else if self.is_converted {
             conversion::to_version(object, &self.api_version, &self.kind)
         } else {
             object.clone()

@@ -11,10 +11,13 @@
 
 use std::sync::Arc;
 
+use crate::api::kind::{Registry, ResourceInfo};
 use crate::api::value::literal;
 use crate::api::{Text, Value, meta};
 use crate::language::Context;
+use crate::message::rest::{CloseReason, Closed};
 use crate::message::{Message, etcd};
+use crate::shared_map::SharedMap;
 use crate::sim::{ActorId, Duration, Time};
 
 use super::ApiServer;
@@ -83,13 +86,15 @@ impl ApiServer {
             .filter(|pair| is_definition(&pair.key))
             .map(|pair| pair.value.clone())
             .collect();
-        self.redraw_catalog(&custom);
+        self.unclaimed = SharedMap::new();
+        self.redraw_catalog(&custom, context);
         let mut stock: Vec<Vec<(Text, Value)>> = vec![Vec::new(); self.caches.len()];
         for pair in &range.pairs {
-            if let Some((cache, below)) = self.catalog.locate(&pair.key) {
-                let mut object = pair.value.clone();
-                meta::set_resource_version(&mut object, pair.mod_revision);
-                stock[cache].push((below.into(), object));
+            let mut object = pair.value.clone();
+            meta::set_resource_version(&mut object, pair.mod_revision);
+            match self.catalog.locate(&pair.key) {
+                Some((cache, below)) => stock[cache].push((below.into(), object)),
+                None => drop(self.unclaimed.insert(pair.key.clone(), object)),
             }
         }
         // After a compaction had left the watch behind, open watches cannot be told what they missed.
@@ -112,6 +117,7 @@ impl ApiServer {
         if is_first {
             self.begin_bootstrap(context);
         }
+        self.consider_all_definitions(context);
         self.serve_waiting(context);
     }
 
@@ -206,12 +212,18 @@ impl ApiServer {
 
     fn take_in(&mut self, event: &etcd::WatchEvent, context: &mut Context) {
         let catalog = Arc::clone(&self.catalog);
-        let Some((number, below)) = catalog.locate(&event.key) else { return };
         let object = event.current.as_ref().map(|pair| {
             let mut object = pair.value.clone();
             meta::set_resource_version(&mut object, event.mod_revision);
             object
         });
+        let Some((number, below)) = catalog.locate(&event.key) else {
+            match object {
+                Some(object) => drop(self.unclaimed.insert(event.key.clone(), object)),
+                None => drop(self.unclaimed.remove(&event.key)),
+            }
+            return;
+        };
         let Some(cache) = self.caches.get_mut(number) else { return };
         let cache = Arc::make_mut(cache);
         let Some(event) = cache.apply(below.into(), object, event.mod_revision, context.now()) else {
@@ -221,52 +233,86 @@ impl ApiServer {
         if number == catalog.shelves.services {
             self.allocator.changed(&event);
         } else if number == catalog.shelves.definitions {
-            self.definitions_changed(context);
+            self.definitions_changed(&event.key, context);
+        } else if event.deleted {
+            self.instance_removed(context);
         }
     }
 
     /// A custom resource definition came, went or changed.
-    fn definitions_changed(&mut self, context: &mut Context) {
-        let _ = context;
+    fn definitions_changed(&mut self, key: &str, context: &mut Context) {
         let definitions: Vec<Value> = match self.caches.get(self.catalog.shelves.definitions) {
             Some(cache) => cache.objects.values().cloned().collect(),
             None => Vec::new(),
         };
-        self.redraw_catalog(&definitions);
+        self.redraw_catalog(&definitions, context);
+        self.consider_definition(key, context);
     }
 
-    /// Opens the doors that the definitions describe; caches of doors that stay are kept.
-    fn redraw_catalog(&mut self, definitions: &[Value]) {
-        use crate::api::kind::{Registry, ResourceInfo};
-        if definitions.is_empty() && self.catalog.registry.resources().all(|info| !info.custom) {
-            return;
-        }
-        let custom = definitions
+    /// Opens the doors that the definitions describe, and closes those of definitions that are gone.
+    fn redraw_catalog(&mut self, definitions: &[Value], context: &mut Context) {
+        let before = self.catalog.registry.custom();
+        let custom: Vec<Arc<ResourceInfo>> = definitions
             .iter()
-            .filter(|definition| meta::is_condition_true(definition, "Established"))
-            .filter_map(ResourceInfo::from_definition);
-        let catalog = Catalog::new(Registry::new().with_custom(custom));
-        let caches = catalog
-            .by_cache
-            .iter()
-            .map(|info| {
-                let old =
-                    self.catalog.by_cache.iter().position(|old| old.storage_prefix == info.storage_prefix);
-                old.and_then(|old| self.caches.get(old)).cloned().unwrap_or_default()
+            .filter_map(|definition| {
+                let is_same = |info: &&Arc<ResourceInfo>| {
+                    info.definition.as_ref().is_some_and(|kind| kind.is_of(definition))
+                };
+                match before.iter().find(is_same) {
+                    Some(info) => Some(Arc::clone(info)),
+                    None => ResourceInfo::from_definition(definition).map(Arc::new),
+                }
             })
             .collect();
-        // Open streams remember their cache by number.
-        let streams: Vec<_> = self.streams.iter().map(|(exchange, cache)| (*exchange, *cache)).collect();
-        for (exchange, old) in streams {
-            let prefix = self.catalog.by_cache.get(old).map(|info| info.storage_prefix.clone());
-            let new = prefix
-                .and_then(|prefix| catalog.by_cache.iter().position(|info| info.storage_prefix == prefix));
-            if let Some(new) = new {
-                self.streams.insert(exchange, new);
+        if custom.len() == before.len() && custom.iter().zip(before).all(|(new, old)| Arc::ptr_eq(new, old)) {
+            return;
+        }
+        let old = Arc::clone(&self.catalog);
+        let catalog = Catalog::new(Registry::new().with_custom(custom), old.by_cache.clone());
+        self.catalog = Arc::new(catalog);
+        self.caches.resize_with(self.catalog.by_cache.len(), Arc::default);
+        for number in 0..self.caches.len() {
+            match (number < old.by_cache.len() && old.is_open(number), self.catalog.is_open(number)) {
+                (false, true) => self.open_shelf(number),
+                (true, false) => self.close_shelf(number, context),
+                _ => {}
             }
         }
-        self.caches = caches;
-        self.catalog = Arc::new(catalog);
+    }
+
+    /// What lay in etcd before there was a door to it.
+    fn open_shelf(&mut self, number: usize) {
+        let prefix = self.catalog.key(number, "");
+        let keys: Vec<Text> = self
+            .unclaimed
+            .from(prefix.as_str())
+            .take_while(|(key, _)| key.starts_with(prefix.as_str()))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let found: Vec<(Text, Value)> = keys
+            .into_iter()
+            .filter_map(|key| {
+                let object = self.unclaimed.remove(&key)?;
+                Some((Text::from(&key[prefix.len()..]), object))
+            })
+            .collect();
+        Arc::make_mut(&mut self.caches[number]).reset(found.into_iter(), self.feed.revision);
+    }
+
+    /// Nobody can ask for these any more: whoever watched them hears the end.
+    fn close_shelf(&mut self, number: usize, context: &mut Context) {
+        let streams: Vec<_> =
+            self.streams.iter().filter(|(_, cache)| **cache == number).map(|(id, _)| *id).collect();
+        for exchange in streams {
+            if self.end_stream(exchange) {
+                let closed = Closed { id: exchange.1, why: CloseReason::TimedOut };
+                context.send(exchange.0, Message::Closed(closed));
+            }
+        }
+        let cache = std::mem::take(&mut self.caches[number]);
+        for (below, object) in cache.objects.iter() {
+            self.unclaimed.insert(self.catalog.key(number, below), object.clone());
+        }
     }
 
     /// Asks the member that serves the watch for a sign of life, and turns to another if it gives none; compacts.

@@ -9,6 +9,8 @@
 //! - `read`, `cycle`, `create`, `update`, `delete` the verbs; `subresource` the doors beside the main ones
 //! - `admission` what is filled in and refused by policy; `allocation` cluster IPs and node ports
 //! - `cache`, `watchers`, `filter`, `store` the watch cache over etcd
+//! - `definitions` what makes a stored CustomResourceDefinition a served resource, and takes it away again
+//! - `custom` what custom resources have instead of the knowledge about built-in kinds
 //! - `tables`, `form`, `conversion` how answers look; `discovery`, `health` what is not about a resource
 //! - `bootstrap` the server's own objects; `audit` the record of who asked for what
 //!
@@ -23,7 +25,9 @@ mod cache;
 mod catalog;
 mod conversion;
 mod create;
+mod custom;
 mod cycle;
+mod definitions;
 mod delete;
 mod discovery;
 mod exchange;
@@ -133,15 +137,19 @@ pub struct ApiServer {
     /// What has been put through to kubelets, by the server's own numbers.
     calls: SharedMap<u64, Call>,
     feed: ingest::Feed,
+    /// What etcd holds below `/registry/` and no resource claims, by whole key: instances of definitions that are not
+    /// established.
+    unclaimed: SharedMap<Text, Value>,
     allocator: Allocator,
     bootstrap: bootstrap::Bootstrap,
+    definitions: definitions::Definitions,
     /// The server is its own client for the objects it makes itself.
     own_requests: u64,
 }
 
 impl ApiServer {
     pub fn new(config: Config) -> ApiServer {
-        let catalog = Catalog::new(Registry::new());
+        let catalog = Catalog::new(Registry::new(), Vec::new());
         ApiServer {
             caches: catalog.by_cache.iter().map(|_| Arc::default()).collect(),
             catalog: Arc::new(catalog),
@@ -156,8 +164,10 @@ impl ApiServer {
             kubelets: SharedMap::new(),
             calls: SharedMap::new(),
             feed: ingest::Feed::default(),
+            unclaimed: SharedMap::new(),
             allocator: Allocator::default(),
             bootstrap: bootstrap::Bootstrap::default(),
+            definitions: definitions::Definitions::default(),
             own_requests: 0,
         }
     }
@@ -289,6 +299,7 @@ impl ApiServer {
         self.look_after_waiting(context);
         self.look_after_calls(context);
         self.look_after_own_objects(context);
+        self.look_after_definitions(context);
     }
 
     /// The cached object of a shelf.

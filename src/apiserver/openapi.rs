@@ -135,18 +135,13 @@ impl ApiServer {
             if info.group != group || !info.serves(version) {
                 continue;
             }
-            let name = if info.custom {
-                let found = self
-                    .definitions(group)
-                    .find(|definition| definition.text("spec.names.kind") == info.kind);
-                let versions = found.map_or(&[][..], |definition| definition.items("spec.versions"));
-                let schema = versions
-                    .iter()
-                    .find(|own| own.text("name") == version)
-                    .map_or(Value::Null, |own| own.at("schema.openAPIV3Schema").clone());
-                Some(printer.custom(group, version, &info.kind, &schema))
-            } else {
-                printer.kind(&api_version, &info.kind)
+            let name = match &info.definition {
+                Some(kind) => {
+                    let own = kind.version(version);
+                    let schema = own.map_or(&Value::Null, |own| own.schema());
+                    Some(printer.custom(group, version, &info.kind, schema))
+                }
+                None => printer.kind(&api_version, &info.kind),
             };
             let Some(name) = name else { continue };
             let list = match info.can(Verb::List) {
@@ -216,7 +211,7 @@ impl ApiServer {
             }];
             write(&info.path(version, "", ""), &everywhere, &info.verbs, paths);
         }
-        for Subresource { name, api_version, kind: own_kind, verbs } in &info.subresources {
+        for Subresource { name, api_version, kind: own_kind, verbs } in info.subresources_of(version) {
             let definition = match own_kind == &info.kind {
                 true => kind.2.clone(),
                 false => printer.kind(api_version, own_kind).unwrap_or_else(|| kind.2.clone()),

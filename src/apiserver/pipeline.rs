@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use crate::api::Text;
 use crate::api::status::Status;
+use crate::api::{Text, meta, time};
 use crate::language::Context;
 use crate::message::rest::{CloseReason, Closed, Request, Response, User, Verb};
 use crate::message::{Message, etcd};
@@ -40,6 +40,10 @@ const FRESH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A new namespace's account `default` is looked for so often, 100 to 200 ms apart (`getServiceAccount`).
 const DEFAULT_ACCOUNT_RETRIES: u32 = 9;
+
+/// An instance of a definition that has been established for less is made so much later
+/// (`customresource_handler.go`).
+const JUST_ESTABLISHED: Duration = Duration::from_secs(2);
 
 /// What the stages of one request take: the same at its start and, for the notes, when it is through.
 fn durations(id: ExchangeId, is_read: bool) -> [u64; 6] {
@@ -124,6 +128,13 @@ impl ApiServer {
         if !matches!(exchange.state, State::Handling) {
             return;
         }
+        if exchange.retries == 0 && self.is_just_established(&exchange.request, context.now()) {
+            exchange.retries += 1;
+            let (client, number) = id;
+            self.exchanges.insert(id, exchange);
+            context.timer(JUST_ESTABLISHED, Timer::ApiServer(ApiServerTimer::Handled { client, id: number }));
+            return;
+        }
         exchange.handled = context.now();
         let result = self.begin(&mut exchange, context);
         if let Err(status) = &result
@@ -139,6 +150,20 @@ impl ApiServer {
             return;
         }
         self.take(exchange, result.into(), context);
+    }
+
+    /// Whether a request makes an instance of a definition that other API servers may not have seen established yet.
+    fn is_just_established(&self, request: &Request, now: Time) -> bool {
+        let Some(kind) =
+            self.catalog.route(&request.resource).and_then(|route| route.info.definition.as_ref())
+        else {
+            return false;
+        };
+        let established = meta::condition(kind.definition(), "Established");
+        let since = established.and_then(|condition| time::parse(condition.text("lastTransitionTime")));
+        request.verb == Verb::Create
+            && request.subresource.is_empty()
+            && since.is_some_and(|since| now.since(since) < JUST_ESTABLISHED)
     }
 
     /// What the request was waiting for is here: an answer of etcd, a lease, or a fresh enough cache.
@@ -332,6 +357,11 @@ impl ApiServer {
                 "an empty namespace may not be set when a resource name is provided",
             ));
         }
+        if let Some(kind) = &route.info.definition
+            && let Some(version) = kind.version(&request.resource.version)
+        {
+            exchange.warnings.extend(version.deprecation_warning(kind));
+        }
         if !request.subresource.is_empty() {
             return self.begin_subresource(exchange, route, context);
         }
@@ -345,7 +375,8 @@ impl ApiServer {
             Verb::Delete => crate::api::kind::Verb::Delete,
             Verb::DeleteCollection => crate::api::kind::Verb::DeleteCollection,
         };
-        if !route.info.can(verb) {
+        // Custom resources are asked for everything; discovery alone hides what their definition's end forbids.
+        if !route.info.can(verb) && !route.info.custom {
             return Err(method_not_allowed());
         }
         if route.info.kind == "Endpoints" && route.info.group.is_empty() {

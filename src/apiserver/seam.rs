@@ -12,7 +12,7 @@ use crate::api::{Map, Text, Value, defaults, meta, patch, strategy, time, valida
 use crate::message::rest::{self, Request};
 use crate::sim::Time;
 
-use super::conversion;
+use super::{conversion, custom};
 
 /// The body of a request as an object of the kind, in its stored version. Unknown fields become errors, warnings or
 /// nothing, as `fieldValidation` says.
@@ -43,6 +43,9 @@ pub(super) fn decode(
     // Clients that know what they talk about may leave the type out.
     object.set_default("apiVersion", api_version.as_str());
     object.set_default("kind", &info.kind);
+    if info.custom {
+        return custom::decode(info, request, &object, strictness, warnings);
+    }
     let (own_version, own_kind) = (object.text("apiVersion"), object.text("kind"));
     if own_version != api_version
         && meta::split_api_version(own_version).0 == info.group
@@ -117,7 +120,7 @@ pub(super) fn decode_beside(
     let (Some(old), Some(fields)) = (old, body.as_object()) else {
         return decode(info, request, body, warnings);
     };
-    if !is_stored_version(info, request) {
+    if info.custom || !is_stored_version(info, request) {
         return decode(info, request, body, warnings);
     }
     let is_shared = |name: &str, value: &Value| {
@@ -170,6 +173,9 @@ fn refused(info: &ResourceInfo, object: &Value, errors: &[FieldError]) -> Result
 }
 
 pub(super) fn prepare_for_create(info: &ResourceInfo, object: &mut Value) {
+    if info.custom {
+        return custom::prepare_for_create(info, object);
+    }
     let (group, version, kind) = stored_kind(info);
     // What clients write there means nothing: the server counts.
     object.remove("metadata.generation");
@@ -191,6 +197,9 @@ pub(super) fn prepare_for_update(
     old: &Value,
     now: Time,
 ) {
+    if info.custom {
+        return custom::prepare_for_update(info, subresource, object, old);
+    }
     let (group, version, kind) = stored_kind(info);
     match subresource {
         "status" => {
@@ -253,6 +262,9 @@ fn prepare_for_resize(object: &mut Value, old: &Value) {
 }
 
 pub(super) fn validate_create(info: &ResourceInfo, object: &Value) -> Result<(), Status> {
+    if info.custom {
+        return refused(info, object, &custom::validate(info, "", object, None));
+    }
     let (group, version, kind) = stored_kind(info);
     refused(info, object, &validation::validate_create(group, version, kind, object))
 }
@@ -263,6 +275,9 @@ pub(super) fn validate_update(
     object: &Value,
     old: &Value,
 ) -> Result<(), Status> {
+    if info.custom {
+        return refused(info, object, &custom::validate(info, subresource, object, Some(old)));
+    }
     let (group, version, kind) = stored_kind(info);
     let errors = match subresource {
         "status" | "approval" => validation::validate_status_update(group, kind, object, old),
@@ -277,7 +292,7 @@ pub(super) fn validate_update(
 /// The warnings about an object that is made (`old` is `None`) or replaced.
 pub(super) fn warnings(info: &ResourceInfo, object: &Value, old: Option<&Value>) -> Vec<Text> {
     if info.custom {
-        return Vec::new();
+        return custom::warnings(object, old);
     }
     let (group, _, kind) = stored_kind(info);
     warnings::warnings(group, kind, object, old)
@@ -321,7 +336,7 @@ pub(super) fn patch(
     let kind = match kind {
         rest::PatchType::Json => patch::PatchType::Json,
         rest::PatchType::Merge => patch::PatchType::Merge,
-        rest::PatchType::StrategicMerge if place.is_none() => {
+        rest::PatchType::StrategicMerge if info.custom => {
             let supported = [
                 "application/json-patch+json",
                 "application/merge-patch+json",
@@ -372,9 +387,12 @@ pub(super) fn decode_patched(
     })
 }
 
-fn place_of(info: &ResourceInfo, request: &Request) -> Option<SchemaType<'static>> {
+fn place_of<'a>(info: &'a ResourceInfo, request: &Request) -> Option<SchemaType<'a>> {
     if request.subresource == "scale" {
         return Schema::built_in().kind("autoscaling/v1", "Scale");
+    }
+    if let Some(kind) = &info.definition {
+        return kind.version(&request.resource.version)?.place();
     }
     Schema::built_in().kind(&request.resource.api_version(), &info.kind)
 }

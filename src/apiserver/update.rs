@@ -79,7 +79,10 @@ impl ApiServer {
         if let Some(change) = self.decide_special_update(exchange, route, cycle, &body, current, context) {
             return change;
         }
-        let old = &current.object;
+        let old = &match &info.definition {
+            Some(kind) => super::custom::shown(kind, &request.resource.version, &current.object),
+            None => current.object.clone(),
+        };
         let mut object = match request.verb {
             Verb::Patch(kind) => self.patched(route, &request, kind, old, &mut cycle.warnings, context)?,
             _ => body,
@@ -162,7 +165,7 @@ impl ApiServer {
         if same(&object, old) {
             return Ok(Change::Same(old.clone()));
         }
-        Ok(Change::Put(object))
+        Ok(Change::Put(super::custom::stored(info, object)))
     }
 
     /// A PUT, or an apply, of what is not there: made, where the kind allows that.

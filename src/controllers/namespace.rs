@@ -5,7 +5,7 @@
 //!
 //! After `pkg/controller/namespace/namespace_controller.go` and `deletion/namespaced_resources_deleter.go`.
 
-use crate::api::kind::{Registry, ResourceInfo, Verb};
+use crate::api::kind::{Registry, Verb};
 use crate::api::{Text, Value, meta, time};
 use crate::arrange::Arrange;
 use crate::client::runner::{Keys, Subscriptions};
@@ -61,8 +61,7 @@ struct Remains {
 impl NamespaceController {
     fn namespaced_resources(&self, call: &Call) -> Vec<(Resource, bool, bool)> {
         let definitions = call.store(self.definitions);
-        let registry =
-            Registry::new().with_custom(definitions.values().filter_map(ResourceInfo::from_definition));
+        let registry = Registry::with_definitions(definitions.values());
         let mut resources: Vec<(Resource, bool, bool)> = registry
             .resources()
             .filter(|info| info.namespaced && info.can(Verb::Delete))

@@ -217,11 +217,9 @@ impl Session<'_, '_, '_> {
 
     /// Makes custom resources known, when something is asked for that is not built in.
     pub fn discover(&mut self) -> Outcome {
-        let definitions = Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-        if let Ok(list) = self.attempt(request::list(&definitions, ""))? {
-            self.registry = self
-                .registry
-                .with_custom(list.items("items").iter().filter_map(ResourceInfo::from_definition));
+        if let Ok(groups) = self.attempt(request::path("/apis?aggregated"))? {
+            let found = ResourceInfo::from_discovery(&groups).into_iter().map(Arc::new).collect();
+            self.registry = self.registry.with_custom(found);
         }
         Ok(())
     }
@@ -278,6 +276,7 @@ impl Mapping {
             verbs: Vec::new(),
             subresources: Vec::new(),
             storage_prefix: Text::new(),
+            definition: None,
             custom: false,
         };
         Mapping { info: Arc::new(info), version: "v1".into() }

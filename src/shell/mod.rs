@@ -27,7 +27,6 @@ pub mod machine;
 pub mod parse;
 mod parse_word;
 pub mod program;
-mod regex;
 pub mod syntax;
 pub mod task;
 pub mod terminal;

@@ -50,7 +50,7 @@ pub fn evaluate(words: &[String], folder: &str, files: &Files, patterns: bool) -
                 "<" => left < right,
                 ">" => left > right,
                 "=~" => {
-                    let regex = super::regex::Regex::new(right, true, false)?;
+                    let regex = crate::api::regex::Regex::new(right, true, false)?;
                     regex.is_match(&left.chars().collect::<Vec<char>>())
                 }
                 "-eq" => numbers().map(|(a, b)| a == b)?,

@@ -183,7 +183,9 @@ fn count_generation(new: &mut Value, old: &Value, changed: bool) {
 /// `PrepareForUpdate` of the status subresource: everything but the status stays as it was. `now` is what clocks show.
 pub fn prepare_for_status_update(group: &str, kind: &str, new: &mut Value, old: &Value, now: &Text) {
     match (group, kind) {
-        ("apiextensions.k8s.io", "CustomResourceDefinition") | ("apiregistration.k8s.io", _) => {
+        // Its own controllers take finalizers away here.
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => restore(new, old, "spec"),
+        ("apiregistration.k8s.io", _) => {
             restore(new, old, "spec");
             let version = new.at("metadata.resourceVersion").clone();
             restore(new, old, "metadata");

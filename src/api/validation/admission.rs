@@ -34,7 +34,7 @@ fn full_name(name: &str, path: &FieldPath, errors: &mut Errors) {
 
 /// `Validating-` and `MutatingWebhookConfiguration`.
 pub fn webhook_configuration(configuration: &Value, mutating: bool, errors: &mut Errors) {
-    meta::plain_object_meta(configuration.at("metadata"), false, name_is_subdomain, &METADATA, errors);
+    meta::plain_object_meta(configuration.at("metadata"), false, &name_is_subdomain, &METADATA, errors);
     let list = FieldPath::new("webhooks");
     let hooks = configuration.items("webhooks");
     for (index, hook) in hooks.iter().enumerate() {
@@ -365,7 +365,7 @@ fn variables(spec: &Value, errors: &mut Errors) {
 
 /// What both kinds of policy begin with.
 fn policy_head(policy: &Value, mutating: bool, errors: &mut Errors) {
-    meta::plain_object_meta(policy.at("metadata"), false, name_is_subdomain, &METADATA, errors);
+    meta::plain_object_meta(policy.at("metadata"), false, &name_is_subdomain, &METADATA, errors);
     let spec = policy.at("spec");
     if !spec.has("failurePolicy") {
         errors.required(&SPEC.child("failurePolicy"), "");
@@ -500,7 +500,7 @@ pub fn mutating_policy(policy: &Value, errors: &mut Errors) {
 }
 
 pub fn policy_binding(binding: &Value, mutating: bool, errors: &mut Errors) {
-    meta::plain_object_meta(binding.at("metadata"), false, name_is_subdomain, &METADATA, errors);
+    meta::plain_object_meta(binding.at("metadata"), false, &name_is_subdomain, &METADATA, errors);
     let spec = binding.at("spec");
     if errors.require_text(spec, "policyName", &SPEC) {
         let name = spec.text("policyName");

@@ -478,7 +478,7 @@ pub fn pod_disruption_budget_status(new: &Value, errors: &mut Errors) {
 pub fn lease(lease: &Value, old: Option<&Value>, errors: &mut Errors) {
     match old {
         Some(old) => meta::plain_object_meta_update(lease, old, errors),
-        None => meta::plain_object_meta(lease.at("metadata"), true, name_is_subdomain, &METADATA, errors),
+        None => meta::plain_object_meta(lease.at("metadata"), true, &name_is_subdomain, &METADATA, errors),
     }
     let spec = lease.at("spec");
     if let Some(seconds) = spec.integer("leaseDurationSeconds").filter(|seconds| *seconds <= 0) {

@@ -7,8 +7,8 @@
 use super::errors::Errors;
 use super::format::name_is_subdomain;
 use super::{
-    admission, autoscaling, batch, cluster, config, meta, network, pod, pod_update, rbac, service, storage,
-    storage_class, workloads,
+    admission, autoscaling, batch, cluster, config, definition, meta, network, pod, pod_update, rbac,
+    service, storage, storage_class, workloads,
 };
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
@@ -57,6 +57,7 @@ pub fn create(group: &str, version: &str, kind: &str, object: &Value, errors: &m
             _ => {}
         },
         "admissionregistration.k8s.io" => admission(kind, object, errors),
+        "apiextensions.k8s.io" => definition::create(object, errors),
         "policy" if kind == "PodDisruptionBudget" => cluster::pod_disruption_budget(object, errors),
         "scheduling.k8s.io" if kind == "PriorityClass" => cluster::priority_class(object, errors),
         "node.k8s.io" if kind == "RuntimeClass" => cluster::runtime_class(object, errors),
@@ -152,6 +153,7 @@ pub fn update(group: &str, version: &str, kind: &str, new: &Value, old: &Value, 
         },
         // Neither looks at what the metadata were.
         "admissionregistration.k8s.io" => admission(kind, new, errors),
+        "apiextensions.k8s.io" => definition::update(new, old, errors),
         "policy" if kind == "PodDisruptionBudget" => cluster::pod_disruption_budget(new, errors),
         "scheduling.k8s.io" if kind == "PriorityClass" => cluster::priority_class_update(new, old, errors),
         "node.k8s.io" if kind == "RuntimeClass" => cluster::runtime_class_update(new, old, errors),
@@ -208,6 +210,7 @@ pub fn status(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Er
         ("autoscaling", _) => autoscaling::autoscaler_status(new, old, errors),
         ("networking.k8s.io", "Ingress") => network::ingress_status(new, old, errors),
         ("policy", "PodDisruptionBudget") => cluster::pod_disruption_budget_status(new, errors),
+        ("apiextensions.k8s.io", _) => definition::status(new, old, errors),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => {
             admission::validating_policy_status(new, errors);
         }

@@ -25,6 +25,10 @@ impl Errors {
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+    /// Whether there is an error of such a kind.
+    pub fn any(&self, is_such: impl Fn(FieldErrorKind) -> bool) -> bool {
+        self.list.iter().any(|error| is_such(error.kind))
+    }
     pub fn push(&mut self, error: FieldError) {
         self.list.push(error);
     }

@@ -24,7 +24,7 @@ pub const STATUS: FieldPath<'static> = FieldPath::new("status");
 /// `ValidateObjectMeta` of the core group: apimachinery's, then the finalizers once more, by index.
 pub fn object_meta(object: &Value, namespaced: bool, name_check: NameCheck, errors: &mut Errors) {
     let meta = object.at("metadata");
-    plain_object_meta(meta, namespaced, name_check, &METADATA, errors);
+    plain_object_meta(meta, namespaced, &name_check, &METADATA, errors);
     kube_finalizers(meta, errors);
 }
 
@@ -51,7 +51,7 @@ pub fn finalizer(name: &str, path: &FieldPath, errors: &mut Errors) {
 pub fn plain_object_meta(
     meta: &Value,
     namespaced: bool,
-    name_check: NameCheck,
+    name_check: &dyn Fn(&str, bool) -> Vec<String>,
     path: &FieldPath,
     errors: &mut Errors,
 ) {

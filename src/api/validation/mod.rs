@@ -17,6 +17,8 @@ mod cluster;
 mod config;
 mod container;
 mod containers;
+mod custom;
+mod definition;
 mod diff;
 mod dispatch;
 mod errors;
@@ -39,6 +41,7 @@ mod volume_source;
 mod workloads;
 
 use self::errors::Errors;
+use super::custom::{CustomKind, CustomVersion};
 use super::field::{BadValue, FieldError};
 use super::value::Value;
 
@@ -68,6 +71,25 @@ pub fn validate_update(group: &str, version: &str, kind: &str, new: &Value, old:
 pub fn validate_status_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Errors::new();
     dispatch::status(group, kind, new, old, &mut errors);
+    errors.into_list()
+}
+
+/// What is wrong with a custom resource that is new, or that has changed from `old`.
+pub fn validate_custom(
+    kind: &CustomKind,
+    version: &CustomVersion,
+    object: &Value,
+    old: Option<&Value>,
+) -> Vec<FieldError> {
+    let mut errors = Errors::new();
+    custom::resource(kind, version, object, old, &mut errors);
+    errors.into_list()
+}
+
+/// What is wrong with an update of a custom resource's status.
+pub fn validate_custom_status(version: &CustomVersion, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Errors::new();
+    custom::status(version, new, old, &mut errors);
     errors.into_list()
 }
 

@@ -19,7 +19,7 @@ fn name_check(name: &str, _prefix: bool) -> Vec<String> {
 }
 
 fn object_meta(object: &Value, namespaced: bool, errors: &mut Errors) {
-    meta::plain_object_meta(object.at("metadata"), namespaced, name_check, &METADATA, errors);
+    meta::plain_object_meta(object.at("metadata"), namespaced, &name_check, &METADATA, errors);
 }
 
 pub fn role(role: &Value, namespaced: bool, errors: &mut Errors) {

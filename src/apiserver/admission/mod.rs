@@ -67,6 +67,9 @@ impl ApiServer {
         context: &mut Context,
     ) -> Result<(), Status> {
         let is_create = attributes.operation == Operation::Create;
+        if is_create {
+            super::definitions::refuse_creation(attributes.info, &attributes.name)?;
+        }
         self.check_namespace(attributes, object)?;
         if is_create && attributes.is("", "Pod") {
             self.default_limits(attributes, object);

@@ -48,7 +48,13 @@ impl ApiServer {
         context: &mut Context,
     ) -> Result<Step, Status> {
         let request = Arc::clone(&exchange.request);
-        let subresource = route.info.subresource(&request.subresource).ok_or_else(Status::no_such_path)?;
+        let mut subresources = route.info.subresources_of(&request.resource.version);
+        let Some(subresource) = subresources.find(|own| own.name == request.subresource) else {
+            return Err(match route.info.custom {
+                true => Status::not_found(&route.info.group_resource(), &request.name),
+                false => Status::no_such_path(),
+            });
+        };
         let Some(cache) = route.cache else { return Err(Status::no_such_path()) };
         if !subresource.verbs.contains(&kind_verb(request.verb)) {
             return Err(method_not_allowed());

@@ -238,12 +238,10 @@ fn printed(response: &Response, kind: &str, name: &str) -> String {
 }
 
 /// Not (only) the server's words, or not there yet.
-const KNOWN: [&str; 3] = [
+const KNOWN: [&str; 2] = [
     // kubectl finds no such kind by itself, and prints what the server says of the next document differently.
     "015-kind-lowercase",
     "109-two-in-deployment",
-    // Definitions are not checked yet.
-    "106-crd-name",
 ];
 
 #[test]

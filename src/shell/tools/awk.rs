@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::super::regex::Regex;
 use super::text::{printf, unescape};
 use super::{Filter, Options, Output, Tool, UsageError};
+use crate::api::regex::Regex;
 use crate::arrange::Gather;
 use crate::sorted::SortedMap;
 

@@ -6,8 +6,8 @@ use crate::arrange::Arrange;
 
 use std::cmp::Ordering;
 
-use super::super::regex::Regex;
 use super::{Filter, Options, Output, Tool, UsageError};
+use crate::api::regex::Regex;
 
 #[derive(Clone, Debug)]
 pub struct Grep {

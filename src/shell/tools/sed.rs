@@ -3,8 +3,8 @@
 //! Picture to hold in mind: a proof-reader with a list of instructions, each with the lines it is for.
 
 use super::super::files::absolute;
-use super::super::regex::Regex;
 use super::{Filter, Options, Output, Tool, UsageError};
+use crate::api::regex::Regex;
 
 #[derive(Clone, Debug)]
 pub struct Sed {

@@ -1,10 +1,13 @@
-//! Regular expressions for `grep`, `sed` and `awk`: POSIX's basic and extended kinds.
+//! Regular expressions: POSIX's basic and extended kinds for `grep`, `sed` and `awk`, and Go's for the patterns of custom
+//! resources' schemas.
 //!
 //! Picture to hold in mind: a maze runner who drops a pebble at each fork and goes back to the last one when
 //! stuck. The runner carries a fixed number of pebbles: a maze that needs more counts as having no way out,
 //! so that no pattern can hang the terminal.
 
 use std::sync::Arc;
+
+use crate::arrange::Arrange;
 
 /// Forks that one search may take.
 const BUDGET: usize = 200_000;
@@ -19,17 +22,34 @@ pub struct Regex {
     ignore_case: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Syntax {
+    Basic,
+    Extended,
+    /// Go's `regexp`: what Perl has, without what needs going back.
+    Go,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
     Character(char),
     Any,
-    Set { negated: bool, ranges: Vec<(char, char)> },
+    /// Any but the end of a line.
+    AnyInLine,
+    Set {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     Start,
     End,
     WordBoundary(bool),
     Group(usize, Arc<Vec<Vec<Node>>>),
     Back(usize),
-    Repeat { node: Box<Node>, least: u32, most: Option<u32> },
+    Repeat {
+        node: Box<Node>,
+        least: u32,
+        most: Option<u32>,
+    },
 }
 
 /// Where a match and its groups lie, as positions of characters.
@@ -38,24 +58,37 @@ pub type Match = Vec<Option<(usize, usize)>>;
 struct Reader {
     text: Vec<char>,
     position: usize,
-    extended: bool,
+    syntax: Syntax,
     groups: usize,
     depth: usize,
+    ignore_case: bool,
 }
 
 impl Regex {
     /// `extended`: the `-E` kind. The error is in the C library's words.
     pub fn new(pattern: &str, extended: bool, ignore_case: bool) -> Result<Regex, &'static str> {
+        let syntax = if extended { Syntax::Extended } else { Syntax::Basic };
+        Regex::read(pattern, syntax, ignore_case)
+    }
+    /// Go's kind, to tell whether something matches: of several ways to match, the first is found, not the longest.
+    pub fn go(pattern: &str) -> Result<Regex, &'static str> {
+        Regex::read(pattern, Syntax::Go, false)
+    }
+    fn read(pattern: &str, syntax: Syntax, ignore_case: bool) -> Result<Regex, &'static str> {
         if pattern.len() > MAXIMUM_LENGTH {
             return Err("Regular expression too big");
         }
-        let mut reader =
-            Reader { text: pattern.chars().collect(), position: 0, extended, groups: 0, depth: 0 };
+        let text = pattern.chars().collect();
+        let mut reader = Reader { text, position: 0, syntax, groups: 0, depth: 0, ignore_case };
         let alternatives = reader.alternatives()?;
         if reader.position < reader.text.len() {
             return Err("Unmatched ) or \\)");
         }
-        Ok(Regex { alternatives: Arc::new(alternatives), groups: reader.groups, ignore_case })
+        Ok(Regex {
+            alternatives: Arc::new(alternatives),
+            groups: reader.groups,
+            ignore_case: reader.ignore_case,
+        })
     }
     /// A pattern that means itself.
     pub fn literal(text: &str, ignore_case: bool) -> Regex {
@@ -149,16 +182,29 @@ impl Regex {
 }
 
 impl Reader {
+    fn is_extended(&self) -> bool {
+        self.syntax != Syntax::Basic
+    }
     fn peek(&self) -> Option<char> {
         self.text.get(self.position).copied()
     }
+    /// Takes `text` if it stands here.
+    fn takes(&mut self, text: &str) -> bool {
+        let found = text.chars().zip(self.text.iter().skip(self.position)).all(|(a, b)| a == *b)
+            && self.text.len() - self.position >= text.len();
+        if found {
+            self.position += text.len();
+        }
+        found
+    }
     /// Takes a sign that is bare in extended patterns and escaped in basic ones.
     fn sign(&mut self, sign: char) -> bool {
-        if self.extended && self.peek() == Some(sign) {
+        if self.is_extended() && self.peek() == Some(sign) {
             self.position += 1;
             return true;
         }
-        if !self.extended && self.peek() == Some('\\') && self.text.get(self.position + 1) == Some(&sign) {
+        if !self.is_extended() && self.peek() == Some('\\') && self.text.get(self.position + 1) == Some(&sign)
+        {
             self.position += 2;
             return true;
         }
@@ -188,13 +234,17 @@ impl Reader {
             if self.peek().is_none() || self.at_sign('|') || (self.depth > 1 && self.at_sign(')')) {
                 return Ok(nodes);
             }
-            if self.extended && self.depth == 1 && self.peek() == Some(')') {
+            if self.is_extended() && self.depth == 1 && self.peek() == Some(')') {
                 return Ok(nodes);
             }
             let at_start = nodes.is_empty() || nodes == [Node::Start];
             let node = self.one(at_start)?;
             nodes.push(node);
             while let Some((least, most)) = self.repetition()? {
+                // Which of several matches is found makes no difference to whether there is one.
+                if self.syntax == Syntax::Go {
+                    self.takes("?");
+                }
                 if let Some(node) = nodes.pop() {
                     nodes.push(Node::Repeat { node: Box::new(node), least, most });
                 }
@@ -212,6 +262,7 @@ impl Reader {
         if self.sign('?') {
             return Ok(Some((0, Some(1))));
         }
+        let begin = self.position;
         if !self.sign('{') {
             return Ok(None);
         }
@@ -223,6 +274,10 @@ impl Reader {
             Some(least)
         };
         if !self.sign('}') {
+            if self.syntax == Syntax::Go {
+                self.position = begin;
+                return Ok(None);
+            }
             return Err("Unmatched { or \\{");
         }
         if most.is_some_and(|most| most < least) || least > 1000 {
@@ -240,6 +295,19 @@ impl Reader {
     }
     fn one(&mut self, at_start: bool) -> Result<Node, &'static str> {
         if self.sign('(') {
+            if self.syntax == Syntax::Go && self.takes("?") && !self.takes(":") {
+                if self.takes("P<") || (self.takes("<") && !matches!(self.peek(), Some('=' | '!'))) {
+                    while self.peek().ok_or("missing closing )")? != '>' {
+                        self.position += 1;
+                    }
+                    self.position += 1;
+                } else if self.takes("i)") {
+                    self.ignore_case = true;
+                    return Ok(Node::Group(0, Arc::new(vec![Vec::new()])));
+                } else {
+                    return Err("invalid or unsupported Perl syntax");
+                }
+            }
             self.groups += 1;
             let index = self.groups;
             let inner = self.alternatives()?;
@@ -251,15 +319,19 @@ impl Reader {
         let character = self.peek().unwrap_or('\0');
         self.position += 1;
         Ok(match character {
+            '.' if self.syntax == Syntax::Go => Node::AnyInLine,
             '.' => Node::Any,
-            '^' if self.extended || at_start => Node::Start,
-            '$' if self.extended || self.peek().is_none() || self.at_sign(')') || self.at_sign('|') => {
+            '^' if self.is_extended() || at_start => Node::Start,
+            '$' if self.is_extended() || self.peek().is_none() || self.at_sign(')') || self.at_sign('|') => {
                 Node::End
             }
             '[' => self.set()?,
             '\\' => {
                 let escaped = self.peek().ok_or("Trailing backslash")?;
                 self.position += 1;
+                if self.syntax == Syntax::Go {
+                    return self.escape(escaped);
+                }
                 match escaped {
                     'd' => Node::Set { negated: false, ranges: vec![('0', '9')] },
                     'w' => Node::Set { negated: false, ranges: word_ranges() },
@@ -276,6 +348,50 @@ impl Reader {
                 }
             }
             other => Node::Character(other),
+        })
+    }
+    /// What follows a backslash in Go's kind.
+    fn escape(&mut self, escaped: char) -> Result<Node, &'static str> {
+        if let Some((negated, ranges)) = perl_class(escaped) {
+            return Ok(Node::Set { negated, ranges });
+        }
+        Ok(match escaped {
+            'b' => Node::WordBoundary(true),
+            'B' => Node::WordBoundary(false),
+            'A' => Node::Start,
+            'z' => Node::End,
+            _ => Node::Character(self.escaped_character(escaped)?),
+        })
+    }
+    fn escaped_character(&mut self, escaped: char) -> Result<char, &'static str> {
+        Ok(match escaped {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'f' => '\u{c}',
+            'v' => '\u{b}',
+            'a' => '\u{7}',
+            'x' => {
+                let braced = self.takes("{");
+                let mut code = 0;
+                let mut digits = 0;
+                while let Some(digit) = self.peek().and_then(|c| c.to_digit(16))
+                    && (braced || digits < 2)
+                {
+                    code = code * 16 + digit;
+                    digits += 1;
+                    self.position += 1;
+                    if digits > 6 {
+                        return Err("invalid escape sequence");
+                    }
+                }
+                if digits == 0 || (braced && !self.takes("}")) {
+                    return Err("invalid escape sequence");
+                }
+                char::from_u32(code).ok_or("invalid escape sequence")?
+            }
+            other if other.is_alphanumeric() => return Err("invalid escape sequence"),
+            other => other,
         })
     }
     fn set(&mut self) -> Result<Node, &'static str> {
@@ -307,11 +423,27 @@ impl Reader {
                 continue;
             }
             self.position += 1;
+            let mut low = low;
+            if low == '\\' && self.syntax == Syntax::Go {
+                let escaped = self.peek().ok_or("missing closing ]")?;
+                self.position += 1;
+                if let Some((negated, more)) = perl_class(escaped) {
+                    ranges.extend(if negated { all_but(&more) } else { more });
+                    continue;
+                }
+                low = self.escaped_character(escaped)?;
+            }
             let next = (self.peek(), self.text.get(self.position + 1).copied());
             if let (Some('-'), Some(high)) = next
                 && high != ']'
             {
                 self.position += 2;
+                let mut high = high;
+                if high == '\\' && self.syntax == Syntax::Go {
+                    let escaped = self.peek().ok_or("missing closing ]")?;
+                    self.position += 1;
+                    high = self.escaped_character(escaped)?;
+                }
                 if high < low {
                     return Err("Invalid range end");
                 }
@@ -321,6 +453,36 @@ impl Reader {
             }
         }
     }
+}
+
+/// `\d`, `\W` and their like: whether it is what is left, and of what.
+fn perl_class(letter: char) -> Option<(bool, Vec<(char, char)>)> {
+    let ranges = match letter.to_ascii_lowercase() {
+        'd' => vec![('0', '9')],
+        'w' => word_ranges(),
+        's' => vec![('\t', '\n'), ('\u{c}', '\r'), (' ', ' ')],
+        _ => return None,
+    };
+    Some((letter.is_ascii_uppercase(), ranges))
+}
+
+/// What lies between sorted ranges.
+fn all_but(ranges: &[(char, char)]) -> Vec<(char, char)> {
+    let step = |c: char, by: i64| u32::try_from(i64::from(u32::from(c)) + by).ok().and_then(char::from_u32);
+    let mut sorted = ranges.to_vec();
+    sorted.arrange();
+    let mut gaps = Vec::new();
+    let mut from = Some('\0');
+    for (low, high) in sorted {
+        if let (Some(begin), Some(end)) = (from, step(low, -1))
+            && begin <= end
+        {
+            gaps.push((begin, end));
+        }
+        from = step(high, 1);
+    }
+    gaps.extend(from.map(|begin| (begin, char::MAX)));
+    gaps
 }
 
 fn word_ranges() -> Vec<(char, char)> {
@@ -360,6 +522,7 @@ impl Runner<'_> {
             Node::Character(wanted) => {
                 here.is_some_and(|c| self.same(c, *wanted)) && self.run(rest, position + 1, groups, next)
             }
+            Node::AnyInLine => here.is_some_and(|c| c != '\n') && self.run(rest, position + 1, groups, next),
             Node::Any => here.is_some() && self.run(rest, position + 1, groups, next),
             Node::Set { negated, ranges } => {
                 here.is_some_and(|c| self.in_ranges(ranges, c) != *negated)
@@ -479,6 +642,32 @@ mod tests {
                 characters[start..end].iter().collect::<String>()
             });
             assert_eq!(found.as_deref(), expected, "{pattern} in {text}");
+        }
+    }
+
+    #[test]
+    fn gos_kind_matches_as_go_does() {
+        for (pattern, text, expected) in [
+            (r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "web-1", true),
+            (r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "web-", false),
+            (r"^\d{3}-\d{4}$", "555-1234", true),
+            (r"^(?:https?)://[^\s/]+", "https://a.b/c", true),
+            (r"^(?:https?)://[^\s/]+", "ftp://a.b", false),
+            (r"(?i)^RED$", "red", true),
+            (r"^[\w.-]+$", "a_b.c-d", true),
+            (r"^[^\W]+$", "a-b", false),
+            (r"^\S+?$", "ab c", false),
+            (r"a{,2}", "a{,2}", true),
+            (r"^a.b$", "a\nb", false),
+            (r"^(?P<year>\d{4})$", "2026", true),
+            (r"^\x41[\x{42}-C]$", "AC", true),
+            ("", "anything", true),
+        ] {
+            let characters: Vec<char> = text.chars().collect();
+            assert_eq!(Regex::go(pattern).unwrap().is_match(&characters), expected, "{pattern} on {text}");
+        }
+        for pattern in ["(", "[a", "(?=a)", "(?<!a)", r"\q", r"\1"] {
+            assert!(Regex::go(pattern).is_err(), "{pattern}");
         }
     }
 

@@ -1,0 +1,50 @@
+//! Sessions with custom resources: definitions come, serve, change and go.
+//!
+//! Picture to hold in mind: a guest house whose rooms are built while the guests are at the door.
+//!
+//! A session is a text file (see [`transcript`]). Lines behind `@ ` do something to the cluster: `@ pass 5` (seconds),
+//! `@ stop PROCESS`, `@ start PROCESS`. Times and UIDs are barred.
+
+mod transcript;
+
+use clusterarium::command::{Command, Scenario};
+use clusterarium::console::Console;
+use clusterarium::sim::Duration;
+
+fn boot(_: &str) -> Console {
+    let mut console = Console::boot(1, Scenario { hollow: true, workers: 1, ..Scenario::default() });
+    console.settle(|_| {});
+    console
+}
+
+fn act(console: &mut Console, order: &str) {
+    let (verb, rest) = order.split_once(' ').expect("a verb and what it is about");
+    let process = rest.to_string();
+    match verb {
+        "stop" => drop(console.history.command(Command::StopProcess { process })),
+        "start" => drop(console.history.command(Command::StartProcess { process })),
+        "pass" => console.pass(Duration::from_secs(rest.parse().expect("seconds")), &mut |_| {}),
+        other => panic!("unknown order {other}"),
+    }
+}
+
+/// Puts marks in place of what differs from run to run.
+fn barred(line: &str) -> String {
+    line.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || "-:".contains(c)))
+        .map(|part| {
+            let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let is_time = word.len() == 20 && word.starts_with("20") && word.ends_with('Z');
+            let is_uid = word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+            match (is_time, is_uid) {
+                (true, _) => part.replacen(word, "<time>", 1),
+                (_, true) => part.replacen(word, "<uid>", 1),
+                _ => part.to_string(),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn sessions_print_what_they_printed() {
+    transcript::check("tests/custom_resources", boot, act, barred);
+}
