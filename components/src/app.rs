@@ -37,7 +37,8 @@ pub struct Page {
 pub fn App() -> impl IntoView {
     let notices = Notices::new();
     let layout = Layout::load();
-    let cluster = Cluster::start(session::load(notices), notices);
+    let cluster = Cluster::start(notices);
+    session::resume(cluster, notices);
     let view = View::new(cluster);
     let paper = Paper::new(cluster, view);
     let page = Page { cluster, layout, notices, lens: RwSignal::new(Lens::ALL[0]), paper, view };

@@ -12,7 +12,7 @@ use clusterarium::command::Command;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, Worker};
-use worker::protocol::{FromWorker, Session, ToWorker, Wrote, decode, encode, terminal};
+use worker::protocol::{FromWorker, Kept, Opening, ToWorker, Wrote, decode, encode, terminal};
 
 use crate::notices::{Kind, Notices};
 use crate::session;
@@ -37,13 +37,15 @@ pub struct Completed {
 
 type Listener = Rc<dyn Fn(&FromWorker)>;
 type Completion = Box<dyn FnOnce(Completed)>;
+/// Told whether a session was opened, or why not.
+type Opened = Box<dyn FnOnce(Result<(), String>)>;
 
 /// Every page has one; copies are handles.
 #[derive(Clone, Copy)]
 pub struct Cluster {
     pub state: RwSignal<State>,
     /// Ground truth as of the last change.
-    pub session: RwSignal<Option<Session>>,
+    pub session: RwSignal<Option<Kept>>,
     /// The worker has not answered for this many seconds.
     pub silent_s: RwSignal<u32>,
     notices: Notices,
@@ -58,6 +60,10 @@ struct Tube {
     listeners: RefCell<Vec<Listener>>,
     /// Command lines of the door, oldest first: what they wrote so far, and who waits.
     door: RefCell<VecDeque<(String, Completed, Completion)>>,
+    /// The first of them has been entered.
+    is_entered: Cell<bool>,
+    /// What was asked for and has not been opened or refused, and who waits for it.
+    opening: RefCell<Option<(Opening, Opened)>>,
     storage_full: Cell<bool>,
 }
 
@@ -67,8 +73,8 @@ const PING: Duration = Duration::from_secs(2);
 pub const SILENCE_S: u32 = 8;
 
 impl Cluster {
-    /// Starts a worker that runs `session`.
-    pub fn start(session: Session, notices: Notices) -> Cluster {
+    /// A cluster that runs once it is told which, by [`Cluster::open`].
+    pub fn start(notices: Notices) -> Cluster {
         let cluster = Cluster {
             state: RwSignal::new(State::Starting),
             session: RwSignal::new(None),
@@ -76,7 +82,6 @@ impl Cluster {
             notices,
             tube: StoredValue::new_local(Rc::new(Tube::default())),
         };
-        cluster.open(session);
         let pinging = set_interval_with_handle(
             move || {
                 if cluster.state.get_untracked() == State::Running && !document().hidden() {
@@ -92,24 +97,34 @@ impl Cluster {
         cluster
     }
 
-    /// Runs `session` instead of the present one. A worker that still answers takes it; else a new one.
-    pub fn open(self, session: Session) {
-        self.tube.with_value(|tube| {
-            for (_, completed, complete) in tube.door.take() {
-                complete(Completed {
-                    stderr: completed.stderr + "the session was replaced\n",
-                    code: 130,
-                    ..completed
-                });
-            }
-        });
-        self.keep(&session);
-        self.session.set(Some(session.clone()));
+    /// Shows the session that is meant instead of the present one, and says whether that went well. A worker that still
+    /// answers takes it; else a new one.
+    pub fn open(self, opening: Opening, done: impl FnOnce(Result<(), String>) + 'static) {
+        self.tube.with_value(|tube| tube.opening.replace(Some((opening.clone(), Box::new(done)))));
         if self.state.get_untracked() == State::Running && self.silent_s.get_untracked() < SILENCE_S {
             self.state.set(State::Starting);
-            self.send(&ToWorker::Open(session));
+            self.send(&ToWorker::Open(opening));
         } else {
             self.spawn();
+        }
+    }
+
+    /// What was asked for is there, or is not to be had.
+    fn opened(self, outcome: Result<(), String>) {
+        let opening = self.tube.with_value(|tube| tube.opening.take());
+        self.state.set(State::Running);
+        if let Some((_, done)) = opening {
+            done(outcome);
+        }
+        self.enter_next();
+    }
+
+    /// Ends the lines at the door that nobody answers any more.
+    fn turn_away(self, reason: &str, code: i32) {
+        let tube = self.tube.get_value();
+        tube.is_entered.set(false);
+        for (_, completed, complete) in tube.door.take() {
+            complete(Completed { stderr: completed.stderr + reason, code, ..completed });
         }
     }
 
@@ -121,6 +136,9 @@ impl Cluster {
         tube.generation.set(generation);
         if let Some(old) = tube.worker.take() {
             old.terminate();
+        }
+        if tube.is_entered.get() {
+            self.turn_away("the session was replaced\n", 130);
         }
         let address = document()
             .query_selector("meta[name=clusterarium-worker]")
@@ -186,8 +204,8 @@ impl Cluster {
             door.len() == 1
         });
         // While the worker starts, `Opened` sends it.
-        if is_first && self.state.get_untracked() == State::Running {
-            self.enter(terminal::DOOR, line);
+        if is_first {
+            self.enter_next();
         }
     }
 
@@ -204,14 +222,15 @@ impl Cluster {
         self.silent_s.set(0);
         match &slip {
             FromWorker::Ready => {
-                if let Some(session) = self.session.get_untracked() {
-                    self.send(&ToWorker::Open(session));
+                let opening = self
+                    .tube
+                    .with_value(|tube| tube.opening.borrow().as_ref().map(|(opening, _)| opening.clone()));
+                if let Some(opening) = opening {
+                    self.send(&ToWorker::Open(opening));
                 }
             }
-            FromWorker::Opened => {
-                self.state.set(State::Running);
-                self.enter_next();
-            }
+            FromWorker::Opened => self.opened(Ok(())),
+            FromWorker::Refused { reason } => self.opened(Err(reason.clone())),
             FromWorker::Session(session) => {
                 self.keep(session);
                 self.session.set(Some(session.clone()));
@@ -233,11 +252,11 @@ impl Cluster {
 
     /// A command line of the door has written something, or ended.
     fn written(self, what: &Wrote) {
+        let tube = self.tube.get_value();
         // What an earlier visit wrote comes again before the cluster runs; nobody waits for it.
-        if self.state.get_untracked() != State::Running {
+        if !tube.is_entered.get() {
             return;
         }
-        let tube = self.tube.get_value();
         if let Some((_, completed, _)) = tube.door.borrow_mut().front_mut() {
             match what {
                 Wrote::Stdout(text) => completed.stdout.push_str(text),
@@ -246,6 +265,7 @@ impl Cluster {
             }
         }
         if let Wrote::Exit(code) = what {
+            tube.is_entered.set(false);
             let done = tube.door.borrow_mut().pop_front();
             if let Some((_, completed, complete)) = done {
                 complete(Completed { code: *code, ..completed });
@@ -256,7 +276,10 @@ impl Cluster {
 
     fn enter_next(self) {
         let line = self.tube.with_value(|tube| tube.door.borrow().front().map(|(line, ..)| line.clone()));
-        if let Some(line) = line {
+        if let Some(line) = line
+            && self.state.get_untracked() == State::Running
+        {
+            self.tube.with_value(|tube| tube.is_entered.set(true));
             self.enter(terminal::DOOR, &line);
         }
     }
@@ -267,21 +290,15 @@ impl Cluster {
         if let Some(worker) = tube.worker.take() {
             worker.terminate();
         }
-        for (_, completed, complete) in tube.door.take() {
-            complete(Completed {
-                stderr: completed.stderr + "the cluster has stopped\n",
-                code: 1,
-                ..completed
-            });
-        }
+        self.turn_away("the cluster has stopped\n", 1);
         self.state.set(State::Frozen(message));
     }
 
-    fn keep(self, session: &Session) {
+    fn keep(self, session: &Kept) {
         let kept = session::keep(session);
         let was_full = self.tube.with_value(|tube| tube.storage_full.replace(!kept));
         if !kept && !was_full {
-            let text = session.write();
+            let text = session.text.clone();
             self.notices.offer(
                 Kind::Problem,
                 "The browser has no room for this session: a reload would lose its last steps.",

@@ -14,26 +14,8 @@ use crate::storage;
 /// Over the page while the worker is frozen.
 #[component]
 pub fn Frozen(cluster: Cluster, notices: Notices) -> impl IntoView {
-    let save = move |_| {
-        if let Some(session) = cluster.session.get_untracked() {
-            session::download("clusterarium-session.json", &session.write());
-        }
-    };
-    let again = move |_| {
-        if let Some(session) = cluster.session.get_untracked() {
-            cluster.open(session);
-        }
-    };
-    let without_last = move |_| {
-        if let Some(mut session) = cluster.session.get_untracked()
-            && session.log.len() > 1
-        {
-            session.log.pop();
-            session.horizon_us = session.log.last().map_or(0, |(time, _)| *time);
-            cluster.open(session);
-        }
-    };
-    let can_go_back = move || cluster.session.with(|s| s.as_ref().is_some_and(|s| s.log.len() > 1));
+    let without_last = move |_| session::run_again(cluster, true);
+    let can_go_back = move || cluster.session.with(|s| s.as_ref().is_some_and(|s| s.commands > 0));
     let message = move || match cluster.state.get() {
         State::Frozen(message) => Some(message),
         _ => None,
@@ -49,11 +31,11 @@ pub fn Frozen(cluster: Cluster, notices: Notices) -> impl IntoView {
                     </p>
                     <pre>{move || message().unwrap_or_default()}</pre>
                     <div class="dialog-actions">
-                        <button class="button button-primary" on:click=save>"Download the session"</button>
+                        <button class="button button-primary" on:click=move |_| session::save(cluster)>"Download the session"</button>
                         <button class="button" disabled=move || !can_go_back() on:click=without_last>
                             "Go on without the last command"
                         </button>
-                        <button class="button" on:click=again>"Run it again"</button>
+                        <button class="button" on:click=move |_| session::run_again(cluster, false)>"Run it again"</button>
                         <button class="button" on:click=move |_| session::reset(cluster, notices)>"New cluster"</button>
                     </div>
                 </section>

@@ -48,9 +48,7 @@ fn SessionMenu(page: Page) -> impl IntoView {
     let file = NodeRef::<html::Input>::new();
     let save = move |_| {
         open.set(false);
-        if let Some(session) = cluster.session.get_untracked() {
-            session::download("clusterarium-session.json", &session.write());
-        }
+        session::save(cluster);
     };
     let choose = move |_| {
         open.set(false);
@@ -64,7 +62,7 @@ fn SessionMenu(page: Page) -> impl IntoView {
         spawn_local(async move {
             let text = JsFuture::from(chosen.text()).await.ok().and_then(|text| text.as_string());
             match text {
-                Some(text) => session::open_file(cluster, notices, &chosen.name(), &text),
+                Some(text) => session::open_file(cluster, notices, chosen.name(), text),
                 None => notices.problem(format!("{} could not be read.", chosen.name())),
             }
             // So that the same file can be chosen again.

@@ -4,7 +4,7 @@
 //! be exactly there again; a bookmark in a foreign hand is put aside with a note, never thrown away.
 
 use leptos::prelude::*;
-use worker::protocol::Session;
+use worker::protocol::{Kept, Opening};
 
 use crate::cluster::Cluster;
 use crate::notices::{Kind, Notices};
@@ -12,59 +12,74 @@ use crate::storage;
 
 const NAME: &str = "session";
 
-/// The session of the last visit, or a new one; a stored one that cannot be used is set aside with a notice.
-pub fn load(notices: Notices) -> Session {
-    let Some(text) = storage::read(NAME) else { return fresh() };
-    match Session::read(&text) {
-        Ok(session) => session,
-        Err(reason) => {
-            let key = storage::set_aside(NAME, &text);
-            notices.offer(
-                Kind::Problem,
-                format!("The stored session was set aside (as {key}): {reason}. This is a new cluster."),
-                "Download it",
-                move || download("clusterarium-session-set-aside.json", &text),
-            );
-            fresh()
-        }
-    }
+/// Opens the session of the last visit, or a new one; a stored one that cannot be used is set aside with a notice.
+pub fn resume(cluster: Cluster, notices: Notices) {
+    let Some(text) = storage::read(NAME) else { return cluster.open(fresh(), |_| {}) };
+    cluster.open(stored(text.clone()), move |outcome| {
+        let Err(reason) = outcome else { return };
+        let key = storage::set_aside(NAME, &text);
+        notices.offer(
+            Kind::Problem,
+            format!("The stored session was set aside (as {key}): {reason}. This is a new cluster."),
+            "Download it",
+            move || download("clusterarium-session-set-aside.json", &text),
+        );
+        cluster.open(fresh(), |_| {});
+    });
 }
 
 /// A cluster as it comes, with a seed of the wall clock's.
-pub fn fresh() -> Session {
-    Session::new(js_sys::Date::now() as u64, Default::default())
+fn fresh() -> Opening {
+    Opening::New { seed: js_sys::Date::now() as u64 }
+}
+
+fn stored(text: String) -> Opening {
+    Opening::Stored { text, without_last: false }
 }
 
 /// Keeps `session`; false when the browser has no room for it.
-pub fn keep(session: &Session) -> bool {
-    storage::write(NAME, &session.write())
+pub fn keep(session: &Kept) -> bool {
+    storage::write(NAME, &session.text)
+}
+
+/// Hands the present session to the user as a file.
+pub fn save(cluster: Cluster) {
+    let text = cluster.session.with_untracked(|session| session.as_ref().map(|session| session.text.clone()));
+    // One that the worker failed at before it could say anything is still where it was kept.
+    if let Some(text) = text.or_else(|| storage::read(NAME)) {
+        download("clusterarium-session.json", &text);
+    }
+}
+
+/// Runs the present session from its beginning, with its last command or without.
+pub fn run_again(cluster: Cluster, without_last: bool) {
+    if let Some(Kept { text, .. }) = cluster.session.get_untracked() {
+        cluster.open(Opening::Stored { text, without_last }, |_| {});
+    }
 }
 
 /// A new cluster takes the place of the present one, which a button brings back.
 pub fn reset(cluster: Cluster, notices: Notices) {
     let before = cluster.session.get_untracked();
-    cluster.open(fresh());
-    match before {
-        Some(before) => notices.offer(Kind::Info, "This is a new cluster.", "Undo", move || {
-            cluster.open(before.clone());
-        }),
-        None => notices.info("This is a new cluster."),
-    }
+    cluster.open(fresh(), move |_| replaced(cluster, notices, "This is a new cluster.", before));
 }
 
 /// Reads a session that the user chose from a file.
-pub fn open_file(cluster: Cluster, notices: Notices, name: &str, text: &str) {
-    match Session::read(text) {
-        Ok(session) => {
-            let before = cluster.session.get_untracked();
-            cluster.open(session);
-            notices.offer(Kind::Info, format!("Opened {name}."), "Undo", move || {
-                if let Some(before) = before.clone() {
-                    cluster.open(before);
-                }
-            });
-        }
+pub fn open_file(cluster: Cluster, notices: Notices, name: String, text: String) {
+    let before = cluster.session.get_untracked();
+    cluster.open(stored(text), move |outcome| match outcome {
+        Ok(()) => replaced(cluster, notices, &format!("Opened {name}."), before),
         Err(reason) => notices.problem(format!("{name} was not opened: {reason}.")),
+    });
+}
+
+/// Tells that another session is shown now, and offers the one before.
+fn replaced(cluster: Cluster, notices: Notices, message: &str, before: Option<Kept>) {
+    match before {
+        Some(Kept { text, .. }) => {
+            notices.offer(Kind::Info, message, "Undo", move || cluster.open(stored(text.clone()), |_| {}))
+        }
+        None => notices.info(message),
     }
 }
 

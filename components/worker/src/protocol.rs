@@ -58,7 +58,51 @@ impl Session {
     }
 }
 
-/// Something that is stored, in a slip: as the text that is stored, so that each side knows one way to read it.
+/// Which run to show. A stored one crosses as the text that is stored: the worker alone reads it, and the page, which
+/// has to be small, holds no reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opening {
+    /// A cluster that has only just been set up.
+    New { seed: u64 },
+    Stored {
+        text: String,
+        /// All but the last command, and no further.
+        without_last: bool,
+    },
+}
+
+impl Opening {
+    /// The session that is meant, or in a sentence why there is none.
+    pub fn session(self) -> Result<Session, String> {
+        match self {
+            Opening::New { seed } => Ok(Session::new(seed, Scenario::default())),
+            Opening::Stored { text, without_last } => {
+                let mut session = Session::read(&text)?;
+                if without_last && session.log.len() > 1 {
+                    session.log.pop();
+                    session.horizon_us = session.log.last().map_or(0, |(time, _)| *time);
+                }
+                Ok(session)
+            }
+        }
+    }
+}
+
+/// A session as the page keeps it: a text that it need not understand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub text: String,
+    /// How many commands the user gave.
+    pub commands: usize,
+}
+
+impl From<&Session> for Kept {
+    fn from(session: &Session) -> Kept {
+        Kept { text: session.write(), commands: session.log.len().saturating_sub(1) }
+    }
+}
+
+/// A command in a slip: as the text that a session's log holds, so that the worker knows one way to read it.
 mod as_text {
     use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
     use serde::ser::{Serialize, Serializer};
@@ -86,8 +130,9 @@ pub mod terminal {
 /// From the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The first slip, and again whenever another session takes the place of the present one.
-    Open(#[serde(with = "as_text")] Session),
+    /// The first slip, and again whenever another session takes the place of the present one. Answered with
+    /// [`FromWorker::Opened`], or with [`FromWorker::Refused`] and the present session goes on.
+    Open(Opening),
     /// Something is asked of the cluster, now; in the past this forks.
     Command(#[serde(with = "as_text")] Command),
     /// A manifest is checked; the answer is [`FromWorker::Diagnostics`] with the same `id`.
@@ -134,8 +179,12 @@ pub enum FromWorker {
     Ready,
     /// The session of [`ToWorker::Open`] is where it was, and goes on from now.
     Opened,
+    /// [`ToWorker::Open`] named none that can be read, for this reason.
+    Refused {
+        reason: String,
+    },
     /// The session has changed: what the page keeps for the next visit.
-    Session(#[serde(with = "as_text")] Session),
+    Session(Kept),
     /// What appeared in the simulated terminals, ascending in time.
     Terminal(Vec<Written>),
     /// Another session or future: what the terminals showed is gone, and comes again from the beginning.
@@ -294,7 +343,11 @@ mod tests {
     #[test]
     fn slips_survive_the_crossing() {
         let slips = [
-            ToWorker::Open(Session::new(u64::MAX, Scenario::default())),
+            ToWorker::Open(Opening::New { seed: u64::MAX }),
+            ToWorker::Open(Opening::Stored {
+                text: Session::new(3, Scenario::default()).write(),
+                without_last: true,
+            }),
             ToWorker::Command(Command::Exec {
                 session: 1,
                 line: "echo \"ü\"".into(),

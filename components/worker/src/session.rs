@@ -12,7 +12,9 @@ use clusterarium::sim::trace::What;
 use clusterarium::sim::{Duration, History, RecordId, Time};
 
 use crate::lint::lint;
-use crate::protocol::{Frame, FromWorker, SESSION_VERSION, Session, ToWorker, Written, Wrote, terminal};
+use crate::protocol::{
+    Frame, FromWorker, Kept, SESSION_VERSION, Session, ToWorker, Written, Wrote, terminal,
+};
 
 /// Lines of the record that are searched for the story after a jump, and sentences that one frame carries at most.
 const STORY_LINES: u64 = 20_000;
@@ -81,14 +83,21 @@ impl Clerk {
     /// Carries out one slip; the answers go to `out`.
     pub fn receive(&mut self, slip: ToWorker, out: &mut Vec<FromWorker>) {
         match slip {
-            ToWorker::Open(session) => {
-                let running = Running::open(&session);
-                out.push(FromWorker::Rewritten);
-                if running.replay_until.is_none() {
-                    out.push(FromWorker::Opened);
+            ToWorker::Open(opening) => match opening.session() {
+                Ok(session) => {
+                    if let Some(before) = &mut self.running {
+                        before.turn_away(out);
+                    }
+                    let running = Running::open(&session);
+                    out.push(FromWorker::Rewritten);
+                    out.push(FromWorker::Session(Kept::from(&session)));
+                    if running.replay_until.is_none() {
+                        out.push(FromWorker::Opened);
+                    }
+                    self.running = Some(running);
                 }
-                self.running = Some(running);
-            }
+                Err(reason) => out.push(FromWorker::Refused { reason }),
+            },
             ToWorker::Lint { id, text } => {
                 out.push(FromWorker::Diagnostics { id, diagnostics: lint(&text) });
             }
@@ -154,12 +163,25 @@ impl Running {
         }
     }
 
-    fn session(&self) -> Session {
-        Session {
+    fn session(&self) -> Kept {
+        Kept::from(&Session {
             version: SESSION_VERSION,
             seed: self.seed,
             log: self.history.log().iter().map(|(time, command)| (time.0, command.clone())).collect(),
             horizon_us: self.history.horizon().0,
+        })
+    }
+
+    /// Ends the lines that wait at the door: what they waited for does not come any more.
+    fn turn_away(&mut self, out: &mut Vec<FromWorker>) {
+        let time_us = self.history.now().0;
+        let words = || [Wrote::Stderr("the session was replaced\n".into()), Wrote::Exit(130)];
+        let written: Vec<Written> = (0..std::mem::take(&mut self.waiting))
+            .flat_map(|_| words())
+            .map(|what| Written { time_us, session: terminal::DOOR, what })
+            .collect();
+        if !written.is_empty() {
+            out.push(FromWorker::Terminal(written));
         }
     }
 
@@ -190,7 +212,7 @@ impl Running {
                     self.history.branches.remove(index);
                     self.replay_until = Some(branch.horizon);
                     self.next_note = 0;
-                    self.waiting = 0;
+                    self.turn_away(out);
                     self.jumped();
                     out.push(FromWorker::Rewritten);
                     out.push(FromWorker::Session(self.session()));
@@ -221,7 +243,7 @@ impl Running {
         let now = self.history.now();
         if now < self.history.horizon() {
             self.next_note = self.next_note.min(self.history.engine().next_record().0);
-            self.waiting = 0;
+            self.turn_away(out);
             self.jumped();
             out.push(FromWorker::Forked { at_us: now.0 });
         }
@@ -373,7 +395,7 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{decode, encode};
+    use crate::protocol::{Opening, decode, encode};
 
     /// Ticks until a frame's wall time has passed `seconds` times, or `done` says so.
     fn ticks(clerk: &mut Clerk, most: usize, done: impl Fn(&[FromWorker]) -> bool) -> Vec<FromWorker> {
@@ -396,10 +418,15 @@ mod tests {
     }
     fn session(slips: &[FromWorker]) -> Session {
         let last = slips.iter().rev().find_map(|slip| match slip {
-            FromWorker::Session(session) => Some(session.clone()),
+            FromWorker::Session(kept) => Some(Session::read(&kept.text).expect("what is kept can be read")),
             _ => None,
         });
         last.expect("a session was told")
+    }
+    fn open(clerk: &mut Clerk, opening: Opening) -> Vec<FromWorker> {
+        let mut out = Vec::new();
+        clerk.receive(ToWorker::Open(opening), &mut out);
+        out
     }
     fn exit(slips: &[FromWorker]) -> Option<i32> {
         written(slips).iter().find_map(|one| match one.what {
@@ -433,7 +460,7 @@ mod tests {
     #[test]
     fn what_is_entered_at_the_door_runs_without_being_watched() {
         let mut clerk = Clerk::default();
-        clerk.receive(ToWorker::Open(Session::new(1, Default::default())), &mut Vec::new());
+        open(&mut clerk, Opening::New { seed: 1 });
         let out = door(&mut clerk, &["sleep 60", "kubectl get nodes"]);
         for slip in &out {
             assert_eq!(decode::<FromWorker>(&encode(slip)).as_ref(), Ok(slip));
@@ -448,7 +475,7 @@ mod tests {
     #[test]
     fn a_session_that_is_opened_again_shows_the_same_terminals() {
         let mut clerk = Clerk::default();
-        clerk.receive(ToWorker::Open(Session::new(2, Default::default())), &mut Vec::new());
+        open(&mut clerk, Opening::New { seed: 2 });
         let first = door(
             &mut clerk,
             &["sleep 30", "kubectl create deployment web --image=nginx", "kubectl get pods -A"],
@@ -456,12 +483,48 @@ mod tests {
         let kept = session(&first);
         let horizon_us = clerk.running.as_ref().map_or(0, |running| running.history.horizon().0);
         let mut again = Clerk::default();
-        let mut slips = Vec::new();
-        again.receive(ToWorker::Open(Session { horizon_us, ..kept.clone() }), &mut slips);
+        let text = Session { horizon_us, ..kept.clone() }.write();
+        let mut slips = open(&mut again, Opening::Stored { text, without_last: false });
         slips
             .extend(ticks(&mut again, 1000, |out| out.iter().any(|slip| matches!(slip, FromWorker::Opened))));
         assert_eq!(session(&slips).log, kept.log);
         assert_eq!(written(&slips), written(&first));
+    }
+
+    #[test]
+    fn a_session_without_its_last_command_ends_at_the_one_before() {
+        let mut clerk = Clerk::default();
+        open(&mut clerk, Opening::New { seed: 3 });
+        let first = door(&mut clerk, &["sleep 5", "echo one too many"]);
+        let kept = session(&first);
+        let opening = Opening::Stored { text: kept.write(), without_last: true };
+        let mut slips = open(&mut clerk, opening);
+        slips
+            .extend(ticks(&mut clerk, 1000, |out| out.iter().any(|slip| matches!(slip, FromWorker::Opened))));
+        assert_eq!(session(&slips).log, kept.log[..2]);
+    }
+
+    #[test]
+    fn what_is_no_session_is_refused_and_the_present_one_goes_on() {
+        let mut clerk = Clerk::default();
+        open(&mut clerk, Opening::New { seed: 4 });
+        let out = open(&mut clerk, Opening::Stored { text: "{\"version\":1}".into(), without_last: false });
+        assert!(
+            matches!(&out[..], [FromWorker::Refused { reason }] if reason.contains("damaged")),
+            "{out:?}"
+        );
+        assert!(stdout(&written(&door(&mut clerk, &["echo still here"]))).contains("still here"));
+    }
+
+    #[test]
+    fn who_waits_at_the_door_is_told_when_the_session_is_replaced() {
+        let mut clerk = Clerk::default();
+        open(&mut clerk, Opening::New { seed: 5 });
+        let line = "sleep 3000".to_string();
+        let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
+        clerk.receive(ToWorker::Command(command), &mut Vec::new());
+        let out = open(&mut clerk, Opening::New { seed: 6 });
+        assert_eq!(exit(&out), Some(130));
     }
 
     #[test]
