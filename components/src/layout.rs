@@ -172,12 +172,7 @@ impl Layout {
         let kept = self.arrangement.with_untracked(|arrangement| {
             arrangement.lengths.iter().find(|(other, _)| *other == edge).map(|(_, length)| *length)
         });
-        let sheet = || {
-            let root = document().document_element()?;
-            let style = window().get_computed_style(&root).ok()??;
-            style.get_property_value(token).ok()?.trim().trim_end_matches("rem").parse::<f64>().ok()
-        };
-        let length = kept.or_else(sheet).unwrap_or(30.0);
+        let length = kept.or_else(|| measure(token)).unwrap_or(30.0);
         self.set(edge, (length + rem).clamp(least, most));
         self.save();
     }
@@ -218,10 +213,12 @@ pub fn panel_class(panel: Panel) -> &'static str {
 
 /// Pixels in one rem.
 pub fn rem() -> f64 {
-    let size = || {
-        let root = document().document_element()?;
-        let style = window().get_computed_style(&root).ok()??;
-        style.get_property_value("font-size").ok()?.trim_end_matches("px").parse::<f64>().ok()
-    };
-    size().unwrap_or(16.0)
+    measure("font-size").unwrap_or(16.0)
+}
+
+/// The number at the beginning of what the style sheets make of a property of the page, whatever its unit.
+fn measure(property: &str) -> Option<f64> {
+    let root = document().document_element()?;
+    let style = window().get_computed_style(&root).ok()??;
+    Some(js_sys::parse_float(&style.get_property_value(property).ok()?)).filter(|number| number.is_finite())
 }

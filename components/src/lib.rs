@@ -13,6 +13,7 @@
 //! - [`door`] `window.clusterarium`, for embedders
 
 pub mod app;
+pub mod arithmetic;
 pub mod cluster;
 pub mod door;
 pub mod editor;

@@ -508,7 +508,7 @@ impl Registry {
     /// `deployments.v1.apps`, a group's beginning too (`ing.networking`). Of several the first in discovery
     /// order, which is group priority. Also tells the version when one was named.
     pub fn find(&self, typed: &str) -> Option<(&Arc<ResourceInfo>, Option<Text>)> {
-        let typed = typed.to_lowercase();
+        let typed = typed.to_ascii_lowercase();
         let Some((name, rest)) = typed.split_once('.') else {
             return self.find_name(&typed, |_| true).map(|info| (info, None));
         };

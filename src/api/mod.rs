@@ -6,6 +6,7 @@ pub mod custom;
 pub mod defaults;
 pub mod diagnose;
 pub mod field;
+pub mod float;
 pub mod int_or_string;
 pub mod jsonpath;
 pub mod kind;

@@ -499,7 +499,7 @@ type Next<'n> = dyn FnMut(usize, &mut Runner, &mut Match) -> bool + 'n;
 
 impl Runner<'_> {
     fn same(&self, a: char, b: char) -> bool {
-        a == b || (self.ignore_case && a.to_lowercase().eq(b.to_lowercase()))
+        a == b || (self.ignore_case && a.eq_ignore_ascii_case(&b))
     }
     fn in_ranges(&self, ranges: &[(char, char)], character: char) -> bool {
         let within = |c: char| ranges.iter().any(|(low, high)| (*low..=*high).contains(&c));

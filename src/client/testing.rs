@@ -144,10 +144,10 @@ impl Server {
         match kind {
             "Endpoints" => "endpoints".into(),
             kind if kind.ends_with('y') => {
-                arcstr::format!("{}ies", kind[..kind.len() - 1].to_lowercase())
+                arcstr::format!("{}ies", kind[..kind.len() - 1].to_ascii_lowercase())
             }
-            kind if kind.ends_with("ss") => arcstr::format!("{}es", kind.to_lowercase()),
-            kind => arcstr::format!("{}s", kind.to_lowercase()),
+            kind if kind.ends_with("ss") => arcstr::format!("{}es", kind.to_ascii_lowercase()),
+            kind => arcstr::format!("{}s", kind.to_ascii_lowercase()),
         }
     }
     pub fn create(&mut self, object: Value, now: Time) -> Value {

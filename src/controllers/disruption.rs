@@ -103,7 +103,7 @@ impl DisruptionController {
                         format!("found no controllers for pod {:?}", meta::name(pod))
                     } else {
                         let group = meta::split_api_version(reference.text("apiVersion")).0;
-                        let plural = format!("{}s", kind.to_lowercase());
+                        let plural = format!("{}s", kind.to_ascii_lowercase());
                         let dot = if group.is_empty() { "" } else { "." };
                         format!("{plural}{dot}{group} does not implement the scale subresource")
                     });

@@ -19,7 +19,7 @@ fn ask(cli: &mut Cli, order: &Order, client: &Client, request: AuthRequest) -> O
     let method: String = request
         .name()
         .split([' ', '-'])
-        .map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]))
+        .map(|word| format!("{}{}", word[..1].to_ascii_uppercase(), &word[1..]))
         .collect();
     client.call(cli, order, &format!("Auth/{method}"), &Operation::Auth(request), None)
 }
@@ -254,7 +254,7 @@ pub fn role_grant(cli: &mut Cli, order: &Order) -> Outcome {
     if rest.is_empty() {
         return fail(exit::BAD_ARGS, GRANT);
     }
-    let (may_read, may_write) = match kind.to_uppercase().as_str() {
+    let (may_read, may_write) = match kind.to_ascii_uppercase().as_str() {
         "READ" => (true, false),
         "WRITE" => (false, true),
         "READWRITE" => (true, true),

@@ -78,14 +78,14 @@ pub fn range(flags: &Flags, operands: &[String]) -> Outcome<Range> {
         other => return fail(exit::BAD_FEATURE, format!("unknown consistency flag {other:?}")),
     };
     let order = flags.text("order");
-    let is_descending = match order.to_uppercase().as_str() {
+    let is_descending = match order.to_ascii_uppercase().as_str() {
         "ASCEND" => Some(false),
         "DESCEND" => Some(true),
         "" => None,
         _ => return fail(exit::BAD_FEATURE, format!("bad sort order {order}")),
     };
     let target = flags.text("sort-by");
-    let by = match target.to_uppercase().as_str() {
+    let by = match target.to_ascii_uppercase().as_str() {
         "CREATE" => Target::CreateRevision,
         "KEY" | "" => Target::Key,
         "MODIFY" => Target::ModRevision,
@@ -103,7 +103,8 @@ pub fn range(flags: &Flags, operands: &[String]) -> Outcome<Range> {
         let (least, most) = (flags.number(low), flags.number(high));
         if most > 0 && least > most {
             let name = |flag: &str| {
-                let words = flag.split('-').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]));
+                let words =
+                    flag.split('-').map(|word| format!("{}{}", word[..1].to_ascii_uppercase(), &word[1..]));
                 words.collect::<String>()
             };
             let words = format!("get{}(={least}) > get{}(={most})", name(low), name(high));

@@ -106,7 +106,7 @@ pub fn add(cli: &mut Cli, order: &Order) -> Outcome {
     };
     if order.operands.len() > 1 {
         let mut words = String::from("too many arguments");
-        for operand in order.operands.iter().filter(|word| word.to_lowercase().starts_with("http")) {
+        for operand in order.operands.iter().filter(|word| word.to_ascii_lowercase().starts_with("http")) {
             words += &format!(", did you mean --peer-urls={operand}");
         }
         return fail(exit::BAD_ARGS, words);

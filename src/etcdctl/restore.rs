@@ -13,7 +13,7 @@ use crate::shell::Cli;
 use crate::shell::files::FileError;
 
 fn words(error: FileError) -> String {
-    error.message().to_lowercase()
+    error.message().to_ascii_lowercase()
 }
 
 /// What 3.5 said of commands that have moved to etcdutl. 3.6 has dropped them; here they are kept, because every

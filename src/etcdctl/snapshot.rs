@@ -135,5 +135,5 @@ fn fetch(cli: &mut Cli, order: &Order, client: &Client) -> Outcome<(String, Stri
 }
 
 fn words(error: FileError) -> String {
-    error.message().to_lowercase()
+    error.message().to_ascii_lowercase()
 }

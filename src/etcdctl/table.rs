@@ -8,7 +8,7 @@ const WIDEST: usize = 30;
 /// A table; headings are put in capitals.
 pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
     let headings: Vec<String> =
-        headings.iter().map(|heading| heading.replace('_', " ").to_uppercase()).collect();
+        headings.iter().map(|heading| heading.replace('_', " ").to_ascii_uppercase()).collect();
     let broken: Vec<Vec<Vec<String>>> =
         rows.iter().map(|row| row.iter().map(|cell| wrap(cell)).collect()).collect();
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();

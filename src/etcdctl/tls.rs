@@ -146,7 +146,7 @@ impl Security {
 fn read(cli: &mut Cli, path: &str) -> Outcome<String> {
     match cli.read_file(path) {
         Ok(text) => Ok(text.to_string()),
-        Err(error) => fail(exit::BAD_ARGS, format!("open {path}: {}", error.message().to_lowercase())),
+        Err(error) => fail(exit::BAD_ARGS, format!("open {path}: {}", error.message().to_ascii_lowercase())),
     }
 }
 

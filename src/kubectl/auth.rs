@@ -40,7 +40,7 @@ const URL_VERBS: &[&str] = &["get", "put", "post", "head", "options", "delete", 
 
 /// Asks a review of `kind`, which is filled in and comes back with the answer.
 fn review(session: &mut Session, group: &str, kind: &str, spec: Value) -> Outcome<Value> {
-    let resource = Resource::new(group, "v1", format!("{}s", kind.to_lowercase()));
+    let resource = Resource::new(group, "v1", format!("{}s", kind.to_ascii_lowercase()));
     let mut body = object! { "apiVersion" => format!("{group}/v1"), "kind" => kind };
     if !spec.is_null() {
         body.set("spec", spec);
@@ -85,7 +85,7 @@ pub fn can_i(session: &mut Session) -> Outcome {
         let (kind, name) = what.split_once('/').unwrap_or((what, ""));
         let mut attributes = object! { "resource" => kind, "verb" => verb.as_str() };
         if kind != "*" {
-            match session.resource(&kind.to_lowercase()) {
+            match session.resource(&kind.to_ascii_lowercase()) {
                 Ok(mapping) => {
                     attributes.set("resource", mapping.info.plural.clone());
                     attributes.set("group", mapping.info.group.clone());

@@ -541,7 +541,7 @@ fn find_mapping(registry: &crate::api::kind::Registry, object: &Value) -> Option
     let (group, version) = crate::api::meta::split_api_version(api_version);
     let info = registry.kind(group, kind).or_else(|| {
         // Discovery knows each kind in lower case too.
-        registry.resources().find(|info| info.group == group && info.kind.to_lowercase() == kind)
+        registry.resources().find(|info| info.group == group && info.kind.to_ascii_lowercase() == kind)
     })?;
     info.serves(version).then(|| Mapping { info: info.clone(), version: version.into() })
 }

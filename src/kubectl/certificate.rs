@@ -33,7 +33,7 @@ pub fn judge(session: &mut Session, approves: bool) -> Outcome {
         true => ("Approved", "Denied", "approve", "KubectlApprove"),
         false => ("Denied", "Approved", "deny", "KubectlDeny"),
     };
-    let word = kind.to_lowercase();
+    let word = kind.to_ascii_lowercase();
     let format = session.format(false)?;
     let mut operands = names;
     if !session.has_files() {

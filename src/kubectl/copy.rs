@@ -106,7 +106,7 @@ fn download(session: &mut Session, from: &Place, to: &str) -> Outcome {
     }
     match session.cli.write_file(&target, &ran.stdout) {
         Ok(()) => Ok(()),
-        Err(error) => fail(format!("open {target}: {}", error.message().to_lowercase())),
+        Err(error) => fail(format!("open {target}: {}", error.message().to_ascii_lowercase())),
     }
 }
 

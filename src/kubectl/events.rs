@@ -110,7 +110,7 @@ pub fn run(session: &mut Session) -> Outcome {
                 _ => "arguments in resource/name form may not have more than one slash",
             });
         };
-        let mapping = session.resource(&kind.to_lowercase())?;
+        let mapping = session.resource(&kind.to_ascii_lowercase())?;
         fields = format!(
             "involvedObject.kind={},involvedObject.apiVersion={},involvedObject.name={name}",
             mapping.info.kind,
@@ -119,7 +119,7 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let format = session.format(false)?;
     let types = flags.list("types");
-    if types.iter().any(|kind| !["normal", "warning"].contains(&kind.to_lowercase().as_str())) {
+    if types.iter().any(|kind| !["normal", "warning"].contains(&kind.to_ascii_lowercase().as_str())) {
         return fail("valid --types are Normal or Warning");
     }
     let is_wanted = |event: &Value| {

@@ -307,9 +307,9 @@ impl Layout {
             cells.push("NAMESPACE".into());
         }
         let columns = table.items("columnDefinitions").iter().filter(|column| self.is_seen(column));
-        cells.extend(columns.map(|column| column.text("name").to_uppercase()));
+        cells.extend(columns.map(|column| column.text("name").to_ascii_uppercase()));
         for label in &self.label_columns {
-            cells.push(label.rsplit('/').next().unwrap_or(label).to_uppercase());
+            cells.push(label.rsplit('/').next().unwrap_or(label).to_ascii_uppercase());
         }
         if self.show_labels {
             cells.push("LABELS".into());

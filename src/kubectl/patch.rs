@@ -46,7 +46,7 @@ pub fn run(session: &mut Session) -> Outcome {
         path => match session.read_file(path) {
             Ok(text) => text.to_string(),
             Err(error) => {
-                let message = error.message().to_lowercase();
+                let message = error.message().to_ascii_lowercase();
                 return fail(format!("unable to read patch file: open {path}: {message}"));
             }
         },

@@ -71,7 +71,7 @@ impl Session<'_, '_, '_> {
                         Err(error) => {
                             return fail(format!(
                                 "error reading --template {source}, open {source}: {}",
-                                error.message().to_lowercase()
+                                error.message().to_ascii_lowercase()
                             ));
                         }
                     };
@@ -96,7 +96,7 @@ impl Session<'_, '_, '_> {
                         Err(error) => {
                             return fail(format!(
                                 "error reading --template {source}, open {source}: {}",
-                                error.message().to_lowercase()
+                                error.message().to_ascii_lowercase()
                             ));
                         }
                     };
@@ -119,7 +119,7 @@ impl Session<'_, '_, '_> {
                         Err(error) => {
                             return fail(format!(
                                 "error reading template {source}, open {source}: {}",
-                                error.message().to_lowercase()
+                                error.message().to_ascii_lowercase()
                             ));
                         }
                     };

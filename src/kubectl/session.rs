@@ -314,7 +314,7 @@ impl Mapping {
 
 /// `pod`, `deployment.apps`: how output names a kind.
 pub fn short_kind(group: &str, kind: &str) -> String {
-    let kind = kind.to_lowercase();
+    let kind = kind.to_ascii_lowercase();
     if group.is_empty() { kind } else { format!("{kind}.{group}") }
 }
 

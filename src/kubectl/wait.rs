@@ -58,7 +58,7 @@ enum Condition {
 fn conditions(texts: &[String]) -> Outcome<Vec<Condition>> {
     let mut conditions = Vec::new();
     for text in texts {
-        conditions.push(match text.to_lowercase().as_str() {
+        conditions.push(match text.to_ascii_lowercase().as_str() {
             "delete" => Condition::Deleted,
             "create" => Condition::Created,
             _ => {

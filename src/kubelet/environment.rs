@@ -412,7 +412,7 @@ fn service_variables(service: &Value, variables: &mut SortedMap<Text, Text>) {
     if ip.is_empty() || ip == "None" || ports.is_empty() {
         return;
     }
-    let name = |text: &str| text.to_uppercase().replace('-', "_");
+    let name = |text: &str| text.to_ascii_uppercase().replace('-', "_");
     let prefix = name(meta::name(service));
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_string() };
     let mut set = |suffix: &str, value: String| {
@@ -422,7 +422,7 @@ fn service_variables(service: &Value, variables: &mut SortedMap<Text, Text>) {
     for (index, port) in ports.iter().enumerate() {
         let number = port.integer("port").unwrap_or(0);
         let protocol = if port.has("protocol") { port.text("protocol") } else { "TCP" };
-        let address = format!("{}://{host}:{number}", protocol.to_lowercase());
+        let address = format!("{}://{host}:{number}", protocol.to_ascii_lowercase());
         if index == 0 {
             set("SERVICE_PORT", number.to_string());
             set("PORT", address.clone());
@@ -432,7 +432,7 @@ fn service_variables(service: &Value, variables: &mut SortedMap<Text, Text>) {
         }
         let stem = format!("PORT_{number}_{protocol}");
         set(&stem, address);
-        set(&format!("{stem}_PROTO"), protocol.to_lowercase());
+        set(&format!("{stem}_PROTO"), protocol.to_ascii_lowercase());
         set(&format!("{stem}_PORT"), number.to_string());
         set(&format!("{stem}_ADDR"), ip.to_string());
     }

@@ -49,7 +49,7 @@ pub fn static_pod(file: &str, manifest: &Value, node_name: &str, seen: &Text) ->
     let path = format!("/etc/kubernetes/manifests/{file}");
     let uid = hash_hex(&[&manifest.to_string(), node_name, &path]);
     let mut pod = manifest.clone();
-    let name = format!("{}-{}", meta::name(&pod), node_name.to_lowercase());
+    let name = format!("{}-{}", meta::name(&pod), node_name.to_ascii_lowercase());
     pod.set("metadata.name", name);
     pod.set_default("metadata.namespace", "default");
     pod.set("metadata.uid", &*uid);

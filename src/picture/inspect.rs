@@ -492,7 +492,7 @@ fn object(history: &History<Cluster>, kind: &str, namespace: &str, name: &str) -
             && object.text("metadata.name") == name
     })?;
     let mut detail = Detail { kind: kind.into(), title: name.into(), ..Detail::default() };
-    fill(history, &mut detail, object, &format!("{}s", kind.to_lowercase()));
+    fill(history, &mut detail, object, &format!("{}s", kind.to_ascii_lowercase()));
     Some(detail)
 }
 
@@ -529,7 +529,7 @@ fn fill(history: &History<Cluster>, detail: &mut Detail, object: &Value, plural:
     while let Some(next) = owner {
         let prefix = format!(
             "/registry/{}s/{}/{}",
-            next.kind.to_lowercase(),
+            next.kind.to_ascii_lowercase(),
             object.text("metadata.namespace"),
             next.name
         );

@@ -104,7 +104,7 @@ fn explain(cluster: &Cluster, record: &Record<Wire>) -> Option<String> {
         }
         What::Command(command) => Some(command_text(command)),
         What::Sent { message: Message::CriEvent(event), .. } => {
-            Some(format!("the container engine reported: {:?}", event.kind).to_lowercase())
+            Some(format!("the container engine reported: {:?}", event.kind).to_ascii_lowercase())
         }
         _ => None,
     }

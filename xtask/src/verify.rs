@@ -80,6 +80,8 @@ fn clippy() -> Outcome {
 
 /// nextest where it is installed (faster), else cargo's own.
 fn native() -> Outcome {
+    // Of the page what needs no browser: where things stand, in which order they come.
+    Command::new("cargo").args(["test", "-p", "components", "--lib"]).run()?;
     let packages = ["--workspace", "--exclude", "components"];
     match find("cargo-nextest") {
         Some(_) => {

@@ -3,6 +3,8 @@
 //! Picture to hold in mind: squared paper. Everything on the stage stands on it at computed coordinates; the
 //! camera decides how much of the paper is seen.
 
+use crate::arithmetic::pow;
+
 /// A place, in world units: at zoom 1 one unit is one CSS pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
@@ -161,7 +163,7 @@ impl Camera {
     pub fn toward(self, other: Camera, share: f64) -> Camera {
         Camera {
             center: self.center.toward(other.center, share),
-            zoom: self.zoom * (other.zoom / self.zoom).powf(share),
+            zoom: self.zoom * pow(other.zoom / self.zoom, share),
         }
     }
 }

@@ -36,6 +36,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{CanvasRenderingContext2d, KeyboardEvent, PointerEvent, WheelEvent};
 
 use crate::app::Page;
+use crate::arithmetic::exp;
 use crate::view::View;
 
 pub use lens::Lens;
@@ -292,7 +293,7 @@ pub fn Stage(page: Page) -> impl IntoView {
         let mut studio = studio.borrow_mut();
         let (width, height) = studio.size;
         let here = Point::new(f64::from(event.offset_x()), f64::from(event.offset_y()));
-        let factor = (-event.delta_y() * 0.0015).exp();
+        let factor = exp(-event.delta_y() * 0.0015);
         let camera = studio.camera(now_ms()).zoomed(factor, here, width, height);
         studio.flight = None;
         studio.camera = Some(camera);

@@ -3,6 +3,8 @@
 //! Picture to hold in mind: an elastic ruler. Where much happens it is stretched, so that hops of half a
 //! millisecond stand apart; where nothing happens a minute is a finger's width.
 
+use crate::arithmetic::ln_1p;
+
 /// A monotone, piecewise linear map from time to `0..=1`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Axis {
@@ -24,7 +26,7 @@ impl Axis {
             if time <= last {
                 continue;
             }
-            place += ((time - last) / UNIT_US).ln_1p();
+            place += ln_1p((time - last) / UNIT_US);
             knots.push((time, place));
         }
         for knot in &mut knots {

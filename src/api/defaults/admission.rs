@@ -62,7 +62,7 @@ pub fn custom_resource_definition(definition: &mut Value) {
         missing(service, "port", 443)
     });
     if definition.text("spec.names.singular").is_empty() {
-        let singular = definition.text("spec.names.kind").to_lowercase();
+        let singular = definition.text("spec.names.kind").to_ascii_lowercase();
         definition.set("spec.names.singular", singular);
     }
     if definition.text("spec.names.listKind").is_empty() && !definition.text("spec.names.kind").is_empty() {

@@ -1,5 +1,6 @@
 //! The grammar of templates, after parser.go.
 
+use crate::api::float::parse_float;
 use crate::api::value::Value;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -161,9 +162,9 @@ fn number(text: &str) -> Result<(Node, &str)> {
     let end =
         text[signed..].find(|c: char| c != '.' && !c.is_numeric()).map_or(text.len(), |end| signed + end);
     let (word, tail) = text.split_at(end);
-    let value = match (word.parse::<i64>(), word.parse::<f64>()) {
+    let value = match (word.parse::<i64>(), parse_float(word)) {
         (Ok(integer), _) => Value::Integer(integer),
-        (_, Ok(float)) => Value::Float(float),
+        (_, Some(float)) => Value::Float(float),
         _ => return Err(format!("cannot parse number {word}")),
     };
     Ok((Node::Literal(value), tail))

@@ -316,7 +316,7 @@ pub fn mixed_case_label(name: &str, path: &FieldPath, errors: &mut Errors) {
     if name.is_empty() {
         return errors.required(path, "");
     }
-    let complaints = dns1035_label(&name.to_lowercase());
+    let complaints = dns1035_label(&name.to_ascii_lowercase());
     if !complaints.is_empty() {
         let message = format!("may have mixed case, but should otherwise match: {}", complaints.join(","));
         errors.invalid(path, name, message);

@@ -108,7 +108,7 @@ pub fn pod_certificate_projection(source: &Value, path: &FieldPath, errors: &mut
     signer_name(signer, &path.child("signerName"), errors);
     let list = path.child("userAnnotations");
     for key in source.map("userAnnotations").keys() {
-        let lower = key.to_lowercase();
+        let lower = key.to_ascii_lowercase();
         let before = errors.len();
         meta::label_name(&lower, &list, errors);
         if errors.len() == before && !lower.contains('/') {

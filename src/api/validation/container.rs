@@ -221,7 +221,7 @@ pub fn object_field(selector: &Value, allowed: &[&str], path: &FieldPath, errors
     }
     let field = if field == "spec.host" { "spec.nodeName" } else { field };
     match subscripted {
-        Some(("metadata.annotations", key)) => meta::label_name(&key.to_lowercase(), path, errors),
+        Some(("metadata.annotations", key)) => meta::label_name(&key.to_ascii_lowercase(), path, errors),
         Some((_, key)) => meta::label_name(key, path, errors),
         None if !allowed.contains(&field) => errors.not_supported(&path.child("fieldPath"), field, allowed),
         None => {}

@@ -162,7 +162,7 @@ fn embedded_resource(object: &Value, path: &FieldPath, errors: &mut Errors) {
                 }
             }
             Some(Value::String(text)) => {
-                let complaints = super::format::dns1035_label(&text.to_lowercase());
+                let complaints = super::format::dns1035_label(&text.to_ascii_lowercase());
                 if !complaints.is_empty() {
                     let detail =
                         format!("may have mixed case, but should otherwise match: {}", complaints.join(","));

@@ -166,7 +166,7 @@ pub fn annotations(annotations: &Map, path: &FieldPath, errors: &mut Errors) {
     let mut size = 0;
     for (key, value) in annotations.iter() {
         let complaints = if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            qualified_name(&key.to_lowercase())
+            qualified_name(&key.to_ascii_lowercase())
         } else {
             qualified_name(key)
         };

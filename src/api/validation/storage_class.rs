@@ -40,7 +40,7 @@ fn provisioner(name: &str, path: &FieldPath, errors: &mut Errors) {
     if name.is_empty() {
         errors.required(path, "");
     } else {
-        let name = name.to_lowercase();
+        let name = name.to_ascii_lowercase();
         errors.each(path, &name, qualified_name(&name));
     }
 }

@@ -259,7 +259,7 @@ pub fn flex_volume(source: &Value, path: &FieldPath, errors: &mut Errors) {
     let options = path.child("options");
     for (key, _) in source.map("options").iter() {
         let namespace = key.split_once('/').map_or(key.as_str(), |(namespace, _)| namespace);
-        let normalized = format!(".{}", namespace.to_lowercase());
+        let normalized = format!(".{}", namespace.to_ascii_lowercase());
         if normalized.ends_with(".kubernetes.io") || normalized.ends_with(".k8s.io") {
             errors.invalid(&options.key(key), key, "kubernetes.io and k8s.io namespaces are reserved");
         }
@@ -348,7 +348,7 @@ pub fn csi_driver_name(name: &str, path: &FieldPath, errors: &mut Errors) {
     if name.len() > 63 {
         errors.too_long(path, 63);
     }
-    errors.each(path, name, dns1123_subdomain(&name.to_lowercase()));
+    errors.each(path, name, dns1123_subdomain(&name.to_ascii_lowercase()));
 }
 
 pub fn csi(source: &Value, path: &FieldPath, errors: &mut Errors) {

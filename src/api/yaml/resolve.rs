@@ -5,6 +5,7 @@
 //!
 //! Follows resolve.go of go-yaml v2 (YAML 1.1), and Go's JSON encoding for what becomes of floats.
 
+use crate::api::float::parse_float;
 use crate::api::value::Value;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -126,11 +127,7 @@ fn number(text: &str) -> Scalar {
 
 /// What Go's `ParseFloat` makes of it; too large is no number.
 fn float(text: &str) -> Scalar {
-    let looks = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    match text.parse::<f64>() {
-        Ok(value) if looks && value.is_finite() => Scalar::Float(value),
-        _ => Scalar::Text,
-    }
+    parse_float(text).map_or(Scalar::Text, Scalar::Float)
 }
 
 /// A float as a map's key: Go's `FormatFloat(value, 'g', -1, 32)`.

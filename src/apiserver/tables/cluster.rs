@@ -243,7 +243,7 @@ fn event(event: &Value, printer: &Printer) -> Vec<Value> {
     } else if count == 0 {
         count = 1;
     }
-    let kind = object.text("kind").to_lowercase();
+    let kind = object.text("kind").to_ascii_lowercase();
     let target = match object.text("name") {
         "" => kind,
         name => format!("{kind}/{name}"),

@@ -66,7 +66,7 @@ pub(super) fn cells(group: &str, kind: &str, object: &Value, printer: &Printer) 
                 None => "<none>".to_owned(),
                 Some(owner) => {
                     let (group, _) = meta::split_api_version(owner.text("apiVersion"));
-                    let kind = owner.text("kind").to_lowercase();
+                    let kind = owner.text("kind").to_ascii_lowercase();
                     let kind = if group.is_empty() { kind } else { format!("{kind}.{group}") };
                     format!("{kind}/{}", owner.text("name"))
                 }

@@ -199,7 +199,7 @@ impl Player {
         self.bench.engine.world.inbox.retain(|message| match message {
             Message::Watch(event) if event.id == stream => {
                 let object = &event.object;
-                let kind = format!("{:?}", event.kind).to_uppercase();
+                let kind = format!("{:?}", event.kind).to_ascii_uppercase();
                 let name = match event.kind {
                     WatchType::Error => object.text("message"),
                     _ => meta::name(object),

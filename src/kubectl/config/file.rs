@@ -48,7 +48,7 @@ impl File {
             Ok(text) => text,
             Err(_) if !flags.is_set("kubeconfig") => return Ok(File { path, value: empty }),
             Err(error) => {
-                let why = error.message().to_lowercase();
+                let why = error.message().to_ascii_lowercase();
                 return Err(Failure::Message(format!("stat {path}: {why}")));
             }
         };
@@ -80,7 +80,7 @@ impl File {
         });
         match *result {
             Ok(()) => Ok(()),
-            Err(error) => fail(format!("open {path}: {}", error.message().to_lowercase())),
+            Err(error) => fail(format!("open {path}: {}", error.message().to_ascii_lowercase())),
         }
     }
     pub fn current(&self) -> String {

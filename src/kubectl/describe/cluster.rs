@@ -317,7 +317,7 @@ pub fn volume(page: &mut Page, volume: &Value) {
                 let values = list(requirement, "values", ", ");
                 let values = if values.is_empty() { values } else { format!(" [{values}]") };
                 let title = if place == 0 { format!("Term {index}:") } else { String::new() };
-                let operator = requirement.text("operator").to_lowercase();
+                let operator = requirement.text("operator").to_ascii_lowercase();
                 line!(page, 2, "{title}\t{} {operator}{values}", requirement.text("key"));
             }
         }
@@ -484,14 +484,14 @@ fn label(field: &str) -> String {
         }
     }
     let titled = parts.into_iter().map(|part| {
-        if ["API", "URL", "UID", "GUID"].contains(&part.to_uppercase().as_str()) {
-            return part.to_uppercase();
+        if ["API", "URL", "UID", "GUID"].contains(&part.to_ascii_uppercase().as_str()) {
+            return part.to_ascii_uppercase();
         }
-        if part.to_lowercase() == part {
+        if part.to_ascii_lowercase() == part {
             let mut letters = part.chars();
             return letters
                 .next()
-                .map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str());
+                .map_or(String::new(), |first| first.to_ascii_uppercase().to_string() + letters.as_str());
         }
         part
     });

@@ -307,7 +307,7 @@ fn probe(probe: &Value) -> String {
         return format!("exec {} {attributes}", go_list(probe, "exec.command"));
     }
     if probe.has("httpGet") {
-        let (scheme, host) = (probe.text("httpGet.scheme").to_lowercase(), probe.text("httpGet.host"));
+        let (scheme, host) = (probe.text("httpGet.scheme").to_ascii_lowercase(), probe.text("httpGet.host"));
         let (port, path) = (text_of(probe.at("httpGet.port")), probe.text("httpGet.path"));
         return format!("http-get {scheme}://{host}:{port}{path} {attributes}");
     }

@@ -336,7 +336,7 @@ fn metric_line(page: &mut Page, metric: &Value, current: &Value) {
             return line!(page, 1, "{name:?} on pods:\t{now} / {target}");
         }
         kind @ ("External" | "Object") => {
-            let field = kind.to_lowercase();
+            let field = kind.to_ascii_lowercase();
             let (source, now) = (metric.at(&field), current.at(&field).at("current"));
             let average = source.has("target.averageValue");
             let value = if average { "averageValue" } else { "value" };

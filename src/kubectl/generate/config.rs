@@ -163,7 +163,7 @@ pub fn secret_tls(session: &mut Session, name: &str) -> Outcome<Value> {
     for (field, path) in [("tls.crt", cert), ("tls.key", key)] {
         match session.read_file(&path) {
             Ok(text) => pairs.push((field.to_string(), text)),
-            Err(error) => return fail(format!("open {path}: {}", error.message().to_lowercase())),
+            Err(error) => return fail(format!("open {path}: {}", error.message().to_ascii_lowercase())),
         }
     }
     Ok(secret(name, "kubernetes.io/tls", pairs))

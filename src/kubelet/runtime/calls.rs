@@ -451,7 +451,7 @@ impl ContainerEngine {
         let result =
             reach::dial(&self.state.containers, &self.state.disk, sandbox, port, path, context.now())
                 .map(|(status, body)| Reply::Dialed { status, body })
-                .map_err(|error| Text::from(error.to_lowercase()));
+                .map_err(|error| Text::from(error.to_ascii_lowercase()));
         let after = context.random().duration(Duration(300), Duration(1500));
         self.answer_after(client, after, result, context);
         None

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use clusterarium::picture::{Component, ComponentKind, Host, HostRole, Picture};
 
+use crate::arithmetic::{cos, sin};
 use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::{self, Placed};
 
@@ -113,7 +114,7 @@ impl Layout {
         let ring = if count > 1 { (self.etcd.width * 0.3, 50.0) } else { (0.0, 0.0) };
         for index in 0..count {
             let angle = std::f64::consts::TAU * index as f64 / count as f64 - std::f64::consts::FRAC_PI_2;
-            let (x, y) = (center.x + ring.0 * angle.cos(), center.y + ring.1 * angle.sin());
+            let (x, y) = (center.x + ring.0 * cos(angle), center.y + ring.1 * sin(angle));
             self.members.push(Placed { index, rect: Rect::new(x, y, 0.0, 0.0).inset(-radius) });
         }
     }

@@ -345,7 +345,7 @@ impl Painter<'_> {
         let role = match (member.is_running, member.role.as_str()) {
             (false, _) => "stopped".to_string(),
             (true, "Follower") => return,
-            (true, role) => role.to_lowercase(),
+            (true, role) => role.to_ascii_lowercase(),
         };
         let at = Point::new(center.x, center.y + radius + 14.0);
         self.text(&role, at, 96.0, 14.0, 640, line, Align::Center);

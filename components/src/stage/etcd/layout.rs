@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use clusterarium::picture::{ComponentKind, Picture};
 
+use crate::arithmetic::{cos, sin};
 use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::Placed;
 
@@ -79,9 +80,21 @@ impl Layout {
         } else {
             (0.0, 0.0)
         };
-        for index in 0..count {
+        let place = |index: usize| {
             let angle = std::f64::consts::TAU * index as f64 / count as f64 - std::f64::consts::FRAC_PI_2;
-            let (x, y) = (center.x + across * angle.cos(), center.y + down * angle.sin());
+            Point::new(center.x + across * cos(angle), center.y + down * sin(angle))
+        };
+        // In a narrow ring many members have to be small ones.
+        let apart = |index: usize| {
+            let (here, next) = (place(index), place((index + 1) % count));
+            (here.x - next.x).abs().max((here.y - next.y).abs())
+        };
+        let radius = match count {
+            0 | 1 => radius,
+            _ => (0..count).map(|index| (apart(index) - 8.0) / 2.0).fold(radius, f64::min),
+        };
+        for index in 0..count {
+            let Point { x, y } = place(index);
             let rect = Rect::new(x, y, 0.0, 0.0).inset(-radius);
             self.members.push(Placed { index, rect });
             self.doors.insert(picture.etcd[index].actor, rect);
@@ -107,7 +120,7 @@ impl Layout {
     pub fn cell(&self, row: usize, index: u64) -> Option<Rect> {
         let column = index.checked_sub(self.first_index).filter(|column| *column < self.lines)?;
         let width = (self.ledgers.width - NAMES) / self.lines as f64;
-        let height = (self.row_height() - 42.0).clamp(26.0, 54.0);
+        let height = (self.row_height() - 42.0).clamp(26.0, 54.0).min(self.row_height() - 4.0);
         Some(Rect::new(
             self.ledgers.x + NAMES + column as f64 * width,
             self.ledgers.y + HEAD + row as f64 * self.row_height(),

@@ -88,7 +88,7 @@ impl Painter<'_> {
         let role = match (member.is_running, member.role.as_str()) {
             (false, _) => "stopped".to_string(),
             (true, "PreCandidate") => "pre-candidate".to_string(),
-            (true, role) => role.to_lowercase(),
+            (true, role) => role.to_ascii_lowercase(),
         };
         let at = Point::new(center.x, center.y + size * 0.62);
         self.text(&role, at, radius * 1.8, 16.0, 640, ink, Align::Center);
