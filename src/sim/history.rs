@@ -135,15 +135,16 @@ impl<W: World> History<W> {
 
     /// Goes to `target`, back or forth. What is there is what a fresh run of the log has there.
     pub fn seek(&mut self, target: Time) {
-        if target < self.now() {
-            let index = self.checkpoints.partition_point(|c| c.engine.now() <= target).max(1) - 1;
-            let commands = self.checkpoints[index].commands;
-            self.engine = self.checkpoints[index].engine.clone();
-            self.events_at_checkpoint = self.engine.events();
-            self.advance(commands, target);
-        } else {
-            self.run_until(target);
+        let index = self.checkpoints.partition_point(|c| c.engine.now() <= target).max(1) - 1;
+        let nearest = &self.checkpoints[index];
+        // From here, unless that is too late or another place is nearer.
+        if target >= self.now() && nearest.engine.events() <= self.engine.events() {
+            return self.run_until(target);
         }
+        let commands = nearest.commands;
+        self.engine = nearest.engine.clone();
+        self.events_at_checkpoint = self.engine.events();
+        self.advance(commands, target);
     }
 
     /// Runs `log` from the beginning: a stored session, or a branch to go back to.

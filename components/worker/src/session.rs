@@ -33,6 +33,8 @@ const EVENTS_PER_TICK: u64 = 10_000;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// A stored session is replayed in pieces of this much simulated time, so that slips are still read.
 const REPLAY_PIECE: Duration = Duration::from_secs(20);
+/// A fresh cluster comes up in pieces of this much simulated time, each of which is shown.
+const BOOT_PIECE: Duration = Duration::from_secs(1);
 
 /// How long a fresh cluster is given to come up before it is shown as it is.
 const BOOT_LIMIT: Time = Time::from_secs(60);
@@ -75,8 +77,19 @@ struct Running {
     query: Option<Query>,
     last_detail: Option<Detail>,
     since_detail_us: u64,
-    /// A stored session is being run again, up to here.
-    replay_until: Option<Time>,
+    /// What is run through before time is the user's.
+    coming: Option<Coming>,
+    /// What was asked meanwhile: it is done on arrival.
+    early: Vec<Command>,
+}
+
+/// On the way to where a session begins or goes on.
+#[derive(Clone, Copy)]
+enum Coming {
+    /// A fresh cluster comes up, before the user's eyes.
+    Up,
+    /// A stored session, or another future, is run again, up to here.
+    Back(Time),
 }
 
 impl Clerk {
@@ -91,9 +104,6 @@ impl Clerk {
                     let running = Running::open(&session);
                     out.push(FromWorker::Rewritten);
                     out.push(FromWorker::Session(Kept::from(&session)));
-                    if running.replay_until.is_none() {
-                        out.push(FromWorker::Opened);
-                    }
                     self.running = Some(running);
                 }
                 Err(reason) => out.push(FromWorker::Refused { reason }),
@@ -133,13 +143,10 @@ impl Running {
         let mut history = cluster::boot(session.seed, scenario);
         let log: Vec<(Time, Command)> =
             session.log.iter().map(|(time_us, command)| (Time(*time_us), command.clone())).collect();
-        if session.horizon_us == 0 {
-            // A fresh cluster is met when it has come up: who opens the page wants to see it live.
-            while !is_up(&history) && history.now() < BOOT_LIMIT {
-                history.run_until(history.now() + Duration::from_millis(500));
-            }
-        }
-        let replay_until = (session.horizon_us > 0).then_some(Time(session.horizon_us));
+        let coming = match session.horizon_us {
+            0 => Coming::Up,
+            horizon_us => Coming::Back(Time(horizon_us)),
+        };
         if log.len() > 1 {
             history.replace_log(log);
         }
@@ -159,7 +166,8 @@ impl Running {
             query: None,
             last_detail: None,
             since_detail_us: 0,
-            replay_until,
+            coming: Some(coming),
+            early: Vec::new(),
         }
     }
 
@@ -187,6 +195,7 @@ impl Running {
 
     fn receive(&mut self, slip: ToWorker, out: &mut Vec<FromWorker>) {
         match slip {
+            ToWorker::Command(command) if self.coming.is_some() => self.early.push(command),
             ToWorker::Command(command) => self.command(command, out),
             ToWorker::Drawn => self.is_drawn = true,
             ToWorker::Play(is_playing) => self.playback.is_playing = is_playing,
@@ -210,7 +219,7 @@ impl Running {
                 if let Some(branch) = self.history.branches.get(index).cloned() {
                     self.history.replace_log(branch.log);
                     self.history.branches.remove(index);
-                    self.replay_until = Some(branch.horizon);
+                    self.coming = Some(Coming::Back(branch.horizon));
                     self.next_note = 0;
                     self.turn_away(out);
                     self.jumped();
@@ -264,15 +273,22 @@ impl Running {
     }
 
     fn tick(&mut self, elapsed_us: u64, out: &mut Vec<FromWorker>) {
-        if let Some(goal) = self.replay_until {
-            let piece = (self.history.now() + REPLAY_PIECE).min(goal);
-            self.history.run_until(piece);
-            if piece == goal {
-                self.replay_until = None;
+        if let Some(coming) = self.coming {
+            let now = self.history.now();
+            let (until, limit) = match coming {
+                Coming::Up => (now + BOOT_PIECE, BOOT_LIMIT),
+                Coming::Back(goal) => ((now + REPLAY_PIECE).min(goal), goal),
+            };
+            self.history.run_until(until);
+            if until >= limit || matches!(coming, Coming::Up) && is_up(&self.history) {
+                self.coming = None;
                 self.jumped();
                 self.terminals(out);
                 out.push(FromWorker::Opened);
                 out.push(FromWorker::Session(self.session()));
+                for command in std::mem::take(&mut self.early) {
+                    self.command(command, out);
+                }
             }
         } else if self.waiting > 0 {
             self.wait(out);
@@ -426,6 +442,12 @@ mod tests {
     fn open(clerk: &mut Clerk, opening: Opening) -> Vec<FromWorker> {
         let mut out = Vec::new();
         clerk.receive(ToWorker::Open(opening), &mut out);
+        let is_there = |out: &[FromWorker]| {
+            out.iter().any(|slip| matches!(slip, FromWorker::Opened | FromWorker::Refused { .. }))
+        };
+        if !is_there(&out) {
+            out.extend(ticks(clerk, 1000, is_there));
+        }
         out
     }
     fn exit(slips: &[FromWorker]) -> Option<i32> {
@@ -484,9 +506,7 @@ mod tests {
         let horizon_us = clerk.running.as_ref().map_or(0, |running| running.history.horizon().0);
         let mut again = Clerk::default();
         let text = Session { horizon_us, ..kept.clone() }.write();
-        let mut slips = open(&mut again, Opening::Stored { text, without_last: false });
-        slips
-            .extend(ticks(&mut again, 1000, |out| out.iter().any(|slip| matches!(slip, FromWorker::Opened))));
+        let slips = open(&mut again, Opening::Stored { text, without_last: false });
         assert_eq!(session(&slips).log, kept.log);
         assert_eq!(written(&slips), written(&first));
     }
@@ -497,10 +517,7 @@ mod tests {
         open(&mut clerk, Opening::New { seed: 3 });
         let first = door(&mut clerk, &["sleep 5", "echo one too many"]);
         let kept = session(&first);
-        let opening = Opening::Stored { text: kept.write(), without_last: true };
-        let mut slips = open(&mut clerk, opening);
-        slips
-            .extend(ticks(&mut clerk, 1000, |out| out.iter().any(|slip| matches!(slip, FromWorker::Opened))));
+        let slips = open(&mut clerk, Opening::Stored { text: kept.write(), without_last: true });
         assert_eq!(session(&slips).log, kept.log[..2]);
     }
 
@@ -525,6 +542,17 @@ mod tests {
         clerk.receive(ToWorker::Command(command), &mut Vec::new());
         let out = open(&mut clerk, Opening::New { seed: 6 });
         assert_eq!(exit(&out), Some(130));
+    }
+
+    #[test]
+    fn what_is_asked_while_the_cluster_comes_up_is_done_then() {
+        let mut clerk = Clerk::default();
+        clerk.receive(ToWorker::Open(Opening::New { seed: 7 }), &mut Vec::new());
+        let line = "kubectl get --raw /readyz".to_string();
+        let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
+        clerk.receive(ToWorker::Command(command), &mut Vec::new());
+        let out = ticks(&mut clerk, 1000, |out| exit(out).is_some());
+        assert_eq!(exit(&out), Some(0), "{:?}", written(&out));
     }
 
     #[test]
