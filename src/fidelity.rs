@@ -121,6 +121,16 @@ pub const REGISTRY: &[Entry] = &[
         message: "the documents tell the fields of built-in kinds and their types, but not what they mean",
     },
     Entry {
+        component: "kube-apiserver",
+        what: "x-kubernetes-validations",
+        message: "rules in CEL (x-kubernetes-validations) are kept but not evaluated here: objects that break them are taken",
+    },
+    Entry {
+        component: "kube-apiserver",
+        what: "conversion webhooks",
+        message: "conversion webhooks are not called here: objects change nothing but their apiVersion between versions",
+    },
+    Entry {
         component: "kube-proxy",
         what: "ipvs and nftables modes",
         message: "kube-proxy writes iptables rules, for IPv4, whatever mode its configuration names",

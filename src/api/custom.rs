@@ -18,7 +18,7 @@ use super::kind::join_api_version;
 use super::schema::{Schema, SchemaType};
 use super::value::{Text, Value};
 
-pub use coerce::{Coerced, coerce, settle};
+pub use coerce::{Coerced, coerce, has_unknown, settle};
 pub use format::is_known as is_known_format;
 pub use validate::validate;
 
@@ -47,6 +47,28 @@ pub fn has_rules(schema: &Value) -> bool {
         || schema.map("properties").iter().any(|(_, property)| has_rules(property))
         || is_set(schema.at("items"))
         || is_set(schema.at("additionalProperties"))
+}
+
+/// The formats in a schema that are not checked because nobody knows them.
+pub fn unknown_formats(schema: &Value) -> Vec<Text> {
+    let mut found = Vec::new();
+    let format = schema.text("format");
+    let is_known = match schema.text("type") {
+        "" | "string" => is_known_format(format),
+        "integer" => matches!(format, "int32" | "int64"),
+        "number" => matches!(format, "float" | "double"),
+        _ => false,
+    };
+    if !format.is_empty() && !is_known {
+        found.push(Text::from(format));
+    }
+    let parts = schema.map("properties").iter().map(|(_, property)| property);
+    for part in parts.chain([schema.at("items"), schema.at("additionalProperties")]) {
+        if matches!(part, Value::Object(_)) {
+            found.append(&mut unknown_formats(part));
+        }
+    }
+    found
 }
 
 /// Go's words for a field that is not of the type that a path leads to (`unstructured.NestedInt64`).

@@ -10,7 +10,7 @@ use super::kind::Registry;
 use super::schema::{self, Problem, Schema};
 use super::value::Value;
 use super::yaml::{self, Document, Mark, Span};
-use super::{defaults, meta, strategy, validation};
+use super::{custom, defaults, meta, strategy, validation};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -109,7 +109,31 @@ fn object(
             tell(Severity::Warning, &duplicate.path, message);
         }
     }
-    // The schemas of custom resources are the cluster's to know.
+    if let Some(kind) = &info.definition
+        && let Some(version) = kind.version_of(object)
+    {
+        match custom::coerce(kind, version, object) {
+            Err(error) => tell(Severity::Error, "", error),
+            Ok(coerced) if !coerced.unknown.is_empty() => {
+                for path in coerced.unknown {
+                    tell(Severity::Error, &path, format!("unknown field \"{path}\""));
+                }
+            }
+            Ok(coerced) => {
+                let mut object = coerced.value;
+                if info.namespaced {
+                    object.set_default("metadata.namespace", "default");
+                }
+                if !meta::generate_name(&object).is_empty() {
+                    object.set_default("metadata.name", "aaaaa");
+                }
+                for error in validation::validate_custom(kind, version, &object, None) {
+                    tell(Severity::Error, &error.field, error.to_string());
+                }
+            }
+        }
+        return;
+    }
     let Some(place) = Schema::built_in().kind(api_version, kind) else { return };
     let decoded = schema::decode(place, object, &[]);
     let refused = !decoded.errors.is_empty() || !decoded.strict.is_empty();
@@ -146,6 +170,7 @@ fn object(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{array, object};
 
     /// Every refusal that the recorded cluster gave without looking anything up is found, and found in the text.
     #[test]
@@ -178,6 +203,41 @@ mod tests {
             let start = text[..diagnostic.span.start.offset].rfind('\n').map_or(0, |at| at + 1);
             let shown = &text[start..diagnostic.span.end.offset];
             assert!(shown.contains(underlined), "{name}: {shown:?}");
+        }
+    }
+
+    #[test]
+    fn custom_resources_are_held_against_the_definitions_of_the_cluster() {
+        let definition = object! {
+            "spec" => object! {
+                "group" => "example.com",
+                "scope" => "Namespaced",
+                "versions" => array![object! {
+                    "name" => "v1", "served" => true, "storage" => true,
+                    "schema" => object! { "openAPIV3Schema" => object! {
+                        "type" => "object",
+                        "properties" => object! { "spec" => object! {
+                            "type" => "object",
+                            "properties" => object! {
+                                "size" => object! { "type" => "integer", "minimum" => 1 },
+                            },
+                        } },
+                    } },
+                }],
+            },
+            "status" => object! {
+                "acceptedNames" => object! { "plural" => "shops", "kind" => "Shop" },
+                "conditions" => array![object! { "type" => "Established", "status" => "True" }],
+            },
+        };
+        let registry = Registry::with_definitions([&definition].into_iter());
+        for (spec, path) in [("size: 2", ""), ("sise: 2", "spec.sise"), ("size: 0", "spec.size")] {
+            let text =
+                format!("apiVersion: example.com/v1\nkind: Shop\nmetadata:\n  name: a\nspec:\n  {spec}\n");
+            let found = diagnose(&text, &registry);
+            let paths: Vec<&str> = found.iter().map(|one| one.path.as_str()).collect();
+            assert_eq!(paths.join(" "), path, "{found:?}");
+            assert!(found.iter().all(|one| one.span.start.line == 5), "{found:?}");
         }
     }
 

@@ -256,7 +256,7 @@ fn descend(value: Value, found: &mut Vec<Value>) {
     }
 }
 
-fn print(value: &Value) -> String {
+pub fn print(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string(),
         Value::Null => "null".to_owned(),

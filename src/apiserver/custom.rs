@@ -14,6 +14,7 @@ use crate::api::schema::Strictness;
 use crate::api::status::Status;
 use crate::api::{FieldError, Text, Value, meta, validation};
 use crate::arrange::Arrange;
+use crate::fidelity;
 use crate::message::rest::Request;
 
 /// The definition and the version of it that an object is of.
@@ -147,4 +148,27 @@ pub(super) fn warnings(object: &Value, old: Option<&Value>) -> Vec<Text> {
         }
     }
     warnings
+}
+
+/// What is not done here though a definition asks for it, and formats that nobody knows; only what is new is told.
+pub(super) fn definition_warnings(definition: &Value, old: Option<&Value>) -> Vec<Text> {
+    let all = |definition: &Value| {
+        let mut warnings: Vec<Text> = Vec::new();
+        let mut asks_for = |what: &str| {
+            warnings.extend(fidelity::message("kube-apiserver", what).map(Text::from));
+        };
+        let schemas = || definition.items("spec.versions").iter().map(|own| own.at("schema.openAPIV3Schema"));
+        if schemas().any(custom::has_rules) {
+            asks_for("x-kubernetes-validations");
+        }
+        if definition.text("spec.conversion.strategy") == "Webhook" {
+            asks_for("conversion webhooks");
+        }
+        for format in schemas().flat_map(custom::unknown_formats) {
+            warnings.push(Text::from(format!("unrecognized format {:?}", format.as_str())));
+        }
+        warnings
+    };
+    let had = old.map(all).unwrap_or_default();
+    all(definition).into_iter().filter(|warning| !had.contains(warning)).collect()
 }

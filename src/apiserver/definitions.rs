@@ -9,7 +9,7 @@
 
 use crate::api::status::Status;
 use crate::api::value::literal;
-use crate::api::{Text, Value, meta, time};
+use crate::api::{Text, Value, meta, time, validation};
 use crate::client::request;
 use crate::language::Context;
 use crate::message::rest::Resource;
@@ -26,7 +26,6 @@ const POLL: Duration = Duration::from_secs(5);
 const POLL_LIMIT: Duration = Duration::from_secs(60);
 /// The first look follows the deletion at once; the watch may be that far behind.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
-const APPROVAL: &str = "api-approved.kubernetes.io";
 
 #[derive(Clone, Default)]
 pub(crate) struct Definitions {
@@ -201,32 +200,14 @@ fn name(definition: &Value, taken: &Taken, now: Time) -> Option<Value> {
     Some(changed)
 }
 
-/// `KubernetesAPIApprovalPolicyConformant`, for groups of the community; `None` for others.
+/// `KubernetesAPIApprovalPolicyConformant`, for groups of the community; `None` for others, and when it is known.
 fn approval(definition: &Value) -> Option<Value> {
-    let group = definition.text("spec.group");
-    let is_protected =
-        |name: &str| group == name || group.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
-    if !is_protected("k8s.io") && !is_protected("kubernetes.io") {
+    if !validation::is_protected(definition.text("spec.group")) {
         return None;
     }
-    let annotation = meta::annotation(definition, APPROVAL).unwrap_or("");
-    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
-    let is_url = annotation
-        .split_once("://")
-        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && !rest.starts_with('/'));
-    let (status, reason, message) = if annotation.is_empty() {
-        let message = format!("protected groups must have approval annotation {APPROVAL:?}, {see}");
-        ("False", "MissingAnnotation", message)
-    } else if annotation.starts_with("unapproved") {
-        ("False", "UnapprovedAnnotation", format!("not approved: {annotation:?}"))
-    } else if is_url {
-        ("True", "ApprovedAnnotation", format!("approved in {annotation}"))
-    } else {
-        let message = format!(
-            "protected groups must have approval annotation {APPROVAL:?} with either a URL or a reason starting with \"unapproved\", {see}"
-        );
-        ("False", "InvalidAnnotation", message)
-    };
+    let annotation = meta::annotation(definition, validation::APPROVAL).unwrap_or("");
+    let (is_approved, reason, message) = validation::approval(annotation);
+    let status = if is_approved { "True" } else { "False" };
     let new = condition("KubernetesAPIApprovalPolicyConformant", status, reason, message);
     let is_known = meta::condition(definition, new.text("type")).is_some_and(|old| {
         ["status", "reason", "message"].iter().all(|field| old.text(field) == new.text(field))

@@ -45,6 +45,19 @@ impl Form {
             table_objects: request.options.table_objects,
         }
     }
+    /// The form of a Scale, whatever it is the scale of.
+    pub(crate) fn of_scale(request: &Request) -> Form {
+        Form {
+            group: literal!("autoscaling"),
+            kind: literal!("Scale"),
+            list_kind: literal!("ScaleList"),
+            api_version: literal!("autoscaling/v1"),
+            is_converted: false,
+            custom: None,
+            table: request.options.as_table,
+            table_objects: request.options.table_objects,
+        }
+    }
     /// The stored object in the version asked for.
     pub(crate) fn object(&self, object: &Value) -> Value {
         if let Some((kind, version)) = &self.custom {

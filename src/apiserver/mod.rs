@@ -187,6 +187,10 @@ impl ApiServer {
     pub fn open_exchanges(&self) -> Vec<(ActorId, u64)> {
         self.exchanges.keys().chain(self.streams.keys()).copied().collect()
     }
+    /// The resources that are served now, custom ones included.
+    pub fn registry(&self) -> &Registry {
+        &self.catalog.registry
+    }
     /// The objects of a resource as the watch cache holds them, for pictures: never for deciding anything.
     pub fn cached(&self, group: &str, plural: &str) -> impl Iterator<Item = &Value> {
         let cache = self.catalog.find(group, plural).and_then(|route| route.cache);

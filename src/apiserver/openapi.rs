@@ -13,11 +13,12 @@ use crate::{array, object};
 
 use super::ApiServer;
 
+/// Custom resources take all but the last: clients look here before they choose.
 const PATCHES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
+    "application/strategic-merge-patch+json",
 ];
 const ANSWERS: [&str; 2] = ["application/json", "application/yaml"];
 
@@ -29,6 +30,7 @@ struct Operation<'a> {
     kind: (&'a str, &'a str, Text),
     id: String,
     answer: Text,
+    is_custom: bool,
 }
 
 /// `appsV1` -> `AppsV1`.
@@ -182,6 +184,7 @@ impl ApiServer {
             kind: kind.clone(),
             id: format!("{action}{prefix}{scope}{}", info.kind),
             answer: answer.clone(),
+            is_custom: info.custom,
         };
         let of_collection = [
             operation("get", Verb::List, "list", list),
@@ -224,6 +227,7 @@ impl ApiServer {
                 kind: (api_version.as_str(), own_kind.as_str(), definition.clone()),
                 id: format!("{action}{prefix}{scope}{}{}", info.kind, capitalized(name)),
                 answer: definition.clone(),
+                is_custom: info.custom,
             };
             let operations = [
                 own("get", Verb::Get, "read"),
@@ -320,7 +324,11 @@ fn operation_document(operation: &Operation, tag: &str, dialect: Dialect) -> Val
         Verb::Create | Verb::Update => Some(reference(dialect, definition)),
     };
     let is_required = matches!(operation.verb, Verb::Create | Verb::Update | Verb::Patch);
-    let takes: &[&str] = if is_patch { &PATCHES } else { &["*/*"] };
+    let takes: &[&str] = match (is_patch, operation.is_custom) {
+        (false, _) => &["*/*"],
+        (true, true) => &PATCHES[..3],
+        (true, false) => &PATCHES,
+    };
     let content = |media: &[&str], schema: &Value| {
         let mut content = Value::object();
         for media in media {

@@ -295,7 +295,11 @@ pub(super) fn warnings(info: &ResourceInfo, object: &Value, old: Option<&Value>)
         return custom::warnings(object, old);
     }
     let (group, _, kind) = stored_kind(info);
-    warnings::warnings(group, kind, object, old)
+    let mut warnings = warnings::warnings(group, kind, object, old);
+    if group == "apiextensions.k8s.io" {
+        warnings.extend(custom::definition_warnings(object, old));
+    }
+    warnings
 }
 
 /// `AllowUnconditionalUpdate`: whether an update without a revision is one.

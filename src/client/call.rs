@@ -8,6 +8,7 @@ use crate::message::rest::{PatchType, Request, Resource};
 use crate::sim::{Duration, Time};
 
 use super::connection::Answer;
+use super::informer::Selection;
 use super::journal::{Journal, Place, Waiting};
 use super::recorder::EventDraft;
 use super::request;
@@ -41,6 +42,8 @@ pub(super) struct Outgoing {
     pub requests: Vec<(Place, Request)>,
     pub events: Vec<EventDraft>,
     pub add_after: Vec<(Text, Duration)>,
+    /// What the controller's late informers are to be from now on.
+    pub follow: Option<Vec<Selection>>,
 }
 
 pub struct Call<'a> {
@@ -147,6 +150,12 @@ impl Call<'_> {
     pub fn add_after(&mut self, key: Text, delay: Duration) {
         if self.journal.once() {
             self.outgoing.add_after.push((key, delay));
+        }
+    }
+    /// Follows these besides what was subscribed at the start; what was followed before and is not among them is given up.
+    pub fn follow(&mut self, selections: Vec<Selection>) {
+        if self.journal.once() {
+            self.outgoing.follow = Some(selections);
         }
     }
     /// Looks at this sync's key again after `delay`.

@@ -86,6 +86,8 @@ pub struct Informer {
     /// The last revision seen; empty: the next list must be a fresh one.
     pub resource_version: Text,
     pub synced: bool,
+    /// Came when the others had begun: nobody waits for it, and a restarted process knows nothing of it.
+    is_late: bool,
     attempts: u32,
     pub fifo: DeltaFifo,
 }
@@ -93,6 +95,8 @@ pub struct Informer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReflectorState {
     Stopped,
+    /// Given up: its place is kept, for others know their informers by number.
+    Dropped,
     Listing,
     Watching,
     BackingOff,
@@ -154,11 +158,57 @@ impl Informers {
             state: ReflectorState::Stopped,
             resource_version: "0".into(),
             synced: false,
+            is_late: false,
             attempts: 0,
             fifo: DeltaFifo::default(),
         });
         Arc::make_mut(&mut self.stores).push(Store::default());
         self.informers.len() - 1
+    }
+    /// Follows `selection` from now on, while others are at work.
+    pub fn add_late<P: Purpose>(
+        &mut self,
+        context: &mut Context,
+        connection: &mut Connection<P>,
+        selection: Selection,
+        window: usize,
+    ) -> usize {
+        let known = self.informers.len();
+        let index = self.add(selection, window);
+        if index == known {
+            self.unsynced -= 1;
+            self.informers[index].is_late = true;
+        } else if self.informers[index].state == ReflectorState::Dropped {
+            self.informers[index].resource_version = "0".into();
+        } else {
+            return index;
+        }
+        self.list(context, connection, index);
+        index
+    }
+    /// Gives up what came late.
+    pub fn drop_late<P: Purpose>(
+        &mut self,
+        context: &mut Context,
+        connection: &mut Connection<P>,
+        index: usize,
+    ) {
+        if self.informers[index].is_late {
+            connection.cancel_watch(&P::from(InformerIndex(index)), context);
+            self.forget(index, ReflectorState::Dropped);
+        }
+    }
+    fn forget(&mut self, index: usize, state: ReflectorState) {
+        let informer = &mut self.informers[index];
+        *informer = Informer {
+            state,
+            resource_version: "0".into(),
+            synced: false,
+            attempts: 0,
+            fifo: DeltaFifo::default(),
+            ..informer.clone()
+        };
+        Arc::make_mut(&mut self.stores)[index].clear();
     }
     pub fn add_index(&mut self, informer: usize, name: &'static str, function: IndexFunction) {
         Arc::make_mut(&mut self.stores)[informer].add_index(name, function);
@@ -181,17 +231,10 @@ impl Informers {
     }
     /// Forgets what was copied, as a restarted process does; selections and indices stay.
     pub fn restart(&mut self) {
-        self.unsynced = self.informers.len();
-        for (informer, store) in self.informers.iter_mut().zip(Arc::make_mut(&mut self.stores)) {
-            *informer = Informer {
-                state: ReflectorState::Stopped,
-                resource_version: "0".into(),
-                synced: false,
-                attempts: 0,
-                fifo: DeltaFifo::default(),
-                ..informer.clone()
-            };
-            store.clear();
+        self.unsynced = self.informers.iter().filter(|informer| !informer.is_late).count();
+        for index in 0..self.informers.len() {
+            let is_late = self.informers[index].is_late;
+            self.forget(index, if is_late { ReflectorState::Dropped } else { ReflectorState::Stopped });
         }
     }
     /// Begins to list, where it has not begun.
@@ -224,12 +267,14 @@ impl Informers {
     ) -> Vec<Delta> {
         let informer = &mut self.informers[index];
         match (informer.state, answer) {
+            (ReflectorState::Dropped, _) => Vec::new(),
             (ReflectorState::Listing, Answer::Response(response)) if response.is_success() => {
                 informer.attempts = 0;
                 informer.resource_version = response.body.shared_text("metadata.resourceVersion");
                 Arc::make_mut(&mut self.stores)[index].revision = meta::resource_version(&response.body);
                 let deltas = self.replace(index, response.body.items("items"));
-                if !std::mem::replace(&mut self.informers[index].synced, true) {
+                let informer = &mut self.informers[index];
+                if !std::mem::replace(&mut informer.synced, true) && !informer.is_late {
                     self.unsynced -= 1;
                 }
                 self.watch(context, connection, index);

@@ -137,6 +137,8 @@ struct Bench {
     window: usize,
     recorder: Recorder,
     alarm: Option<Time>,
+    /// The informers that it asked for while it was at work.
+    followed: Vec<usize>,
 }
 
 impl Clone for Bench {
@@ -148,6 +150,7 @@ impl Clone for Bench {
             window: self.window,
             recorder: self.recorder.clone(),
             alarm: self.alarm,
+            followed: self.followed.clone(),
         }
     }
 }
@@ -197,6 +200,7 @@ impl Runner {
             window,
             recorder: Recorder::new(EventApi::Core, controller.event_source(), "", window),
             alarm: None,
+            followed: Vec::new(),
             controller,
         });
     }
@@ -327,6 +331,28 @@ impl Runner {
             bench.recorder.restart();
             bench.controller.restart();
             bench.alarm = None;
+            bench.followed.clear();
+        }
+    }
+
+    /// A controller follows these, and no longer what it followed before.
+    fn follow(&mut self, context: &mut Context, controller: usize, selections: Vec<Selection>) {
+        let window = self.benches[controller].window;
+        let mut followed = Vec::new();
+        for selection in selections {
+            let index = self.informers.add_late(context, &mut self.connection, selection, window);
+            self.subscribers.resize(self.subscribers.len().max(index + 1), Vec::new());
+            if !self.subscribers[index].contains(&controller) {
+                self.subscribers[index].push(controller);
+            }
+            followed.push(index);
+        }
+        let before = std::mem::replace(&mut self.benches[controller].followed, followed.clone());
+        for index in before.into_iter().filter(|index| !followed.contains(index)) {
+            self.subscribers[index].retain(|other| *other != controller);
+            if self.subscribers[index].is_empty() {
+                self.informers.drop_late(context, &mut self.connection, index);
+            }
         }
     }
 
@@ -424,6 +450,10 @@ impl Runner {
         for (key, delay) in outgoing.add_after {
             bench.queue.add_after(key, delay, now, cause);
         }
+        if let Some(selections) = outgoing.follow {
+            self.follow(context, controller, selections);
+        }
+        let bench = &mut self.benches[controller];
         let failure = match result {
             Err(Interrupt::Waiting) => return,
             Ok(()) => None,

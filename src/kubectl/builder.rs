@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use crate::api::Value;
 use crate::api::yaml;
+use crate::api::{ResourceInfo, Value};
 use crate::client::request;
 use crate::shell::files::Entry;
 
@@ -175,17 +175,24 @@ impl Session<'_, '_, '_> {
         let single = infos.len() == 1;
         Ok(Selection::Named { infos, single })
     }
+    fn category(&self, word: &str) -> Vec<Mapping> {
+        let mapping = |info: &Arc<ResourceInfo>| Mapping {
+            info: info.clone(),
+            version: info.preferred_version().clone(),
+        };
+        self.registry.category(word).into_iter().map(mapping).collect()
+    }
     /// The resources of `pods,svc` or `all`, each once.
     pub fn mappings(&mut self, types: &str, rules: Rules) -> Outcome<Vec<Mapping>> {
         let mut mappings: Vec<Mapping> = Vec::new();
         let mut count = 0;
         for word in types.split(',').filter(|word| !word.is_empty()) {
-            let category: Vec<Mapping> = self
-                .registry
-                .category(word)
-                .into_iter()
-                .map(|info| Mapping { info: info.clone(), version: info.preferred_version().clone() })
-                .collect();
+            let mut category = self.category(word);
+            // Custom resources may belong to it as well, or have one of their own.
+            if !category.is_empty() || self.registry.find(word).is_none() {
+                self.discover()?;
+                category = self.category(word);
+            }
             let found = if category.is_empty() { vec![self.resource(word)?] } else { category };
             count += found.len();
             for mapping in found {

@@ -38,7 +38,9 @@ pub fn complete(history: &History<Cluster>, session: u64, line: &str) -> Complet
     let words = words(line);
     let word = words.last().map_or("", String::as_str);
     let from = line.chars().count() - word.chars().count();
-    let desk = Desk { terminal, session, ledger: Ledger::open(history), registry: Registry::new() };
+    let registry =
+        history.world().api_server().map_or_else(Registry::new, |server| server.registry().clone());
+    let desk = Desk { terminal, session, ledger: Ledger::open(history), registry };
     let mut candidates = match words.split_first() {
         Some((program, rest)) if !rest.is_empty() && matches!(program.as_str(), "kubectl" | "k") => {
             complete_kubectl(rest, &desk)

@@ -2,8 +2,6 @@
 //!
 //! Picture to hold in mind: a translator between two rulers: the API counts bytes, the browser UTF-16 units.
 
-use std::sync::LazyLock;
-
 use clusterarium::api::diagnose::{self, diagnose};
 use clusterarium::api::kind::Registry;
 
@@ -12,13 +10,12 @@ use crate::protocol::{Diagnostic, Severity};
 /// Problems that are shown at most: past this a text is better mended than read about.
 const MOST: usize = 200;
 
-/// What the API server, or kubectl before it, would say of `text`.
-pub fn lint(text: &str) -> Vec<Diagnostic> {
-    static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
+/// What an API server with these resources, or kubectl before it, would say of `text`.
+pub fn lint(text: &str, registry: &Registry) -> Vec<Diagnostic> {
     if text.trim().is_empty() {
         return Vec::new();
     }
-    let found = diagnose(text, &REGISTRY);
+    let found = diagnose(text, registry);
     // Bytes to UTF-16 units, for all places in one walk.
     let mut places: Vec<usize> =
         found.iter().take(MOST).flat_map(|one| [one.span.start.offset, one.span.end.offset]).collect();
@@ -61,7 +58,7 @@ mod tests {
     #[test]
     fn a_problem_is_underlined_where_it_stands() {
         let text = "# ü\u{1F600}\napiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  containers:\n  - name: x\n    imagee: nginx\n";
-        let found = lint(text);
+        let found = lint(text, &Registry::new());
         let units: Vec<u16> = text.encode_utf16().collect();
         let marked: Vec<String> = found
             .iter()
@@ -73,11 +70,11 @@ mod tests {
     #[test]
     fn bad_input_is_told_and_survived() {
         for text in ["a: [", "\u{0}", "a: &x [*x]", &"[".repeat(5000), "---\n---\n", "kind: Pod"] {
-            for one in lint(text) {
+            for one in lint(text, &Registry::new()) {
                 assert!(one.from <= one.to);
                 assert!(!one.message.is_empty());
             }
         }
-        assert_eq!(lint(" \n"), []);
+        assert_eq!(lint(" \n", &Registry::new()), []);
     }
 }

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: a clerk with a stopwatch who never works longer than a breath before looking at the
 //! slot again. Plain Rust without a browser, so that tests can stand at the counter too.
 
+use clusterarium::api::kind::Registry;
 use clusterarium::cluster::{self, Cluster};
 use clusterarium::command::Command;
 use clusterarium::note::Note;
@@ -109,7 +110,9 @@ impl Clerk {
                 Err(reason) => out.push(FromWorker::Refused { reason }),
             },
             ToWorker::Lint { id, text } => {
-                out.push(FromWorker::Diagnostics { id, diagnostics: lint(&text) });
+                let server = self.running.as_ref().and_then(|running| running.history.world().api_server());
+                let registry = server.map_or_else(Registry::new, |server| server.registry().clone());
+                out.push(FromWorker::Diagnostics { id, diagnostics: lint(&text, &registry) });
             }
             ToWorker::Ping => out.push(FromWorker::Pong),
             // The clerk has no clock: the binary measures.

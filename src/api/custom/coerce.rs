@@ -84,6 +84,24 @@ pub fn settle(kind: &CustomKind, version: &CustomVersion, object: &Value) -> Val
     settle_value(version.schema(), object, true).unwrap_or_else(|| object.clone())
 }
 
+/// Whether a value has fields that its schema does not know.
+pub fn has_unknown(schema: &Value, value: &Value) -> bool {
+    match value {
+        Value::Object(map) => {
+            let preserves = schema.is_true("x-kubernetes-preserve-unknown-fields")
+                || schema.is_true("additionalProperties");
+            let is_resource = schema.is_true("x-kubernetes-embedded-resource");
+            map.iter().any(|(name, field)| match schema_of(schema, name) {
+                _ if is_resource && TYPE_FIELDS.contains(&name.as_str()) => false,
+                Some(own) => has_unknown(own, field),
+                None => !preserves,
+            })
+        }
+        Value::Array(items) => items.iter().any(|item| has_unknown(schema.at("items"), item)),
+        _ => false,
+    }
+}
+
 /// The schema of a field: `None` where there is none.
 pub(super) fn schema_of<'a>(schema: &'a Value, field: &str) -> Option<&'a Value> {
     if let Some(property) = schema.map("properties").get(field) {

@@ -107,6 +107,12 @@ impl fmt::Display for FieldSelector {
 }
 
 fn supports(info: &ResourceInfo, field: &str) -> bool {
+    if let Some(kind) = &info.definition {
+        let mut own = kind.versions().flat_map(|version| version.selectable_fields());
+        return field == "metadata.name"
+            || (field == "metadata.namespace" && info.namespaced)
+            || own.any(|own| own.text("jsonPath").strip_prefix('.') == Some(field));
+    }
     if field == "metadata.name" || field == "metadata.namespace" {
         return field == "metadata.name" || info.namespaced || !has_own_fields(info);
     }

@@ -153,6 +153,7 @@ pub fn prepare_for_update(group: &str, version: &str, kind: &str, new: &mut Valu
         ("", "Node") if !old.has("spec.configSource") => drop(new.remove("spec.configSource")),
         ("certificates.k8s.io", "CertificateSigningRequest") => restore(new, old, "spec"),
         ("discovery.k8s.io", "EndpointSlice") => service::drop_topology(new),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => note_stored_version(new),
         _ => {}
     }
     let changed = match strategy.generation_of {
@@ -168,6 +169,19 @@ pub fn prepare_for_update(group: &str, version: &str, kind: &str, new: &mut Valu
         field => !equal(new.at(field), old.at(field)),
     };
     count_generation(new, old, changed);
+}
+
+/// The version in which a definition's instances are stored from now on is one of those that etcd may hold.
+fn note_stored_version(definition: &mut Value) {
+    let stores = |version: &&Value| version.is_true("storage");
+    let Some(name) = definition.items("spec.versions").iter().find(stores).map(|own| own.shared_text("name"))
+    else {
+        return;
+    };
+    let stored = definition.items("status.storedVersions");
+    if !stored.iter().any(|known| known.as_str() == Some(&name)) {
+        definition.at_mut("status.storedVersions").make_array().push(Value::from(name));
+    }
 }
 
 /// The generation is the server's: one more after a change, the old one otherwise.

@@ -40,6 +40,8 @@ mod volume;
 mod volume_source;
 mod workloads;
 
+pub use definition::{APPROVAL, approval, is_protected};
+
 use self::errors::Errors;
 use super::custom::{CustomKind, CustomVersion};
 use super::field::{BadValue, FieldError};

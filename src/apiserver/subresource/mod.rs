@@ -86,7 +86,9 @@ impl ApiServer {
         context: &Context,
     ) -> Result<Answer, Status> {
         if exchange.request.subresource == "scale" {
-            return Ok(Answer::new(200, scale::of(&route.info, object)));
+            let scale = scale::shown(&route.info, &exchange.request, object)?;
+            let form = Form::of_scale(&exchange.request);
+            return Ok(Answer::new(200, form.one(&scale, context.now())));
         }
         let form = Form::new(&route.info, &exchange.request);
         Ok(Answer::new(200, form.one(object, context.now())))
@@ -102,7 +104,7 @@ impl ApiServer {
         context: &Context,
     ) -> Result<Answer, Status> {
         match exchange.request.subresource.as_str() {
-            "scale" => Ok(Answer::new(200, scale::of(&route.info, &object))),
+            "scale" => Ok(Answer::new(200, scale::of(&route.info, &exchange.request, &object))),
             "binding" => Ok(Answer::new(201, success())),
             _ => {
                 let form = Form::new(&route.info, &exchange.request);

@@ -4,6 +4,7 @@
 //!
 //! Follows `ScaleREST` of `pkg/registry/apps/*/storage/storage.go`.
 
+use crate::api::custom::CustomVersion;
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::{GroupKind, ResourceInfo};
 use crate::api::schema::{Schema, Strictness, decode_object};
@@ -15,20 +16,54 @@ use crate::object;
 
 use crate::apiserver::ApiServer;
 use crate::apiserver::catalog::Route;
+use crate::apiserver::custom;
 use crate::apiserver::cycle::{Change, Current, Cycle};
 use crate::apiserver::exchange::Exchange;
 use crate::apiserver::seam;
 
+/// Where a kind has the numbers: built-in kinds all alike, custom ones as their version says.
+struct Paths<'a> {
+    spec_replicas: &'a str,
+    status_replicas: &'a str,
+    /// Of a text; `None` for the selector that built-in kinds have.
+    selector: Option<&'a str>,
+}
+
+fn paths<'a>(info: &'a ResourceInfo, request: &Request) -> Paths<'a> {
+    let kind = info.definition.as_ref();
+    let version = kind.and_then(|kind| kind.version(&request.resource.version));
+    match version.and_then(|version| version.scale()) {
+        Some(scale) => Paths {
+            spec_replicas: CustomVersion::plain_path(scale.text("specReplicasPath")),
+            status_replicas: CustomVersion::plain_path(scale.text("statusReplicasPath")),
+            selector: Some(CustomVersion::plain_path(scale.text("labelSelectorPath"))),
+        },
+        None => Paths { spec_replicas: "spec.replicas", status_replicas: "status.replicas", selector: None },
+    }
+}
+
+/// The Scale of an object, for a reader: a custom resource must have the number.
+pub(super) fn shown(info: &ResourceInfo, request: &Request, object: &Value) -> Result<Value, Status> {
+    let path = paths(info, request).spec_replicas;
+    if info.custom && !object.has(path) {
+        return Err(Status::internal_error(format!("the spec replicas field \".{path}\" does not exist")));
+    }
+    Ok(of(info, request, object))
+}
+
 /// The Scale of an object.
-pub(super) fn of(info: &ResourceInfo, object: &Value) -> Value {
+pub(super) fn of(info: &ResourceInfo, request: &Request, object: &Value) -> Value {
+    let paths = paths(info, request);
     let mut metadata = Value::object();
     for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object.at("metadata").get(name) {
             metadata.set(name, value);
         }
     }
-    let mut status = object! { "replicas" => object.integer("status.replicas").unwrap_or(0) };
-    let text = if info.kind == "ReplicationController" {
+    let mut status = object! { "replicas" => object.integer(paths.status_replicas).unwrap_or(0) };
+    let text = if let Some(path) = paths.selector {
+        if path.is_empty() { String::new() } else { object.text(path).to_owned() }
+    } else if info.kind == "ReplicationController" {
         let pairs: Vec<String> = object
             .map("spec.selector")
             .iter()
@@ -45,7 +80,7 @@ pub(super) fn of(info: &ResourceInfo, object: &Value) -> Value {
         status.set("selector", text);
     }
     let mut spec = Value::object();
-    let replicas = object.integer("spec.replicas").unwrap_or(0);
+    let replicas = object.integer(paths.spec_replicas).unwrap_or(0);
     if replicas != 0 {
         spec.set("replicas", replicas);
     }
@@ -88,9 +123,15 @@ impl ApiServer {
     ) -> Result<Change, Status> {
         let info = &route.info;
         let request = &exchange.request;
-        let old = &current.object;
+        let old = &match &info.definition {
+            Some(kind) => custom::shown(kind, &request.resource.version, &current.object),
+            None => current.object.clone(),
+        };
+        let path = paths(info, request).spec_replicas;
         let scale = match request.verb {
-            Verb::Patch(kind) => check(&seam::patch(info, request, kind, &of(info, old), context.now())?)?,
+            Verb::Patch(kind) => {
+                check(&seam::patch(info, request, kind, &of(info, request, old), context.now())?)?
+            }
             _ => body.clone(),
         };
         let name = meta::name(&scale);
@@ -99,6 +140,10 @@ impl ApiServer {
                 "the name of the object ({name}) does not match the name on the URL ({})",
                 request.name
             )));
+        }
+        if info.custom && !old.has(path) && !scale.has("spec.replicas") {
+            let message = format!("the spec replicas field \".{path}\" cannot be empty");
+            return Err(Status::bad_request(message));
         }
         let replicas = scale.integer("spec.replicas").unwrap_or(0);
         if replicas < 0 {
@@ -121,7 +166,7 @@ impl ApiServer {
             );
             return Err(Status::conflict(&info.group_resource(), &request.name, message));
         }
-        let object = old.clone().with("spec.replicas", replicas);
+        let object = old.clone().with(path, replicas);
         self.settle_update(exchange, route, cycle, object, old, context)
     }
 }

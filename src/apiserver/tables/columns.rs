@@ -33,6 +33,7 @@ apps/ControllerRevision: Name|Controller|Revision|Age
 batch/Job: Name|Status|Completions|Duration|Age|Containers*|Images*|Selector*
 batch/CronJob: Name|Schedule|Timezone|Suspend?|Active#|Last Schedule|Age|Containers*|Images*|Selector*
 policy/PodDisruptionBudget: Name|Min Available|Max Unavailable|Allowed Disruptions#|Age
+autoscaling/Scale: Name|Desired#|Available#|Age
 autoscaling/HorizontalPodAutoscaler: Name|Reference|Targets|MinPods|MaxPods|Replicas|Age
 networking.k8s.io/Ingress: Name|Class|Hosts|Address|Ports|Age
 networking.k8s.io/IngressClass: Name|Controller|Parameters|Age
@@ -91,7 +92,7 @@ pub(super) fn definitions(group: &str, kind: &str) -> Value {
     }))
 }
 
-fn column(name: &str, kind: &str, priority: i64) -> Value {
+pub(super) fn column(name: &str, kind: &str, priority: i64) -> Value {
     let format = if name == "Name" { "name" } else { "" };
     object! { "name" => name, "type" => kind, "format" => format, "description" => "", "priority" => priority }
 }

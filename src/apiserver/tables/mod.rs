@@ -6,11 +6,12 @@
 //! Follows `pkg/printers/internalversion/printers.go`, whose columns and cells these are; kinds without a printer there get
 //! name and time of creation (`k8s.io/apiserver/pkg/registry/rest/table.go`), custom resources their printer columns.
 //!
-//! - [`columns`] the columns of each kind
+//! - [`columns`] the columns of each kind; [`custom`] those of custom resources
 //! - [`pods`], [`workloads`], [`services`], [`cluster`], [`policy`] their cells
 
 mod cluster;
 mod columns;
+mod custom;
 mod pods;
 mod policy;
 mod services;
@@ -107,11 +108,15 @@ fn cells(form: &Form, object: &Value, printer: &Printer) -> Option<Vec<Value>> {
 /// The table of `items`; the first of a watch names its columns, the later ones do not.
 pub(super) fn table(form: &Form, items: &[Value], metadata: Value, now: Time, has_columns: bool) -> Value {
     let printer = Printer { now };
+    let custom = form.custom.as_ref().and_then(|(kind, version)| kind.version(version));
     let rows: Vec<Value> = items
         .iter()
         .map(|item| {
-            let cells = cells(form, item, &printer)
-                .unwrap_or_else(|| vec![name_of(item), Value::from(meta::creation_timestamp(item))]);
+            let cells = match custom {
+                Some(version) => custom::cells(version, item, &printer),
+                None => cells(form, item, &printer)
+                    .unwrap_or_else(|| vec![name_of(item), Value::from(meta::creation_timestamp(item))]),
+            };
             let mut row = object! { "cells" => cells, "object" => row_object(form, item) };
             if form.group.is_empty() && form.kind == "Pod" {
                 let (reason, message) = match item.text("status.phase") {
@@ -127,7 +132,11 @@ pub(super) fn table(form: &Form, items: &[Value], metadata: Value, now: Time, ha
             row
         })
         .collect();
-    let columns = if has_columns { columns::definitions(&form.group, &form.kind) } else { Value::Null };
+    let columns = match custom {
+        _ if !has_columns => Value::Null,
+        Some(version) => custom::definitions(version),
+        None => columns::definitions(&form.group, &form.kind),
+    };
     object! {
         "kind" => "Table",
         "apiVersion" => "meta.k8s.io/v1",

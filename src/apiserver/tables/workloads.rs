@@ -105,6 +105,12 @@ pub(super) fn cells(group: &str, kind: &str, object: &Value, printer: &Printer) 
                 printer.age(object),
             ]
         }
+        ("autoscaling", "Scale") => vec![
+            name_of(object),
+            Value::from(number(object, "spec.replicas")),
+            Value::from(number(object, "status.replicas")),
+            printer.age(object),
+        ],
         ("autoscaling", "HorizontalPodAutoscaler") => {
             let target = object.at("spec.scaleTargetRef");
             let metrics = if object.has("spec.targetCPUUtilizationPercentage") {

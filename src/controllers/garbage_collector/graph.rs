@@ -45,6 +45,8 @@ pub enum Task {
     Delete(Text),
     /// Its dependents are to lose it as their owner.
     Orphan(Text),
+    /// Which custom resources are there?
+    Discover,
 }
 
 impl Task {
@@ -52,12 +54,14 @@ impl Task {
         match self {
             Task::Delete(uid) => arcstr::format!("delete/{uid}"),
             Task::Orphan(uid) => arcstr::format!("orphan/{uid}"),
+            Task::Discover => arcstr::literal!("discover/"),
         }
     }
     pub fn parse(key: &str) -> Option<Task> {
         match key.split_once('/')? {
             ("delete", uid) => Some(Task::Delete(uid.into())),
             ("orphan", uid) => Some(Task::Orphan(uid.into())),
+            ("discover", _) => Some(Task::Discover),
             _ => None,
         }
     }

@@ -4,8 +4,8 @@
 //! dependents are visited one by one; those without another living owner go too. Three testaments: they follow
 //! later (background), they go first (foreground), they are set free (orphan).
 //!
-//! After `pkg/controller/garbagecollector`. Informers exist for the built-in resources; objects of custom ones
-//! are looked up when they are owners, but not watched as dependents (see `fidelity`).
+//! After `pkg/controller/garbagecollector`. Informers of built-in resources are there from the start; those of custom ones
+//! come and go with their definitions, at the ticks of the clock by which upstream asks for discovery.
 
 mod graph;
 #[cfg(test)]
@@ -24,6 +24,10 @@ use crate::{array, object};
 
 use graph::{Graph, Identity, Node, Task};
 
+/// What must be possible with a resource for its objects to be looked after.
+const NEEDED: [Verb; 3] = [Verb::Delete, Verb::List, Verb::Watch];
+/// Between two looks at which resources there are (`gc.Sync` in `startGarbageCollectorController`).
+const DISCOVERY_PERIOD: Duration = Duration::from_secs(30);
 /// Kinds that come and go by themselves.
 const IGNORED: [&str; 1] = ["events"];
 
@@ -55,17 +59,25 @@ impl GarbageCollector {
     fn resource(&self, call: &Call, api_version: &str, kind: &str) -> Result<(Resource, bool), Interrupt> {
         let (group, version) = meta::split_api_version(api_version);
         let resource = |info: &ResourceInfo| (Resource::new(group, version, &info.plural), info.namespaced);
-        if let Some(info) = Registry::new().for_api_version(api_version, kind) {
-            return Ok(resource(info));
-        }
-        call.store(self.definitions)
-            .values()
-            .filter_map(ResourceInfo::from_definition)
-            .find(|info| info.group == group && info.kind == kind && info.serves(version))
-            .map(|info| resource(&info))
-            .ok_or_else(|| {
-                Interrupt::Failed(arcstr::format!("unable to get REST mapping for {api_version}/{kind}."))
-            })
+        let is_built_in = Registry::new().for_api_version(api_version, kind).is_some();
+        let registry = match is_built_in {
+            true => Registry::new(),
+            false => Registry::with_definitions(call.store(self.definitions).values()),
+        };
+        registry.for_api_version(api_version, kind).map(|info| resource(info)).ok_or_else(|| {
+            Interrupt::Failed(arcstr::format!("unable to get REST mapping for {api_version}/{kind}."))
+        })
+    }
+    /// Follows the objects of all custom resources that there are now.
+    fn discover(&self, call: &mut Call) {
+        let registry = Registry::with_definitions(call.store(self.definitions).values());
+        let selections = registry
+            .custom()
+            .iter()
+            .filter(|info| NEEDED.iter().all(|verb| info.can(*verb)))
+            .map(|info| Selection::all(&Resource::new(&info.group, info.preferred_version(), &info.plural)))
+            .collect();
+        call.follow(selections);
     }
     fn place(&self, call: &Call, identity: &Identity) -> Result<(Resource, Text), Interrupt> {
         let (resource, namespaced) = self.resource(call, &identity.api_version, &identity.kind)?;
@@ -132,7 +144,13 @@ impl GarbageCollector {
                     .filter(|owner| owner.is_true("blockOwnerDeletion"))
                     .map(|owner| owner.clone().with("blockOwnerDeletion", false))
                     .collect();
-                self.patch_owners(call, identity, unblocked)?;
+                self.patch_owners(call, identity, unblocked, |references| {
+                    let unblock = |reference: &Value| match reference.is_true("blockOwnerDeletion") {
+                        true => reference.clone().with("blockOwnerDeletion", false),
+                        false => reference.clone(),
+                    };
+                    references.iter().map(unblock).collect()
+                })?;
             }
             return self.delete(call, identity, &latest, "Foreground");
         }
@@ -248,26 +266,42 @@ impl GarbageCollector {
         }
     }
 
+    /// Changes an object's owners by a strategic merge patch, or, where the server takes none (custom resources), by a
+    /// merge patch that names all of them.
     fn patch_owners(
         &self,
         call: &mut Call,
         identity: &Identity,
         references: Vec<Value>,
+        change: impl Fn(&[Value]) -> Vec<Value>,
     ) -> Result<(), Interrupt> {
         let (resource, namespace) = self.place(call, identity)?;
         let metadata = object! { "uid" => &identity.uid, "ownerReferences" => references };
         let patch = object! { "metadata" => metadata };
         let request = request::patch(&resource, &namespace, &identity.name, PatchType::StrategicMerge, patch);
-        let status = match call.attempt(request)? {
-            Ok(_) => return Ok(()),
-            Err(status) if status.text("reason") == "NotFound" => return Ok(()),
-            Err(status) => status,
-        };
-        Err(Interrupt::from_status(&status))
+        let mut answer = call.attempt(request)?;
+        if answer.as_ref().is_err_and(|status| status.text("reason") == "UnsupportedMediaType") {
+            let Some(live) = self.live(call, identity)? else { return Ok(()) };
+            let metadata = object! {
+                "resourceVersion" => live.at("metadata.resourceVersion"),
+                "ownerReferences" => change(meta::owner_references(&live)),
+            };
+            let patch = object! { "metadata" => metadata };
+            let request = request::patch(&resource, &namespace, &identity.name, PatchType::Merge, patch);
+            answer = call.attempt(request)?;
+        }
+        match answer {
+            Ok(_) => Ok(()),
+            Err(status) if status.text("reason") == "NotFound" => Ok(()),
+            Err(status) => Err(Interrupt::from_status(&status)),
+        }
     }
     fn drop_owners(&self, call: &mut Call, identity: &Identity, owners: &[Text]) -> Result<(), Interrupt> {
         let gone = owners.iter().map(|uid| object! { "$patch" => "delete", "uid" => uid }).collect();
-        self.patch_owners(call, identity, gone)
+        self.patch_owners(call, identity, gone, |references| {
+            let stays = |reference: &&Value| !owners.iter().any(|uid| reference.text("uid") == uid.as_str());
+            references.iter().filter(stays).cloned().collect()
+        })
     }
     fn remove_finalizer(
         &self,
@@ -304,23 +338,28 @@ impl GarbageCollector {
     fn attempt_to_orphan(&self, call: &mut Call, graph: &Graph, node: &Node) -> Result<(), Interrupt> {
         let identity = &node.identity;
         let mut requests = Vec::new();
-        for dependent in graph.dependents(&identity.uid) {
-            let (resource, namespace) = self.place(call, &dependent.identity)?;
+        let dependents: Vec<&Identity> =
+            graph.dependents(&identity.uid).map(|dependent| &dependent.identity).collect();
+        for dependent in &dependents {
+            let (resource, namespace) = self.place(call, dependent)?;
             let gone = array![object! { "$patch" => "delete", "uid" => &identity.uid }];
-            let metadata = object! { "uid" => &dependent.identity.uid, "ownerReferences" => gone };
+            let metadata = object! { "uid" => &dependent.uid, "ownerReferences" => gone };
             requests.push(request::patch(
                 &resource,
                 &namespace,
-                &dependent.identity.name,
+                &dependent.name,
                 PatchType::StrategicMerge,
                 object! { "metadata" => metadata },
             ));
         }
-        for answer in call.all(requests)? {
-            if let Err(status) = answer
-                && status.text("reason") != "NotFound"
-            {
-                return Err(Interrupt::from_status(&status));
+        for (answer, dependent) in call.all(requests)?.into_iter().zip(dependents) {
+            match answer {
+                Ok(_) => {}
+                Err(status) if status.text("reason") == "NotFound" => {}
+                Err(status) if status.text("reason") == "UnsupportedMediaType" => {
+                    self.drop_owners(call, dependent, std::slice::from_ref(&identity.uid))?;
+                }
+                Err(status) => return Err(Interrupt::from_status(&status)),
             }
         }
         self.remove_finalizer(call, identity, "orphan")
@@ -339,9 +378,8 @@ impl Controller for GarbageCollector {
     }
     fn subscribe(&mut self, informers: &mut Subscriptions) {
         let mut kinds = SortedMap::new();
-        let needed = [Verb::Delete, Verb::List, Verb::Watch];
         for info in Registry::new().resources() {
-            if !needed.iter().all(|verb| info.can(*verb)) || IGNORED.contains(&info.plural.as_str()) {
+            if !NEEDED.iter().all(|verb| info.can(*verb)) || IGNORED.contains(&info.plural.as_str()) {
                 continue;
             }
             let resource = Resource::new(&info.group, info.preferred_version(), &info.plural);
@@ -354,8 +392,14 @@ impl Controller for GarbageCollector {
         self.kinds = Arc::new(kinds);
     }
     fn on_delta(&mut self, delta: &Delta, _stores: &[Store], keys: &mut Keys) {
+        if delta.informer == self.definitions {
+            let since = keys.now().0 % DISCOVERY_PERIOD.0;
+            keys.add_after(Task::Discover.key(), Duration(DISCOVERY_PERIOD.0 - since));
+        }
         let kinds = self.kinds.clone();
-        let Some((api_version, kind)) = kinds.get(&delta.informer) else { return };
+        // Objects of custom resources say themselves what they are.
+        let own = (delta.object.shared_text("apiVersion"), delta.object.shared_text("kind"));
+        let (api_version, kind) = kinds.get(&delta.informer).unwrap_or(&own);
         let mut tasks = Vec::new();
         if let Some(old) = delta.old.as_ref().filter(|old| meta::uid(old) != meta::uid(&delta.object)) {
             self.graph.remove(&old.shared_text("metadata.uid"), &mut tasks);
@@ -376,6 +420,10 @@ impl Controller for GarbageCollector {
         }
         let graph = self.at_work.get(&key).cloned().unwrap_or_default();
         let result = match Task::parse(&key) {
+            Some(Task::Discover) => {
+                self.discover(call);
+                Ok(())
+            }
             Some(Task::Delete(uid)) => match graph.get(&uid) {
                 Some(node) => self.attempt_to_delete(call, &graph, node),
                 None => Ok(()),
