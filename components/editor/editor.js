@@ -219,10 +219,10 @@ export function createEditor(parent, page) {
       if (current === key) current = null;
     },
     text: () => view.state.doc.toString(),
-    /** `diagnostics` as JSON; what lies outside the text (it may have changed meanwhile) is moved inside. */
+    /** What lies outside the text (it may have changed meanwhile) is moved inside. */
     diagnose(diagnostics) {
       const length = view.state.doc.length;
-      const inside = JSON.parse(diagnostics).map((one) => {
+      const inside = diagnostics.map((one) => {
         const from = Math.min(one.from, length);
         return { ...one, from, to: Math.min(Math.max(one.to, from), length) };
       });

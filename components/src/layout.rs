@@ -4,11 +4,11 @@
 //! arrangement, kept for the next visit, and none of it is the cluster's.
 
 use leptos::prelude::*;
-use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 
-use crate::storage;
+use crate::{json, storage};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Panel {
     Editor,
     Stage,
@@ -46,15 +46,43 @@ impl Theme {
     }
 }
 
-/// What is kept: folded panels, and lengths in rem by the name of their token.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What is kept: folded panels, and lengths in rem.
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Arrangement {
     folded: Vec<Panel>,
     lengths: Vec<(Edge, f64)>,
 }
 
+impl Arrangement {
+    /// What `text` says, as far as it can be read.
+    fn read(text: &str) -> Option<Arrangement> {
+        let kept = json::parse(text)?;
+        let folded = json::items(&json::field(&kept, "folded"))?;
+        let is_folded = |panel: &Panel| {
+            folded.iter().any(|name| name.as_string().as_deref() == Some(panel_class(*panel)))
+        };
+        let lengths = json::field(&kept, "lengths");
+        let length = |edge: Edge| {
+            let (token, least, most) = edge.token();
+            Some((edge, json::field(&lengths, token).as_f64().filter(|rem| (least..=most).contains(rem))?))
+        };
+        Some(Arrangement {
+            folded: Panel::ALL.into_iter().filter(is_folded).collect(),
+            lengths: Edge::ALL.into_iter().filter_map(length).collect(),
+        })
+    }
+    fn write(&self) -> String {
+        let folded = json::array(self.folded.iter().map(|panel| panel_class(*panel).into()));
+        let length = |edge: Edge| {
+            let kept = self.lengths.iter().find(|(other, _)| *other == edge);
+            (edge.token().0, kept.map_or(JsValue::UNDEFINED, |(_, rem)| (*rem).into()))
+        };
+        json::text(&json::object([("folded", folded), ("lengths", json::object(Edge::ALL.map(length)))]))
+    }
+}
+
 /// A line between panels that can be dragged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
     Editor,
     Inspector,
@@ -63,6 +91,7 @@ pub enum Edge {
 }
 
 impl Edge {
+    const ALL: [Edge; 4] = [Edge::Editor, Edge::Inspector, Edge::Bottom, Edge::Terminal];
     /// The token that it sets, with the shortest and the longest length in rem.
     fn token(self) -> (&'static str, f64, f64) {
         match self {
@@ -95,7 +124,7 @@ pub struct Layout {
 impl Layout {
     pub fn load() -> Layout {
         let arrangement =
-            storage::read("layout").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            storage::read("layout").and_then(|text| Arrangement::read(&text)).unwrap_or_default();
         // index.html has chosen before the first paint.
         let dark = document().document_element().and_then(|root| root.get_attribute("data-theme"));
         let theme = if dark.as_deref() == Some("dark") { Theme::Dark } else { Theme::Light };
@@ -185,9 +214,7 @@ impl Layout {
 
     /// Keeps the arrangement; where it cannot be kept, the next visit starts with the usual one.
     pub fn save(self) {
-        if let Ok(text) = self.arrangement.with_untracked(serde_json::to_string) {
-            storage::write("layout", &text);
-        }
+        storage::write("layout", &self.arrangement.with_untracked(Arrangement::write));
     }
 
     pub fn toggle_theme(self) {

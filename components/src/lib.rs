@@ -21,6 +21,7 @@ pub mod frozen;
 pub mod header;
 pub mod icons;
 pub mod inspector;
+pub mod json;
 pub mod layout;
 pub mod notices;
 pub mod session;

@@ -12,10 +12,10 @@ use leptos::{ev, html, prelude::*};
 use worker::protocol::{FromWorker, Written, Wrote, terminal};
 
 use crate::cluster::{Cluster, State};
-use crate::icons;
 use crate::layout::{Edge, Layout, Panel};
 use crate::storage;
 use crate::view::View;
+use crate::{icons, json};
 
 use complete::Complete;
 
@@ -131,9 +131,9 @@ impl Paper {
 pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView {
     let entry = NodeRef::<html::Input>::new();
     let screen = NodeRef::<html::Div>::new();
-    let kept: Vec<String> =
-        storage::read("history").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let history = StoredValue::new(kept);
+    let kept =
+        storage::read("history").and_then(|text| json::items(&json::parse(&text)?)).unwrap_or_default();
+    let history = StoredValue::new(kept.iter().filter_map(|line| line.as_string()).collect::<Vec<_>>());
     // How far back from the newest line, and what was being typed there.
     let back = StoredValue::new((0_usize, String::new()));
 
@@ -163,9 +163,7 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
             if history.len() > HISTORY {
                 history.remove(0);
             }
-            if let Ok(text) = serde_json::to_string(history) {
-                storage::write("history", &text);
-            }
+            storage::write("history", &json::text(&json::array(history.iter().map(|line| line.into()))));
         });
         back.set_value((0, String::new()));
         match cluster.state.get_untracked() {

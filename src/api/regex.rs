@@ -203,7 +203,7 @@ impl Runner<'_> {
                 && (within(character.to_ascii_lowercase()) || within(character.to_ascii_uppercase())))
     }
     fn is_word(&self, index: Option<usize>) -> bool {
-        index.and_then(|index| self.text.get(index)).is_some_and(|c| c.is_alphanumeric() || *c == '_')
+        index.and_then(|index| self.text.get(index)).is_some_and(|c| c.is_ascii_alphanumeric() || *c == '_')
     }
     /// Matches `nodes` at `position`, then whatever `next` stands for.
     fn run(&mut self, nodes: &[Node], position: usize, groups: &mut Match, next: &mut Next) -> bool {

@@ -27,7 +27,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub fn text(this: &CodeMirror) -> String;
     #[wasm_bindgen(method)]
-    pub fn diagnose(this: &CodeMirror, diagnostics: &str);
+    pub fn diagnose(this: &CodeMirror, diagnostics: &JsValue);
     #[wasm_bindgen(method)]
     pub fn next(this: &CodeMirror);
     #[wasm_bindgen(method)]

@@ -4,13 +4,12 @@
 //! one name, for they lie in one directory of the simulated machine.
 
 use leptos::prelude::*;
-use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 
 use crate::notices::{Kind, Notices};
-use crate::session;
-use crate::storage;
+use crate::{json, session, storage};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Which sheet it is, whatever its name.
     pub id: u64,
@@ -18,14 +17,50 @@ pub struct File {
     pub text: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is kept.
 struct Folder {
-    version: u32,
     files: Vec<File>,
     active: u64,
 }
 
-const VERSION: u32 = 1;
+impl Folder {
+    /// Reads what [`Folder::write`] wrote, or says in a sentence why that cannot be used.
+    fn read(text: &str) -> Result<Folder, String> {
+        let damaged = || "they are damaged".to_string();
+        let kept = json::parse(text).ok_or_else(damaged)?;
+        let number = |value: &JsValue, name| json::field(value, name).as_f64();
+        match number(&kept, "version").ok_or_else(damaged)? {
+            VERSION => {}
+            other => {
+                return Err(format!("they are of version {other}, and this page reads version {VERSION}"));
+            }
+        }
+        let file = |value: &JsValue| {
+            let text = |name| json::field(value, name).as_string();
+            Some(File { id: number(value, "id")? as u64, name: text("name")?, text: text("text")? })
+        };
+        let files = json::items(&json::field(&kept, "files")).ok_or_else(damaged)?;
+        let files = files.iter().map(file).collect::<Option<Vec<File>>>().ok_or_else(damaged)?;
+        Ok(Folder { files, active: number(&kept, "active").ok_or_else(damaged)? as u64 })
+    }
+    fn write(&self) -> String {
+        // Identities count from 0: far below where a double is no longer whole.
+        let file = |file: &File| {
+            json::object([
+                ("id", (file.id as f64).into()),
+                ("name", file.name.as_str().into()),
+                ("text", file.text.as_str().into()),
+            ])
+        };
+        json::text(&json::object([
+            ("version", VERSION.into()),
+            ("files", json::array(self.files.iter().map(file))),
+            ("active", (self.active as f64).into()),
+        ]))
+    }
+}
+
+const VERSION: f64 = 1.0;
 const NAME: &str = "files";
 
 /// A longer name would not be one line of a tab, nor a file name everywhere.
@@ -42,23 +77,14 @@ pub struct Files {
 impl Files {
     /// The files of the last visit, else the first example. What cannot be read is set aside with a notice.
     pub fn load(notices: Notices) -> Files {
-        let read = |text: &str| {
-            let folder: Folder =
-                serde_json::from_str(text).map_err(|error| format!("they are damaged ({error})"))?;
-            match folder.version {
-                VERSION => Ok(folder),
-                other => Err(format!("they are of version {other}, and this page reads version {VERSION}")),
-            }
-        };
         let first = &super::examples::EXAMPLES[0];
         let usual = || Folder {
-            version: VERSION,
             files: vec![File { id: 0, name: first.file.into(), text: first.text.into() }],
             active: 0,
         };
         let folder = match storage::read(NAME) {
             None => usual(),
-            Some(text) => match read(&text) {
+            Some(text) => match Folder::read(&text) {
                 Ok(folder) if folder.files.is_empty() => usual(),
                 Ok(folder) => folder,
                 Err(reason) => {
@@ -86,12 +112,8 @@ impl Files {
     }
 
     pub fn save(self) {
-        let folder = Folder {
-            version: VERSION,
-            files: self.list.get_untracked(),
-            active: self.active.get_untracked(),
-        };
-        let kept = serde_json::to_string(&folder).is_ok_and(|text| storage::write(NAME, &text));
+        let folder = Folder { files: self.list.get_untracked(), active: self.active.get_untracked() };
+        let kept = storage::write(NAME, &folder.write());
         let mut was_full = false;
         self.full.update_value(|full| was_full = std::mem::replace(full, !kept));
         if !kept && !was_full {

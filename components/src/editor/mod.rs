@@ -21,9 +21,9 @@ use worker::protocol::{Diagnostic, FromWorker, Severity, ToWorker, Wrote, termin
 
 use crate::app::{divider, fold_button};
 use crate::cluster::{Cluster, State};
-use crate::icons;
 use crate::layout::{Edge, Layout, Panel};
 use crate::notices::Notices;
+use crate::{icons, json};
 
 /// Files are kept this long after the last keystroke.
 const SAVE_AFTER: Duration = Duration::from_millis(400);
@@ -116,8 +116,20 @@ impl Desk {
         if changed {
             return self.check();
         }
-        if let (Some(code), Ok(text)) = (self.code.get_value(), serde_json::to_string(diagnostics)) {
-            code.diagnose(&text);
+        if let Some(code) = self.code.get_value() {
+            code.diagnose(&json::array(diagnostics.iter().map(|one| {
+                let severity = match one.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                    Severity::Info => "info",
+                };
+                json::object([
+                    ("from", one.from.into()),
+                    ("to", one.to.into()),
+                    ("severity", severity.into()),
+                    ("message", one.message.as_str().into()),
+                ])
+            })));
         }
         self.diagnostics.set(diagnostics.to_vec());
     }

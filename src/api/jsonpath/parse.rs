@@ -132,7 +132,7 @@ fn action(text: &str, braced: bool, depth: usize) -> Result<(Vec<Node>, &str)> {
 }
 
 fn is_alphanumeric(character: char) -> bool {
-    character == '_' || character.is_alphabetic() || character.is_numeric()
+    character == '_' || character.is_ascii_alphabetic() || character.is_ascii_digit()
 }
 fn is_terminator(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r' | '\n' | '.' | ',' | '[' | ']' | '$' | '@' | '{' | '}')
@@ -160,7 +160,7 @@ fn field(text: &str) -> (Node, &str) {
 fn number(text: &str) -> Result<(Node, &str)> {
     let signed = usize::from(text.starts_with(['+', '-']));
     let end =
-        text[signed..].find(|c: char| c != '.' && !c.is_numeric()).map_or(text.len(), |end| signed + end);
+        text[signed..].find(|c: char| c != '.' && !c.is_ascii_digit()).map_or(text.len(), |end| signed + end);
     let (word, tail) = text.split_at(end);
     let value = match (word.parse::<i64>(), parse_float(word)) {
         (Ok(integer), _) => Value::Integer(integer),

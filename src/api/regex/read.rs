@@ -229,7 +229,7 @@ impl Reader {
                 }
                 char::from_u32(code).ok_or("invalid escape sequence")?
             }
-            other if other.is_alphanumeric() => return Err("invalid escape sequence"),
+            other if other.is_ascii_alphanumeric() => return Err("invalid escape sequence"),
             other => other,
         })
     }

@@ -478,7 +478,7 @@ fn compare_keys(a: &str, b: &str) -> Ordering {
         if a[at] == b[at] {
             continue;
         }
-        match (a[at].is_alphabetic(), b[at].is_alphabetic()) {
+        match (a[at].is_ascii_alphabetic(), b[at].is_ascii_alphabetic()) {
             (true, true) => return a[at].cmp(&b[at]),
             (true, false) => return Ordering::Greater,
             (false, true) => return Ordering::Less,

@@ -132,8 +132,12 @@ fn float(text: &str) -> Scalar {
 
 /// A float as a map's key: Go's `FormatFloat(value, 'g', -1, 32)`.
 pub(super) fn float_key(value: f64) -> String {
-    let single = value as f32;
-    shortest(value, &format!("{single}"), &format!("{single:e}"))
+    // The double of the fewest digits that is this single: the page has a formatter of doubles anyway.
+    let single = f64::from(value as f32);
+    let candidates = (0..=9).map(|digits| format!("{single:.digits$e}"));
+    let mut readings = candidates.filter_map(|text| parse_float(&text));
+    let short = readings.find(|short| f64::from(*short as f32) == single).unwrap_or(single);
+    shortest(single, &format!("{short}"), &format!("{short:e}"))
 }
 
 /// Chooses between the plain and the exponent form as Go's `%g` does, and writes the exponent in two digits.
@@ -155,4 +159,31 @@ pub(super) fn shortest(value: f64, plain: &str, scientific: &str) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_float_as_a_key_has_the_fewest_digits_of_a_single() {
+        let cases = [
+            (0.0, "0"),
+            (0.1, "0.1"),
+            (1.5, "1.5"),
+            (-2.5e-7, "-2.5e-07"),
+            (123_456.0, "123456"),
+            (1e21, "1e+21"),
+            (16_777_217.0, "1.6777216e+07"),
+            (3.402_823_466_385_288_6e38, "3.4028235e+38"),
+            // Half way between two: Go takes the even one.
+            (-30_619.562_5, "-30619.562"),
+            (1e300, ".inf"),
+            (f64::NEG_INFINITY, "-.inf"),
+            (f64::NAN, ".nan"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(float_key(value), expected, "{value}");
+        }
+    }
 }

@@ -468,16 +468,16 @@ fn content(page: &mut Page, level: usize, map: &Map, path: &str) {
 
 /// `creationTimestamp` reads `Creation Timestamp`, `apiVersion` `API Version`.
 fn label(field: &str) -> String {
-    if !field.chars().all(|c| c.is_alphabetic() || c == '-') {
+    if !field.chars().all(|c| c.is_ascii_alphabetic() || c == '-') {
         return field.to_string();
     }
     let mut parts: Vec<String> = Vec::new();
     let letters: Vec<char> = field.chars().collect();
     for (index, letter) in letters.iter().enumerate() {
-        let starts = letter.is_uppercase()
+        let starts = letter.is_ascii_uppercase()
             && (index == 0
-                || letters[index - 1].is_lowercase()
-                || letters.get(index + 1).is_some_and(|next| next.is_lowercase()));
+                || letters[index - 1].is_ascii_lowercase()
+                || letters.get(index + 1).is_some_and(|next| next.is_ascii_lowercase()));
         match parts.last_mut() {
             Some(part) if !starts => part.push(*letter),
             _ => parts.push(letter.to_string()),

@@ -5,6 +5,8 @@
 //!
 //! Follows the helpers of `k8s.io/kubectl/pkg/describe/describe.go`.
 
+use std::fmt::{self, Write};
+
 use crate::api::value::Map;
 use crate::api::{Value, time, time_format};
 use crate::arrange::Arrange;
@@ -22,7 +24,7 @@ pub struct Page {
 /// Writes one line at a level of indentation: `line!(page, 1, "Name:\t{}", name)`.
 macro_rules! line {
     ($page:expr, $level:expr, $($format:tt)+) => {
-        $page.line($level, &format!($($format)+))
+        $page.line($level, format_args!($($format)+))
     };
 }
 pub(super) use line;
@@ -31,9 +33,10 @@ impl Page {
     pub fn new(now: Time) -> Page {
         Page { text: String::new(), now }
     }
-    pub fn line(&mut self, level: usize, text: &str) {
+    pub fn line(&mut self, level: usize, text: fmt::Arguments) {
         self.text.extend(std::iter::repeat_n("  ", level));
-        self.text.push_str(text);
+        // A String takes all that is written to it.
+        let _ = self.text.write_fmt(text);
         self.text.push('\n');
     }
     /// Text as it is: no indentation, no line's end.
