@@ -10,6 +10,8 @@
 
 mod coerce;
 mod format;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::sync::{Arc, OnceLock};
@@ -113,13 +115,19 @@ impl CustomKind {
     pub fn definition(&self) -> &Value {
         &self.definition
     }
-    /// Whether `definition` says the same of the kind: then nothing that was made of it has to be made anew.
-    pub fn is_of(&self, definition: &Value) -> bool {
-        let same = |path: &str| {
+    fn agrees(&self, definition: &Value, paths: &[&str]) -> bool {
+        paths.iter().all(|path| {
             let (own, other) = (self.definition.at(path), definition.at(path));
             own.is_same(other) || own == other
-        };
-        same("metadata.uid") && same("spec") && same("status.acceptedNames") && same("status.conditions")
+        })
+    }
+    /// Whether `definition` says the same of the kind: then nothing that was made of it has to be made anew.
+    pub fn is_of(&self, definition: &Value) -> bool {
+        self.serves_as(definition) && self.agrees(definition, &["status.conditions"])
+    }
+    /// Whether instances look the same by `definition`.
+    pub fn serves_as(&self, definition: &Value) -> bool {
+        self.agrees(definition, &["metadata.uid", "spec", "status.acceptedNames"])
     }
     pub fn namespaced(&self) -> bool {
         self.definition.text("spec.scope") == "Namespaced"

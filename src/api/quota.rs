@@ -33,7 +33,8 @@ pub fn add(sum: &mut Amounts, more: &Amounts) {
     }
 }
 
-fn count(number: usize) -> Quantity {
+/// So many things.
+pub fn count(number: usize) -> Quantity {
     Quantity::from_units(i64::try_from(number).unwrap_or(i64::MAX), Format::DecimalSi)
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::api::kind::{Registry, ResourceInfo};
 use crate::api::value::literal;
 use crate::api::{Text, Value, meta};
+use crate::arrange::Arrange;
 use crate::language::Context;
 use crate::message::rest::{CloseReason, Closed};
 use crate::message::{Message, etcd};
@@ -252,7 +253,7 @@ impl ApiServer {
     /// Opens the doors that the definitions describe, and closes those of definitions that are gone.
     fn redraw_catalog(&mut self, definitions: &[Value], context: &mut Context) {
         let before = self.catalog.registry.custom();
-        let custom: Vec<Arc<ResourceInfo>> = definitions
+        let mut custom: Vec<Arc<ResourceInfo>> = definitions
             .iter()
             .filter_map(|definition| {
                 let is_same = |info: &&Arc<ResourceInfo>| {
@@ -264,6 +265,8 @@ impl ApiServer {
                 }
             })
             .collect();
+        // Custom groups have one priority: discovery lists them by name.
+        custom.arrange_by(|a, b| (&a.group, &a.plural).cmp(&(&b.group, &b.plural)));
         if custom.len() == before.len() && custom.iter().zip(before).all(|(new, old)| Arc::ptr_eq(new, old)) {
             return;
         }
@@ -271,6 +274,7 @@ impl ApiServer {
         let catalog = Catalog::new(Registry::new().with_custom(custom), old.by_cache.clone());
         self.catalog = Arc::new(catalog);
         self.caches.resize_with(self.catalog.by_cache.len(), Arc::default);
+        self.end_outdated_streams(&old, context);
         for number in 0..self.caches.len() {
             match (number < old.by_cache.len() && old.is_open(number), self.catalog.is_open(number)) {
                 (false, true) => self.open_shelf(number),
@@ -299,8 +303,24 @@ impl ApiServer {
         Arc::make_mut(&mut self.caches[number]).reset(found.into_iter(), self.feed.revision);
     }
 
-    /// Nobody can ask for these any more: whoever watched them hears the end.
-    fn close_shelf(&mut self, number: usize, context: &mut Context) {
+    /// A definition that has changed is served anew: who watches its instances in the old way must ask again
+    /// (`removeStorage_locked`).
+    fn end_outdated_streams(&mut self, old: &Catalog, context: &mut Context) {
+        let catalog = Arc::clone(&self.catalog);
+        for info in old.registry.custom() {
+            let (Some(before), Some(route)) = (&info.definition, catalog.find(&info.group, &info.plural))
+            else {
+                continue;
+            };
+            let is_same =
+                route.info.definition.as_ref().is_some_and(|now| before.serves_as(now.definition()));
+            if !is_same && let Some(number) = route.cache {
+                self.end_streams(number, context);
+            }
+        }
+    }
+
+    fn end_streams(&mut self, number: usize, context: &mut Context) {
         let streams: Vec<_> =
             self.streams.iter().filter(|(_, cache)| **cache == number).map(|(id, _)| *id).collect();
         for exchange in streams {
@@ -309,6 +329,11 @@ impl ApiServer {
                 context.send(exchange.0, Message::Closed(closed));
             }
         }
+    }
+
+    /// Nobody can ask for these any more: whoever watched them hears the end.
+    fn close_shelf(&mut self, number: usize, context: &mut Context) {
+        self.end_streams(number, context);
         let cache = std::mem::take(&mut self.caches[number]);
         for (below, object) in cache.objects.iter() {
             self.unclaimed.insert(self.catalog.key(number, below), object.clone());

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::api::kind::{Registry, Verb};
+use crate::api::kind::{Registry, ResourceInfo, Verb};
 use crate::api::quota::{self, Amounts};
 use crate::api::{Quantity, Text, Value, meta};
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
-use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store};
+use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
 use crate::message::rest::Resource;
 use crate::sim::{Duration, Time};
 use crate::sorted::SortedMap;
@@ -25,6 +25,7 @@ const RESYNC: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Default)]
 pub struct ResourceQuotaController {
     quotas: usize,
+    definitions: usize,
     /// What is counted, by informer: group and plural.
     counted: Arc<SortedMap<usize, (Text, Text)>>,
 }
@@ -57,6 +58,40 @@ fn frees(group: &str, plural: &str, old: &Value, new: &Value, now: Time) -> bool
 }
 
 impl ResourceQuotaController {
+    /// The custom resources that `hard` counts: their objects are listed, not copied.
+    fn count_custom(&self, call: &mut Call, quota: &Value, hard: &Amounts) -> Result<Amounts, Interrupt> {
+        let mut used = Amounts::new();
+        let is_counted = |info: &ResourceInfo| {
+            info.namespaced && hard.keys().any(|name| quota::counts(&info.group, &info.plural, name))
+        };
+        let registry = Registry::with_definitions(call.store(self.definitions).values());
+        for info in registry.custom().iter().filter(|info| is_counted(info)) {
+            let resource = Resource::new(&info.group, info.preferred_version(), &info.plural);
+            let listed = call.request(request::list(&resource, meta::namespace(quota)))?;
+            let name = arcstr::format!("count/{}.{}", info.plural, info.group);
+            used.insert(name, quota::count(listed.items("items").len()));
+        }
+        Ok(used)
+    }
+
+    /// Follows the custom resources that any quota counts, to hear when something of theirs is deleted.
+    fn follow_custom(&self, call: &mut Call) {
+        let registry = Registry::with_definitions(call.store(self.definitions).values());
+        let quotas = call.store(self.quotas);
+        let is_counted = |info: &ResourceInfo| {
+            quotas.values().any(|quota| {
+                quota.map("spec.hard").keys().any(|name| quota::counts(&info.group, &info.plural, name))
+            })
+        };
+        let selections = registry
+            .custom()
+            .iter()
+            .filter(|info| info.namespaced && is_counted(info))
+            .map(|info| Selection::all(&Resource::new(&info.group, info.preferred_version(), &info.plural)))
+            .collect();
+        call.follow(selections);
+    }
+
     fn count(&self, call: &Call, quota: &Value, hard: &Amounts) -> Amounts {
         let mut used = Amounts::new();
         for (informer, (group, plural)) in self.counted.iter() {
@@ -95,6 +130,8 @@ impl Controller for ResourceQuotaController {
             }
         }
         self.counted = Arc::new(counted);
+        let definitions = Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+        self.definitions = informers.add(Selection::all(&definitions));
     }
     fn on_delta(&mut self, delta: &Delta, stores: &[Store], keys: &mut Keys) {
         if delta.informer == self.quotas {
@@ -108,7 +145,18 @@ impl Controller for ResourceQuotaController {
                 keys.add(key_of(&delta.object));
             }
         }
-        let Some((group, plural)) = self.counted.get(&delta.informer) else { return };
+        let Some((group, plural)) = self.counted.get(&delta.informer) else {
+            if delta.informer != self.quotas && delta.kind == DeltaType::Deleted {
+                // Of a custom resource that is followed.
+                let group = format!(".{}", meta::group(&delta.object));
+                for quota in stores[self.quotas].in_namespace(meta::namespace(&delta.object)) {
+                    if quota.map("spec.hard").keys().any(|name| name.ends_with(&group)) {
+                        keys.add(key_of(quota));
+                    }
+                }
+            }
+            return;
+        };
         if stores[self.quotas].is_empty() {
             return;
         }
@@ -143,6 +191,8 @@ impl Controller for ResourceQuotaController {
         let before = quota::read(quota.map("status.used"));
         let mut used = before.clone();
         used.extend(self.count(call, &quota, &hard));
+        used.extend(self.count_custom(call, &quota, &hard)?);
+        self.follow_custom(call);
         used.retain(|name, _| hard.contains_key(name));
         let is_known = quota.has("status.hard") && quota.has("status.used");
         let is_same_hard = hard == quota::read(quota.map("status.hard"));

@@ -267,17 +267,22 @@ fn target(session: &mut Session, what: &str) -> Outcome<(Mapping, Vec<String>)> 
     }
 }
 
-/// The schema that a custom resource's definition holds, with the fields that every object has.
+/// The schema of a custom resource, out of the server's OpenAPI document of its group and version.
 fn custom(session: &mut Session, mapping: &Mapping) -> Outcome<Place> {
-    let definitions = session.built_in("apiextensions.k8s.io", "customresourcedefinitions").resource();
-    let name = format!("{}.{}", mapping.info.plural, mapping.info.group);
-    let definition = session.send(request::get(&definitions, "", &name))?;
-    let version =
-        definition.items("spec.versions").iter().find(|version| version.text("name") == mapping.version);
-    let mut schema = version.map_or(Value::Null, |version| version.at("schema.openAPIV3Schema").clone());
-    for field in ["apiVersion", "kind"] {
-        schema.set_default(&format!("properties.{field}.type"), "string");
-    }
+    let path = format!("/openapi/v3/apis/{}/{}", mapping.info.group, mapping.version);
+    let document = session.send(request::path(&path))?;
+    let is_of_kind = |schema: &&Value| {
+        let kinds = schema.items("x-kubernetes-group-version-kind");
+        kinds
+            .iter()
+            .any(|own| own.text("kind") == mapping.info.kind && own.text("group") == mapping.info.group)
+    };
+    let found = document.map("components.schemas").iter().map(|(_, schema)| schema).find(is_of_kind);
+    let Some(mut schema) = found.cloned() else {
+        return Err(
+            Failure::Message(format!("GVR ({}) not found in OpenAPI schema", mapping.go_string())).into()
+        );
+    };
     schema.set("properties.metadata.x-object-meta", true);
     Ok(Place::Custom(schema))
 }

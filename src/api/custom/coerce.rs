@@ -32,14 +32,14 @@ pub fn coerce(kind: &CustomKind, version: &CustomVersion, object: &Value) -> Res
         None => None,
     };
     if !kind.preserves_unknown_fields() {
-        if let Some(place) = version.place() {
-            let decoded = schema::decode(place, &value, &[]);
-            value = decoded.value;
-            let mut paths: Vec<String> = decoded.strict.into_iter().map(|problem| problem.path).collect();
-            paths.arrange();
-            unknown.append(&mut paths);
+        let mut paths = Vec::new();
+        let mut path = String::new();
+        if let Some(pruned) = prune(Some(version.schema()), &value, true, &mut path, &mut paths) {
+            value = pruned;
         }
-        if let Some(changed) = settle_value(version.schema(), &value, false) {
+        paths.arrange();
+        unknown.append(&mut paths);
+        if let Some(changed) = settle_value(version.schema(), &value) {
             value = changed;
         }
         let mut embedded = Vec::new();
@@ -74,32 +74,82 @@ fn read_metadata(metadata: &Value, path: &str, unknown: &mut Vec<String>) -> Res
     Ok(decoded.value)
 }
 
-/// Takes nulls away that the schema does not allow, and fills in its defaults; with `prunes`, unknown fields go too.
-/// What an object that was stored under an older schema looks like now.
+/// What an object that was stored under an older schema looks like now: unknown fields go, defaults come. Metadata are no
+/// matter of the schema.
 pub fn settle(kind: &CustomKind, version: &CustomVersion, object: &Value) -> Value {
     if kind.preserves_unknown_fields() {
         return object.clone();
     }
-    // Metadata are no matter of the schema.
-    settle_value(version.schema(), object, true).unwrap_or_else(|| object.clone())
+    let pruned = prune(Some(version.schema()), object, true, &mut String::new(), &mut Vec::new());
+    let settled = settle_value(version.schema(), pruned.as_ref().unwrap_or(object));
+    settled.or(pruned).unwrap_or_else(|| object.clone())
+}
+
+/// Takes away what a schema (`None`: none at all) does not know, and notes where it stood; `None` when nothing goes.
+fn prune(
+    schema: Option<&Value>,
+    value: &Value,
+    is_root: bool,
+    path: &mut String,
+    unknown: &mut Vec<String>,
+) -> Option<Value> {
+    let preserves = schema.is_some_and(|own| own.is_true("x-kubernetes-preserve-unknown-fields"));
+    let length = path.len();
+    match value {
+        Value::Object(map) => {
+            let is_resource =
+                is_root || schema.is_some_and(|own| own.is_true("x-kubernetes-embedded-resource"));
+            let mut out: Option<Map> = None;
+            for (name, field) in map.iter() {
+                if is_resource && TYPE_FIELDS.contains(&name.as_str()) {
+                    continue;
+                }
+                if length > 0 {
+                    path.push('.');
+                }
+                path.push_str(name);
+                let others = schema.map_or(&Value::Null, |own| own.at("additionalProperties"));
+                let property = schema.and_then(|own| own.map("properties").get(name));
+                let changed = match (property, others) {
+                    (Some(own), _) => prune(Some(own), field, false, path, unknown),
+                    (None, Value::Object(_)) => prune(Some(others), field, false, path, unknown),
+                    (None, Value::Bool(_)) => prune(None, field, false, path, unknown),
+                    _ if preserves => None,
+                    _ => {
+                        unknown.push(path.clone());
+                        out.get_or_insert_with(|| Map::clone(map)).remove(name);
+                        None
+                    }
+                };
+                path.truncate(length);
+                if let Some(changed) = changed {
+                    out.get_or_insert_with(|| Map::clone(map)).insert(name, changed);
+                }
+            }
+            out.map(Value::from)
+        }
+        Value::Array(items) => {
+            let own = schema.map(|own| own.at("items")).filter(|own| matches!(own, Value::Object(_)));
+            if preserves && own.is_none() {
+                return None;
+            }
+            let mut out: Option<Vec<Value>> = None;
+            for (index, item) in items.iter().enumerate() {
+                path.push_str(&format!("[{index}]"));
+                if let Some(changed) = prune(own, item, false, path, unknown) {
+                    out.get_or_insert_with(|| items.to_vec())[index] = changed;
+                }
+                path.truncate(length);
+            }
+            out.map(Value::from)
+        }
+        _ => None,
+    }
 }
 
 /// Whether a value has fields that its schema does not know.
 pub fn has_unknown(schema: &Value, value: &Value) -> bool {
-    match value {
-        Value::Object(map) => {
-            let preserves = schema.is_true("x-kubernetes-preserve-unknown-fields")
-                || schema.is_true("additionalProperties");
-            let is_resource = schema.is_true("x-kubernetes-embedded-resource");
-            map.iter().any(|(name, field)| match schema_of(schema, name) {
-                _ if is_resource && TYPE_FIELDS.contains(&name.as_str()) => false,
-                Some(own) => has_unknown(own, field),
-                None => !preserves,
-            })
-        }
-        Value::Array(items) => items.iter().any(|item| has_unknown(schema.at("items"), item)),
-        _ => false,
-    }
+    prune(Some(schema), value, false, &mut String::new(), &mut Vec::new()).is_some()
 }
 
 /// The schema of a field: `None` where there is none.
@@ -113,42 +163,30 @@ pub(super) fn schema_of<'a>(schema: &'a Value, field: &str) -> Option<&'a Value>
     }
 }
 
-/// `None` when nothing changes.
-fn settle_value(schema: &Value, value: &Value, is_stored: bool) -> Option<Value> {
+/// Takes nulls away that the schema does not allow, and fills in its defaults; `None` when nothing changes.
+fn settle_value(schema: &Value, value: &Value) -> Option<Value> {
     match value {
         Value::Object(map) => {
             let mut out: Option<Map> = None;
-            let preserves = schema.is_true("x-kubernetes-preserve-unknown-fields");
             for (name, field) in map.iter() {
-                let Some(own) = schema_of(schema, name) else {
-                    let is_known = preserves
-                        || schema.is_true("additionalProperties")
-                        || TYPE_FIELDS.contains(&name.as_str());
-                    if is_stored && !is_known {
-                        out.get_or_insert_with(|| Map::clone(map)).remove(name);
-                    }
-                    continue;
-                };
-                if is_stored && name == "metadata" {
-                    continue;
-                }
+                let Some(own) = schema_of(schema, name) else { continue };
                 if field.is_null() && !own.is_true("nullable") {
                     let out = out.get_or_insert_with(|| Map::clone(map));
                     match own.get("default") {
                         Some(default) if !default.is_null() => {
-                            let settled = settle_value(own, default, is_stored);
+                            let settled = settle_value(own, default);
                             out.insert(name, settled.as_ref().unwrap_or(default));
                         }
                         _ => drop(out.remove(name)),
                     }
-                } else if let Some(changed) = settle_value(own, field, is_stored) {
+                } else if let Some(changed) = settle_value(own, field) {
                     out.get_or_insert_with(|| Map::clone(map)).insert(name, changed);
                 }
             }
             for (name, own) in schema.map("properties").iter() {
                 let Some(default) = own.get("default").filter(|default| !default.is_null()) else { continue };
                 if !map.contains_key(name) {
-                    let settled = settle_value(own, default, is_stored);
+                    let settled = settle_value(own, default);
                     out.get_or_insert_with(|| Map::clone(map))
                         .insert(name, settled.as_ref().unwrap_or(default));
                 }
@@ -161,9 +199,9 @@ fn settle_value(schema: &Value, value: &Value, is_stored: bool) -> Option<Value>
             for (index, item) in items.iter().enumerate() {
                 let default = own.at("default");
                 let changed = if item.is_null() && !own.is_true("nullable") && !default.is_null() {
-                    Some(default.clone())
+                    Some(settle_value(own, default).unwrap_or_else(|| default.clone()))
                 } else {
-                    settle_value(own, item, is_stored)
+                    settle_value(own, item)
                 };
                 if let Some(changed) = changed {
                     out.get_or_insert_with(|| items.to_vec())[index] = changed;
