@@ -49,10 +49,29 @@ impl<T> Arrange<T> for [T] {
     }
 }
 
-/// The numbers below `count` in the order of what they stand for.
+/// The numbers below `count` in the order of what they stand for: sorted runs are merged to longer ones. The standard
+/// library's sort is quicker on long lists in disorder, and twenty times the code.
 fn in_order(count: usize, compare: &mut dyn FnMut(usize, usize) -> Ordering) -> Vec<usize> {
     let mut numbers: Vec<usize> = (0..count).collect();
-    numbers.sort_by(|a, b| compare(*a, *b));
+    let mut merged = numbers.clone();
+    let mut run = 1;
+    while run < count {
+        for start in (0..count).step_by(2 * run) {
+            let (middle, end) = ((start + run).min(count), (start + 2 * run).min(count));
+            let (mut left, mut right) = (start, middle);
+            let is_in_order = middle == end || compare(numbers[middle - 1], numbers[middle]).is_le();
+            for place in &mut merged[start..end] {
+                // Of two equals the left one comes first.
+                let is_left = left < middle
+                    && (is_in_order || right == end || compare(numbers[left], numbers[right]).is_le());
+                let from = if is_left { &mut left } else { &mut right };
+                *place = numbers[*from];
+                *from += 1;
+            }
+        }
+        std::mem::swap(&mut numbers, &mut merged);
+        run *= 2;
+    }
     numbers
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Filled is a request, hollow a reply; watch events are blue, etcd violet, failures vermilion with a cross.
 
+use clusterarium::arrange::Arrange;
 use clusterarium::picture::{Flow, Shape};
 
 use super::brush::{Align, Brush, font};
@@ -40,7 +41,7 @@ pub fn paint(
     let pixel = (1.0 / zoom).min(1.25);
     // What the user did and what failed is labelled before the rest.
     let mut order: Vec<&Drawn> = drawn.iter().collect();
-    order.sort_by_key(|one| (one.flow.is_routine, !one.flow.is_failure, one.flow.id));
+    order.arrange_by_key(|one| (one.flow.is_routine, !one.flow.is_failure, one.flow.id));
     for one in order {
         let flow = one.flow;
         let Some(route) = scene.route(flow.from, flow.to) else { continue };

@@ -4,6 +4,7 @@
 //! the app containers stand on it. Far away a pod is a dot of its colour; nearer it gets its shape; near it has
 //! its name, its containers and what the slab says.
 
+use clusterarium::arrange::Arrange;
 use clusterarium::picture::{ContainerRole, Picture, Pod, Tone};
 
 use super::brush::{Align, Brush, font};
@@ -33,7 +34,7 @@ pub struct Placed {
 pub fn of_node(picture: &Picture, node: &str) -> Vec<usize> {
     let mut pods: Vec<usize> =
         (0..picture.pods.len()).filter(|index| picture.pods[*index].node == node).collect();
-    pods.sort_by_key(|index| (picture.pods[*index].created_us, *index));
+    pods.arrange_by_key(|index| (picture.pods[*index].created_us, *index));
     pods
 }
 

@@ -274,7 +274,7 @@ fn draw(
         canvas.set_fill_style_str(&palette.line);
         canvas.fill_rect(LABELS_PX, y_of(lane) - 0.5, span, 1.0);
     }
-    let lane_of_actor: std::collections::BTreeMap<u32, usize> = picture
+    let lane_of_actor: clusterarium::sorted::SortedMap<u32, usize> = picture
         .components
         .iter()
         .map(|component| (component.actor, lane_of(component.kind)))

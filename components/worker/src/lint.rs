@@ -4,6 +4,7 @@
 
 use clusterarium::api::diagnose::{self, diagnose};
 use clusterarium::api::kind::Registry;
+use clusterarium::arrange::Arrange;
 
 use crate::protocol::{Diagnostic, Severity};
 
@@ -19,7 +20,7 @@ pub fn lint(text: &str, registry: &Registry) -> Vec<Diagnostic> {
     // Bytes to UTF-16 units, for all places in one walk.
     let mut places: Vec<usize> =
         found.iter().take(MOST).flat_map(|one| [one.span.start.offset, one.span.end.offset]).collect();
-    places.sort_unstable();
+    places.arrange();
     places.dedup();
     let mut units = Vec::with_capacity(places.len());
     let (mut count, mut next) = (0_u32, 0);

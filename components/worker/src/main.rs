@@ -10,6 +10,7 @@ mod memory;
 mod browser {
     use std::cell::RefCell;
 
+    use clusterarium::arrange::Arrange;
     use clusterarium::benchmark;
     use wasm_bindgen::prelude::*;
     use worker::protocol::{Benchmark, FromWorker, ToWorker, decode, encode};
@@ -55,7 +56,7 @@ mod browser {
                 now_ms() - start
             })
             .collect();
-        seeks_ms.sort_by(f64::total_cmp);
+        seeks_ms.arrange_by(f64::total_cmp);
         Benchmark {
             boot_ms,
             pods_ms,

@@ -7,9 +7,8 @@
 //! The drawing is made to fill the window: its unit is a CSS pixel, or more where the window is large (a
 //! projector), so words stay legible. A narrow window (a phone) gets the same drawing set upright.
 
-use std::collections::BTreeMap;
-
 use clusterarium::picture::{Component, ComponentKind, Host, HostRole, Picture};
+use clusterarium::sorted::SortedMap;
 
 use crate::arithmetic::{cos, sin};
 use crate::stage::geometry::{Point, Rect, Route, World};
@@ -39,7 +38,7 @@ pub struct Layout {
     /// The API servers, left to right; the first one's box where there is none.
     pub spine: Rect,
     /// Where an actor is entered and left.
-    doors: BTreeMap<u32, Door>,
+    doors: SortedMap<u32, Door>,
     /// The height at which routes from the API server turn towards the nodes.
     bus: f64,
 }

@@ -3,9 +3,8 @@
 //! Picture to hold in mind: a round table beside a wall of ledgers. The members stand in a ring in the order of
 //! their names, the ledgers in the same order, and all ledgers show the same window of line numbers.
 
-use std::collections::BTreeMap;
-
 use clusterarium::picture::{ComponentKind, Picture};
+use clusterarium::sorted::SortedMap;
 
 use crate::arithmetic::{cos, sin};
 use crate::stage::geometry::{Point, Rect, Route, World};
@@ -27,7 +26,7 @@ pub struct Layout {
     /// The two sentences.
     pub note: Rect,
     rows: usize,
-    doors: BTreeMap<u32, Rect>,
+    doors: SortedMap<u32, Rect>,
 }
 
 const WIDE: (f64, f64) = (980.0, 600.0);

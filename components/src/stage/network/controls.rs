@@ -2,6 +2,7 @@
 //!
 //! Picture to hold in mind: the form at a post office counter: from, to, and a stamp.
 
+use clusterarium::arrange::Arrange;
 use clusterarium::picture::{PacketSource, PacketTarget, Picture};
 use leptos::prelude::*;
 
@@ -39,7 +40,7 @@ fn ends(picture: &Picture) -> Vec<(String, String)> {
     let pods = picture.pods.iter().filter(|pod| pod.sandbox.is_some() && !pod.is_mirror);
     let mut pods: Vec<_> = pods.collect();
     // The user's own first.
-    pods.sort_by_key(|pod| (pod.namespace == "kube-system", pod.namespace.clone(), pod.name.clone()));
+    pods.arrange_by_key(|pod| (pod.namespace == "kube-system", pod.namespace.clone(), pod.name.clone()));
     let pods = pods.into_iter().map(|pod| {
         let value = format!("pod/{}/{}", pod.namespace, pod.name);
         (value.clone(), value.replacen("pod/default/", "pod ", 1).replacen("pod/", "pod ", 1))

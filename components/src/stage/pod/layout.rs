@@ -3,9 +3,8 @@
 //! Picture to hold in mind: a section through one floor of the house: the room above, the cable shaft below,
 //! and on the left the builder's list.
 
-use std::collections::BTreeMap;
-
 use clusterarium::picture::{Component, ComponentKind};
+use clusterarium::sorted::SortedMap;
 
 use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::Placed;
@@ -29,7 +28,7 @@ pub struct Layout {
     pub bridge: Rect,
     /// The node's network card.
     pub card: Rect,
-    doors: BTreeMap<u32, Rect>,
+    doors: SortedMap<u32, Rect>,
 }
 
 const WIDE: (f64, f64) = (980.0, 600.0);
