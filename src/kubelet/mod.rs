@@ -15,13 +15,12 @@
 //! - [`probes`] startup, liveness, readiness
 //! - [`status`] what is told about a pod; [`status_manager`] telling it
 //! - [`server`] logs and exec, for the API server
-//! - [`resources`], [`backoff`], [`clock`] helpers
+//! - [`resources`], [`backoff`] helpers
 //! - [`runtime`] the container engine: sandboxes, containers, images, the process model
 
 pub mod actions;
 pub mod admission;
 pub mod backoff;
-pub mod clock;
 pub mod config;
 pub mod environment;
 pub mod images;

@@ -3,6 +3,9 @@
 //! Picture to hold in mind: a pocket calculator that knows the shell's variables by name. It wraps around
 //! instead of overflowing, as bash does.
 
+use std::sync::Arc;
+
+use crate::api::Text;
 use crate::sorted::SortedMap;
 
 const MAXIMUM_DEPTH: usize = 60;
@@ -11,7 +14,7 @@ struct Calculator<'a> {
     text: Vec<char>,
     position: usize,
     depth: usize,
-    variables: &'a mut SortedMap<String, String>,
+    variables: &'a mut Arc<SortedMap<Text, Text>>,
 }
 
 /// Operators by how tightly they bind, loosest first; longer signs before their beginnings.
@@ -27,7 +30,7 @@ const LEVELS: [&[&str]; 9] = [
     &["*", "/", "%"],
 ];
 
-pub fn evaluate(expression: &str, variables: &mut SortedMap<String, String>) -> Result<i64, String> {
+pub fn evaluate(expression: &str, variables: &mut Arc<SortedMap<Text, Text>>) -> Result<i64, String> {
     let mut calculator = Calculator { text: expression.chars().collect(), position: 0, depth: 0, variables };
     calculator.blank();
     if calculator.position == calculator.text.len() {
@@ -83,7 +86,7 @@ impl Calculator<'_> {
                         "*=" => left.wrapping_mul(right),
                         _ => right,
                     };
-                    self.variables.insert(name, value.to_string());
+                    Arc::make_mut(self.variables).insert(name.into(), arcstr::format!("{value}"));
                     return Ok(value);
                 }
             }
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn counts_as_bash_counts() {
-        let mut variables = SortedMap::from([("i".to_string(), "4".to_string())]);
+        let mut variables = Arc::new(SortedMap::from([(Text::from("i"), Text::from("4"))]));
         for (text, expected) in [
             ("1 + 2 * 3", Some(7)),
             ("(1 + 2) * 3", Some(9)),

@@ -1,69 +1,91 @@
-//! Dates as `date` and `ls -l` print them, in simulated time.
+//! The wall clock of the simulated machines, as `date` and `ls -l` show it.
 //!
-//! Picture to hold in mind: a desk calendar that somebody else turns.
+//! Picture to hold in mind: all clocks of the cluster were set to one instant when the run began, and none of
+//! them drifts.
 
 use crate::api::time::{calendar, rfc3339, unix_us, weekday};
 use crate::sim::Time;
 
-pub const MONTHS: [&str; 12] =
+const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-pub const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// `Jan  1 08:00`, as `ls -l` has it.
 pub fn short(now: Time) -> String {
-    let date = calendar(unix_us(now).div_euclid(1_000_000));
-    let month = MONTHS[(date.month - 1) as usize % 12];
-    format!("{month} {:>2} {:02}:{:02}", date.day, date.hour, date.minute)
+    format(now, "%b %e %H:%M")
 }
 
 /// The output of `date` with these arguments.
 pub fn date(now: Time, arguments: &[String]) -> String {
-    let seconds = unix_us(now).div_euclid(1_000_000);
-    let date = calendar(seconds);
-    let weekday = WEEKDAYS[weekday(seconds) as usize % 7];
-    let month = MONTHS[(date.month - 1) as usize % 12];
-    let Some(format) = arguments.iter().find_map(|argument| argument.strip_prefix('+')) else {
-        if arguments.iter().any(|argument| argument.starts_with("-I") || argument.starts_with("--rfc-3339")) {
-            return format!("{}\n", rfc3339(now));
+    let mut text = match arguments.iter().find_map(|argument| argument.strip_prefix('+')) {
+        Some(wanted) => format(now, wanted),
+        None if arguments.iter().any(|word| word.starts_with("-I") || word.starts_with("--rfc-3339")) => {
+            rfc3339(now).to_string()
         }
-        return format!(
-            "{weekday} {month} {:>2} {:02}:{:02}:{:02} UTC {}\n",
-            date.day, date.hour, date.minute, date.second, date.year
-        );
+        None => format(now, "%a %b %e %H:%M:%S UTC %Y"),
     };
-    let mut result = String::new();
-    let mut source = format.chars();
-    while let Some(character) = source.next() {
-        if character != '%' {
-            result.push(character);
+    text.push('\n');
+    text
+}
+
+/// `strftime` for the conversions that scripts use; others stay as they are. UTC.
+pub fn format(now: Time, format: &str) -> String {
+    let micros = unix_us(now);
+    let seconds = micros.div_euclid(1_000_000);
+    let date = calendar(seconds);
+    let mut text = String::new();
+    let mut characters = format.chars();
+    while let Some(c) = characters.next() {
+        if c != '%' {
+            text.push(c);
             continue;
         }
-        match source.next() {
-            Some('Y') => result += &date.year.to_string(),
-            Some('y') => result += &format!("{:02}", date.year.rem_euclid(100)),
-            Some('m') => result += &format!("{:02}", date.month),
-            Some('d') => result += &format!("{:02}", date.day),
-            Some('H') => result += &format!("{:02}", date.hour),
-            Some('M') => result += &format!("{:02}", date.minute),
-            Some('S') => result += &format!("{:02}", date.second),
-            Some('s') => result += &seconds.to_string(),
-            Some('N') => result += &format!("{:09}", unix_us(now).rem_euclid(1_000_000) * 1000),
+        match characters.next() {
+            Some('Y') => text += &date.year.to_string(),
+            Some('y') => text += &format!("{:02}", date.year.rem_euclid(100)),
+            Some('m') => text += &format!("{:02}", date.month),
+            Some('d') => text += &format!("{:02}", date.day),
+            Some('e') => text += &format!("{:>2}", date.day),
+            Some('H') => text += &format!("{:02}", date.hour),
+            Some('M') => text += &format!("{:02}", date.minute),
+            Some('S') => text += &format!("{:02}", date.second),
+            Some('N') => text += &format!("{:06}000", micros.rem_euclid(1_000_000)),
+            Some('s') => text += &seconds.to_string(),
+            Some('F') => text += &format!("{:04}-{:02}-{:02}", date.year, date.month, date.day),
             Some('D') => {
-                result += &format!("{:02}/{:02}/{:02}", date.month, date.day, date.year.rem_euclid(100));
+                text += &format!("{:02}/{:02}/{:02}", date.month, date.day, date.year.rem_euclid(100));
             }
-            Some('R') => result += &format!("{:02}:{:02}", date.hour, date.minute),
-            Some('F') => result += &format!("{}-{:02}-{:02}", date.year, date.month, date.day),
-            Some('T') => result += &format!("{:02}:{:02}:{:02}", date.hour, date.minute, date.second),
-            Some('a') => result += weekday,
-            Some('b') => result += month,
-            Some('Z') => result += "UTC",
-            Some('%') => result.push('%'),
+            Some('T') => text += &format!("{:02}:{:02}:{:02}", date.hour, date.minute, date.second),
+            Some('R') => text += &format!("{:02}:{:02}", date.hour, date.minute),
+            Some('b' | 'h') => text += MONTHS[(date.month - 1).rem_euclid(12) as usize],
+            Some('a') => text += WEEKDAYS[weekday(seconds).rem_euclid(7) as usize],
+            Some('Z') => text += "UTC",
+            Some('z') => text += "+0000",
+            Some('n') => text.push('\n'),
+            Some('%') => text.push('%'),
             Some(other) => {
-                result.push('%');
-                result.push(other);
+                text.push('%');
+                text.push(other);
             }
-            None => result.push('%'),
+            None => text.push('%'),
         }
     }
-    result + "\n"
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn date_prints_as_in_a_shell() {
+        let cases = [
+            ("%a %b %e %H:%M:%S UTC %Y", "Thu Jan  1 08:00:01 UTC 2026"),
+            ("%F %T.%N", "2026-01-01 08:00:01.500000000"),
+            ("%s %% %q", "1767254401 % %q"),
+        ];
+        for (pattern, expected) in cases {
+            assert_eq!(format(Time(1_500_000), pattern), expected);
+        }
+    }
 }

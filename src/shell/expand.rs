@@ -5,19 +5,25 @@
 //!
 //! Command substitutions have run before: their outputs stand ready, in order of appearance.
 
-use super::files::{Files, HOME};
+use std::sync::Arc;
+
+use super::files::{FileSystem, absolute};
 use super::syntax::{Operation, Piece, Word};
+use super::task::Substituted;
+use crate::api::Text;
 use crate::sorted::SortedMap;
 
 /// What words may refer to.
 pub struct Scope<'a> {
-    pub variables: &'a mut SortedMap<String, String>,
-    pub parameters: &'a [String],
+    pub variables: &'a mut Arc<SortedMap<Text, Text>>,
+    pub parameters: &'a [Text],
     pub status: i32,
+    /// `$!`.
+    pub last_job: Option<u32>,
     pub folder: &'a str,
-    pub files: &'a Files,
-    /// Outputs of the command substitutions, first first.
-    pub outputs: &'a mut std::vec::IntoIter<String>,
+    pub files: &'a dyn FileSystem,
+    /// What the command substitutions came to, first first; each is the status for what follows it.
+    pub outputs: &'a mut std::vec::IntoIter<Substituted>,
 }
 
 /// A stretch of an expanded word. `splits`: blanks in it part words, and `*` in it matches files.
@@ -28,7 +34,7 @@ struct Stretch {
 }
 
 /// The scripts of all command substitutions in `word`, in the order in which expansion will ask for them.
-pub fn substitutions(word: &Word, found: &mut Vec<std::sync::Arc<str>>) {
+pub fn substitutions(word: &Word, found: &mut Vec<Arc<str>>) {
     for piece in word {
         match piece {
             Piece::Command { script, .. } => found.push(script.clone()),
@@ -40,15 +46,15 @@ pub fn substitutions(word: &Word, found: &mut Vec<std::sync::Arc<str>>) {
 }
 
 impl Scope<'_> {
-    fn value(&self, name: &str) -> Option<String> {
+    fn value(&self, name: &str) -> Option<Text> {
         match name {
-            "?" => Some(self.status.to_string()),
-            "#" => Some(self.parameters.len().saturating_sub(1).to_string()),
+            "?" => Some(arcstr::format!("{}", self.status)),
+            "#" => Some(arcstr::format!("{}", self.parameters.len().saturating_sub(1))),
             "$" => Some("1".into()),
-            "!" => None,
+            "!" => self.last_job.map(|job| arcstr::format!("{job}")),
             "-" => Some("hB".into()),
-            "@" | "*" => Some(self.parameters.get(1..).unwrap_or(&[]).join(" ")),
-            "PWD" => Some(self.folder.to_string()),
+            "@" | "*" => Some(self.parameters.get(1..).unwrap_or(&[]).join(" ").into()),
+            "PWD" => Some(self.folder.into()),
             name => match name.parse::<usize>() {
                 Ok(index) => self.parameters.get(index).cloned(),
                 Err(_) => self.variables.get(name).cloned(),
@@ -76,11 +82,12 @@ impl Scope<'_> {
         if let [Piece::Parameter { name, operation: None, quoted: true }] = word.as_slice()
             && name == "@"
         {
-            fields.extend(self.parameters.iter().skip(1).cloned());
+            fields.extend(self.parameters.iter().skip(1).map(ToString::to_string));
             return Ok(());
         }
         let mut stretches = Vec::new();
         self.stretches(word, &mut stretches)?;
+        let separators = separators(self.variables);
         let mut groups: Vec<Vec<Stretch>> = Vec::new();
         let mut current: Option<Vec<Stretch>> = None;
         for stretch in stretches {
@@ -88,21 +95,19 @@ impl Scope<'_> {
                 current.get_or_insert_default().push(stretch);
                 continue;
             }
-            let mut rest = stretch.text.as_str();
-            while !rest.is_empty() {
-                let blank = |c: char| matches!(c, ' ' | '\t' | '\n');
-                if rest.starts_with(blank) {
+            for (index, text) in split(&stretch.text, &separators).into_iter().enumerate() {
+                if index > 0 {
                     groups.extend(current.take());
-                    rest = rest.trim_start_matches(blank);
-                    continue;
                 }
-                let end = rest.find(blank).unwrap_or(rest.len());
-                current.get_or_insert_default().push(Stretch {
-                    text: rest[..end].to_string(),
-                    splits: false,
-                    globs: stretch.globs,
-                });
-                rest = &rest[end..];
+                match text {
+                    Some("") => drop(current.get_or_insert_default()),
+                    Some(text) => current.get_or_insert_default().push(Stretch {
+                        text: text.to_string(),
+                        splits: false,
+                        globs: stretch.globs,
+                    }),
+                    None => {}
+                }
             }
         }
         groups.extend(current);
@@ -137,11 +142,12 @@ impl Scope<'_> {
                 Piece::Text(text) => out.push(Stretch { text: text.clone(), splits: false, globs: true }),
                 Piece::Quoted(text) => out.push(Stretch { text: text.clone(), splits: false, globs: false }),
                 Piece::Home => {
-                    let home = self.value("HOME").unwrap_or_else(|| HOME.into());
+                    let home = self.value("HOME").unwrap_or_else(|| "/root".into()).to_string();
                     out.push(Stretch { text: home, splits: false, globs: false });
                 }
                 Piece::Command { quoted, .. } => {
-                    let output = self.outputs.next().unwrap_or_default();
+                    let (output, status) = self.outputs.next().unwrap_or_default();
+                    self.status = status;
                     let text = output.trim_end_matches('\n').to_string();
                     out.push(Stretch { text, splits: !quoted, globs: !quoted });
                 }
@@ -173,20 +179,20 @@ impl Scope<'_> {
             }
         };
         let Some((operation, word)) = operation else {
-            push(value.unwrap_or_default());
+            push(value.unwrap_or_default().to_string());
             return Ok(());
         };
         let is_set = |colon: bool| value.as_ref().is_some_and(|value| !(colon && value.is_empty()));
         match *operation {
             Operation::Length => push(value.unwrap_or_default().chars().count().to_string()),
             Operation::Default { colon } | Operation::Assign { colon } if is_set(colon) => {
-                push(value.unwrap_or_default());
+                push(value.unwrap_or_default().to_string());
                 self.skip(word);
             }
             Operation::Default { .. } => self.stretches(word, out)?,
             Operation::Assign { .. } => {
                 let text = self.single(word)?;
-                self.variables.insert(name.to_string(), text.clone());
+                Arc::make_mut(self.variables).insert(name.into(), text.as_str().into());
                 out.push(Stretch { text, splits: !quoted, globs: !quoted });
             }
             Operation::Alternative { colon } => {
@@ -203,7 +209,7 @@ impl Scope<'_> {
                         if message.is_empty() { "parameter null or not set".into() } else { message };
                     return Err(format!("{name}: {message}"));
                 }
-                push(value.unwrap_or_default());
+                push(value.unwrap_or_default().to_string());
                 self.skip(word);
             }
             Operation::Prefix { longest } => {
@@ -233,6 +239,36 @@ impl Scope<'_> {
         }
         Ok(())
     }
+}
+
+/// `IFS`: what parts words.
+pub(super) fn separators(variables: &SortedMap<Text, Text>) -> Text {
+    variables.get("IFS").cloned().unwrap_or_else(|| arcstr::literal!(" \t\n"))
+}
+
+/// `text` cut at `separators`: blanks among them count as one however many they are, others one by one. `None` is the
+/// end of a word that began before `text`, or the beginning of one that goes on behind it.
+fn split<'t>(text: &'t str, separators: &str) -> Vec<Option<&'t str>> {
+    let parts = |c: char| separators.contains(c);
+    let is_blank = |c: char| parts(c) && c.is_whitespace();
+    let mut fields = Vec::new();
+    let mut rest = text;
+    if rest.starts_with(is_blank) {
+        fields.push(None);
+        rest = rest.trim_start_matches(is_blank);
+    }
+    while !rest.is_empty() {
+        let end = rest.find(parts).unwrap_or(rest.len());
+        fields.push(Some(&rest[..end]));
+        let behind = rest[end..].trim_start_matches(is_blank);
+        let hard = behind.chars().next().filter(|c| parts(*c));
+        let after = hard.map_or(behind, |c| behind[c.len_utf8()..].trim_start_matches(is_blank));
+        if after.is_empty() && end < rest.len() {
+            fields.push(None);
+        }
+        rest = after;
+    }
+    fields
 }
 
 /// The first position that fits, or the last when `longest`.
@@ -321,7 +357,7 @@ fn match_one(pattern: &[char], p: usize, character: char) -> Option<usize> {
 }
 
 /// The files that fit a pattern, sorted, in the form in which the pattern was written.
-fn match_files(files: &Files, folder: &str, pattern: &str) -> Vec<String> {
+fn match_files(files: &dyn FileSystem, folder: &str, pattern: &str) -> Vec<String> {
     let (mut bases, rest) = match pattern.strip_prefix('/') {
         Some(rest) => (vec![("/".to_string(), "/".to_string())], rest),
         None => (vec![(folder.to_string(), String::new())], pattern),
@@ -330,12 +366,15 @@ fn match_files(files: &Files, folder: &str, pattern: &str) -> Vec<String> {
     for (index, part) in parts.iter().enumerate() {
         let mut next = Vec::new();
         for (path, written) in &bases {
-            for (name, entry) in files.list(path) {
-                let hidden = name.starts_with('.') && !part.starts_with('.');
-                let passable = index + 1 == parts.len() || matches!(entry, super::files::Entry::Folder);
-                if !hidden && passable && matches(part, &name) {
+            for name in files.names(path) {
+                let is_hidden = name.starts_with('.') && !part.starts_with('.');
+                if is_hidden || !matches(part, &name) {
+                    continue;
+                }
+                let inner = absolute(path, &name);
+                if index + 1 == parts.len() || files.is_folder(&inner) {
                     let separator = if written.is_empty() || written.ends_with('/') { "" } else { "/" };
-                    next.push((super::files::absolute(path, &name), format!("{written}{separator}{name}")));
+                    next.push((inner, format!("{written}{separator}{name}")));
                 }
             }
         }
@@ -347,6 +386,20 @@ fn match_files(files: &Files, folder: &str, pattern: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_cut_at_separators() {
+        for (text, separators, expected) in [
+            ("a  b", " \t\n", vec![Some("a"), Some("b")]),
+            (" a ", " \t\n", vec![None, Some("a"), None]),
+            ("a::b:", ":", vec![Some("a"), Some(""), Some("b"), None]),
+            ("a : b", ": ", vec![Some("a"), Some("b")]),
+            ("a b", "", vec![Some("a b")]),
+            ("", " ", vec![]),
+        ] {
+            assert_eq!(split(text, separators), expected, "{text:?} at {separators:?}");
+        }
+    }
 
     #[test]
     fn patterns_match_as_in_a_shell() {

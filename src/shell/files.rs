@@ -48,19 +48,76 @@ impl FileError {
     }
 }
 
-/// The files as a program sees them: the terminal's, or those of a container.
+/// The files as a program sees them: the terminal's, or those of a container. Paths are absolute and normal.
 pub trait FileSystem {
     fn read(&self, path: &str) -> Result<Text, FileError>;
+    /// Writes a file into a folder that is there.
     fn write(&mut self, path: &str, content: Text) -> Result<(), FileError>;
+    /// Writes at the end of a file, which is made if it is not there.
+    fn append(&mut self, path: &str, text: &str) -> Result<(), FileError> {
+        let before = self.read(path).unwrap_or_default();
+        self.write(path, if before.is_empty() { text.into() } else { arcstr::format!("{before}{text}") })
+    }
     /// Makes a folder, and those above it.
     fn make_folders(&mut self, path: &str) -> Result<(), FileError>;
+    /// Removes a file, or a folder with all that is in it.
     fn remove(&mut self, path: &str) -> Result<(), FileError>;
     fn is_folder(&self, path: &str) -> bool;
-    /// The names in a folder.
-    fn names(&self, folder: &str) -> Vec<String>;
+    fn exists(&self, path: &str) -> bool {
+        self.is_folder(path) || self.read(path).is_ok()
+    }
+    /// The names in a folder, sorted.
+    fn names(&self, folder: &str) -> Vec<Text>;
     /// All files, as a tree of their own.
     fn snapshot(&self) -> Files;
 }
+
+/// Makes one folder, where nothing is yet and the folder above is there.
+pub fn make_folder(files: &mut dyn FileSystem, path: &str) -> Result<(), FileError> {
+    if files.exists(path) {
+        return Err(FileError::Exists);
+    }
+    let above = parent(path);
+    if !files.is_folder(above) {
+        return Err(if files.exists(above) { FileError::NotFolder } else { FileError::NotFound });
+    }
+    files.make_folders(path)
+}
+
+/// What is at a path.
+pub fn entry(files: &dyn FileSystem, path: &str) -> Option<Entry> {
+    if files.is_folder(path) {
+        return Some(Entry::Folder);
+    }
+    files.read(path).ok().map(Entry::File)
+}
+
+/// A file's content; the null device is an empty one.
+pub fn read(files: &dyn FileSystem, path: &str) -> Result<Text, FileError> {
+    if path == NULL_DEVICE { Ok(Text::new()) } else { files.read(path) }
+}
+
+/// Everything below a folder, a folder before what is in it.
+pub fn below(files: &dyn FileSystem, folder: &str) -> Vec<(String, Entry)> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_string()];
+    while let Some(path) = open.pop() {
+        if path != folder {
+            match entry(files, &path) {
+                Some(Entry::Folder) => found.push((path.clone(), Entry::Folder)),
+                Some(file) => {
+                    found.push((path, file));
+                    continue;
+                }
+                None => continue,
+            }
+        }
+        open.extend(files.names(&path).iter().rev().map(|name| absolute(&path, name)));
+    }
+    found
+}
+
+pub const NULL_DEVICE: &str = "/dev/null";
 
 impl FileSystem for Files {
     fn read(&self, path: &str) -> Result<Text, FileError> {
@@ -78,8 +135,8 @@ impl FileSystem for Files {
     fn is_folder(&self, path: &str) -> bool {
         Files::is_folder(self, path)
     }
-    fn names(&self, folder: &str) -> Vec<String> {
-        self.list(folder).into_iter().map(|(name, _)| name).collect()
+    fn names(&self, folder: &str) -> Vec<Text> {
+        self.list(folder).into_iter().map(|(name, _)| name.into()).collect()
     }
     fn snapshot(&self) -> Files {
         self.clone()
@@ -154,19 +211,6 @@ impl Files {
         self.make_folders(parent(path))?;
         self.write(path, content)
     }
-    pub fn make_folder(&mut self, path: &str) -> Result<(), FileError> {
-        if self.get(path).is_some() {
-            return Err(FileError::Exists);
-        }
-        match self.get(parent(path)) {
-            Some(Entry::Folder) => {}
-            Some(Entry::File(_)) => return Err(FileError::NotFolder),
-            None => return Err(FileError::NotFound),
-        }
-        self.revision += 1;
-        self.entries.insert(Text::from(path), Entry::Folder);
-        Ok(())
-    }
     pub fn make_folders(&mut self, path: &str) -> Result<(), FileError> {
         let mut missing = Vec::new();
         let mut at = path;
@@ -231,6 +275,9 @@ mod tests {
             ("/home/student", "../x/./y/", "/home/x/y"),
             ("/", "..", "/"),
             ("/a", "/b//c", "/b/c"),
+            ("/x", "../a/./b", "/a/b"),
+            ("/x/y", "..", "/x"),
+            ("/", "//a//", "/a"),
         ] {
             assert_eq!(absolute(folder, path), expected);
         }

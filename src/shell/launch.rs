@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use super::expand::Scope;
-use super::files::absolute;
+use super::files::{self, NULL_DEVICE, absolute};
 use super::machine::{Machine, Step, Surroundings};
 use super::syntax::{Node, Redirection, Simple, Target, Word};
-use super::task::{Frame, Pipe, Stream, Task};
+use super::task::{Frame, Pipe, Stream, Substituted};
+use crate::api::Text;
 
 impl Machine {
     /// Expands the words of `node` and begins it.
@@ -16,95 +17,64 @@ impl Machine {
         &mut self,
         id: u32,
         node: &Arc<Node>,
-        outputs: Vec<String>,
+        outputs: Vec<Substituted>,
         around: &mut Surroundings,
     ) -> Step {
+        let substituted = outputs.last().map(|(_, status)| *status);
         let mut outputs = outputs.into_iter();
-        let Some(mut task) = self.tasks.remove(&id) else { return Step::Ended };
-        let Task { shell, .. } = &mut task;
-        let (status, folder) = (shell.status, shell.folder.clone());
-        let parameters = shell.parameters.clone();
+        let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
+        let shell = &mut task.shell;
         let mut scope = Scope {
             variables: &mut shell.variables,
-            parameters: &parameters,
-            status,
-            folder: &folder,
-            files: around.files,
+            parameters: &shell.parameters,
+            status: shell.status,
+            last_job: shell.jobs.last().copied(),
+            folder: &shell.folder,
+            files: around.system.files(),
             outputs: &mut outputs,
         };
-        let mut expand = || -> Result<Expanded, String> {
-            let mut expanded = Expanded::default();
-            match &**node {
-                Node::Simple(Simple { assignments, words, redirections }) => {
-                    for word in words {
-                        scope.fields(word, &mut expanded.words)?;
-                    }
-                    expanded.targets = targets(redirections, &mut scope)?;
-                    for (name, word) in assignments {
-                        expanded.assignments.push((name.clone(), scope.single(word)?));
-                    }
-                }
-                Node::For { words: Some(words), .. } => {
-                    for word in words {
-                        scope.fields(word, &mut expanded.words)?;
-                    }
-                }
-                Node::For { words: None, .. } => {
-                    expanded.words = parameters.iter().skip(1).cloned().collect()
-                }
-                Node::Case { word, arms } => {
-                    let subject = scope.single(word)?;
-                    for (patterns, body) in arms {
-                        for pattern in patterns {
-                            let pattern = scope.pattern(pattern)?;
-                            if expanded.body.is_none() && super::expand::matches(&pattern, &subject) {
-                                expanded.body = Some(body.clone());
-                            }
-                        }
-                    }
-                }
-                Node::Group { redirections, body } | Node::Subshell { redirections, body } => {
-                    expanded.targets = targets(redirections, &mut scope)?;
-                    expanded.body = Some(body.clone());
-                }
-                _ => {}
-            }
-            Ok(expanded)
-        };
-        let result = expand();
-        self.tasks.insert(id, task);
-        let expanded = match result {
+        let expanded = match expand(node, &mut scope) {
             Ok(expanded) => expanded,
-            Err(error) => return self.refuse(id, &error, around),
-        };
-        let before = self.tasks.get(&id).map(|task| task.streams.clone());
-        if !expanded.targets.is_empty() {
-            if let (Some(task), Some(before)) = (self.tasks.get_mut(&id), before) {
-                task.frames.push(Frame::Restore(Box::new(before)));
-            }
-            if let Err(error) = self.redirect(id, &expanded.targets, around) {
+            Err(error) => {
+                if !shell.is_interactive {
+                    // POSIX: an expansion error ends a shell that nobody types at.
+                    task.frames.clear();
+                }
                 return self.refuse(id, &error, around);
+            }
+        };
+        if !expanded.targets.is_empty() {
+            let before = task.streams.clone();
+            task.frames.push(Frame::Restore(Box::new(before)));
+            if let Err(error) = self.redirect(id, &expanded.targets, around) {
+                let step = self.refuse(id, &error, around);
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.after_command();
+                }
+                return step;
             }
         }
         let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
         match &**node {
+            Node::Simple(_) if expanded.words.is_empty() => {
+                // The status of the last command substitution stays, if there was one.
+                task.shell.status = substituted.unwrap_or(0);
+                task.after_command();
+            }
             Node::Simple(_) => return self.run_command(id, expanded.assignments, expanded.words, around),
             Node::For { .. } => {
                 task.shell.status = 0;
-                task.frames.push(Frame::For {
-                    node: node.clone(),
-                    values: Arc::new(expanded.words),
-                    index: 0,
-                });
+                let values = Arc::new(expanded.words.into_iter().map(Text::from).collect());
+                task.frames.push(Frame::For { node: node.clone(), values, index: 0 });
             }
             Node::Subshell { .. } => {
-                let frames: Vec<Frame> = expanded.body.map(Frame::Run).into_iter().collect();
-                let child = Task { frames, ..task.clone() };
+                let child = task.below(expanded.body.map(Frame::Run).into_iter().collect());
                 let child = self.add_task(child);
                 if let Some(task) = self.tasks.get_mut(&id) {
-                    task.frames.push(Frame::Join { children: vec![child], last: child, negated: false });
+                    task.frames.push(Frame::join(vec![child], false));
                 }
             }
+            Node::Group { .. } => task.frames.extend(expanded.body.map(Frame::Run)),
             _ => {
                 task.shell.status = 0;
                 task.frames.extend(expanded.body.map(Frame::Run));
@@ -119,38 +89,41 @@ impl Machine {
         targets: &[(u8, Destination)],
         around: &mut Surroundings,
     ) -> Result<(), String> {
+        let dialect = around.system.dialect();
         for (descriptor, destination) in targets {
-            let folder = self.tasks.get(&id).map(|task| task.shell.folder.clone()).unwrap_or_default();
+            let Some(task) = self.tasks.get(&id) else { return Ok(()) };
+            let folder = task.shell.folder.clone();
             let stream = match destination {
-                Destination::Read(name) if name == "/dev/null" => Stream::Null,
-                Destination::Write { name, .. } if name == "/dev/null" => Stream::Null,
-                Destination::Write { name, .. } if name == "/dev/stderr" => {
-                    Stream::Terminal { on_error: true }
-                }
                 Destination::Read(name) => {
-                    let text = around
-                        .files
-                        .read(&absolute(&folder, name))
-                        .map_err(|error| format!("{name}: {}", error.message()))?;
+                    let path = absolute(&folder, name);
+                    let text = files::read(around.system.files(), &path)
+                        .map_err(|error| dialect.cannot_open(name, error))?;
                     Stream::Pipe(self.add_pipe(Pipe::of(&text)))
                 }
                 Destination::Text(text) => Stream::Pipe(self.add_pipe(Pipe::of(text))),
                 Destination::Write { name, append } => {
-                    if name.is_empty() {
-                        return Err(": No such file or directory".into());
-                    }
                     let path = absolute(&folder, name);
-                    let before = around.files.read(&path).ok().filter(|_| *append).unwrap_or_default();
-                    around
-                        .files
-                        .write(&path, before)
-                        .map_err(|error| format!("{name}: {}", error.message()))?;
-                    Stream::File(path)
+                    match path.as_str() {
+                        _ if name.is_empty() => return Err(": No such file or directory".into()),
+                        NULL_DEVICE => Stream::Null,
+                        "/dev/stdout" => task.streams[1].clone(),
+                        "/dev/stderr" => task.streams[2].clone(),
+                        // Those of the first process, and as good as the machine's own.
+                        "/proc/1/fd/1" => Stream::Outside { on_error: false },
+                        "/proc/1/fd/2" => Stream::Outside { on_error: true },
+                        _ => {
+                            let files = around.system.files_mut();
+                            let done = if *append {
+                                files.append(&path, "")
+                            } else {
+                                files.write(&path, Text::new())
+                            };
+                            done.map_err(|error| dialect.cannot_create(name, error))?;
+                            Stream::File(path.into())
+                        }
+                    }
                 }
-                Destination::Duplicate(other) => match self.tasks.get(&id) {
-                    Some(task) => task.streams[usize::from(*other).min(2)].clone(),
-                    None => return Ok(()),
-                },
+                Destination::Duplicate(other) => task.streams[usize::from(*other).min(2)].clone(),
             };
             let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
             match descriptor {
@@ -166,10 +139,54 @@ impl Machine {
     }
 }
 
+fn expand(node: &Node, scope: &mut Scope) -> Result<Expanded, String> {
+    let mut expanded = Expanded::default();
+    match node {
+        Node::Simple(Simple { assignments, words, redirections }) => {
+            for word in words {
+                scope.fields(word, &mut expanded.words)?;
+            }
+            expanded.targets = targets(redirections, scope)?;
+            for (name, word) in assignments {
+                let value = Text::from(scope.single(word)?);
+                match expanded.words.is_empty() {
+                    true => drop(Arc::make_mut(scope.variables).insert(name.clone(), value)),
+                    false => expanded.assignments.push((name.clone(), value)),
+                }
+            }
+        }
+        Node::For { words: Some(words), .. } => {
+            for word in words {
+                scope.fields(word, &mut expanded.words)?;
+            }
+        }
+        Node::For { words: None, .. } => {
+            expanded.words = scope.parameters.iter().skip(1).map(ToString::to_string).collect();
+        }
+        Node::Case { word, arms } => {
+            let subject = scope.single(word)?;
+            for (patterns, body) in arms {
+                for pattern in patterns {
+                    let pattern = scope.pattern(pattern)?;
+                    if expanded.body.is_none() && super::expand::matches(&pattern, &subject) {
+                        expanded.body = Some(body.clone());
+                    }
+                }
+            }
+        }
+        Node::Group { redirections, body } | Node::Subshell { redirections, body } => {
+            expanded.targets = targets(redirections, scope)?;
+            expanded.body = Some(body.clone());
+        }
+        _ => {}
+    }
+    Ok(expanded)
+}
+
 #[derive(Default)]
 struct Expanded {
     words: Vec<String>,
-    assignments: Vec<(String, String)>,
+    assignments: Vec<(Text, Text)>,
     targets: Vec<(u8, Destination)>,
     body: Option<Arc<Node>>,
 }
@@ -197,7 +214,7 @@ fn targets(redirections: &[Redirection], scope: &mut Scope) -> Result<Vec<(u8, D
 }
 
 /// The words of one node, in the order in which they are expanded.
-pub(super) fn words_of(node: &Node, mut each: impl FnMut(&Word)) {
+pub(super) fn words_of(node: &Node, each: &mut dyn FnMut(&Word)) {
     let redirected = |redirections: &[Redirection], each: &mut dyn FnMut(&Word)| {
         for redirection in redirections {
             match &redirection.target {
@@ -208,8 +225,8 @@ pub(super) fn words_of(node: &Node, mut each: impl FnMut(&Word)) {
     };
     match node {
         Node::Simple(simple) => {
-            simple.words.iter().for_each(&mut each);
-            redirected(&simple.redirections, &mut each);
+            simple.words.iter().for_each(&mut *each);
+            redirected(&simple.redirections, each);
             simple.assignments.iter().for_each(|(_, word)| each(word));
         }
         Node::For { words: Some(words), .. } => words.iter().for_each(each),
@@ -218,7 +235,7 @@ pub(super) fn words_of(node: &Node, mut each: impl FnMut(&Word)) {
             arms.iter().flat_map(|(patterns, _)| patterns).for_each(each);
         }
         Node::Group { redirections, .. } | Node::Subshell { redirections, .. } => {
-            redirected(redirections, &mut each);
+            redirected(redirections, each);
         }
         _ => {}
     }

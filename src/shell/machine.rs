@@ -1,43 +1,55 @@
-//! Runs command lines: the interpreter of [`super::syntax`].
+//! Runs scripts: the strands, the pipes between them, and the clock.
 //!
 //! Picture to hold in mind: a small office of strands ([`super::task`]) that pass text through pipes. The
 //! office manager goes round the desks, lets each do a few notes of its to-do list, and stops when every desk
 //! waits: for a line of text, for an answer from outside, or for the clock.
 //!
-//! Nothing that is typed can hang it: notes, nesting and output are counted, and time passes only in the
-//! simulation.
+//! A machine is plain data and knows nothing of where it stands: a line of the terminal and a container's first
+//! process run on the same one. Nothing can hang it: notes, nesting and output are counted, and time passes only in
+//! the simulation.
 
 use std::sync::Arc;
 
 use crate::api::Text;
 use crate::client::{Answer, EtcdAnswer, Listener};
 use crate::message::rest::Request;
-use crate::sim::{Random, Time};
+use crate::sim::{Duration, Random, Time};
 use crate::sorted::{SortedMap, SortedSet};
 
-use super::expand::substitutions;
-use super::files::Files;
-use super::launch::words_of;
-use super::parse::Parser;
-use super::program::{EtcdCall, Main, Process};
-use super::syntax::Node;
+use super::program::{EtcdCall, Process};
+use super::syntax::{Node, Piece, Simple};
+use super::system::{Service, System};
 use super::task::{Frame, Pipe, Program, Shell, Stream, Task};
 
 /// Notes that one line may work off without any time passing.
 const MAXIMUM_STEPS: u64 = 2_000_000;
+/// Notes that a script without a limit works off before time passes, a millisecond for two of them.
+const STEPS_AT_ONCE: u64 = 1000;
 const MAXIMUM_OUTPUT: usize = 32 << 20;
-const MAXIMUM_TASKS: usize = 200;
-const MAXIMUM_DEPTH: usize = 100;
+pub(super) const MAXIMUM_TASKS: usize = 200;
+pub(super) const MAXIMUM_DEPTH: usize = 100;
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Machine {
     pub(super) tasks: SortedMap<u32, Task>,
     pub(super) pipes: SortedMap<u32, Pipe>,
     next: u32,
     /// Statuses of strands that somebody waits for.
-    ended: SortedMap<u32, i32>,
-    /// The strand of the line at hand, and the shell that it left.
-    main: Option<(u32, Shell)>,
+    pub(super) ended: SortedMap<u32, i32>,
+    /// The shell between two lines.
+    shell: Shell,
+    /// The strand of the line at hand.
+    main: Option<u32>,
+    /// How the last line ended.
+    status: Option<i32>,
+    /// `exit` was called.
+    has_left: bool,
+    /// A script that goes on without a pause takes time instead of being stopped.
+    is_patient: bool,
+    /// Nothing happens before.
+    paused_until: Option<Time>,
+    /// Something has come since it last stood still.
+    is_ready: bool,
     steps: u64,
     written: usize,
 }
@@ -45,18 +57,19 @@ pub struct Machine {
 /// What the machine may use while it runs, and what it wants done.
 pub struct Surroundings<'a> {
     pub now: Time,
-    pub files: &'a mut Files,
-    /// Programs by name.
-    pub programs: &'a [(&'static str, Main)],
-    pub history: &'a [String],
+    pub system: &'a mut dyn System,
     /// Who of etcd can be reached where.
     pub etcd: Arc<SortedMap<Text, Listener>>,
     pub random: &'a mut Random,
     /// `true`: on the standard error.
-    pub output: Vec<(bool, String)>,
+    pub output: Output,
     pub effects: Vec<Effect>,
 }
 
+/// Pieces of output; `true`: on the standard error.
+pub type Output = Vec<(bool, String)>;
+
+/// What a strand wants of the outside. Answers come back under its number and the ticket.
 #[derive(Debug)]
 pub enum Effect {
     Send {
@@ -77,7 +90,6 @@ pub enum Effect {
     Forget {
         task: u32,
     },
-    Wake(Time),
     /// Lines that follow are for this command, in the shell of that name.
     Attach {
         words: Arc<Vec<String>>,
@@ -94,17 +106,36 @@ pub(super) enum Step {
 }
 
 impl Machine {
-    /// Begins to run `text`; returns the strand's number.
-    pub fn start(&mut self, shell: Shell, text: &str, stdin: &str) -> u32 {
-        let pipe = self.add_pipe(Pipe::of(stdin));
-        let streams =
-            [Stream::Pipe(pipe), Stream::Terminal { on_error: false }, Stream::Terminal { on_error: true }];
-        (self.steps, self.written) = (0, 0);
-        let source = Frame::Source { text: text.chars().collect(), position: 0 };
-        let task = Task { shell: shell.clone(), frames: vec![source], streams, background: false, depth: 0 };
-        let id = self.add_task(task);
-        self.main = Some((id, shell));
-        id
+    /// A shell that waits for its first line.
+    pub fn of_shell(shell: Shell) -> Machine {
+        Machine { shell, ..Machine::default() }
+    }
+    /// One command as a process of its own, without a shell around it; it may run for as long as it likes.
+    pub fn of_command(words: &[Text], shell: Shell, stdin: &str) -> Machine {
+        let words = words.iter().map(|word| vec![Piece::Quoted(word.to_string())]).collect();
+        let node = Node::Simple(Simple { words, ..Simple::default() });
+        let mut machine = Machine { is_patient: true, ..Machine::of_shell(shell) };
+        machine.begin(Frame::Run(Arc::new(node)), stdin);
+        machine
+    }
+    /// Lets scripts that never pause take time instead of stopping them.
+    pub fn patient(mut self) -> Machine {
+        self.is_patient = true;
+        self
+    }
+    /// Begins to run `text`.
+    pub fn start(&mut self, text: &str, stdin: &str) {
+        self.begin(Frame::source(text), stdin);
+    }
+    fn begin(&mut self, frame: Frame, stdin: &str) {
+        (self.steps, self.written, self.status, self.is_ready) = (0, 0, None, true);
+        let input =
+            if stdin.is_empty() { Stream::Null } else { Stream::Pipe(self.add_pipe(Pipe::of(stdin))) };
+        let streams = [input, Stream::Outside { on_error: false }, Stream::Outside { on_error: true }];
+        let shell = std::mem::take(&mut self.shell);
+        let (frames, signals) = (vec![frame], Vec::new());
+        let task = Task { shell, frames, streams, background: false, depth: 0, signals };
+        self.main = Some(self.add_task(task));
     }
     pub(super) fn add_task(&mut self, task: Task) -> u32 {
         self.next += 1;
@@ -116,13 +147,54 @@ impl Machine {
         self.pipes.insert(self.next, pipe);
         self.next
     }
-    pub fn is_running(&self, task: u32) -> bool {
-        self.tasks.contains_key(&task)
+    /// The shell of the line at hand, or the one that waits for a line.
+    pub fn shell(&self) -> &Shell {
+        self.main.and_then(|main| self.tasks.get(&main)).map_or(&self.shell, |task| &task.shell)
+    }
+    /// Whether the line at hand goes on.
+    pub fn is_running(&self) -> bool {
+        self.main.is_some()
+    }
+    /// How the last line ended.
+    pub fn status(&self) -> Option<i32> {
+        self.status
+    }
+    /// Whether the shell was left by `exit`.
+    pub fn has_left(&self) -> bool {
+        self.has_left
+    }
+    pub(super) fn leaves(&mut self, task: u32) {
+        self.has_left |= self.main == Some(task);
+    }
+    fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.tasks.values().filter_map(|task| match task.frames.last()? {
+            Frame::Program(program) => Some(&**program),
+            _ => None,
+        })
+    }
+    /// What runs until it is ended, in the foreground or on the side.
+    pub fn service(&self) -> Option<&Service> {
+        self.programs().find_map(|program| match program {
+            Program::Service(service) => Some(service),
+            _ => None,
+        })
+    }
+    /// Whether a program waits for answers from outside.
+    pub fn is_calling(&self) -> bool {
+        self.programs().any(|program| matches!(program, Program::Process { .. }))
+    }
+    /// When there is something to do again; `None`: not before something comes from outside.
+    pub fn wake(&self) -> Option<Time> {
+        if self.is_ready {
+            return Some(Time::ZERO);
+        }
+        self.paused_until.or_else(|| self.tasks.values().filter_map(Task::wake).min())
     }
     fn process(&mut self, task: u32) -> Option<&mut Process> {
+        self.is_ready = true;
         match self.tasks.get_mut(&task)?.frames.last_mut()? {
             Frame::Program(program) => match &mut **program {
-                Program::Process(process) => Some(process),
+                Program::Process { process, .. } => Some(process),
                 _ => None,
             },
             _ => None,
@@ -138,6 +210,13 @@ impl Machine {
             process.deliver_etcd(ticket, answer, now);
         }
     }
+    /// Hands a signal to the line at hand. True if it has a trap for it, or ignores it: it must not be killed.
+    pub fn signal(&mut self, name: &str) -> bool {
+        let main = self.main.and_then(|main| self.tasks.get_mut(&main));
+        let is_trapped = main.is_some_and(|task| task.take_signal(name));
+        self.is_ready |= is_trapped;
+        is_trapped
+    }
     /// Ends every strand that is not in the background, as Ctrl+C does.
     pub fn interrupt(&mut self, around: &mut Surroundings) {
         let ids: Vec<u32> =
@@ -148,7 +227,10 @@ impl Machine {
     }
     /// Runs until every strand waits. Time has passed since the last time, so counting begins anew.
     pub fn run(&mut self, around: &mut Surroundings) {
-        self.steps = 0;
+        if self.paused_until.is_some_and(|until| until > around.now) {
+            return;
+        }
+        (self.steps, self.paused_until, self.is_ready) = (0, None, false);
         loop {
             let mut advanced = false;
             let ids: Vec<u32> = self.tasks.keys().copied().collect();
@@ -164,6 +246,11 @@ impl Machine {
                         }
                     }
                     self.steps += 1;
+                    if self.is_patient && self.steps > STEPS_AT_ONCE {
+                        self.paused_until = Some(around.now + Duration::from_millis(STEPS_AT_ONCE / 2));
+                        self.written = 0;
+                        return;
+                    }
                     if self.steps > MAXIMUM_STEPS {
                         self.abandon("this command does not come to an end", around);
                         return;
@@ -181,19 +268,17 @@ impl Machine {
         self.collect_garbage();
     }
     fn abandon(&mut self, why: &str, around: &mut Surroundings) {
-        around.output.push((true, format!("bash: stopped: {why}\n")));
+        let shell = around.system.dialect().shell();
+        around.output.push((true, format!("{shell}: stopped: {why}\n")));
         let ids: Vec<u32> = self.tasks.keys().copied().collect();
         for id in ids {
             self.end(id, 137, around);
         }
     }
-    /// The last status of a line's strand, and the shell that it left.
-    pub fn result(&mut self, task: u32) -> Option<(i32, Shell)> {
-        let status = self.ended.remove(&task)?;
-        let (_, shell) = self.main.take()?;
-        Some((status, shell))
-    }
     fn collect_garbage(&mut self) {
+        if self.pipes.is_empty() && self.ended.is_empty() {
+            return;
+        }
         let mut used = SortedSet::new();
         for task in self.tasks.values() {
             for stream in task.all_streams() {
@@ -209,25 +294,27 @@ impl Machine {
         }
         self.pipes.retain(|id, _| used.contains(id));
         let tasks = &self.tasks;
-        let awaited = |id: &u32| {
+        self.ended.retain(|id, _| {
             tasks.values().flat_map(|task| &task.frames).any(|frame| match frame {
                 Frame::Join { children, .. } => children.contains(id),
                 Frame::Expand { child: Some((child, _)), .. } => child == id,
                 _ => false,
-            })
-        };
-        let main = self.main.as_ref().map(|(id, _)| *id);
-        self.ended.retain(|id, _| awaited(id) || main == Some(*id));
+            }) || tasks.values().any(|task| task.shell.jobs.contains(id))
+                || self.shell.jobs.contains(id)
+        });
     }
 
     pub(super) fn end(&mut self, id: u32, status: i32, around: &mut Surroundings) {
-        if let Some(task) = self.tasks.remove(&id) {
-            if let Some((main, shell)) = &mut self.main
-                && *main == id
-            {
-                *shell = task.shell;
-            }
+        let Some(task) = self.tasks.remove(&id) else { return };
+        let is_asking = task.frames.iter().any(Frame::is_process);
+        if is_asking {
             around.effects.push(Effect::Forget { task: id });
+        }
+        if self.main == Some(id) {
+            self.shell = Shell { status, ..task.shell };
+            self.main = None;
+            self.status = Some(status);
+        } else {
             self.ended.insert(id, status);
         }
     }
@@ -275,7 +362,7 @@ impl Machine {
         let Some(task) = self.tasks.get(&id) else { return false };
         match task.streams[if on_error { 2 } else { 1 }].clone() {
             Stream::Null => true,
-            Stream::Terminal { on_error } => {
+            Stream::Outside { on_error } => {
                 match around.output.last_mut() {
                     Some((last, written)) if *last == on_error => written.push_str(text),
                     _ => around.output.push((on_error, text.to_string())),
@@ -291,202 +378,13 @@ impl Machine {
                 }
                 true
             }
-            Stream::File(path) => {
-                let before = around.files.read(&path).unwrap_or_default();
-                let content =
-                    if before.is_empty() { text.into() } else { Text::from(format!("{before}{text}")) };
-                around.files.write(&path, content).is_ok()
-            }
+            Stream::File(path) => around.system.files_mut().append(&path, text).is_ok(),
         }
     }
+    /// Says something in the shell's own name.
     pub(super) fn complain(&mut self, id: u32, text: &str, around: &mut Surroundings) {
-        self.write(id, true, &format!("bash: {text}\n"), around);
-    }
-
-    /// Works off the top note of one strand.
-    fn step(&mut self, id: u32, around: &mut Surroundings) -> Step {
-        let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
-        let Some(frame) = task.frames.pop() else {
-            let status = task.shell.status;
-            self.end(id, status, around);
-            return Step::Ended;
-        };
-        match frame {
-            Frame::Source { text, position } => self.read_command(id, text, position, around),
-            Frame::Run(node) => self.run_node(id, node, around),
-            Frame::List { nodes, index } => {
-                if let Node::List(list) = &*nodes
-                    && let Some(node) = list.get(index).cloned()
-                {
-                    task.frames.push(Frame::List { nodes, index: index + 1 });
-                    task.frames.push(Frame::Run(node));
-                }
-                Step::Advanced
-            }
-            Frame::Then { on_success, node } => {
-                if (task.shell.status == 0) == on_success {
-                    task.frames.push(Frame::Run(node));
-                }
-                Step::Advanced
-            }
-            Frame::Condition => Step::Advanced,
-            Frame::If { node, branch } => {
-                let Node::If { branches, otherwise } = &*node else { return Step::Advanced };
-                let next = if task.shell.status == 0 {
-                    branches.get(branch).map(|(_, body)| body.clone())
-                } else if let Some((condition, _)) = branches.get(branch + 1) {
-                    let condition = condition.clone();
-                    task.frames.push(Frame::If { node, branch: branch + 1 });
-                    task.frames.push(Frame::Condition);
-                    task.frames.push(Frame::Run(condition));
-                    return Step::Advanced;
-                } else {
-                    task.shell.status = 0;
-                    otherwise.clone()
-                };
-                task.frames.extend(next.map(Frame::Run));
-                Step::Advanced
-            }
-            Frame::Loop { node, testing } => {
-                let Node::Loop { until, condition, body } = &*node else { return Step::Advanced };
-                if !testing {
-                    let condition = condition.clone();
-                    task.frames.push(Frame::Loop { node, testing: true });
-                    task.frames.push(Frame::Condition);
-                    task.frames.push(Frame::Run(condition));
-                } else if (task.shell.status == 0) != *until {
-                    let body = body.clone();
-                    task.frames.push(Frame::Loop { node, testing: false });
-                    task.frames.push(Frame::Run(body));
-                } else {
-                    task.shell.status = 0;
-                }
-                Step::Advanced
-            }
-            Frame::For { node, values, index } => {
-                let Node::For { name, body, .. } = &*node else { return Step::Advanced };
-                if let Some(value) = values.get(index) {
-                    task.shell.variables.insert(name.clone(), value.clone());
-                    let body = body.clone();
-                    task.frames.push(Frame::For { node, values, index: index + 1 });
-                    task.frames.push(Frame::Run(body));
-                }
-                Step::Advanced
-            }
-            Frame::Restore(streams) => {
-                task.streams = *streams;
-                Step::Advanced
-            }
-            Frame::Return { parameters } => {
-                task.depth -= 1;
-                if let Some(parameters) = parameters {
-                    task.shell.parameters = parameters;
-                }
-                Step::Advanced
-            }
-            Frame::Join { children, last, negated } => self.join(id, children, last, negated),
-            Frame::Expand { node, scripts, outputs, child } => {
-                self.substitute(id, node, scripts, outputs, child, around)
-            }
-            Frame::Program(program) => self.run_program(id, program, around),
-        }
-    }
-
-    fn read_command(
-        &mut self,
-        id: u32,
-        text: Arc<[char]>,
-        position: usize,
-        around: &mut Surroundings,
-    ) -> Step {
-        let mut parser = Parser::new(&text, position);
-        let result = parser.next_command();
-        let position = parser.position();
-        let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
-        match result {
-            Ok(None) => {}
-            Ok(Some(node)) => {
-                task.frames.push(Frame::Source { text, position });
-                task.frames.push(Frame::Run(Arc::new(node)));
-            }
-            Err(error) => {
-                task.shell.status = 2;
-                self.complain(id, &error, around);
-            }
-        }
-        Step::Advanced
-    }
-
-    fn run_node(&mut self, id: u32, node: Arc<Node>, around: &mut Surroundings) -> Step {
-        let tasks = self.tasks.len();
-        let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
-        match &*node {
-            Node::List(_) => task.frames.push(Frame::List { nodes: node, index: 0 }),
-            Node::And(left, right) | Node::Or(left, right) => {
-                let on_success = matches!(&*node, Node::And(..));
-                task.frames.push(Frame::Then { on_success, node: right.clone() });
-                task.frames.push(Frame::Condition);
-                task.frames.push(Frame::Run(left.clone()));
-            }
-            Node::If { branches, .. } => {
-                let condition = branches.first().map(|(condition, _)| condition.clone());
-                task.frames.push(Frame::If { node, branch: 0 });
-                task.frames.push(Frame::Condition);
-                task.frames.extend(condition.map(Frame::Run));
-            }
-            Node::Loop { .. } => {
-                task.shell.status = 0;
-                task.frames.push(Frame::Loop { node, testing: false });
-            }
-            Node::Function { name, body } => {
-                task.shell.functions.insert(name.clone(), body.clone());
-                task.shell.status = 0;
-            }
-            Node::Background(body) => {
-                if tasks >= MAXIMUM_TASKS {
-                    return self.refuse(id, "fork: retry: Resource temporarily unavailable", around);
-                }
-                let child = Task {
-                    frames: vec![Frame::Run(body.clone())],
-                    background: true,
-                    streams: [Stream::Null, task.streams[1].clone(), task.streams[2].clone()],
-                    ..task.clone()
-                };
-                task.shell.status = 0;
-                self.add_task(child);
-            }
-            Node::Pipeline { negated, parts } => {
-                if tasks + parts.len() >= MAXIMUM_TASKS {
-                    return self.refuse(id, "fork: retry: Resource temporarily unavailable", around);
-                }
-                if let ([part], true) = (parts.as_slice(), *negated) {
-                    task.frames.push(Frame::Join { children: Vec::new(), last: 0, negated: true });
-                    task.frames.push(Frame::Condition);
-                    task.frames.push(Frame::Run(part.clone()));
-                    return Step::Advanced;
-                }
-                let (parts, negated) = (parts.clone(), *negated);
-                self.start_pipeline(id, &parts, negated);
-            }
-            Node::Simple(_)
-            | Node::For { .. }
-            | Node::Case { .. }
-            | Node::Group { .. }
-            | Node::Subshell { .. } => {
-                let mut scripts = Vec::new();
-                words_of(&node, |word| substitutions(word, &mut scripts));
-                if scripts.is_empty() {
-                    return self.run_expanded(id, &node, Vec::new(), around);
-                }
-                task.frames.push(Frame::Expand {
-                    node,
-                    scripts: Arc::new(scripts),
-                    outputs: Vec::new(),
-                    child: None,
-                });
-            }
-        }
-        Step::Advanced
+        let shell = around.system.dialect().shell();
+        self.write(id, true, &format!("{shell}: {text}\n"), around);
     }
     pub(super) fn refuse(&mut self, id: u32, why: &str, around: &mut Surroundings) -> Step {
         self.complain(id, why, around);
@@ -495,95 +393,14 @@ impl Machine {
         }
         Step::Advanced
     }
-
-    fn start_pipeline(&mut self, id: u32, parts: &[Arc<Node>], negated: bool) {
-        let Some(task) = self.tasks.get(&id) else { return };
-        let template = Task { frames: Vec::new(), ..task.clone() };
-        let mut input = template.streams[0].clone();
-        let mut children = Vec::new();
-        for (index, part) in parts.iter().enumerate() {
-            let mut child = Task { frames: vec![Frame::Run(part.clone())], ..template.clone() };
-            child.streams[0] = input.clone();
-            if index + 1 < parts.len() {
-                let pipe = self.add_pipe(Pipe::default());
-                child.streams[1] = Stream::Pipe(pipe);
-                input = Stream::Pipe(pipe);
-            }
-            children.push(self.add_task(child));
-        }
-        let last = children.last().copied().unwrap_or(0);
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.frames.push(Frame::Join { children, last, negated });
-        }
-    }
-    fn join(&mut self, id: u32, children: Vec<u32>, last: u32, negated: bool) -> Step {
-        let running = children.iter().any(|child| self.tasks.contains_key(child));
-        let status =
-            children.iter().map(|child| (*child, self.ended.get(child).copied())).collect::<Vec<_>>();
-        let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
-        if running {
-            task.frames.push(Frame::Join { children, last, negated });
-            return Step::Blocked;
-        }
-        if !children.is_empty() {
-            task.shell.status =
-                status.iter().find(|(child, _)| *child == last).and_then(|(_, s)| *s).unwrap_or(0);
-        }
-        if negated {
-            task.shell.status = i32::from(task.shell.status == 0);
-        }
-        for child in children {
-            self.ended.remove(&child);
-        }
-        Step::Advanced
-    }
-
-    /// Runs the command substitutions of `node`, one after the other.
-    fn substitute(
-        &mut self,
-        id: u32,
-        node: Arc<Node>,
-        scripts: Arc<Vec<Arc<str>>>,
-        mut outputs: Vec<String>,
-        child: Option<(u32, u32)>,
-        around: &mut Surroundings,
-    ) -> Step {
-        let tasks = self.tasks.len();
-        if let Some((child, pipe)) = child {
-            if self.tasks.contains_key(&child) {
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    let child = Some((child, pipe));
-                    task.frames.push(Frame::Expand { node, scripts, outputs, child });
-                }
-                return Step::Blocked;
-            }
-            let status = self.ended.remove(&child).unwrap_or(0);
-            outputs.push(self.pipes.remove(&pipe).map(|mut pipe| pipe.take_all()).unwrap_or_default());
-            if let Some(task) = self.tasks.get_mut(&id) {
-                task.shell.status = status;
-            }
-        }
-        let Some(script) = scripts.get(outputs.len()) else {
-            return self.run_expanded(id, &node, outputs, around);
-        };
-        let source = Frame::Source { text: script.chars().collect(), position: 0 };
-        let pipe = self.add_pipe(Pipe::default());
-        let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
-        if task.depth >= MAXIMUM_DEPTH || tasks >= MAXIMUM_TASKS {
-            return self.refuse(id, "fork: retry: Resource temporarily unavailable", around);
-        }
-        let mut streams = task.streams.clone();
-        streams[1] = Stream::Pipe(pipe);
-        let child = Task { frames: vec![source], streams, depth: task.depth + 1, ..task.clone() };
-        let child = self.add_task(child);
-        if let Some(task) = self.tasks.get_mut(&id) {
-            let child = Some((child, pipe));
-            task.frames.push(Frame::Expand { node, scripts, outputs, child });
-        }
-        Step::Advanced
-    }
     pub(super) fn depth_is_exceeded(task: &Task) -> bool {
         task.depth >= MAXIMUM_DEPTH || task.frames.len() > 10_000
+    }
+}
+
+impl Frame {
+    fn is_process(&self) -> bool {
+        matches!(self, Frame::Program(program) if matches!(**program, Program::Process { .. }))
     }
 }
 
@@ -603,5 +420,18 @@ impl Task {
         {
             self.frames.clear();
         }
+    }
+    /// Takes a signal if there is a trap for it; true also where it is ignored.
+    pub(super) fn take_signal(&mut self, name: &str) -> bool {
+        let Some(script) = self.shell.traps.get(name) else { return false };
+        if !script.is_empty() {
+            self.signals.push(name.into());
+            // `wait` is the one command that a signal ends; others are waited for, as POSIX says.
+            if matches!(self.frames.last(), Some(Frame::Join { is_wait: true, .. })) {
+                self.frames.pop();
+                self.shell.status = 143;
+            }
+        }
+        true
     }
 }

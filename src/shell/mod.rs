@@ -1,47 +1,74 @@
-//! The terminal: a small POSIX shell with a home directory in memory, and the tools that people pipe into.
+//! A POSIX shell, and the tools that people pipe into.
 //!
-//! Picture to hold in mind: a desk in front of the cluster. What is typed becomes notes on a to-do list; what
-//! takes time (a request, a sleep) leaves the desk as a message or an alarm and the desk waits.
+//! Picture to hold in mind: a desk. What is written becomes notes on a to-do list; what takes time (a request, a sleep)
+//! leaves the desk as a message or an alarm, and the desk waits. Where the desk stands makes no difference to it: in
+//! front of the cluster ([`terminal`]) or inside of a container (`kubelet/runtime`). What does is behind
+//! [`system::System`].
 //!
 //! Understood are quoting, variables, `$?`, `$(...)`, `$((...))`, pipes, redirections, here-documents, lists,
-//! `if`, `while`, `for`, `case`, functions, aliases, globs. Absent are job control beyond `&` and `wait`,
+//! `if`, `while`, `for`, `case`, functions, aliases, globs, `&`, `wait`, `trap`. Absent are job control beyond that,
 //! arrays, `[[ && ]]`, process substitution and brace expansion.
 //!
 //! - [`parse`], [`syntax`], [`expand`] the language
-//! - [`machine`], [`task`], [`builtins`] its interpreter
-//! - [`tools`] `cat`, `grep`, `sed` and others
+//! - [`machine`], [`task`], [`walk`], [`launch`], [`drive`] its interpreter
+//! - [`control`], [`builtins`], [`jobs`] the commands that are part of it
+//! - [`tools`], [`file_commands`], [`plain`] `cat`, `grep`, `ls`, `seq` and others
 //! - [`program`] how kubectl and its like run
+//! - [`system`] what the shell stands on; [`workstation`] the terminal's
 //! - [`terminal`] the actor
 
 mod arithmetic;
 mod builtins;
 mod console;
-mod date;
+mod control;
+pub mod date;
 pub mod diff;
 mod drive;
 mod expand;
 mod file_commands;
 pub mod files;
+mod jobs;
 mod launch;
 pub mod machine;
 pub mod parse;
 mod parse_word;
+mod plain;
 pub mod program;
 pub mod syntax;
+pub mod system;
 pub mod task;
 pub mod terminal;
 mod test;
 #[cfg(test)]
 mod tests;
 pub mod tools;
+mod walk;
+mod workstation;
 
 pub use files::Files;
+pub use machine::Machine;
 pub use program::{Cli, Halt, Main, Run};
 pub use terminal::Terminal;
 
 const TEXT_TOOLS: &str = "cat grep head tail wc sort uniq cut tr sed awk tee xargs base64 rev tac";
 const FILE_TOOLS: &str = "ls cd pwd mkdir rm cp mv touch find tree diff";
 const BUILT_IN: &str = "echo printf export alias test read seq sleep history date clear exit";
+/// Tools besides those that `help` tells of.
+const MORE_TOOLS: &str = "egrep fgrep gawk mawk less more rmdir chmod chown ln sync cmp basename dirname expr env \
+                          printenv reset timeout nohup sudo sh bash ash dash which true false [";
+const SHELL_ONLY: &str = ": . [ [[ alias bind break builtin cd command complete continue declare echo eval exec exit \
+                          export false hash jobs kill let local printf pwd read readonly return set shift shopt \
+                          source stty test trap true type typeset ulimit umask unalias unset wait";
+
+/// Whether all systems have a tool of this name, unless they are made without tools.
+pub fn is_tool(name: &str) -> bool {
+    let all = [TEXT_TOOLS, FILE_TOOLS, "seq sleep date clear echo printf test", MORE_TOOLS];
+    all.into_iter().flat_map(str::split_whitespace).any(|tool| tool == name)
+}
+/// Whether a command of this name is part of the shell.
+pub fn is_built_in(name: &str) -> bool {
+    SHELL_ONLY.split_whitespace().any(|command| command == name)
+}
 
 /// What `help` prints.
 fn help_text(programs: &[(&'static str, Main)]) -> String {

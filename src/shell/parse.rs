@@ -5,13 +5,26 @@
 
 use std::sync::Arc;
 
+use crate::api::Text;
+
 use super::syntax::{Node, Piece, Redirection, Simple, Target, Word};
 
 /// Deeper nesting than this is refused, so that no input can exhaust the stack.
 pub(super) const MAXIMUM_DEPTH: usize = 60;
 
-/// Why a text is no command, in bash's words, without `bash: `.
-pub type SyntaxError = String;
+/// Why a text is no command; the words for it are the shell's ([`super::system::Dialect`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyntaxError {
+    /// This token (or `newline`) may not stand here.
+    Unexpected(String),
+    /// The text ends too early.
+    End {
+        wanted: Option<&'static str>,
+    },
+    /// A quote or a bracket is not closed.
+    Unterminated(char),
+    Other(String),
+}
 
 pub struct Parser<'a> {
     pub(super) text: &'a [char],
@@ -118,7 +131,7 @@ impl<'a> Parser<'a> {
     fn unexpected(&self) -> SyntaxError {
         let rest: String = self.text[self.position..].iter().take(40).collect();
         let token: String = match rest.chars().next() {
-            None => return "syntax error: unexpected end of file".into(),
+            None => return SyntaxError::End { wanted: None },
             Some('\n') => "newline".into(),
             Some(_) => ["&&", "||", ";;", ";", "|", "&", "(", ")", "<", ">"]
                 .iter()
@@ -126,12 +139,12 @@ impl<'a> Parser<'a> {
                 .map(|token| token.to_string())
                 .unwrap_or_else(|| rest.chars().take_while(|c| !is_meta(*c)).collect()),
         };
-        format!("syntax error near unexpected token `{token}'")
+        SyntaxError::Unexpected(token)
     }
     pub(super) fn enter(&mut self) -> Result<(), SyntaxError> {
         self.depth += 1;
         if self.depth > MAXIMUM_DEPTH {
-            return Err("syntax error: commands are nested too deeply".into());
+            return Err(SyntaxError::Other("commands are nested too deeply".into()));
         }
         Ok(())
     }
@@ -145,7 +158,10 @@ impl<'a> Parser<'a> {
     fn expect_keyword(&mut self, word: &'static str) -> Result<(), SyntaxError> {
         self.skip_newlines();
         if self.keyword(&[word]).is_none() {
-            return Err(self.unexpected());
+            return Err(match self.peek() {
+                None => SyntaxError::End { wanted: Some(word) },
+                Some(_) => self.unexpected(),
+            });
         }
         self.take(word);
         Ok(())
@@ -261,7 +277,10 @@ impl<'a> Parser<'a> {
             let body = Arc::new(self.compound_list()?);
             self.skip_newlines();
             if !self.take(")") {
-                return Err(self.unexpected());
+                return Err(match self.peek() {
+                    None => SyntaxError::End { wanted: Some(")") },
+                    Some(_) => self.unexpected(),
+                });
             }
             return Ok(Node::Subshell { body, redirections: self.redirections()? });
         }
@@ -326,7 +345,7 @@ impl<'a> Parser<'a> {
         self.skip_blank();
         let name = self.bare_word();
         if !is_name(&name) {
-            return Err(format!("`{name}': not a valid identifier"));
+            return Err(SyntaxError::Other(format!("`{name}': not a valid identifier")));
         }
         self.skip_newlines();
         let mut words = None;
@@ -346,7 +365,7 @@ impl<'a> Parser<'a> {
         self.skip_blank();
         self.take(";");
         let body = Arc::new(self.do_group()?);
-        Ok(Node::For { name, words, body })
+        Ok(Node::For { name: name.into(), words, body })
     }
     fn case_clause(&mut self) -> Result<Node, SyntaxError> {
         self.skip_blank();
@@ -419,12 +438,12 @@ impl<'a> Parser<'a> {
             simple.words.push(self.word()?);
             // `name() { ...; }`
             if simple.words.len() == 1
-                && self.looking_at("()")
+                && let Some(behind) = self.behind_parentheses()
                 && let [Piece::Text(name)] = simple.words[0].as_slice()
                 && is_name(&name.replace('-', "_"))
             {
-                let name = name.clone();
-                self.position += 2;
+                let name = Text::from(name);
+                self.position = behind;
                 self.skip_newlines();
                 let body = Arc::new(self.command()?);
                 return Ok(Node::Function { name, body });
@@ -435,7 +454,21 @@ impl<'a> Parser<'a> {
         }
         Ok(Node::Simple(simple))
     }
-    fn assignment(&mut self) -> Result<Option<(String, Word)>, SyntaxError> {
+    /// Where the text goes on behind the `()` of a function's definition, if one stands here.
+    fn behind_parentheses(&self) -> Option<usize> {
+        let mut at = self.position;
+        for parenthesis in ['(', ')'] {
+            while matches!(self.text.get(at), Some(' ' | '\t')) {
+                at += 1;
+            }
+            if self.text.get(at) != Some(&parenthesis) {
+                return None;
+            }
+            at += 1;
+        }
+        Some(at)
+    }
+    fn assignment(&mut self) -> Result<Option<(Text, Word)>, SyntaxError> {
         let mut length = 0;
         while self.peek_at(length).is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') {
             length += 1;
@@ -446,7 +479,7 @@ impl<'a> Parser<'a> {
         }
         self.position += length + 1;
         let value = if self.peek().is_none_or(is_meta) { Word::new() } else { self.word()? };
-        Ok(Some((name, value)))
+        Ok(Some((name.into(), value)))
     }
 
     fn redirections(&mut self) -> Result<Vec<Redirection>, SyntaxError> {
@@ -479,7 +512,7 @@ impl<'a> Parser<'a> {
             _ => return Ok(None),
         };
         if descriptor.is_some_and(|descriptor| descriptor > 2) {
-            return Err(format!("{}: Bad file descriptor", descriptor.unwrap_or(0)));
+            return Err(SyntaxError::Other(format!("{}: Bad file descriptor", descriptor.unwrap_or(0))));
         }
         if self.take("<<<") {
             self.skip_blank();

@@ -56,7 +56,7 @@ impl Parser<'_> {
         let mut text = String::new();
         loop {
             match self.peek() {
-                None => return Err(format!("unexpected EOF while looking for matching `{quote}'")),
+                None => return Err(SyntaxError::Unterminated(quote)),
                 Some(character) => {
                     self.position += 1;
                     if character == quote {
@@ -72,7 +72,7 @@ impl Parser<'_> {
         let mut text = String::new();
         loop {
             match self.peek() {
-                None => return Err("unexpected EOF while looking for matching `''".into()),
+                None => return Err(SyntaxError::Unterminated('\'')),
                 Some('\'') => {
                     self.position += 1;
                     return Ok(text);
@@ -103,7 +103,7 @@ impl Parser<'_> {
         loop {
             match self.peek() {
                 None if end.is_none() => return Ok(word),
-                None => return Err("unexpected EOF while looking for matching `\"'".into()),
+                None => return Err(SyntaxError::Unterminated('"')),
                 Some(character) if Some(character) == end => {
                     self.position += 1;
                     return Ok(word);
@@ -172,7 +172,7 @@ impl Parser<'_> {
                     return Ok(());
                 }
             }
-            word.push(Piece::Parameter { name, operation: None, quoted });
+            word.push(Piece::Parameter { name: name.into(), operation: None, quoted });
         }
         self.depth -= 1;
         Ok(())
@@ -209,7 +209,7 @@ impl Parser<'_> {
                         after_line: None,
                     };
                     if inner.depth > MAXIMUM_DEPTH {
-                        return Err("syntax error: commands are nested too deeply".into());
+                        return Err(SyntaxError::Other("commands are nested too deeply".into()));
                     }
                     index = inner.matching_parenthesis()?;
                 }
@@ -221,7 +221,7 @@ impl Parser<'_> {
             }
             index += 1;
         }
-        Err("unexpected EOF while looking for matching `)'".into())
+        Err(SyntaxError::Unterminated(')'))
     }
     /// `${...}` behind its opening brace.
     fn braced(&mut self, quoted: bool) -> Result<Piece, SyntaxError> {
@@ -242,7 +242,7 @@ impl Parser<'_> {
             }
         }
         if name.is_empty() {
-            return Err("${}: bad substitution".into());
+            return Err(SyntaxError::Other("${}: bad substitution".into()));
         }
         let mut operation = length.then(|| (Operation::Length, Word::new()));
         if self.peek() != Some('}') {
@@ -256,15 +256,15 @@ impl Parser<'_> {
                 Some('?') => Operation::Require { colon },
                 Some('#') if !colon => Operation::Prefix { longest: self.take("#") },
                 Some('%') if !colon => Operation::Suffix { longest: self.take("%") },
-                None => return Err("unexpected EOF while looking for matching `}'".into()),
-                _ => return Err(format!("${{{name}}}: bad substitution")),
+                None => return Err(SyntaxError::Unterminated('}')),
+                _ => return Err(SyntaxError::Other(format!("${{{name}}}: bad substitution"))),
             };
             operation = Some((kind, self.brace_word(quoted)?));
         }
         if !self.take("}") {
-            return Err("unexpected EOF while looking for matching `}'".into());
+            return Err(SyntaxError::Unterminated('}'));
         }
-        Ok(Piece::Parameter { name, operation, quoted })
+        Ok(Piece::Parameter { name: name.into(), operation, quoted })
     }
     /// The word of `${x:-word}`, up to the brace.
     fn brace_word(&mut self, quoted: bool) -> Result<Word, SyntaxError> {

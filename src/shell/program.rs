@@ -48,7 +48,7 @@ pub struct Process {
     main: Main,
     arguments: Arc<Vec<String>>,
     folder: Arc<str>,
-    variables: Arc<SortedMap<String, String>>,
+    variables: Arc<SortedMap<Text, Text>>,
     journal: Journal,
     /// Bytes that were said so far, on both outputs together.
     said: usize,
@@ -141,7 +141,7 @@ impl Process {
         main: Main,
         arguments: Vec<String>,
         folder: &str,
-        variables: Arc<SortedMap<String, String>>,
+        variables: Arc<SortedMap<Text, Text>>,
     ) -> Process {
         Process {
             main,
@@ -212,7 +212,7 @@ impl Cli<'_, '_> {
         self.arguments.clone()
     }
     pub fn variable(&self, name: &str) -> Option<&str> {
-        self.process.variables.get(name).map(String::as_str)
+        self.process.variables.get(name).map(Text::as_str)
     }
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.process.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))

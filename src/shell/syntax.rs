@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::api::Text;
+
 /// One word before expansion: its pieces stand side by side without a space.
 pub type Word = Vec<Piece>;
 
@@ -17,7 +19,7 @@ pub enum Piece {
     /// Text that means itself.
     Quoted(String),
     /// `$NAME`, `${NAME:-word}`. In double quotes the value is not split.
-    Parameter { name: String, operation: Option<(Operation, Word)>, quoted: bool },
+    Parameter { name: Text, operation: Option<(Operation, Word)>, quoted: bool },
     /// `$(command)`.
     Command { script: Arc<str>, quoted: bool },
     /// `$((expression))`.
@@ -79,7 +81,7 @@ pub enum Node {
     },
     /// `for name in words`; without `in`, the positional parameters.
     For {
-        name: String,
+        name: Text,
         words: Option<Vec<Word>>,
         body: Arc<Node>,
     },
@@ -88,7 +90,7 @@ pub enum Node {
         arms: Vec<(Vec<Word>, Arc<Node>)>,
     },
     Function {
-        name: String,
+        name: Text,
         body: Arc<Node>,
     },
 }
@@ -96,7 +98,7 @@ pub enum Node {
 /// A command with its arguments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Simple {
-    pub assignments: Vec<(String, Word)>,
+    pub assignments: Vec<(Text, Word)>,
     pub words: Vec<Word>,
     pub redirections: Vec<Redirection>,
 }

@@ -12,14 +12,14 @@ use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::rest::User;
 use crate::note::Note;
-use crate::sim::ActorId;
+use crate::sim::{ActorId, Time};
 use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, TerminalTimer, Timer};
 
 use super::files::{FileError, Files, HOME, absolute};
 use super::machine::{Effect, Machine, Surroundings};
 use super::program::Main;
-use super::task::Shell;
+use super::workstation::Workstation;
 
 /// Requests that kubectl may send a second, and at once: `cli-runtime`'s `ConfigFlags` raise client-go's.
 const QUERIES_PER_SECOND: u64 = 50;
@@ -55,12 +55,13 @@ enum Order {
     Interrupt { session: u64 },
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Session {
     machine: Machine,
-    shell: Shell,
-    /// The strand whose end is the end of the line.
-    foreground: Option<u32>,
+    /// The last line that was begun goes on.
+    is_busy: bool,
+    /// The alarm that is set for the machine.
+    alarm: Option<Time>,
     waiting: VecDeque<(String, String)>,
     history: Vec<String>,
     /// Lines go to a shell elsewhere: by this command, and that shell's name.
@@ -125,7 +126,7 @@ impl Terminal {
             || self
                 .sessions
                 .get(&session)
-                .is_some_and(|session| session.foreground.is_some() || !session.waiting.is_empty())
+                .is_some_and(|session| session.is_busy || !session.waiting.is_empty())
     }
     /// What may be the first word of a line: programs, the shell's own commands, and its tools.
     pub fn program_names(&self) -> impl Iterator<Item = &'static str> + '_ {
@@ -135,7 +136,7 @@ impl Terminal {
     }
     /// The folder that `session` is in, for the prompt.
     pub fn folder(&self, session: u64) -> &str {
-        self.sessions.get(&session).map_or(HOME, |session| &session.shell.folder)
+        self.sessions.get(&session).map_or(HOME, |session| &session.machine.shell().folder)
     }
 
     pub fn handle(&mut self, input: Input, context: &mut Context) {
@@ -194,7 +195,7 @@ impl Terminal {
     fn run(&mut self, id: u64, context: &mut Context) {
         loop {
             let Some(session) = self.sessions.get_mut(&id) else { return };
-            if session.foreground.is_none() && !session.begin_next() {
+            if !session.is_busy && !session.begin_next() {
                 // Strands in the background may have something to do all the same.
                 self.with_machine(id, context, |machine, around| machine.run(around));
                 return;
@@ -208,14 +209,11 @@ impl Terminal {
     /// Notes the end of the line at hand; false while it goes on.
     fn finish(&mut self, id: u64, context: &mut Context) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else { return false };
-        let Some(foreground) = session.foreground else { return false };
-        if session.machine.is_running(foreground) {
+        if !session.is_busy || session.machine.is_running() {
             return false;
         }
-        let (status, shell) = session.machine.result(foreground).unwrap_or((0, Shell::default()));
-        session.shell = shell;
-        session.shell.status = status;
-        session.foreground = None;
+        session.is_busy = false;
+        let status = session.machine.status().unwrap_or(0);
         context.note(Note::Terminal {
             session: id,
             stdout: Text::new(),
@@ -239,11 +237,11 @@ impl Terminal {
     ) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let before = self.engine.is_some().then(|| self.files.clone());
+        let mut workstation =
+            Workstation { files: &mut self.files, programs: &self.programs, history: &session.history };
         let mut around = Surroundings {
             now: context.now(),
-            files: &mut self.files,
-            programs: &self.programs,
-            history: &session.history,
+            system: &mut workstation,
             etcd: self.etcd.directory().clone(),
             random: context.random(),
             output: Vec::new(),
@@ -251,6 +249,13 @@ impl Terminal {
         };
         act(&mut session.machine, &mut around);
         let (output, effects) = (around.output, around.effects);
+        let wake = session.machine.wake().filter(|wake| wake.0 < u64::MAX / 8);
+        if session.alarm != wake {
+            session.alarm = wake;
+            if let Some(wake) = wake {
+                context.timer(wake.since(context.now()), Timer::Terminal(TerminalTimer::Resume { id }));
+            }
+        }
         if let (Some(before), Some(engine)) = (before, self.engine)
             && before.revision() != self.files.revision()
         {
@@ -294,10 +299,6 @@ impl Terminal {
                         session.attached = None;
                     }
                 }
-                Effect::Wake(time) => {
-                    let after = time.since(context.now());
-                    context.timer(after, Timer::Terminal(TerminalTimer::Resume { id }));
-                }
             }
         }
     }
@@ -308,6 +309,19 @@ fn elsewhere(words: &[String], shell: u64, line: &str) -> String {
     let quoted = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     format!("CLUSTERARIUM_SHELL={shell:x} CLUSTERARIUM_LINE={} {}", quoted(line), words.join(" "))
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        Session {
+            machine: Machine::of_shell(super::workstation::login_shell()),
+            is_busy: false,
+            alarm: None,
+            waiting: VecDeque::new(),
+            history: Vec::new(),
+            attached: None,
+        }
+    }
 }
 
 impl Session {
@@ -324,7 +338,8 @@ impl Session {
             Some((words, shell)) if !line.trim().is_empty() => elsewhere(words, *shell, &line),
             _ => line,
         };
-        self.foreground = Some(self.machine.start(self.shell.clone(), &line, &stdin));
+        self.machine.start(&line, &stdin);
+        self.is_busy = true;
         true
     }
 }

@@ -1,43 +1,37 @@
 //! What a line of shell prints, case by case.
 
 use super::files::Files;
-use super::machine::{Effect, Machine, Surroundings};
-use super::task::Shell;
+use super::machine::{Machine, Output, Surroundings};
+use super::workstation::{Workstation, login_shell};
 use crate::sim::Time;
 
 /// Runs a script to its end: stdout, stderr, status, and the seconds that passed.
 fn run(script: &str, files: &mut Files) -> (String, String, i32, u64) {
-    let mut machine = Machine::default();
-    let task = machine.start(Shell::default(), script, "first\nsecond\n");
+    let mut machine = Machine::of_shell(login_shell());
+    machine.start(script, "first\nsecond\n");
     let (mut stdout, mut stderr, mut now) = (String::new(), String::new(), Time::ZERO);
     let mut random = crate::sim::Random::stream(1, "shell");
     loop {
         let history = ["old".to_string()];
+        let mut workstation = Workstation { files, programs: &[], history: &history };
         let mut around = Surroundings {
             now,
-            files,
-            programs: &[],
-            history: &history,
+            system: &mut workstation,
             etcd: Default::default(),
             random: &mut random,
-            output: Vec::new(),
+            output: Output::new(),
             effects: Vec::new(),
         };
         machine.run(&mut around);
         for (on_error, text) in around.output {
             if on_error { stderr += &text } else { stdout += &text }
         }
-        let wake = around
-            .effects
-            .iter()
-            .filter_map(|effect| if let Effect::Wake(time) = effect { Some(*time) } else { None });
-        match wake.min() {
-            Some(time) if machine.is_running(task) => now = time,
+        match machine.wake() {
+            Some(time) if machine.is_running() => now = time,
             _ => break,
         }
     }
-    let (status, _) = machine.result(task).expect("the line has ended");
-    (stdout, stderr, status, now.as_secs())
+    (stdout, stderr, machine.status().expect("the line has ended"), now.as_secs())
 }
 
 #[test]
@@ -112,6 +106,30 @@ fn lines_print_what_bash_prints() {
         ("sleep 5 & wait; date +%S", "05\n", 0),
         ("echo a | tee t; cat t", "a\na\n", 0),
         ("echo 3 > x; sed -i s/3/4/ x; cat x", "4\n", 0),
+        ("false; echo $? $(true) $?", "1 0\n", 0),
+        ("false; x=1; echo $?; x=$(exit 3); echo $?", "0\n3\n", 0),
+        ("echo a:b:c | while IFS=: read x y; do echo $y $x; done; echo ${IFS:-unset}", "b:c a\nunset\n", 0),
+        ("echo '  a\\b ' | while IFS= read -r line; do echo \"<$line>\"; done", "<  a\\b >\n", 0),
+        ("IFS=,; x=1,,2; for i in $x; do echo \"<$i>\"; done", "<1>\n<>\n<2>\n", 0),
+        ("x=1; f() { local x=2; echo $x; }; f; echo $x", "2\n1\n", 0),
+        ("X=1 env | grep ^X=; echo \"<$X>\"", "X=1\n<>\n", 0),
+        ("trap 'echo bye' EXIT; (trap 'echo inner' EXIT; echo in)", "in\ninner\n", 0),
+        ("sh -c 'trap \"echo bye \\$?\" EXIT; exit 3'; echo $?", "bye 3\n3\n", 0),
+        ("sh -c 'sleep 9 & kill $!; wait $!; echo $?'", "143\n", 0),
+        ("sleep 1 & sleep 3 & wait; date +%S", "03\n", 0),
+        ("timeout 2 sleep 10; echo $?; date +%S", "124\n02\n", 0),
+        ("echo 'echo $((1 + 1))' | sh", "2\n", 0),
+        ("while true; do echo y; done | head -2", "y\ny\n", 0),
+        ("exec > log; echo hidden; cat log >&2", "", 0),
+        ("f () { echo spaced; }; f", "spaced\n", 0),
+        ("set -e; if false; then :; fi; (false) || echo kept; (false); echo lost", "kept\n", 1),
+        ("chmod +x s 2>/dev/null; echo 'echo ran $1' > s; ./s it", "ran it\n", 0),
+        ("expr 3 \\* 4; command -v ls cd", "12\n/usr/bin/ls\ncd\n", 0),
+        (
+            "i=0; while [ $i -lt 2 ]; do i=$((i+1)); for j in a b; do continue 2; done; echo never; done; echo $i",
+            "2\n",
+            0,
+        ),
     ] {
         let (out, err, code, _) = run(script, &mut Files::default());
         assert_eq!((out.as_str(), code), (stdout, status), "{script}\nstderr: {err}");

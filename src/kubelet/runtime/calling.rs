@@ -11,6 +11,7 @@ use crate::language::Context;
 use crate::message::Message;
 use crate::message::cri::{HostChange, HostFile, Image};
 use crate::shell::Main;
+use crate::shell::machine::Effect;
 use crate::sim::Random;
 use crate::sorted::SortedMap;
 
@@ -18,7 +19,6 @@ use super::ContainerEngine;
 use super::files::Directory;
 use super::images::Reference;
 use super::operation::Work;
-use super::shell::machine::Call;
 
 /// Programs by the short name of the image that has them.
 type Programs = &'static [(&'static str, &'static [(&'static str, Main)])];
@@ -35,7 +35,8 @@ pub(super) enum Owner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Purpose {
     owner: Owner,
-    process: u64,
+    /// The strand of its machine.
+    task: u32,
     ticket: u64,
 }
 
@@ -44,9 +45,8 @@ pub(super) struct Calling {
     programs: Programs,
     etcd: EtcdConnection<Purpose>,
     random: Random,
-    next_process: u64,
     /// What is to be posted.
-    table: Vec<(Owner, Arc<Call>)>,
+    table: Vec<(Owner, Arc<Effect>)>,
     /// The machine's disk as the terminal at its console last saw it.
     seen: Arc<Directory>,
 }
@@ -63,7 +63,6 @@ impl Calling {
             programs,
             etcd: EtcdConnection::default(),
             random: Random::stream(seed, "containers"),
-            next_process: 0,
             table: Vec::new(),
             seen: Arc::default(),
         }
@@ -84,15 +83,14 @@ impl Calling {
     pub fn directory(&self) -> Arc<SortedMap<Text, Listener>> {
         self.etcd.directory().clone()
     }
-    /// What a script may use up: chance, and numbers of processes.
-    pub fn draw(&self) -> (Random, u64) {
-        (self.random.clone(), self.next_process)
+    /// The chance that a script may use up.
+    pub fn draw(&self) -> Random {
+        self.random.clone()
     }
-    /// Takes back what is left, and the letters.
-    pub fn take(&mut self, owner: &Owner, calls: Vec<Call>, random: Random, next_process: u64) {
+    /// Takes back what is left of it, and the letters.
+    pub fn take(&mut self, owner: &Owner, effects: Vec<Effect>, random: Random) {
         self.random = random;
-        self.next_process = next_process;
-        self.table.extend(calls.into_iter().map(|call| (owner.clone(), Arc::new(call))));
+        self.table.extend(effects.into_iter().map(|effect| (owner.clone(), Arc::new(effect))));
     }
 }
 
@@ -164,16 +162,21 @@ impl ContainerEngine {
             return;
         }
         let calling = &mut Arc::make_mut(&mut self.state).calling;
-        for (owner, call) in std::mem::take(&mut calling.table) {
-            match &*call {
-                Call::Etcd { process, ticket, call } => {
-                    let purpose = Purpose { owner, process: *process, ticket: *ticket };
+        for (owner, effect) in std::mem::take(&mut calling.table) {
+            match &*effect {
+                Effect::Call { task, ticket, call } => {
+                    let purpose = Purpose { owner, task: *task, ticket: *ticket };
                     calling.etcd.send(context, &call.address, call.operation.clone(), purpose);
                 }
-                Call::Cancel { process, ticket } => {
-                    let purpose = Purpose { owner, process: *process, ticket: *ticket };
+                Effect::Cancel { task, ticket } => {
+                    let purpose = Purpose { owner, task: *task, ticket: *ticket };
                     calling.etcd.cancel(context, |other| *other == purpose);
                 }
+                Effect::Forget { task } => {
+                    calling.etcd.cancel(context, |other| other.owner == owner && other.task == *task);
+                }
+                // Nothing in an image asks the API server in this way, or opens a shell elsewhere.
+                Effect::Send { .. } | Effect::Attach { .. } | Effect::Detach => {}
             }
         }
     }
@@ -182,8 +185,8 @@ impl ContainerEngine {
     pub(super) fn answered(&mut self, message: &Message, context: &mut Context) {
         let state = Arc::make_mut(&mut self.state);
         let Some((purpose, answer)) = state.calling.etcd.receive(message) else { return };
-        let (Purpose { owner, process, ticket }, now) = (purpose, context.now());
-        deliver(state, &owner, process, ticket, &answer, now);
+        let (Purpose { owner, task, ticket }, now) = (purpose, context.now());
+        deliver(state, &owner, task, ticket, answer, now);
         match owner {
             Owner::Exec(number) => self.step(number, context),
             Owner::Container(id) => self.advance(&id, context),
@@ -194,22 +197,22 @@ impl ContainerEngine {
 fn deliver(
     state: &mut super::State,
     owner: &Owner,
-    process: u64,
+    task: u32,
     ticket: u64,
-    answer: &EtcdAnswer,
+    answer: EtcdAnswer,
     now: crate::sim::Time,
 ) {
     match owner {
         Owner::Exec(number) => {
             if let Some(Work::Exec(exec)) = state.operations.get_mut(number).map(|found| &mut found.work) {
-                exec.machine.deliver(process, ticket, answer, now);
+                exec.machine.deliver_etcd(task, ticket, answer, now);
             }
         }
         Owner::Container(id) => {
             let machine =
                 state.containers.get_mut(id).and_then(|found| Arc::make_mut(found).machine.as_mut());
             if let Some(machine) = machine {
-                machine.deliver(process, ticket, answer, now);
+                machine.deliver_etcd(task, ticket, answer, now);
             }
         }
     }

@@ -19,7 +19,7 @@ use super::images::{self, Reference};
 use super::operation::{Exec, Operation, Work};
 use super::reach;
 use super::sandbox::{Sandbox, Stage, step};
-use super::shell::{Machine, compile};
+use super::userland;
 
 /// The address of every hollow pod (`pkg/kubelet/cri ... fake_runtime_service.go`).
 const HOLLOW_POD_IP: &str = "192.168.192.168";
@@ -353,19 +353,18 @@ impl ContainerEngine {
         let own = self.state.calling.programs_of(&container.image);
         let is_missing = match container.content.is_minimal {
             true => {
-                !super::shell::commands::is_in_minimal_image(base)
+                !userland::is_in_minimal_image(base)
                     && !own.iter().any(|(program, _)| *program == base)
                     && super::program::server(base, &[]).is_none()
             }
-            false => container.content.is_closed && !super::shell::commands::is_known(base),
+            false => container.content.is_closed && !userland::is_known(base),
         };
         if is_missing && !name.contains('/') {
             return Some(Err(arcstr::format!(
                 "rpc error: code = Unknown desc = failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: exec: \"{name}\": executable file not found in $PATH"
             )));
         }
-        let mut machine = Machine::of_arguments(command, &container.config.environment, "/");
-        machine.read_from(input);
+        let machine = userland::process(command, &container.config.environment, "/", input);
         let deadline = (timeout_seconds > 0)
             .then(|| (context.now() + Duration::from_secs(timeout_seconds), timeout_seconds));
         let exec = Exec {
@@ -400,15 +399,8 @@ impl ContainerEngine {
         };
         let environment = container.config.environment.clone();
         let state = Arc::make_mut(&mut self.state);
-        let mut machine = state.shells.remove(shell).unwrap_or_else(|| Machine::waiting(&environment));
-        match compile(line) {
-            Ok(code) => machine.enter(code),
-            Err(error) => {
-                state.shells.insert(shell.clone(), machine);
-                let stderr = Text::from(error + "\n");
-                return Some(Ok(Reply::Exec { exit_code: 2, stdout: Text::new(), stderr, leaves: false }));
-            }
-        }
+        let mut machine = state.shells.remove(shell).unwrap_or_else(|| userland::interactive(&environment));
+        machine.start(line, "");
         let (stdout, stderr) = (String::new(), String::new());
         let shell = Some(shell.clone());
         let exec = Exec {

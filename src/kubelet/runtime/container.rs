@@ -14,12 +14,12 @@ use std::sync::Arc;
 use crate::api::{Quantity, Text, Value, time_format};
 use crate::message::cri::{ContainerConfig, ContainerState, ContainerStatus, Image, LinuxUser};
 use crate::network::packet::Protocol;
+use crate::shell::Machine;
 use crate::sim::{ActorId, Duration, Time};
 
 use super::files::Directory;
 use super::images::Content;
 use super::program::{Memory, OnTerm, Server};
-use super::shell::Machine;
 use super::talk::Journal;
 
 /// Lines of output that are kept: older ones are rotated away.

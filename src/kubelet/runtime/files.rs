@@ -15,7 +15,7 @@ use crate::sorted::SortedMap;
 use crate::api::Text;
 use crate::arrange::Arrange;
 use crate::message::cri::{Mount, MountSource};
-use crate::shell::files::{FileError, FileSystem, Files};
+use crate::shell::files::{FileError, FileSystem, Files, NULL_DEVICE, absolute};
 
 const FILE_CAPACITY: usize = 64 * 1024;
 
@@ -132,28 +132,13 @@ pub struct View<'a> {
     pub layer: &'a mut Directory,
     pub mounts: &'a [Mount],
     pub pod_uid: &'a Text,
+    pub hostname: &'a str,
 }
 
 /// Where a path leads.
 enum Place<'a> {
     Layer,
     Mount(&'a Mount),
-}
-
-/// Takes out `.`, `..` and doubled slashes; relative paths start at `directory`.
-pub fn normalize(directory: &str, path: &str) -> String {
-    let whole = if path.starts_with('/') { path.to_string() } else { format!("{directory}/{path}") };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 impl View<'_> {
@@ -173,10 +158,10 @@ impl View<'_> {
         match best {
             Some((mount, _, rest)) => {
                 let base = match &mount.source {
-                    MountSource::Host { path } => normalize(path, &mount.sub_path),
-                    MountSource::Pod { .. } => normalize("/", &mount.sub_path),
+                    MountSource::Host { path } => absolute(path, &mount.sub_path),
+                    MountSource::Pod { .. } => absolute("/", &mount.sub_path),
                 };
-                let inside = normalize("/", &format!("{base}/{rest}"));
+                let inside = absolute("/", &format!("{base}/{rest}"));
                 (Place::Mount(mount), inside.trim_start_matches('/').to_string())
             }
             None => (Place::Layer, path.trim_start_matches('/').to_string()),
@@ -191,14 +176,14 @@ impl View<'_> {
             },
         }
     }
-    fn change(&mut self, path: &str, act: impl FnOnce(&mut Directory, &str)) -> Result<(), &'static str> {
+    fn change(&mut self, path: &str, act: impl FnOnce(&mut Directory, &str)) -> Result<(), FileError> {
         let (place, inside) = self.resolve(path);
         let source = match place {
             Place::Layer => {
                 act(self.layer, &inside);
                 return Ok(());
             }
-            Place::Mount(mount) if mount.read_only => return Err("Read-only file system"),
+            Place::Mount(mount) if mount.read_only => return Err(FileError::ReadOnly),
             Place::Mount(mount) => mount.source.clone(),
         };
         match source {
@@ -215,7 +200,9 @@ impl View<'_> {
     }
     pub fn read(&self, path: &str) -> Option<Text> {
         let (place, inside) = self.resolve(path);
-        self.directory(&place)?.read(&inside).cloned()
+        let content = self.directory(&place).and_then(|directory| directory.read(&inside).cloned());
+        // The kubelet's, which it does not write here.
+        content.or_else(|| (path == "/etc/hostname").then(|| arcstr::format!("{}\n", self.hostname)))
     }
     pub fn is_directory(&self, path: &str) -> bool {
         let (place, inside) = self.resolve(path);
@@ -249,25 +236,28 @@ impl View<'_> {
         names.dedup();
         Some(names)
     }
-    /// The error is the kernel's word for it.
-    pub fn write(&mut self, path: &str, content: &str, append: bool) -> Result<(), &'static str> {
-        if path == "/dev/null" || path == "/dev/stdout" || path == "/dev/stderr" {
+    /// Whether a file may stand there.
+    fn check(&self, path: &str) -> Result<(), FileError> {
+        if self.is_directory(path) {
+            return Err(FileError::IsFolder);
+        }
+        let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
+        match self.is_directory(if parent.is_empty() { "/" } else { parent }) {
+            true => Ok(()),
+            false => Err(FileError::NotFound),
+        }
+    }
+    pub fn write(&mut self, path: &str, content: &str, append: bool) -> Result<(), FileError> {
+        if matches!(path, NULL_DEVICE | "/dev/stdout" | "/dev/stderr") {
             return Ok(());
         }
-        if self.is_directory(path) {
-            return Err("Is a directory");
-        }
-        let parent =
-            path.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
-        if !self.is_directory(parent) {
-            return Err("No such file or directory");
-        }
+        self.check(path)?;
         self.change(path, |directory, inside| directory.write(inside, content, append))
     }
-    pub fn make_directory(&mut self, path: &str) -> Result<(), &'static str> {
+    pub fn make_directory(&mut self, path: &str) -> Result<(), FileError> {
         self.change(path, Directory::make_directory)
     }
-    pub fn remove(&mut self, path: &str) -> Result<bool, &'static str> {
+    pub fn remove(&mut self, path: &str) -> Result<bool, FileError> {
         let existed = self.exists(path);
         self.change(path, |directory, inside| {
             directory.remove(inside);
@@ -286,23 +276,24 @@ impl FileSystem for View<'_> {
         }
     }
     fn write(&mut self, path: &str, content: Text) -> Result<(), FileError> {
-        if self.is_directory(path) {
-            return Err(FileError::IsFolder);
-        }
-        let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
-        if !self.is_directory(if parent.is_empty() { "/" } else { parent }) {
-            return Err(FileError::NotFound);
-        }
-        self.change(path, |directory, inside| directory.put(inside, content)).map_err(|_| FileError::ReadOnly)
+        self.check(path)?;
+        self.change(path, |directory, inside| directory.put(inside, content))
+    }
+    fn append(&mut self, path: &str, text: &str) -> Result<(), FileError> {
+        View::write(self, path, text, true)
     }
     fn make_folders(&mut self, path: &str) -> Result<(), FileError> {
         let mut folder = String::new();
         for part in path.split('/').filter(|part| !part.is_empty()) {
             folder += "/";
             folder += part;
-            if !self.is_directory(&folder) {
-                self.make_directory(&folder).map_err(|_| FileError::ReadOnly)?;
+            if self.is_directory(&folder) {
+                continue;
             }
+            if View::read(self, &folder).is_some() {
+                return Err(FileError::NotFolder);
+            }
+            self.make_directory(&folder)?;
         }
         Ok(())
     }
@@ -310,14 +301,14 @@ impl FileSystem for View<'_> {
         match View::remove(self, path) {
             Ok(true) => Ok(()),
             Ok(false) => Err(FileError::NotFound),
-            Err(_) => Err(FileError::ReadOnly),
+            Err(error) => Err(error),
         }
     }
     fn is_folder(&self, path: &str) -> bool {
         self.is_directory(path)
     }
-    fn names(&self, folder: &str) -> Vec<String> {
-        self.list(folder).unwrap_or_default().iter().map(ToString::to_string).collect()
+    fn names(&self, folder: &str) -> Vec<Text> {
+        self.list(folder).unwrap_or_default()
     }
     /// No program of a container looks at all files at once.
     fn snapshot(&self) -> Files {
@@ -379,30 +370,24 @@ mod tests {
         let volume = || MountSource::Pod { volume: "logs".into() };
         let app_mounts = [mount("/var/log/app", volume(), false)];
         let logger_mounts = [mount("/in", volume(), true)];
-        let mut view = View { disk: &mut disk, layer: &mut app, mounts: &app_mounts, pod_uid: &uid };
+        let mut view =
+            View { disk: &mut disk, layer: &mut app, mounts: &app_mounts, pod_uid: &uid, hostname: "web" };
         view.write("/var/log/app/a.log", "one\n", true).unwrap();
         view.write("/var/log/app/a.log", "two\n", true).unwrap();
         view.write("/tmp/own", "x", false).unwrap();
-        assert_eq!(view.write("/db/x", "", false), Err("No such file or directory"));
-        assert_eq!(view.write("/tmp", "", false), Err("Is a directory"));
-        let mut view = View { disk: &mut disk, layer: &mut logger, mounts: &logger_mounts, pod_uid: &uid };
+        assert_eq!(view.write("/db/x", "", false), Err(FileError::NotFound));
+        assert_eq!(view.write("/tmp", "", false), Err(FileError::IsFolder));
+        let mut view = View {
+            disk: &mut disk,
+            layer: &mut logger,
+            mounts: &logger_mounts,
+            pod_uid: &uid,
+            hostname: "web",
+        };
         assert_eq!(view.read("/in/a.log").as_deref(), Some("one\ntwo\n"));
         assert_eq!(view.list("/in").unwrap(), ["a.log"]);
         assert_eq!(view.read("/tmp/own"), None);
-        assert_eq!(view.write("/in/b", "", false), Err("Read-only file system"));
+        assert_eq!(view.write("/in/b", "", false), Err(FileError::ReadOnly));
         assert_eq!(view.list("/db"), None);
-    }
-
-    #[test]
-    fn paths_are_made_normal() {
-        for (directory, path, expected) in [
-            ("/", "a", "/a"),
-            ("/x", "../a/./b", "/a/b"),
-            ("/x/y", "..", "/x"),
-            ("/", "//a//", "/a"),
-            ("/", "..", "/"),
-        ] {
-            assert_eq!(normalize(directory, path), expected);
-        }
     }
 }

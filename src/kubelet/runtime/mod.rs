@@ -9,7 +9,7 @@
 //! - [`sandbox`] the pause container and what it holds
 //! - [`container`] processes with files, output, end
 //! - [`calls`] the CRI; [`calling`] what programs in containers ask of others
-//! - [`images`] the catalogue; [`program`] what programs do; [`shell`] what scripts do
+//! - [`images`] the catalogue; [`program`] what programs do; [`userland`] what their shell finds
 //! - [`routing`] what kube-proxy and the neighbours bring to the kernel
 //! - [`talk`] what programs say over the network
 //! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
@@ -24,10 +24,10 @@ pub mod program;
 pub mod reach;
 mod routing;
 pub mod sandbox;
-pub mod shell;
 pub mod talk;
 #[cfg(test)]
 mod tests;
+pub mod userland;
 
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -45,7 +45,8 @@ use crate::network::ipam::Cidr;
 use crate::network::kernel::Kernel;
 use crate::network::packet::Protocol;
 use crate::note::Note;
-use crate::shell::Main;
+use crate::shell::machine::{Output, Surroundings};
+use crate::shell::{Machine, Main};
 use crate::sim::{ActorId, Duration, Time};
 use crate::sorted::SortedMap;
 use crate::timer::{EngineTimer, Timer};
@@ -56,9 +57,8 @@ use files::{Disk, View};
 use operation::Operation;
 use reach::NodeNetwork;
 use sandbox::{Sandbox, Stage, StoryStep, step};
-use shell::machine::{Output, State as MachineState};
-use shell::{Machine, Surroundings};
 use talk::{Ask, Asked, Asker, Desk, Journal};
+use userland::Userland;
 
 /// What does not change while the engine lives.
 #[derive(Clone, Debug)]
@@ -315,9 +315,8 @@ impl ContainerEngine {
             return self.set_wake(id, context);
         }
         let Some(container) = self.state.containers.get(id) else { return };
-        match container.machine.as_ref().map(|machine| &machine.state) {
-            Some(MachineState::Exited(code)) => {
-                let code = *code;
+        match container.machine.as_ref().and_then(Machine::status) {
+            Some(code) => {
                 self.exit(id, code, if code == 0 { "Completed" } else { "Error" }, "", context);
             }
             _ => self.set_wake(id, context),
@@ -507,7 +506,7 @@ impl State {
         for (_, text) in output {
             container.log(now, &text);
         }
-        if let (Some(server), None) = (machine.server().cloned(), &container.server) {
+        if let (Some(server), None) = (userland::server(&machine), &container.server) {
             container.serve(server, now);
         }
         container.machine = Some(machine);
@@ -530,7 +529,7 @@ impl State {
         let before = (machine.clone(), self.disk.clone());
         let processes = self.processes(container);
         let mut layer = container.layer.clone();
-        let (mut random, mut next_process) = self.calling.draw();
+        let mut random = self.calling.draw();
         let network = NodeNetwork {
             now,
             me: &sandbox,
@@ -541,33 +540,37 @@ impl State {
             desk: &desk,
             names: &self.names,
         };
-        let mut surroundings = Surroundings {
-            now,
+        let mut userland = Userland {
             files: View {
                 disk: &mut self.disk,
                 layer: &mut layer,
                 mounts: &container.config.mounts,
                 pod_uid: &sandbox.config.uid,
+                hostname: &sandbox.config.hostname,
             },
-            hostname: &sandbox.config.hostname,
             processes: &processes,
             has_only_known_programs: container.content.is_closed,
-            network: &network,
             is_minimal: container.content.is_minimal,
             programs: self.calling.programs_of(&container.image),
+            network: &network,
+        };
+        let mut surroundings = Surroundings {
+            now,
+            system: &mut userland,
             etcd: self.calling.directory(),
             random: &mut random,
-            next_process: &mut next_process,
-            calls: Vec::new(),
+            output: Output::new(),
+            effects: Vec::new(),
         };
-        machine.run(&mut surroundings, output);
-        let calls = surroundings.calls;
+        machine.run(&mut surroundings);
+        let effects = surroundings.effects;
+        output.append(&mut surroundings.output);
         if let Some(open) = desk.open() {
             (*machine, self.disk) = before;
             output.clear();
             return Some(open);
         }
-        self.calling.take(owner, calls, random, next_process);
+        self.calling.take(owner, effects, random);
         if layer != container.layer
             && let Some(container) = self.containers.get_mut(&container.id)
         {

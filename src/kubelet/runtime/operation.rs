@@ -10,6 +10,8 @@ use crate::language::Context;
 use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Reply};
 use crate::message::node::NodeMessage;
+use crate::shell::Machine;
+use crate::shell::machine::Output;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{EngineTimer, Timer};
 
@@ -17,9 +19,8 @@ use super::calling::Owner;
 use super::files::View;
 use super::images::{self, Reference};
 use super::sandbox::{Stage, step};
-use super::shell::Machine;
-use super::shell::machine::{Output, State as MachineState};
 use super::talk::{Ask, Asker, Journal, Reached};
+use super::userland;
 use super::{CNI_NOT_INITIALIZED, ContainerEngine};
 
 #[derive(Clone, Debug)]
@@ -292,11 +293,12 @@ impl ContainerEngine {
                 layer: &mut container.layer,
                 mounts: &container.config.mounts,
                 pod_uid: &state.sandboxes[&sandbox].config.uid,
+                hostname: "",
             };
             failure = start_error(&arguments, container.content.is_closed, &files);
             if failure.is_none() {
-                container.machine =
-                    Some(Machine::of_arguments(&arguments, &container.config.environment, directory));
+                let environment = &container.config.environment;
+                container.machine = Some(userland::process(&arguments, environment, directory, ""));
             }
         }
         if let Some(failure) = failure {
@@ -361,18 +363,18 @@ impl ContainerEngine {
             exec.journal.clear();
             self.make_calls(context);
         }
-        for (descriptor, text) in output {
-            if descriptor == 1 || exec.is_terminal { exec.stdout += &text } else { exec.stderr += &text }
+        for (on_error, text) in output {
+            if on_error && !exec.is_terminal { exec.stderr += &text } else { exec.stdout += &text }
         }
         let done = |exec: &Exec, exit_code| Reply::Exec {
             exit_code,
             stdout: exec.stdout.as_str().into(),
             stderr: exec.stderr.as_str().into(),
-            leaves: exec.machine.has_left,
+            leaves: exec.machine.has_left(),
         };
-        if let MachineState::Exited(exit_code) = exec.machine.state {
+        if let Some(exit_code) = exec.machine.status() {
             let reply = done(&exec, exit_code);
-            if let Some(shell) = exec.shell.filter(|_| !exec.machine.has_left) {
+            if let Some(shell) = exec.shell.filter(|_| !exec.machine.has_left()) {
                 Arc::make_mut(&mut self.state).shells.insert(shell, exec.machine);
             }
             self.reply(client, Ok(reply), context);
@@ -437,7 +439,7 @@ fn start_error(arguments: &[Text], is_closed: bool, files: &View) -> Option<Stri
     };
     let name = program.rsplit('/').next().unwrap_or("");
     if !is_closed
-        || super::shell::commands::is_known(name)
+        || userland::is_known(name)
         || super::program::server(name, &[]).is_some()
         || name == "hello"
     {

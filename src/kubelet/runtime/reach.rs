@@ -11,20 +11,21 @@ use crate::shared_map::SharedMap;
 use crate::sorted::SortedMap;
 
 use crate::api::Text;
-use crate::kubelet::clock;
 use crate::message::cri::MountSource;
 use crate::network::cni::Attachment;
 use crate::network::kernel::Kernel;
 use crate::network::netfilter::Table;
 use crate::network::show::no_connections;
+use crate::shell::date;
+use crate::shell::files::absolute;
 use crate::sim::Time;
 
 use super::container::Container;
-use super::files::{Disk, normalize};
+use super::files::Disk;
 use super::program::Http;
 use super::sandbox::Sandbox;
-use super::shell::machine::Reach;
 use super::talk::{Ask, Desk};
+use super::userland::Reach;
 
 /// One sandbox's view of the network.
 pub struct NodeNetwork<'a> {
@@ -101,7 +102,7 @@ impl Reach for NodeNetwork<'_> {
     }
     fn rules(&self, table: Option<Table>) -> String {
         match self.me.config.host_network {
-            true => self.kernel.rules.save(&clock::format(self.now, "%a %b %e %H:%M:%S %Y"), table),
+            true => self.kernel.rules.save(&date::format(self.now, "%a %b %e %H:%M:%S %Y"), table),
             // A network namespace that nobody has written rules into has no tables.
             false => String::new(),
         }
@@ -140,7 +141,7 @@ pub fn dial(
             let path = path.split('?').next().unwrap_or("/");
             let file =
                 if path.ends_with('/') { format!("{root}{path}index.html") } else { format!("{root}{path}") };
-            let file = normalize("/", &file);
+            let file = absolute("/", &file);
             let covering = container.config.mounts.iter().find_map(|mount| {
                 let point = mount.container_path.trim_end_matches('/');
                 let rest = file.strip_prefix(point)?;
@@ -148,13 +149,13 @@ pub fn dial(
             });
             let content = match covering {
                 Some((mount, rest)) => {
-                    let inside = normalize("/", &format!("{}/{rest}", mount.sub_path));
+                    let inside = absolute("/", &format!("{}/{rest}", mount.sub_path));
                     let inside = inside.trim_start_matches('/');
                     let found = match &mount.source {
                         MountSource::Pod { volume } => {
                             disk.volume(&sandbox.config.uid, volume).and_then(|d| d.read(inside))
                         }
-                        MountSource::Host { path } => disk.read_host(&normalize(path, inside)),
+                        MountSource::Host { path } => disk.read_host(&absolute(path, inside)),
                     };
                     // A mounted root without an index is a directory that may not be listed.
                     match found {

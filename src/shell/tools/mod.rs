@@ -7,17 +7,24 @@
 //! standard input are files, which lie in memory: they are read at once.
 
 mod awk;
-mod filters;
+mod columns;
+mod grep;
+mod lines;
 mod sed;
+mod sort;
 mod text;
 
 use std::sync::Arc;
 
-use super::files::{Files, absolute};
+use super::files::{self, FileSystem, absolute};
+use super::system::Dialect;
 
-pub use awk::Awk;
-pub use filters::{Cut, Grep, Head, Sort, Tail, Translate, Uniq, WordCount};
-pub use sed::Sed;
+use awk::Awk;
+use columns::{Cut, Translate};
+use grep::Grep;
+use lines::{Head, Tail, Uniq, WordCount};
+use sed::Sed;
+use sort::Sort;
 pub use text::{base64_decode, base64_encode, printf, unescape};
 
 /// What a tool writes in answer to one line, or at the end.
@@ -162,12 +169,15 @@ impl Tool {
 }
 
 impl Filter {
-    /// Whether `name` is one of these tools.
-    pub fn parse(arguments: &[String], folder: &str) -> Option<Result<Filter, UsageError>> {
-        let name = arguments.first()?.as_str();
-        let rest = &arguments[1..];
+    /// Reads the arguments of `name`; `None`: it is not one of these tools.
+    pub fn parse(
+        name: &str,
+        rest: &[String],
+        folder: &str,
+        dialect: Dialect,
+    ) -> Option<Result<Filter, UsageError>> {
         Some(match name {
-            "cat" => Options::read("cat", rest, "nbu", "").map(|options| Filter {
+            "cat" => Options::read("cat", rest, "nbuevAtETs", "").map(|options| Filter {
                 tool: Tool::Cat { number: options.has('n'), count: 0 },
                 files: options.operands,
             }),
@@ -194,7 +204,7 @@ impl Filter {
             "grep" | "egrep" | "fgrep" => Grep::parse(name, rest),
             "head" => Head::parse(rest),
             "tail" => Tail::parse(rest),
-            "wc" => WordCount::parse(rest),
+            "wc" => WordCount::parse(rest, dialect),
             "sort" => Sort::parse(rest),
             "uniq" => Uniq::parse(rest),
             "cut" => Cut::parse(rest),
@@ -210,14 +220,21 @@ impl Filter {
     }
 
     /// Reads the files named, if any. `None`: the standard input is wanted.
-    pub fn run_on_files(&mut self, name: &str, folder: &str, files: &Files, out: &mut Output) -> Option<i32> {
+    pub fn run_on_files(
+        &mut self,
+        name: &str,
+        folder: &str,
+        files: &dyn FileSystem,
+        dialect: Dialect,
+        out: &mut Output,
+    ) -> Option<i32> {
         if self.files.is_empty() || self.files.iter().any(|file| file == "-") {
             return None;
         }
         let several = self.files.len() > 1;
-        let mut failed = false;
+        let mut failed = 0;
         for file in &self.files {
-            match files.read(&absolute(folder, file)) {
+            match files::read(files, &absolute(folder, file)) {
                 Ok(content) => {
                     self.tool.begin_file(file, several, out);
                     for line in content.split_inclusive('\n') {
@@ -226,15 +243,18 @@ impl Filter {
                     self.tool.end_file(out);
                 }
                 Err(error) => {
-                    failed = true;
-                    out.stderr.push_str(&format!("{name}: {file}: {}\n", error.message()));
+                    failed += 1;
+                    out.stderr += &dialect.cannot_read(name, file, error);
                 }
             }
+        }
+        if failed == self.files.len() && name == "tail" && dialect.is_busybox() {
+            out.stderr += "tail: no files\n";
         }
         let code = self.tool.finish(out);
         let error_code =
             if matches!(self.tool, Tool::Grep(_) | Tool::Sort(_) | Tool::Sed(_)) { 2 } else { 1 };
-        Some(if failed { error_code } else { code })
+        Some(if failed > 0 { error_code } else { code })
     }
 }
 

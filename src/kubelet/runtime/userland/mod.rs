@@ -1,0 +1,171 @@
+//! What a shell and its tools find inside of a container.
+//!
+//! Picture to hold in mind: a room that a guest has rented. The furniture (shell, tools) is the same in every room of the
+//! house ([`crate::shell`]); the wardrobe, the telephone and the name on the door are the guest's.
+//!
+//! - [`tools`] commands that ask the machine or the network
+
+#[cfg(test)]
+mod tests;
+mod tools;
+
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::arrange::Gather;
+use crate::network::netfilter::Table;
+use crate::shell::files::FileSystem;
+use crate::shell::machine::Machine;
+use crate::shell::system::{Command, Dialect, Outcome, Service, System, Then};
+use crate::shell::task::Shell;
+use crate::shell::{Main, is_tool};
+use crate::sorted::SortedMap;
+
+use super::files::View;
+use super::program::{self, Server};
+
+/// A container as its programs see it.
+pub struct Userland<'a> {
+    pub files: View<'a>,
+    /// Names and arguments of the processes that share the PID namespace.
+    pub processes: &'a [Text],
+    /// Programs that the image does not have are an error; without this list any name may be one.
+    pub has_only_known_programs: bool,
+    /// The image has no tools at all.
+    pub is_minimal: bool,
+    /// Programs of the image that speak with others.
+    pub programs: &'static [(&'static str, Main)],
+    pub network: &'a dyn Reach,
+}
+
+/// The network as a container sees it.
+pub trait Reach {
+    /// The address that a name resolves to.
+    fn resolve(&self, name: &str) -> Option<Text>;
+    /// An HTTP request, or with an empty path a bare connection; to port 0 an echo request. The error is the
+    /// client's word for it. An answer that has yet to come means that the whole run will be repeated.
+    fn request(
+        &self,
+        address: &str,
+        port: u16,
+        path: &str,
+        timeout_seconds: u64,
+    ) -> Result<(u16, Text), &'static str>;
+    /// `ip addr`'s lines.
+    fn interfaces(&self) -> String;
+    fn routes(&self) -> String;
+    /// `ip neigh`'s.
+    fn neighbours(&self) -> String {
+        String::new()
+    }
+    /// `conntrack -L`'s, and what it writes besides.
+    fn connections(&self) -> (String, String) {
+        (String::new(), String::new())
+    }
+    /// `iptables-save`'s, of all tables or one; empty where a network has none.
+    fn rules(&self, _table: Option<Table>) -> String {
+        String::new()
+    }
+}
+
+/// What the environment of every process begins with.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+fn shell(environment: &[(Text, Text)], folder: &str) -> Shell {
+    let mut variables: SortedMap<Text, Text> = [(Text::from("PATH"), Text::from(PATH))].into_iter().gather();
+    variables.extend(environment.iter().cloned());
+    Shell::new("sh", variables, folder)
+}
+/// A command as a container's first process, or beside it; `input` is what there is to read.
+pub fn process(words: &[Text], environment: &[(Text, Text)], folder: &str, input: &str) -> Machine {
+    Machine::of_command(words, shell(environment, folder), input)
+}
+/// A shell that waits for its first line.
+pub fn interactive(environment: &[(Text, Text)]) -> Machine {
+    Machine::of_shell(Shell { is_interactive: true, ..shell(environment, "/") }).patient()
+}
+/// The server that runs, in the foreground or on the side.
+pub fn server(machine: &Machine) -> Option<Arc<Server>> {
+    machine.service().cloned()?.downcast().ok()
+}
+
+/// Programs of containers besides the tools that all systems have.
+const OWN: &str = "arp conntrack curl date dd df dig free getent hello host hostname httpd id ifconfig ip iptables \
+                   iptables-save mount mysql mysqladmin nc nginx-debug nice nslookup perl pg_isready ping ps \
+                   redis-cli route setsid stat stdbuf stress su telnet time top udhcpc uname uptime vi wget whoami \
+                   yes";
+/// Programs that only begin another one, which follows them.
+const BEFORE_OTHERS: [&str; 10] = [
+    "busybox",
+    "docker-entrypoint.sh",
+    "dumb-init",
+    "gosu",
+    "nice",
+    "setsid",
+    "stdbuf",
+    "su-exec",
+    "time",
+    "tini",
+];
+/// What an image without any tools can run: its shell, and what is built into that.
+const MINIMAL: [&str; 13] =
+    ["sh", "echo", "printf", "test", "[", "true", "false", ":", "pwd", "sleep", "cp", "mv", "kill"];
+
+pub fn is_in_minimal_image(name: &str) -> bool {
+    MINIMAL.contains(&name)
+}
+/// Whether an image with tools has one of this name.
+pub fn is_known(name: &str) -> bool {
+    is_tool(name) || OWN.split_whitespace().any(|own| own == name)
+}
+
+impl System for Userland<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::BusyBox
+    }
+    fn user(&self) -> &str {
+        "root"
+    }
+    fn files(&self) -> &dyn FileSystem {
+        &self.files
+    }
+    fn files_mut(&mut self) -> &mut dyn FileSystem {
+        &mut self.files
+    }
+    fn programs(&self) -> &[(&'static str, Main)] {
+        self.programs
+    }
+    fn has_tool(&self, name: &str) -> bool {
+        if self.is_minimal { is_in_minimal_image(name) } else { is_known(name) }
+    }
+    fn run(&mut self, command: &Command, out: &mut Outcome) -> bool {
+        let name = command.words[0].rsplit('/').next().unwrap_or("");
+        let arguments: Vec<&str> = command.words[1..].iter().map(String::as_str).collect();
+        if !self.is_minimal {
+            if BEFORE_OTHERS.contains(&name) && !arguments.is_empty() {
+                let options = arguments.iter().take_while(|argument| argument.starts_with('-')).count();
+                let skip = usize::from(matches!(name, "gosu" | "su-exec")) + options;
+                let rest = &command.words[1 + skip.min(arguments.len() - 1)..];
+                out.then = Then::Run(rest.to_vec());
+                return true;
+            }
+            let tool = tools::Tool { name, arguments: &arguments, command, userland: self };
+            if tool.run(out) {
+                return true;
+            }
+        }
+        let server = program::server(name, &arguments);
+        // Any other program of an image that we do not know: a server, as far as anybody can tell.
+        let is_open = !self.is_minimal && !self.has_only_known_programs;
+        match server.or_else(|| is_open.then(|| Server::unknown(name))) {
+            Some(server) => out.then = serve(server),
+            None => return false,
+        }
+        true
+    }
+}
+
+fn serve(server: Server) -> Then {
+    let service: Service = Arc::new(server);
+    Then::Serve(service)
+}
