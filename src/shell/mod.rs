@@ -31,6 +31,7 @@ mod jobs;
 mod launch;
 pub mod machine;
 pub mod parse;
+mod parse_redirection;
 mod parse_word;
 mod plain;
 pub mod program;
