@@ -100,7 +100,7 @@ impl Machine {
         let base = words[0].rsplit('/').next().unwrap_or("");
         if let Some((_, main)) = around.system.programs().iter().find(|(program, _)| *program == base) {
             let (folder, variables) = (task.shell.folder.clone(), task.shell.variables.clone());
-            let process = Process::new(*main, words, &folder, variables);
+            let process = Box::new(Process::new(*main, words, &folder, variables));
             task.frames.push(Frame::program(Program::Process { process, wakes: Vec::new() }));
             return Step::Advanced;
         }
@@ -108,7 +108,10 @@ impl Machine {
             match Filter::parse(&name, &words[1..], &task.shell.folder, dialect) {
                 Some(Ok(filter)) => {
                     follow(task, &name, &words, around);
-                    task.frames.push(Frame::program(Program::Filter { name: name.into(), filter }));
+                    task.frames.push(Frame::program(Program::Filter {
+                        name: name.into(),
+                        filter: Box::new(filter),
+                    }));
                     return Step::Advanced;
                 }
                 Some(Err((stderr, status))) => {

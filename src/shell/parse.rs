@@ -197,8 +197,8 @@ impl<'a> Parser<'a> {
             _ => self.keyword(&CLOSING).is_some(),
         }
     }
-    /// Lines up to a closing word.
-    fn compound_list(&mut self) -> Result<Node, SyntaxError> {
+    /// Lines up to a closing word; `closing` is the one that is wanted.
+    fn compound_list(&mut self, closing: &'static str) -> Result<Node, SyntaxError> {
         self.enter()?;
         let mut nodes = Vec::new();
         loop {
@@ -213,10 +213,11 @@ impl<'a> Parser<'a> {
             }
         }
         self.depth -= 1;
-        if nodes.is_empty() {
-            return Err(self.unexpected());
+        match (nodes.is_empty(), self.peek()) {
+            (true, None) => Err(SyntaxError::End { wanted: Some(closing) }),
+            (true, Some(_)) => Err(self.unexpected()),
+            (false, _) => Ok(one_or_list(nodes)),
         }
-        Ok(one_or_list(nodes))
     }
     fn and_or(&mut self) -> Result<Node, SyntaxError> {
         let mut node = self.pipeline()?;
@@ -274,7 +275,7 @@ impl<'a> Parser<'a> {
     fn command_inner(&mut self) -> Result<Node, SyntaxError> {
         if self.looking_at("(") {
             self.position += 1;
-            let body = Arc::new(self.compound_list()?);
+            let body = Arc::new(self.compound_list(")")?);
             self.skip_newlines();
             if !self.take(")") {
                 return Err(match self.peek() {
@@ -293,7 +294,7 @@ impl<'a> Parser<'a> {
         };
         let node = match compound {
             "{" => {
-                let body = self.compound_list()?;
+                let body = self.compound_list("}")?;
                 self.expect_keyword("}")?;
                 body
             }
@@ -301,7 +302,7 @@ impl<'a> Parser<'a> {
             "for" => self.for_clause()?,
             "case" => self.case_clause()?,
             _ => {
-                let condition = Arc::new(self.compound_list()?);
+                let condition = Arc::new(self.compound_list("do")?);
                 let body = Arc::new(self.do_group()?);
                 Node::Loop { until: compound == "until", condition, body }
             }
@@ -311,7 +312,7 @@ impl<'a> Parser<'a> {
     }
     fn do_group(&mut self) -> Result<Node, SyntaxError> {
         self.expect_keyword("do")?;
-        let body = self.compound_list()?;
+        let body = self.compound_list("done")?;
         self.expect_keyword("done")?;
         Ok(body)
     }
@@ -319,9 +320,9 @@ impl<'a> Parser<'a> {
         let mut branches = Vec::new();
         let mut otherwise = None;
         loop {
-            let condition = Arc::new(self.compound_list()?);
+            let condition = Arc::new(self.compound_list("then")?);
             self.expect_keyword("then")?;
-            branches.push((condition, Arc::new(self.compound_list()?)));
+            branches.push((condition, Arc::new(self.compound_list("fi")?)));
             self.skip_newlines();
             match self.keyword(&["elif", "else", "fi"]) {
                 Some("elif") => {
@@ -329,7 +330,7 @@ impl<'a> Parser<'a> {
                 }
                 Some("else") => {
                     self.take("else");
-                    otherwise = Some(Arc::new(self.compound_list()?));
+                    otherwise = Some(Arc::new(self.compound_list("fi")?));
                     self.expect_keyword("fi")?;
                     break;
                 }
@@ -398,7 +399,7 @@ impl<'a> Parser<'a> {
             let body = if self.looking_at(";;") || self.keyword(&["esac"]).is_some() {
                 Node::List(Vec::new())
             } else {
-                self.compound_list()?
+                self.compound_list(";;")?
             };
             arms.push((patterns, Arc::new(body)));
             self.skip_newlines();

@@ -221,7 +221,7 @@ impl Frame {
 pub enum Program {
     Filter {
         name: Text,
-        filter: Filter,
+        filter: Box<Filter>,
     },
     Sleep {
         until: Time,
@@ -243,7 +243,7 @@ pub enum Program {
         input: String,
     },
     Process {
-        process: Process,
+        process: Box<Process>,
         /// Instants at which it wants to look again.
         wakes: Vec<Time>,
     },
