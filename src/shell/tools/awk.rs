@@ -281,8 +281,8 @@ fn call(name: &str, values: &[String], line: &str) -> String {
     let first = values.first().map_or(line, String::as_str);
     match name {
         "length" => first.chars().count().to_string(),
-        "toupper" => first.to_uppercase(),
-        "tolower" => first.to_lowercase(),
+        "toupper" => first.to_ascii_uppercase(),
+        "tolower" => first.to_ascii_lowercase(),
         "int" => number(first).to_string(),
         "index" => {
             let needle = values.get(1).map_or("", String::as_str);

@@ -97,7 +97,7 @@ impl Sort {
             return number(a).cmp(&number(b));
         }
         if self.fold {
-            return a.to_uppercase().cmp(&b.to_uppercase());
+            return a.to_ascii_uppercase().cmp(&b.to_ascii_uppercase());
         }
         a.cmp(b)
     }
