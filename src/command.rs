@@ -3,12 +3,14 @@
 //! Picture to hold in mind: the buttons of the machine. The user's mouse, a lesson's script and the fuzzer
 //! press the same ones, and a list of (instant, button) is all that must be kept to see the same run again.
 
-use serde::{Deserialize, Serialize};
+mod read;
+
+use serde::Serialize;
 
 use crate::message::http;
 
 /// Names are those that the picture shows: `cp-1`, `worker-2`; `etcd-cp-1`, `kube-scheduler-cp-1`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Command {
     /// The cluster is set up; always the first command of a log.
     Boot(Scenario),
@@ -117,7 +119,7 @@ pub enum Command {
 }
 
 /// What the cluster is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scenario {
     pub control_plane_nodes: u32,
     pub workers: u32,
@@ -125,11 +127,9 @@ pub struct Scenario {
     /// The reference cluster of the conformance data: no add-ons, containers that start at once and never exit.
     pub hollow: bool,
     /// Requests are written down as audit.k8s.io/v1 events.
-    #[serde(default)]
     pub audit: bool,
     /// Three members of etcd 3.4 by themselves, `m1` to `m3`, run beside the terminal, and its etcdctl is of their
     /// version: what the recorded session with the real one had.
-    #[serde(default)]
     pub local_etcd: bool,
 }
 

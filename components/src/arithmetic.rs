@@ -27,3 +27,11 @@ borrowed! {
     /// `base` to the power of `exponent`.
     pow(base, exponent) = pow, powf;
 }
+
+/// A number with so many digits after the point, as a style sheet or a reader wants it.
+pub fn fixed(number: f64, digits: u8) -> String {
+    #[cfg(target_arch = "wasm32")]
+    return js_sys::Number::from(number).to_fixed(digits).map_or_else(|_| String::new(), String::from);
+    #[cfg(not(target_arch = "wasm32"))]
+    return format!("{number:.*}", usize::from(digits));
+}

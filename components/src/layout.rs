@@ -6,6 +6,7 @@
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
+use crate::arithmetic::fixed;
 use crate::{json, storage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +180,7 @@ impl Layout {
                 Edge::Terminal => true,
             };
             let lengths = arrangement.lengths.iter().filter(|(edge, _)| applies(edge));
-            lengths.map(|(edge, length)| format!("{}:{length:.2}rem;", edge.token().0)).collect()
+            lengths.map(|(edge, length)| format!("{}:{}rem;", edge.token().0, fixed(*length, 2))).collect()
         })
     }
 

@@ -3,12 +3,12 @@
 //! Picture to hold in mind: the envelope with the stamps on it. Inside the house only forms travel ([`super::rest`]);
 //! the envelope is opened, and later closed again, by the porter at the gate ([`crate::gateway`]).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::api::{Text, Value};
 
 /// A request as it came over the wire, its body read to the end.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Request {
     /// `GET`, `POST` ...
     pub method: String,

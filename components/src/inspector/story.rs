@@ -6,6 +6,7 @@
 use clusterarium::picture::{Sentence, Teller};
 use leptos::prelude::*;
 
+use crate::arithmetic::fixed;
 use crate::stage::Target;
 use crate::view::View;
 
@@ -44,7 +45,7 @@ fn line(view: View, sentence: Sentence) -> impl IntoView {
         <li class=format!("story-line {}", class_of(teller)) class:failure=is_failure>
             <button type="button" title="Go to this instant" on:click=go>
                 <span class="story-text">{text}</span>
-                <time>{format!("{:.3} s", time_us as f64 / 1e6)}</time>
+                <time>{fixed(time_us as f64 / 1e6, 3)} " s"</time>
             </button>
         </li>
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use web_sys::CanvasRenderingContext2d;
 
 use super::geometry::{Point, Rect, Route};
+use crate::arithmetic::fixed;
 
 pub struct Brush<'a> {
     pub canvas: &'a CanvasRenderingContext2d,
@@ -195,5 +196,5 @@ impl<'a> Brush<'a> {
 
 /// A font in the form that a canvas takes.
 pub fn font(weight: u32, size_px: f64, family: &str) -> String {
-    format!("{weight} {size_px:.1}px {family}")
+    format!("{weight} {}px {family}", fixed(size_px, 1))
 }

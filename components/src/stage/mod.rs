@@ -36,7 +36,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{CanvasRenderingContext2d, KeyboardEvent, PointerEvent, WheelEvent};
 
 use crate::app::Page;
-use crate::arithmetic::exp;
+use crate::arithmetic::{exp, fixed};
 use crate::view::View;
 
 pub use lens::Lens;
@@ -350,7 +350,7 @@ pub fn Stage(page: Page) -> impl IntoView {
             </div>
             </div>
             {move || tip.get().map(|(x, y, text)| view! {
-                <div class="stage-tip" style=format!("left:{x}px;top:{y}px")>{text}</div>
+                <div class="stage-tip" style=format!("left:{}px;top:{}px", fixed(x, 0), fixed(y, 0))>{text}</div>
             })}
         </main>
     }
@@ -527,8 +527,8 @@ fn narration(picture: &Picture) -> String {
     let leader =
         picture.etcd.iter().find(|member| member.role == "Leader").map(|member| member.name.as_str());
     format!(
-        "Cluster at {:.3} seconds: {} nodes ready, {} pods, {running} of them running; etcd {}",
-        picture.time_us as f64 / 1e6,
+        "Cluster at {} seconds: {} nodes ready, {} pods, {running} of them running; etcd {}",
+        fixed(picture.time_us as f64 / 1e6, 3),
         ready.count(),
         picture.pods.len(),
         leader.map_or("has no leader".to_string(), |name| format!("is led by {name}")),

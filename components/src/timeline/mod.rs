@@ -17,6 +17,7 @@ use web_sys::{CanvasRenderingContext2d, KeyboardEvent, PointerEvent};
 use worker::protocol::ToWorker;
 
 use crate::app::{Page, fold_button, is_typing};
+use crate::arithmetic::fixed;
 use crate::icons;
 use crate::layout::Panel;
 use crate::stage::palette::Palette;
@@ -266,7 +267,8 @@ fn draw(
     let lane_height = ((height - 8.0) / lanes).max(8.0);
     let y_of = |lane: usize| 4.0 + lane_height * (lane as f64 + 0.5);
     canvas.set_text_baseline("middle");
-    canvas.set_font(&format!("480 {:.0}px {}", (lane_height - 4.0).clamp(11.0, 16.0), palette.font_text));
+    let size_px = fixed((lane_height - 4.0).clamp(11.0, 16.0), 0);
+    canvas.set_font(&format!("480 {size_px}px {}", palette.font_text));
     for (lane, name) in LANES.iter().enumerate() {
         canvas.set_fill_style_str(&palette.ink_muted);
         canvas.set_text_align("right");

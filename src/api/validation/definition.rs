@@ -147,7 +147,8 @@ fn stored_versions(definition: &Value, errors: &mut Errors) {
 /// `ValidateCustomResourceDefinitionNames`.
 fn names(names: &Value, path: &FieldPath, errors: &mut Errors) {
     let mut label = |text: &str, path: &FieldPath, is_mixed: bool| {
-        let complaints = if is_mixed { dns1035_label(&text.to_ascii_lowercase()) } else { dns1035_label(text) };
+        let complaints =
+            if is_mixed { dns1035_label(&text.to_ascii_lowercase()) } else { dns1035_label(text) };
         if !complaints.is_empty() {
             let before = if is_mixed { "may have mixed case, but should otherwise match: " } else { "" };
             errors.invalid(path, text, format!("{before}{}", complaints.join(",")));
