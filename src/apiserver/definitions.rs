@@ -65,7 +65,7 @@ fn condition(kind: &str, status: &str, reason: &str, message: impl Into<Text>) -
 
 /// `SetCRDCondition`: the order of fields in a condition does not matter, that of conditions does.
 fn set_condition(definition: &mut Value, new: &Value, now: Time) {
-    meta::set_condition(definition, new, &Text::from(time::rfc3339(now)));
+    meta::set_condition(definition, new, &time::rfc3339(now));
 }
 
 /// Marks a definition as about to go: what a first deletion does (`customresourcedefinition/etcd.go`).

@@ -210,9 +210,10 @@ fn aggregated_resource(info: &ResourceInfo, version: &str) -> Value {
     }
     if info.subresources_of(version).next().is_some() {
         let entry = |subresource: &Subresource| {
+            let own = if subresource.kind == info.kind { &api_version } else { &subresource.api_version };
             object! {
                 "subresource" => &subresource.name,
-                "responseKind" => kind_of(&subresource.api_version, &subresource.kind),
+                "responseKind" => kind_of(own, &subresource.kind),
                 "verbs" => verbs(&subresource.verbs),
             }
         };

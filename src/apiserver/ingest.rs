@@ -253,8 +253,14 @@ impl ApiServer {
     /// Opens the doors that the definitions describe, and closes those of definitions that are gone.
     fn redraw_catalog(&mut self, definitions: &[Value], context: &mut Context) {
         let before = self.catalog.registry.custom();
+        // What is built in is asked first: a definition of the same name serves nothing.
+        let built_in = Registry::new();
+        let is_free = |definition: &&Value| {
+            built_in.resource(definition.text("spec.group"), definition.text("spec.names.plural")).is_none()
+        };
         let mut custom: Vec<Arc<ResourceInfo>> = definitions
             .iter()
+            .filter(is_free)
             .filter_map(|definition| {
                 let is_same = |info: &&Arc<ResourceInfo>| {
                     info.definition.as_ref().is_some_and(|kind| kind.is_of(definition))

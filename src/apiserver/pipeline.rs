@@ -154,16 +154,14 @@ impl ApiServer {
 
     /// Whether a request makes an instance of a definition that other API servers may not have seen established yet.
     fn is_just_established(&self, request: &Request, now: Time) -> bool {
-        let Some(kind) =
-            self.catalog.route(&request.resource).and_then(|route| route.info.definition.as_ref())
-        else {
+        if request.verb != Verb::Create || !request.subresource.is_empty() {
             return false;
-        };
-        let established = meta::condition(kind.definition(), "Established");
+        }
+        let definition =
+            self.catalog.route(&request.resource).and_then(|route| route.info.definition.as_ref());
+        let established = definition.and_then(|kind| meta::condition(kind.definition(), "Established"));
         let since = established.and_then(|condition| time::parse(condition.text("lastTransitionTime")));
-        request.verb == Verb::Create
-            && request.subresource.is_empty()
-            && since.is_some_and(|since| now.since(since) < JUST_ESTABLISHED)
+        since.is_some_and(|since| now.since(since) < JUST_ESTABLISHED)
     }
 
     /// What the request was waiting for is here: an answer of etcd, a lease, or a fresh enough cache.

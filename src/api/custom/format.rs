@@ -80,10 +80,15 @@ fn is_isbn(text: &str, long: bool) -> bool {
     if long {
         let sum: u32 =
             digits.iter().enumerate().map(|(at, digit)| digit * if at % 2 == 0 { 1 } else { 3 }).sum();
-        return sum % 10 == 0;
+        return sum.is_multiple_of(10);
     }
     digits[..9].iter().all(|digit| *digit < 10)
-        && digits.iter().enumerate().map(|(at, digit)| digit * (10 - at as u32)).sum::<u32>() % 11 == 0
+        && digits
+            .iter()
+            .enumerate()
+            .map(|(at, digit)| digit * (10 - at as u32))
+            .sum::<u32>()
+            .is_multiple_of(11)
 }
 
 fn is_base64(text: &str) -> bool {

@@ -10,7 +10,7 @@
 use super::format;
 use crate::api::field::{BadValue, FieldError, FieldErrorKind, FieldPath};
 use crate::api::regex::Regex;
-use crate::api::value::Value;
+use crate::api::value::{Map, Value};
 
 /// What is wrong with `value`, whose place in its object is `path`. `old` is what stood there before an update.
 pub fn validate(schema: &Value, value: &Value, old: Option<&Value>, path: &FieldPath) -> Vec<FieldError> {
@@ -173,8 +173,8 @@ fn check(schema: &Value, value: &Value, old: Option<&Value>, path: &str) -> Foun
     }
     found.merge(check_enum(schema, value, path));
     found.matches += 1;
-    if let Value::Object(_) = value {
-        check_object(schema, value, old, path, &mut found);
+    if let Value::Object(map) = value {
+        check_object(schema, map, old, path, &mut found);
         found.matches += 1;
     }
     found.matches += 1;
@@ -203,16 +203,17 @@ fn check_type(schema: &Value, types: &[&str], format: &str, value: &Value, path:
     }
     let is_whole = matches!(value, Value::Float(number) if number.fract() == 0.0) && has("integer");
     let is_number = kind == "integer" && has("number");
+    let fits = has(kind) || is_whole || is_number;
     let is_text_or_list = matches!(value, Value::String(_) | Value::Array(_));
-    if !is_text_or_list && !format.is_empty() && !(has(kind) || own_format == format || is_whole || is_number)
-    {
-        found.wrong_type(path, format, own_format);
-    } else if !(has("number") || has("integer")) && !format.is_empty() && is_text_or_list {
-        found.matches += 1;
-    } else if !(has(kind) || is_whole || is_number) {
-        found.wrong_type(path, &types.join(","), kind);
-    } else {
-        found.matches += 1;
+    // Of a text with a format, the format is all that counts.
+    let is_formatted = is_text_or_list && !has("number") && !has("integer");
+    match format.is_empty() {
+        false if is_formatted => found.matches += 1,
+        false if !is_text_or_list && !fits && own_format != format => {
+            found.wrong_type(path, format, own_format)
+        }
+        _ if fits => found.matches += 1,
+        _ => found.wrong_type(path, &types.join(","), kind),
     }
     found
 }
@@ -359,9 +360,7 @@ fn check_list(schema: &Value, items: &[Value], old: Option<&Value>, path: &str, 
     found.matches += 2;
 }
 
-fn check_object(schema: &Value, value: &Value, old: Option<&Value>, path: &str, found: &mut Found) {
-    let map = value.map("");
-    let map = value.as_object().unwrap_or(map);
+fn check_object(schema: &Value, map: &Map, old: Option<&Value>, path: &str, found: &mut Found) {
     let size = map.len();
     let limit = |name: &str| schema.integer(name).and_then(|limit| usize::try_from(limit).ok());
     if let Some(least) = limit("minProperties").filter(|least| size < *least) {
