@@ -9,9 +9,10 @@ use std::rc::Rc;
 use js_sys::{Function, Object, Promise, Reflect};
 use leptos::prelude::window;
 use wasm_bindgen::prelude::*;
-use worker::protocol::{FromWorker, ToWorker, json};
+use worker::protocol::{FromWorker, ToWorker};
 
 use crate::cluster::Cluster;
+use crate::json;
 
 /// Puts the door into the window.
 pub fn open(cluster: Cluster) -> Result<(), JsValue> {
@@ -44,7 +45,14 @@ pub fn open(cluster: Cluster) -> Result<(), JsValue> {
     Reflect::set(&door, &"benchmark".into(), &benchmark.into_js_value())?;
     cluster.listen(move |slip| {
         if let FromWorker::Benchmark(benchmark) = slip {
-            let result = js_sys::JSON::parse(&json(benchmark)).unwrap_or(JsValue::NULL);
+            let result = json::object([
+                ("boot_ms", benchmark.boot_ms.into()),
+                ("pods_ms", benchmark.pods_ms.into()),
+                ("events", (benchmark.events as f64).into()),
+                ("is_complete", benchmark.is_complete.into()),
+                ("seek_ms", benchmark.seek_ms.into()),
+                ("longest_seek_ms", benchmark.longest_seek_ms.into()),
+            ]);
             for resolve in waiting.take() {
                 // A promise's resolver does not throw.
                 let _ = resolve.call1(&JsValue::UNDEFINED, &result);

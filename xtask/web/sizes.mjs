@@ -19,12 +19,10 @@ const named = (file) => file === "index.html" || html.includes(file);
 
 const rows = files.map((file) => {
   const bytes = readFileSync(join(directory, file));
-  const text = /\.(html|js|css|yaml|svg|json|txt)$/.test(file);
   const brotli = brotliCompressSync(bytes, {
     params: {
       [constants.BROTLI_PARAM_QUALITY]: 11,
       [constants.BROTLI_PARAM_LGWIN]: 24,
-      [constants.BROTLI_PARAM_MODE]: text ? constants.BROTLI_MODE_TEXT : constants.BROTLI_MODE_GENERIC,
     },
   }).length;
   return { file, raw: bytes.length, brotli, paint: named(file) };
