@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { transform } from "esbuild";
+import { minify } from "terser";
 
 const directory = process.env.TRUNK_STAGING_DIR;
 const release = process.env.TRUNK_PROFILE === "release";
@@ -17,8 +17,9 @@ const hash = (...names) => {
 };
 
 if (release) {
-  for (const name of readdirSync(directory).filter((name) => name.endsWith(".js"))) {
-    const { code } = await transform(readFileSync(path(name), "utf8"), { minify: true, format: "esm", target: "es2022" });
+  const scripts = readdirSync(directory).filter((name) => name.endsWith(".js") && name !== "editor.js");
+  for (const name of scripts) {
+    const { code } = await minify(readFileSync(path(name), "utf8"), { module: true, ecma: 2020 });
     writeFileSync(path(name), code);
   }
 }
