@@ -85,6 +85,10 @@ impl Scope<'_> {
             fields.extend(self.parameters.iter().skip(1).map(ToString::to_string));
             return Ok(());
         }
+        if let Some(text) = plain(word) {
+            fields.push(text);
+            return Ok(());
+        }
         let mut stretches = Vec::new();
         self.stretches(word, &mut stretches)?;
         let separators = separators(self.variables);
@@ -113,8 +117,7 @@ impl Scope<'_> {
         groups.extend(current);
         for group in groups {
             let plain: String = group.iter().map(|stretch| stretch.text.as_str()).collect();
-            let wild = group.iter().any(|stretch| stretch.globs && stretch.text.contains(['*', '?', '[']));
-            if wild {
+            if group.iter().any(|stretch| stretch.globs && is_wild(&stretch.text)) {
                 let pattern: String = group.iter().map(as_pattern).collect();
                 let names = match_files(self.files, self.folder, &pattern);
                 if !names.is_empty() {
@@ -269,6 +272,24 @@ fn split<'t>(text: &'t str, separators: &str) -> Vec<Option<&'t str>> {
         rest = after;
     }
     fields
+}
+
+/// The text of a word in which nothing is to be expanded: most are such.
+fn plain(word: &Word) -> Option<String> {
+    let text = |piece: &Piece| match piece {
+        Piece::Text(text) if is_wild(text) => None,
+        Piece::Text(text) | Piece::Quoted(text) => Some(text.clone()),
+        _ => None,
+    };
+    match word.as_slice() {
+        [] => None,
+        [piece] => text(piece),
+        pieces => pieces.iter().map(text).collect(),
+    }
+}
+/// Whether file names may match: a bracket alone, which begins a test, is no pattern.
+fn is_wild(text: &str) -> bool {
+    text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, behind)| behind.contains(']'))
 }
 
 /// The first position that fits, or the last when `longest`.

@@ -51,24 +51,34 @@ pub use machine::Machine;
 pub use program::{Cli, Halt, Main, Run};
 pub use terminal::Terminal;
 
-const TEXT_TOOLS: &str = "cat grep head tail wc sort uniq cut tr sed awk tee xargs base64 rev tac";
-const FILE_TOOLS: &str = "ls cd pwd mkdir rm cp mv touch find tree diff";
-const BUILT_IN: &str = "echo printf export alias test read seq sleep history date clear exit";
+const TEXT_TOOLS: &[&str] = &[
+    "cat", "grep", "head", "tail", "wc", "sort", "uniq", "cut", "tr", "sed", "awk", "tee", "xargs", "base64",
+    "rev", "tac",
+];
+const FILE_TOOLS: &[&str] = &["ls", "cd", "pwd", "mkdir", "rm", "cp", "mv", "touch", "find", "tree", "diff"];
+const BUILT_IN: &[&str] = &[
+    "echo", "printf", "export", "alias", "test", "read", "seq", "sleep", "history", "date", "clear", "exit",
+];
 /// Tools besides those that `help` tells of.
-const MORE_TOOLS: &str = "egrep fgrep gawk mawk less more rmdir chmod chown ln sync cmp basename dirname expr env \
-                          printenv reset timeout nohup sudo sh bash ash dash which true false [";
-const SHELL_ONLY: &str = ": . [ [[ alias bind break builtin cd command complete continue declare echo eval exec exit \
-                          export false hash jobs kill let local printf pwd read readonly return set shift shopt \
-                          source stty test trap true type typeset ulimit umask unalias unset wait";
+const MORE_TOOLS: &[&str] = &[
+    "seq", "sleep", "date", "clear", "echo", "printf", "test", "egrep", "fgrep", "gawk", "mawk", "less",
+    "more", "rmdir", "chmod", "chown", "ln", "sync", "cmp", "basename", "dirname", "expr", "env", "printenv",
+    "reset", "timeout", "nohup", "sh", "bash", "ash", "dash", "which", "true", "false", "[",
+];
+const SHELL_ONLY: &[&str] = &[
+    ":", ".", "[", "[[", "alias", "bind", "break", "builtin", "cd", "command", "complete", "continue",
+    "declare", "echo", "eval", "exec", "exit", "export", "false", "hash", "jobs", "kill", "let", "local",
+    "printf", "pwd", "read", "readonly", "return", "set", "shift", "shopt", "source", "stty", "test", "trap",
+    "true", "type", "typeset", "ulimit", "umask", "unalias", "unset", "wait",
+];
 
 /// Whether all systems have a tool of this name, unless they are made without tools.
 pub fn is_tool(name: &str) -> bool {
-    let all = [TEXT_TOOLS, FILE_TOOLS, "seq sleep date clear echo printf test", MORE_TOOLS];
-    all.into_iter().flat_map(str::split_whitespace).any(|tool| tool == name)
+    [TEXT_TOOLS, FILE_TOOLS, MORE_TOOLS].iter().any(|tools| tools.contains(&name))
 }
 /// Whether a command of this name is part of the shell.
 pub fn is_built_in(name: &str) -> bool {
-    SHELL_ONLY.split_whitespace().any(|command| command == name)
+    SHELL_ONLY.contains(&name)
 }
 
 /// What `help` prints.
@@ -77,10 +87,13 @@ fn help_text(programs: &[(&'static str, Main)]) -> String {
     format!(
         "A small shell in front of a simulated cluster.\n\n\
          Programs:   {}\n\
-         Text:       {TEXT_TOOLS}\n\
-         Files:      {FILE_TOOLS}\n\
-         Shell:      {BUILT_IN}\n\n\
+         Text:       {}\n\
+         Files:      {}\n\
+         Shell:      {}\n\n\
          sleep passes simulated time; Ctrl+C stops what runs.\n",
-        names.join(" ")
+        names.join(" "),
+        TEXT_TOOLS.join(" "),
+        FILE_TOOLS.join(" "),
+        BUILT_IN.join(" ")
     )
 }

@@ -182,7 +182,7 @@ impl<'a> Parser<'a> {
                 self.position += 1;
                 more = true;
             }
-            nodes.push(Arc::new(node));
+            nodes.push(node);
             self.skip_blank();
             if !more || self.ends_list() || self.peek() == Some('\n') {
                 break;
@@ -206,7 +206,7 @@ impl<'a> Parser<'a> {
             if self.ends_list() {
                 break;
             }
-            nodes.push(Arc::new(self.line()?));
+            nodes.push(self.line()?);
             self.skip_blank();
             if self.peek() != Some('\n') && !self.ends_list() {
                 return Err(self.unexpected());
@@ -241,7 +241,7 @@ impl<'a> Parser<'a> {
             negated = !negated;
             self.skip_blank();
         }
-        let mut parts = vec![Arc::new(self.command()?)];
+        let mut parts = vec![self.command()?];
         loop {
             self.skip_blank();
             if !self.looking_at("|") || self.looking_at("||") {
@@ -250,19 +250,17 @@ impl<'a> Parser<'a> {
             self.position += 1;
             if self.take("&") {
                 // `|&` is `2>&1 |`.
-                let last = parts.pop().unwrap_or_else(|| Arc::new(Node::List(Vec::new())));
-                parts.push(Arc::new(Node::Group {
-                    body: last,
-                    redirections: vec![Redirection { descriptor: 2, target: Target::Duplicate(1) }],
-                }));
+                let body = Arc::new(one_or_list(parts.pop().into_iter().collect()));
+                let redirections = vec![Redirection { descriptor: 2, target: Target::Duplicate(1) }];
+                parts.push(Node::Group { body, redirections });
             }
             self.skip_newlines();
-            parts.push(Arc::new(self.command()?));
+            parts.push(self.command()?);
         }
         if parts.len() == 1 && !negated {
-            return Ok(parts.pop().map_or(Node::List(Vec::new()), |part| (*part).clone()));
+            return Ok(one_or_list(parts));
         }
-        Ok(Node::Pipeline { negated, parts })
+        Ok(Node::Pipeline { negated, parts: parts.into_iter().map(Arc::new).collect() })
     }
 
     fn command(&mut self) -> Result<Node, SyntaxError> {
@@ -450,7 +448,7 @@ impl<'a> Parser<'a> {
                 return Ok(Node::Function { name, body });
             }
         }
-        if simple == Simple::default() {
+        if simple.words.is_empty() && simple.assignments.is_empty() && simple.redirections.is_empty() {
             return Err(self.unexpected());
         }
         Ok(Node::Simple(simple))
@@ -484,9 +482,9 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn one_or_list(mut nodes: Vec<Arc<Node>>) -> Node {
-    match nodes.len() {
-        1 => nodes.pop().map_or(Node::List(Vec::new()), |node| (*node).clone()),
-        _ => Node::List(nodes),
+fn one_or_list(mut nodes: Vec<Node>) -> Node {
+    match nodes.pop() {
+        Some(only) if nodes.is_empty() => only,
+        last => Node::List(nodes.into_iter().chain(last).map(Arc::new).collect()),
     }
 }

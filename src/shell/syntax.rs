@@ -12,7 +12,7 @@ use crate::api::Text;
 /// One word before expansion: its pieces stand side by side without a space.
 pub type Word = Vec<Piece>;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Piece {
     /// Unquoted text: `*`, `?` and `[` in it match file names.
     Text(String),
@@ -29,7 +29,7 @@ pub enum Piece {
 }
 
 /// What a parameter expansion does with the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Operation {
     /// `${x-word}` and, with `colon`, `${x:-word}`.
     Default { colon: bool },
@@ -47,7 +47,7 @@ pub enum Operation {
     Suffix { longest: bool },
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Node {
     Simple(Simple),
     /// `a | b | c`, with `!` before it.
@@ -96,21 +96,21 @@ pub enum Node {
 }
 
 /// A command with its arguments.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Simple {
     pub assignments: Vec<(Text, Word)>,
     pub words: Vec<Word>,
     pub redirections: Vec<Redirection>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Redirection {
     /// The file descriptor, 0 to 2.
     pub descriptor: u8,
     pub target: Target,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Target {
     /// `< word`.
     Read(Word),

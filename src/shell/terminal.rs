@@ -131,7 +131,7 @@ impl Terminal {
     /// What may be the first word of a line: programs, the shell's own commands, and its tools.
     pub fn program_names(&self) -> impl Iterator<Item = &'static str> + '_ {
         let own = [super::TEXT_TOOLS, super::FILE_TOOLS, super::BUILT_IN];
-        let own = own.into_iter().flat_map(str::split_whitespace);
+        let own = own.into_iter().flatten().copied();
         self.programs.iter().map(|(name, _)| *name).chain(own)
     }
     /// The folder that `session` is in, for the prompt.

@@ -123,6 +123,7 @@ fn lines_print_what_bash_prints() {
         ("exec > log; echo hidden; cat log >&2", "", 0),
         ("f () { echo spaced; }; f", "spaced\n", 0),
         ("set -e; if false; then :; fi; (false) || echo kept; (false); echo lost", "kept\n", 1),
+        ("touch [ a]; echo [ x[1] [a]*", "[ x[1] a]\n", 0),
         ("chmod +x s 2>/dev/null; echo 'echo ran $1' > s; ./s it", "ran it\n", 0),
         ("expr 3 \\* 4; command -v ls cd", "12\n/usr/bin/ls\ncd\n", 0),
         (

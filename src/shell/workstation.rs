@@ -16,7 +16,7 @@ use super::task::Shell;
 const USER: &str = "student";
 const HOSTNAME: &str = "cp-1";
 /// Commands that only this system has.
-const OWN: [&str; 6] = ["history", "help", "hostname", "whoami", "id", "uname"];
+const OWN: [&str; 7] = ["history", "help", "hostname", "whoami", "id", "uname", "sudo"];
 
 /// The shell in which lines are typed.
 pub(super) fn login_shell() -> Shell {

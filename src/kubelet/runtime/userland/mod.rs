@@ -11,6 +11,8 @@ mod tools;
 
 use std::sync::Arc;
 
+use arcstr::literal;
+
 use crate::api::Text;
 use crate::arrange::Gather;
 use crate::network::netfilter::Table;
@@ -68,11 +70,14 @@ pub trait Reach {
     }
 }
 
-/// What the environment of every process begins with.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What the environment of every process begins with: the image's, and what runc takes from `/etc/passwd`.
+const ENVIRONMENT: [(Text, Text); 2] = [
+    (literal!("HOME"), literal!("/root")),
+    (literal!("PATH"), literal!("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
+];
 
 fn shell(environment: &[(Text, Text)], folder: &str) -> Shell {
-    let mut variables: SortedMap<Text, Text> = [(Text::from("PATH"), Text::from(PATH))].into_iter().gather();
+    let mut variables: SortedMap<Text, Text> = ENVIRONMENT.into_iter().gather();
     variables.extend(environment.iter().cloned());
     Shell::new("sh", variables, folder)
 }
@@ -90,10 +95,53 @@ pub fn server(machine: &Machine) -> Option<Arc<Server>> {
 }
 
 /// Programs of containers besides the tools that all systems have.
-const OWN: &str = "arp conntrack curl date dd df dig free getent hello host hostname httpd id ifconfig ip iptables \
-                   iptables-save mount mysql mysqladmin nc nginx-debug nice nslookup perl pg_isready ping ps \
-                   redis-cli route setsid stat stdbuf stress su telnet time top udhcpc uname uptime vi wget whoami \
-                   yes";
+const OWN: &[&str] = &[
+    "arp",
+    "conntrack",
+    "curl",
+    "dd",
+    "df",
+    "dig",
+    "free",
+    "getent",
+    "hello",
+    "host",
+    "hostname",
+    "httpd",
+    "id",
+    "ifconfig",
+    "ip",
+    "iptables",
+    "iptables-save",
+    "mount",
+    "mysql",
+    "mysqladmin",
+    "nc",
+    "nginx-debug",
+    "nice",
+    "nslookup",
+    "perl",
+    "pg_isready",
+    "ping",
+    "ps",
+    "redis-cli",
+    "route",
+    "setsid",
+    "stat",
+    "stdbuf",
+    "stress",
+    "su",
+    "telnet",
+    "time",
+    "top",
+    "udhcpc",
+    "uname",
+    "uptime",
+    "vi",
+    "wget",
+    "whoami",
+    "yes",
+];
 /// Programs that only begin another one, which follows them.
 const BEFORE_OTHERS: [&str; 10] = [
     "busybox",
@@ -116,7 +164,7 @@ pub fn is_in_minimal_image(name: &str) -> bool {
 }
 /// Whether an image with tools has one of this name.
 pub fn is_known(name: &str) -> bool {
-    is_tool(name) || OWN.split_whitespace().any(|own| own == name)
+    is_tool(name) || OWN.contains(&name)
 }
 
 impl System for Userland<'_> {

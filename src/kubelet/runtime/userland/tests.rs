@@ -182,6 +182,7 @@ fn scripts_print_what_a_shell_prints() {
             "0 got 1\n1 got 2\n",
             0,
         ),
+        ("cd; pwd; echo ~/x $HOME", "0 /root\n0 /root/x /root\n", 0),
         ("echo at $(sleep 2; date +%S)", "2 at 02\n", 0),
         ("sleep 5 | cat; echo done", "5 done\n", 0),
         ("cat /etc/hostname /dev/null; wc < /conf/app.conf", "0 pod-1\n0         2         2         8\n", 0),
