@@ -130,11 +130,11 @@ impl ContainerEngine {
         }
         state.calling.seen = state.disk.host().clone();
     }
-    /// Tells the terminal at the console what containers have changed on the disk.
-    fn tell_console(&mut self, context: &mut Context) {
-        let Some(console) = self.config.console else { return };
+    /// Tells the terminal at the console what containers have changed on the disk; true if they have.
+    fn tell_console(&mut self, context: &mut Context) -> bool {
+        let Some(console) = self.config.console else { return false };
         if Arc::ptr_eq(self.state.disk.host(), &self.state.calling.seen) {
-            return;
+            return false;
         }
         let state = Arc::make_mut(&mut self.state);
         let now = state.disk.host().clone();
@@ -153,13 +153,14 @@ impl ContainerEngine {
         for (path, _) in before.iter().filter(|(path, _)| now.read(path).is_none()) {
             tell(path, HostChange::Removed);
         }
+        true
     }
 
-    /// Posts what processes have laid on the table.
-    pub(super) fn make_calls(&mut self, context: &mut Context) {
-        self.tell_console(context);
+    /// Posts what processes have laid on the table; true if the console was told of a change.
+    pub(super) fn make_calls(&mut self, context: &mut Context) -> bool {
+        let has_told = self.tell_console(context);
         if self.state.calling.table.is_empty() {
-            return;
+            return has_told;
         }
         let calling = &mut Arc::make_mut(&mut self.state).calling;
         for (owner, effect) in std::mem::take(&mut calling.table) {
@@ -179,6 +180,7 @@ impl ContainerEngine {
                 Effect::Send { .. } | Effect::Attach { .. } | Effect::Detach => {}
             }
         }
+        has_told
     }
 
     /// Brings an answer to the process that waits for it.

@@ -54,6 +54,10 @@ pub enum Work {
     },
 }
 
+/// The terminal at the console sees the machine's disk by messages, which are under way no longer than this. Who hears
+/// that a command has ended must find there what it wrote.
+const CONSOLE_LAG: Duration = Duration::from_millis(1);
+
 /// A command that runs in a container beside its first process.
 #[derive(Clone, Debug)]
 pub struct Exec {
@@ -348,6 +352,7 @@ impl ContainerEngine {
             state.operations.insert(number, Operation { client, work: Work::Exec(exec) });
             return;
         }
+        let mut has_told = false;
         if !exec.is_asking {
             let (owner, machine) = (Owner::Exec(number), &mut exec.machine);
             let open = state.run_beside(&container, &owner, machine, &exec.journal, now, &mut output);
@@ -361,7 +366,7 @@ impl ContainerEngine {
                 return self.ask(Asker::Operation(number), &container.sandbox, ask, context);
             }
             exec.journal.clear();
-            self.make_calls(context);
+            has_told = self.make_calls(context);
         }
         for (on_error, text) in output {
             if on_error && !exec.is_terminal { exec.stderr += &text } else { exec.stdout += &text }
@@ -377,8 +382,10 @@ impl ContainerEngine {
             if let Some(shell) = exec.shell.filter(|_| !exec.machine.has_left()) {
                 Arc::make_mut(&mut self.state).shells.insert(shell, exec.machine);
             }
-            self.reply(client, Ok(reply), context);
-            return;
+            return match has_told {
+                true => self.answer_after(client, CONSOLE_LAG, Ok(reply), context),
+                false => self.reply(client, Ok(reply), context),
+            };
         }
         let deadline = exec.deadline.map(|(at, _)| at);
         match [exec.machine.wake(), deadline].into_iter().flatten().min() {
