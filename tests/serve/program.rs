@@ -131,7 +131,7 @@ impl Connection {
         loop {
             let line = self.line();
             let Some((name, value)) = line.split_once(':') else { break };
-            headers.push((name.to_lowercase(), value.trim().to_owned()));
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         Answer { code: code.unwrap_or_else(|| panic!("{status:?}")), headers, text: String::new() }
     }
