@@ -1,11 +1,13 @@
 // After trunk has built: trunk gives the page's files names that change with their content, but not the worker's
 // and not the editor's. A browser that kept an old worker beside a new page would be a riddle, so they get such
-// names here, and index.html learns them (the page reads the meta elements). In a release the scripts shrink.
+// names here, and index.html learns them (the page reads the meta elements). In a release the scripts shrink, and
+// functions change places.
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { minify } from "terser";
+import { order } from "./order.mjs";
 
 const directory = process.env.TRUNK_STAGING_DIR;
 const release = process.env.TRUNK_PROFILE === "release";
@@ -22,6 +24,8 @@ if (release) {
     const { code } = await minify(readFileSync(path(name), "utf8"), { module: true, ecma: 2020 });
     writeFileSync(path(name), code);
   }
+  const modules = readdirSync(directory).filter((name) => name.endsWith("_bg.wasm"));
+  modules.forEach((name) => order(path(name)));
 }
 
 const worker = `worker-${hash("worker.js", "worker_bg.wasm")}`;
@@ -34,6 +38,7 @@ renameSync(path("editor.js"), path(editor));
 ["worker.js", "worker_loader.js"].forEach((name) => rmSync(path(name)));
 
 const html = readFileSync(path("index.html"), "utf8")
+  .replace(/\s*<!--.*?-->/gs, "")
   .replace("worker_loader.js", `${worker}_loader.js`)
   .replace("editor.js", editor);
 writeFileSync(path("index.html"), html);
