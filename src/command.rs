@@ -5,7 +5,7 @@
 
 mod read;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::message::http;
 
@@ -116,6 +116,24 @@ pub enum Command {
     AddNode {
         name: String,
     },
+}
+
+/// A command as it stands in a log, for hands that only pass it on: the page need not know how to read one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form(String);
+
+impl From<Command> for Form {
+    fn from(command: Command) -> Form {
+        // Of a command every part can be written as JSON.
+        Form(serde_json::to_string(&command).unwrap_or_default())
+    }
+}
+
+impl Form {
+    /// The command, or in a sentence why there is none.
+    pub fn read(&self) -> Result<Command, String> {
+        serde_json::from_str(&self.0).map_err(|error| error.to_string())
+    }
 }
 
 /// What the cluster is made of.

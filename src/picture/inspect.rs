@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Value;
 use crate::arrange::Arrange;
 use crate::cluster::{Cluster, Role};
-use crate::command::Command;
+use crate::command::{Command, Form};
 use crate::message::Message;
 use crate::message::node::NodeMessage;
 use crate::message::rest::Verb;
@@ -131,7 +131,7 @@ pub struct EventRow {
 pub struct Action {
     pub label: String,
     pub explanation: String,
-    pub command: Command,
+    pub command: Form,
 }
 
 /// The card of what `query` asks about; `None` when it is not there (any more).
@@ -251,12 +251,12 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             Action {
                 label: "Drop it".into(),
                 explanation: "Takes this message off its link while it is under way".into(),
-                command: Command::DropMessage { record: id.0 },
+                command: Command::DropMessage { record: id.0 }.into(),
             },
             Action {
                 label: "Delay it by 1 s".into(),
                 explanation: "Makes this message take a second longer while it is under way".into(),
-                command: Command::DelayMessage { record: id.0, by_us: 1_000_000 },
+                command: Command::DelayMessage { record: id.0, by_us: 1_000_000 }.into(),
             },
         ]
         .into_iter()
@@ -342,13 +342,13 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
             Action {
                 label: "Stop".into(),
                 explanation: "The process ends; what it kept in memory is gone".into(),
-                command: Command::StopProcess { process },
+                command: Command::StopProcess { process }.into(),
             }
         } else {
             Action {
                 label: "Start".into(),
                 explanation: "The process begins again, with what it had written to its disk".into(),
-                command: Command::StartProcess { process },
+                command: Command::StartProcess { process }.into(),
             }
         });
     }
@@ -385,13 +385,13 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
         Action {
             label: "Cut its power".into(),
             explanation: "All its processes end at once, and it no longer answers".into(),
-            command: Command::StopHost { host: machine },
+            command: Command::StopHost { host: machine }.into(),
         }
     } else {
         Action {
             label: "Switch it on".into(),
             explanation: "It boots: its kubelet and container engine start".into(),
-            command: Command::StartHost { host: machine },
+            command: Command::StartHost { host: machine }.into(),
         }
     });
     if host.role == HostRole::Worker {
@@ -403,13 +403,13 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
             Action {
                 label: "Join its link".into(),
                 explanation: format!("{a} and {b} reach each other again"),
-                command: Command::JoinLink { a, b },
+                command: Command::JoinLink { a, b }.into(),
             }
         } else {
             Action {
                 label: "Cut its link".into(),
                 explanation: format!("{a} and {b} no longer reach each other; pods run on"),
-                command: Command::CutLink { a, b },
+                command: Command::CutLink { a, b }.into(),
             }
         });
     }
@@ -463,7 +463,8 @@ fn pod(
                     namespace: namespace.to_string(),
                     pod: name.to_string(),
                     container: one.name.clone(),
-                },
+                }
+                .into(),
             });
         }
     }
@@ -474,7 +475,8 @@ fn pod(
             session: 0,
             line: format!("kubectl delete pod {name} -n {namespace} --wait=false"),
             stdin: String::new(),
-        },
+        }
+        .into(),
     });
     let host = history.world().host(pod.text("spec.nodeName"));
     detail.story = story::story(pod, host.and_then(|host| history.world().node(host).1));

@@ -273,7 +273,11 @@ pub(super) fn member_summary(member: &EtcdMember, detail: &mut Detail) {
     }
     let name = member.name.clone();
     let mut action = |label: &str, explanation: &str, command: Command| {
-        detail.actions.push(Action { label: label.into(), explanation: explanation.into(), command });
+        detail.actions.push(Action {
+            label: label.into(),
+            explanation: explanation.into(),
+            command: command.into(),
+        });
     };
     if member.role != "Leader" && !member.is_learner {
         action(

@@ -6,7 +6,7 @@
 //! A slip crosses as bytes, field after field without names: a frame is drawn sixty times a second, and reading names
 //! was a tenth of the page's code. What is also stored (sessions, and the commands in them) is JSON in either place.
 
-use clusterarium::command::{Command, Scenario};
+use clusterarium::command::{Command, Form, Scenario};
 pub use clusterarium::picture::{Completion, Detail, Flow, Picture, Query, Sentence};
 pub use clusterarium::playback::Speed;
 use serde::de::DeserializeOwned;
@@ -102,21 +102,6 @@ impl From<&Session> for Kept {
     }
 }
 
-/// A command in a slip: as the text that a session's log holds, so that the worker knows one way to read it.
-mod as_text {
-    use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
-    use serde::ser::{Serialize, Serializer};
-
-    pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&super::json(value))
-    }
-    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
 /// Who typed a command line: each has its own terminal in the simulated machine, all share its files.
 pub mod terminal {
     /// The terminal panel.
@@ -134,7 +119,7 @@ pub enum ToWorker {
     /// [`FromWorker::Opened`], or with [`FromWorker::Refused`] and the present session goes on.
     Open(Opening),
     /// Something is asked of the cluster, now; in the past this forks.
-    Command(#[serde(with = "as_text")] Command),
+    Command(Form),
     /// A manifest is checked; the answer is [`FromWorker::Diagnostics`] with the same `id`.
     Lint {
         id: u64,
@@ -348,11 +333,9 @@ mod tests {
                 text: Session::new(3, Scenario::default()).write(),
                 without_last: true,
             }),
-            ToWorker::Command(Command::Exec {
-                session: 1,
-                line: "echo \"ü\"".into(),
-                stdin: "\u{0}\n".into(),
-            }),
+            ToWorker::Command(
+                Command::Exec { session: 1, line: "echo \"ü\"".into(), stdin: "\u{0}\n".into() }.into(),
+            ),
             ToWorker::Lint { id: 3, text: "a: [".into() },
         ];
         for slip in slips {

@@ -198,8 +198,11 @@ impl Running {
 
     fn receive(&mut self, slip: ToWorker, out: &mut Vec<FromWorker>) {
         match slip {
-            ToWorker::Command(command) if self.coming.is_some() => self.early.push(command),
-            ToWorker::Command(command) => self.command(command, out),
+            ToWorker::Command(form) => match form.read() {
+                Ok(command) if self.coming.is_some() => self.early.push(command),
+                Ok(command) => self.command(command, out),
+                Err(message) => out.push(FromWorker::Failed { message }),
+            },
             ToWorker::Drawn => self.is_drawn = true,
             ToWorker::Play(is_playing) => self.playback.is_playing = is_playing,
             ToWorker::Speed(speed) => {
@@ -474,7 +477,7 @@ mod tests {
             let command =
                 Command::Exec { session: terminal::DOOR, line: line.to_string(), stdin: String::new() };
             let mut out = Vec::new();
-            clerk.receive(ToWorker::Command(command), &mut out);
+            clerk.receive(ToWorker::Command(command.into()), &mut out);
             out.extend(ticks(clerk, 1000, |out| exit(out).is_some()));
             assert!(exit(&out).is_some(), "'{line}' does not end: {:?}", written(&out));
             all.extend(out);
@@ -542,7 +545,7 @@ mod tests {
         open(&mut clerk, Opening::New { seed: 5 });
         let line = "sleep 3000".to_string();
         let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
-        clerk.receive(ToWorker::Command(command), &mut Vec::new());
+        clerk.receive(ToWorker::Command(command.into()), &mut Vec::new());
         let out = open(&mut clerk, Opening::New { seed: 6 });
         assert_eq!(exit(&out), Some(130));
     }
@@ -553,16 +556,51 @@ mod tests {
         clerk.receive(ToWorker::Open(Opening::New { seed: 7 }), &mut Vec::new());
         let line = "kubectl get --raw /readyz".to_string();
         let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
-        clerk.receive(ToWorker::Command(command), &mut Vec::new());
+        clerk.receive(ToWorker::Command(command.into()), &mut Vec::new());
         let out = ticks(&mut clerk, 1000, |out| exit(out).is_some());
         assert_eq!(exit(&out), Some(0), "{:?}", written(&out));
     }
 
+    /// A card of each kind crosses, and what its buttons do can be read on the other side.
+    #[test]
+    fn cards_survive_the_crossing() {
+        let mut clerk = Clerk::default();
+        open(&mut clerk, Opening::New { seed: 8 });
+        door(&mut clerk, &["kubectl run web --image=nginx; sleep 20"]);
+        let (namespace, pod) = (|| "default".to_string(), || "web".to_string());
+        let mut buttons = 0;
+        for query in [
+            Query::Component { name: "etcd-cp-1".into() },
+            Query::Component { name: "kube-scheduler-cp-1".into() },
+            Query::Host { name: "worker-1".into() },
+            Query::Pod { namespace: namespace(), name: pod() },
+            Query::Container { namespace: namespace(), pod: pod(), container: pod() },
+            Query::Object { kind: "Pod".into(), namespace: namespace(), name: pod() },
+            Query::EtcdKeys { prefix: "/registry/".into() },
+        ] {
+            let mut out = Vec::new();
+            clerk.receive(ToWorker::Inspect(Some(query.clone())), &mut out);
+            out.extend(ticks(&mut clerk, 100, |out| {
+                out.iter().any(|slip| matches!(slip, FromWorker::Detail(_)))
+            }));
+            let card = out.iter().find(|slip| matches!(slip, FromWorker::Detail(_)));
+            let Some(card @ FromWorker::Detail(Some(detail))) = card else { panic!("no card of {query:?}") };
+            assert_eq!(decode::<FromWorker>(&encode(card)).as_ref(), Ok(card));
+            for action in &detail.actions {
+                assert!(action.command.read().is_ok(), "{action:?}");
+                buttons += 1;
+            }
+        }
+        assert!(buttons > 5, "{buttons}");
+    }
+
     #[test]
     fn slips_that_come_too_early_are_answered_not_obeyed() {
-        for (slip, answers) in
-            [(ToWorker::Drawn, 0), (ToWorker::Play(true), 0), (ToWorker::Command(Command::HealNetwork), 1)]
-        {
+        for (slip, answers) in [
+            (ToWorker::Drawn, 0),
+            (ToWorker::Play(true), 0),
+            (ToWorker::Command(Command::HealNetwork.into()), 1),
+        ] {
             let mut out = Vec::new();
             Clerk::default().receive(slip, &mut out);
             assert_eq!(out.len(), answers);
