@@ -551,6 +551,17 @@ mod tests {
     }
 
     #[test]
+    fn a_fresh_cluster_is_met_when_its_own_pods_run() {
+        for seed in 10..16 {
+            let mut clerk = Clerk::default();
+            open(&mut clerk, Opening::New { seed });
+            let lines = ["kubectl -n kube-system get pods --no-headers -l k8s-app=kube-dns"];
+            let text = stdout(&written(&door(&mut clerk, &lines)));
+            assert_eq!(text.matches(" 1/1 ").count(), 2, "seed {seed}: {text}");
+        }
+    }
+
+    #[test]
     fn what_is_asked_while_the_cluster_comes_up_is_done_then() {
         let mut clerk = Clerk::default();
         clerk.receive(ToWorker::Open(Opening::New { seed: 7 }), &mut Vec::new());
