@@ -19,6 +19,8 @@ for (let round = 0; round < ROUNDS; round += 1) {
     await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN),
   );
 
+  add("first picture of the living cluster, ms", await page.evaluate(() => window.firstPicture ?? NaN));
+
   // Script time a frame while a Deployment rolls out before two hundred watchers, so that each change puts two hundred
   // messages in flight: what the main thread does between two frames, by the browser's own account of its tasks.
   const watchers = "for i in $(seq 200); do kubectl get pods --watch > /dev/null & done; sleep 2";
