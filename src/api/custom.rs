@@ -75,19 +75,7 @@ pub fn unknown_formats(schema: &Value) -> Vec<Text> {
 
 /// Go's words for a field that is not of the type that a path leads to (`unstructured.NestedInt64`).
 pub fn wrong_accessor(path: &str, value: &Value, wanted: &str) -> String {
-    let found = match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Integer(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    };
-    let printed = match value {
-        Value::String(text) => text.to_string(),
-        other => super::patch::go_display(other),
-    };
+    let (printed, found) = (super::patch::go_display(value), value.go_type());
     format!(".{path} accessor error: {printed} is of the type {found}, expected {wanted}")
 }
 

@@ -140,7 +140,7 @@ impl JsonPath {
         let mut found = Vec::new();
         for value in input.iter().filter(|value| !value.is_null()) {
             let Value::Array(items) = value else {
-                return Err(format!("{} is not array or slice", go_type(value)));
+                return Err(format!("{} is not array or slice", value.go_type()));
             };
             let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
             let mut start = slice.start.unwrap_or(0);
@@ -261,18 +261,6 @@ pub fn print(value: &Value) -> String {
         Value::String(text) => text.to_string(),
         Value::Null => "null".to_owned(),
         other => go_json(other),
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Integer(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 

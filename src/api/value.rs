@@ -199,6 +199,18 @@ impl Value {
             Value::Object(_) => "object",
         }
     }
+    /// The type that Go's decoder gives it (`%T`), which some of upstream's messages name.
+    pub fn go_type(&self) -> &'static str {
+        match self {
+            Value::Null => "<nil>",
+            Value::Bool(_) => "bool",
+            Value::Integer(_) => "int64",
+            Value::Float(_) => "float64",
+            Value::String(_) => "string",
+            Value::Array(_) => "[]interface {}",
+            Value::Object(_) => "map[string]interface {}",
+        }
+    }
 }
 
 /// Changing. Only the branches on the way to the change are copied, and only where they are shared.

@@ -17,6 +17,8 @@ use crate::arrange::Arrange;
 use crate::fidelity;
 use crate::message::rest::Request;
 
+use super::update::{same, take};
+
 /// The definition and the version of it that an object is of.
 fn version_of<'a>(info: &'a ResourceInfo, object: &Value) -> Option<(&'a CustomKind, &'a CustomVersion)> {
     let kind = info.definition.as_deref()?;
@@ -88,22 +90,13 @@ pub(super) fn prepare_for_update(info: &ResourceInfo, subresource: &str, object:
     if subresource == "status" {
         // Everything but the status stays as it was; who owns it has been written down already.
         let mut kept = old.clone();
-        match object.get("status") {
-            Some(status) => kept.make_object().insert("status", status),
-            None => drop(kept.make_object().remove("status")),
-        }
-        match object.at("metadata").get("managedFields") {
-            Some(fields) => kept.at_mut("metadata").make_object().insert("managedFields", fields),
-            None => drop(kept.at_mut("metadata").make_object().remove("managedFields")),
-        }
+        take(&mut kept, object, "status");
+        take(kept.at_mut("metadata"), object.at("metadata"), "managedFields");
         *object = kept;
         return;
     }
     if version_of(info, object).is_some_and(|(_, version)| version.has_subresource("status")) {
-        match old.get("status") {
-            Some(status) => object.make_object().insert("status", status),
-            None => drop(object.make_object().remove("status")),
-        }
+        take(object, old, "status");
     }
     let generation = meta::generation(old);
     let without_metadata = |object: &Value| {
@@ -111,7 +104,7 @@ pub(super) fn prepare_for_update(info: &ResourceInfo, subresource: &str, object:
         rest.make_object().remove("metadata");
         rest
     };
-    let changed = !super::update::same(&without_metadata(object), &without_metadata(old));
+    let changed = !same(&without_metadata(object), &without_metadata(old));
     meta::set_generation(object, if changed { generation + 1 } else { generation });
 }
 

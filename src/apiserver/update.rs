@@ -238,10 +238,15 @@ fn keep(object: &mut Value, old: &Value, name: &str) {
     match (before, after) {
         (None, None) => {}
         (Some(before), Some(after)) if before.is_same(after) => {}
-        (Some(before), _) => object.at_mut("metadata").make_object().insert(name, before),
-        (None, Some(_)) => {
-            object.at_mut("metadata").make_object().remove(name);
-        }
+        _ => take(object.at_mut("metadata"), old.at("metadata"), name),
+    }
+}
+
+/// Makes the field `name` of `object` what it is in `other`, be it null or absent.
+pub(super) fn take(object: &mut Value, other: &Value, name: &str) {
+    match other.get(name) {
+        Some(value) => object.make_object().insert(name, value),
+        None => drop(object.make_object().remove(name)),
     }
 }
 

@@ -88,7 +88,7 @@ fn free_port() -> Option<u16> {
 }
 
 /// For the compiler of the page as it is published, beside what `.cargo/config.toml` says: no call gives way to a longer
-/// copy of what it calls. 1 % of the page; too slow for one that is compiled to be fast.
+/// copy of what it calls. Half a percent of the worker; too slow for one that is compiled to be fast.
 const SMALL: (&str, &str) =
     ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-C llvm-args=-inline-threshold=0");
 

@@ -269,7 +269,6 @@ pub struct Diagnostic {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Severity {
     Error,
     Warning,

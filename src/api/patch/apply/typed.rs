@@ -470,7 +470,7 @@ fn validate_at(place: Place, value: &Value, path: String, errors: &mut Vec<Strin
         }
         (Shape::Integer { .. } | Shape::Float, Value::Integer(_) | Value::Float(_)) => {}
         (Shape::Integer { .. } | Shape::Float, other) => {
-            fail(format!("expected numeric (int or float), got {}", go_type(other)));
+            fail(format!("expected numeric (int or float), got {}", other.go_type()));
         }
         (Shape::Boolean, Value::Bool(_)) => {}
         (Shape::Boolean, other) => {
@@ -483,17 +483,5 @@ fn validate_at(place: Place, value: &Value, path: String, errors: &mut Vec<Strin
             fail(format!("expected string, got &value.valueUnstructured{{Value:{other}}}"));
         }
         _ => {}
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Integer(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
