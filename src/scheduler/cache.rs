@@ -121,8 +121,8 @@ impl Cache {
             for pod in self.homeless.remove(&name).unwrap_or_default() {
                 info.add(pod);
             }
-            self.with_affinity += usize::from(info.with_affinity > 0);
-            self.with_anti_affinity += usize::from(info.with_anti_affinity > 0);
+            self.with_affinity += usize::from(!info.with_affinity.is_empty());
+            self.with_anti_affinity += usize::from(!info.with_anti_affinity.is_empty());
             let nodes = Arc::make_mut(&mut self.nodes);
             Arc::make_mut(&mut self.positions).insert(name, nodes.len());
             nodes.push(Arc::new(info));
@@ -137,8 +137,8 @@ impl Cache {
             let moved = moved.name().clone();
             Arc::make_mut(&mut self.positions).insert(moved, position);
         }
-        self.with_affinity -= usize::from(gone.with_affinity > 0);
-        self.with_anti_affinity -= usize::from(gone.with_anti_affinity > 0);
+        self.with_affinity -= usize::from(!gone.with_affinity.is_empty());
+        self.with_anti_affinity -= usize::from(!gone.with_anti_affinity.is_empty());
         if !gone.pods.is_empty() {
             self.homeless.insert(name.into(), gone.pods.clone());
         }
@@ -216,14 +216,14 @@ impl Cache {
             return;
         };
         let info = Arc::make_mut(&mut Arc::make_mut(&mut self.nodes)[*position]);
-        let had = (info.with_affinity > 0, info.with_anti_affinity > 0);
+        let had = (!info.with_affinity.is_empty(), !info.with_anti_affinity.is_empty());
         match pod {
             Some(pod) => info.add(pod),
             None => {
                 info.remove(uid);
             }
         }
-        let has = (info.with_affinity > 0, info.with_anti_affinity > 0);
+        let has = (!info.with_affinity.is_empty(), !info.with_anti_affinity.is_empty());
         self.with_affinity = self.with_affinity + usize::from(has.0) - usize::from(had.0);
         self.with_anti_affinity = self.with_anti_affinity + usize::from(has.1) - usize::from(had.1);
     }

@@ -84,9 +84,10 @@ pub struct NodeInfo {
     pub scored_memory: i64,
     pub pods: Vec<Arc<PodInfo>>,
     pub host_ports: Vec<(Text, Text, i64)>,
-    /// How many pods have any pod (anti-)affinity, and how many a required anti-affinity.
-    pub with_affinity: usize,
-    pub with_anti_affinity: usize,
+    /// The pods that have any pod (anti-)affinity, and those with a required anti-affinity: few, so that nobody has to
+    /// look through all.
+    pub with_affinity: Vec<Arc<PodInfo>>,
+    pub with_anti_affinity: Vec<Arc<PodInfo>>,
     /// `(label group, pods that are not being deleted)`.
     pub groups: Vec<(u32, u32)>,
 }
@@ -100,8 +101,8 @@ impl NodeInfo {
             scored_memory: 0,
             pods: Vec::new(),
             host_ports: Vec::new(),
-            with_affinity: 0,
-            with_anti_affinity: 0,
+            with_affinity: Vec::new(),
+            with_anti_affinity: Vec::new(),
             groups: Vec::new(),
         }
     }
@@ -113,8 +114,12 @@ impl NodeInfo {
         self.scored_milli_cpu += pod.scored_requests.milli_cpu;
         self.scored_memory += pod.scored_requests.memory;
         self.host_ports.extend(pod.host_ports.iter().cloned());
-        self.with_affinity += usize::from(pod.has_affinity());
-        self.with_anti_affinity += usize::from(!pod.anti_affinity.is_empty());
+        if pod.has_affinity() {
+            self.with_affinity.push(pod.clone());
+        }
+        if !pod.anti_affinity.is_empty() {
+            self.with_anti_affinity.push(pod.clone());
+        }
         if !pod.is_deleting {
             match self.groups.iter_mut().find(|(group, _)| *group == pod.group) {
                 Some((_, count)) => *count += 1,
@@ -135,8 +140,8 @@ impl NodeInfo {
                 self.host_ports.swap_remove(position);
             }
         }
-        self.with_affinity -= usize::from(pod.has_affinity());
-        self.with_anti_affinity -= usize::from(!pod.anti_affinity.is_empty());
+        self.with_affinity.retain(|other| other.uid != uid);
+        self.with_anti_affinity.retain(|other| other.uid != uid);
         if !pod.is_deleting
             && let Some(position) = self.groups.iter().position(|(group, _)| *group == pod.group)
         {

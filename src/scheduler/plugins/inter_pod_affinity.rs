@@ -196,10 +196,8 @@ impl Plugin for InterPodAffinity {
             anti_affinity: Counts::new(),
         };
         for node in view.nodes() {
-            if node.with_anti_affinity > 0 {
-                for other in &node.pods {
-                    relations.reckon_existing(other, node, 1);
-                }
+            for other in &node.with_anti_affinity {
+                relations.reckon_existing(other, node, 1);
             }
             if !asks_nothing {
                 for other in &node.pods {
@@ -224,10 +222,9 @@ impl Plugin for InterPodAffinity {
         }
         let mut wishes = Wishes(SortedMap::new());
         for node in view.nodes() {
-            for other in &node.pods {
-                if has_wishes || other.has_affinity() {
-                    wishes.reckon(pod, other, node, view);
-                }
+            let others = if has_wishes { &node.pods } else { &node.with_affinity };
+            for other in others {
+                wishes.reckon(pod, other, node, view);
             }
         }
         if wishes.0.is_empty() { None } else { Some(Box::new(wishes)) }
