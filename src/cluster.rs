@@ -20,12 +20,14 @@ use crate::etcd::identity::{TOKEN, member_id};
 use crate::etcd::member::{DISK_LATENCY, Member, Peer, QUOTA_BYTES};
 use crate::gateway::Gateway;
 use crate::kube_proxy::{KubeProxy, ProxyConfig};
+use crate::kube_router::{KubeRouter, RouterConfig};
 use crate::kubelet::Kubelet;
 use crate::kubelet::config::KubeletConfig;
 use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
 use crate::language::{Context, Input, Wire};
 use crate::message::raft::MemberId;
 use crate::network::ipam::Cidr;
+use crate::network::policy;
 use crate::network::proxy::Settings;
 use crate::object;
 use crate::scheduler::Scheduler;
@@ -37,6 +39,7 @@ use kubeadm::Kubeadm;
 
 /// `--cluster-cidr`: the pods of all nodes.
 const CLUSTER_CIDR: &str = "10.244.0.0/16";
+const SERVICE_CIDR: &str = "10.96.0.0/12";
 
 /// All actors of the cluster. A clone is a checkpoint: actors are shared until they next change.
 #[derive(Clone, Default)]
@@ -89,6 +92,7 @@ pub enum Role {
     Terminal(Terminal),
     Kubeadm(Kubeadm),
     KubeProxy(KubeProxy),
+    KubeRouter(KubeRouter),
     Gateway(Gateway),
 }
 
@@ -120,6 +124,7 @@ impl World for Cluster {
             Role::Terminal(terminal) => terminal.handle(input, context),
             Role::Kubeadm(kubeadm) => kubeadm.handle(input, context),
             Role::KubeProxy(proxy) => proxy.handle(input, context),
+            Role::KubeRouter(router) => router.handle(input, context),
             Role::Gateway(gateway) => gateway.handle(input, context),
         }
     }
@@ -423,21 +428,29 @@ impl Cluster {
         }
         let mut engine_config = EngineConfig::new(kubelet, self.scenario.hollow);
         let address = machine.ip.parse().ok();
-        let mut proxy = None;
+        let mut daemons = Vec::new();
         if !self.scenario.hollow {
-            let actor = control.create(host);
+            let (proxy, router) = (control.create(host), control.create(host));
             engine_config.images = addons::images(machine.kind == MachineKind::ControlPlane);
             engine_config.node = name.into();
             engine_config.address = address;
             engine_config.cluster_range = Cidr::parse(CLUSTER_CIDR);
-            engine_config.proxy = Some(actor);
+            engine_config.daemons = vec![("kube-proxy", proxy), ("kube-router", router)];
             let settings = Settings {
                 node_name: name.into(),
                 node_ip: address,
                 cluster_cidr: engine_config.cluster_range,
                 masquerades_all: false,
             };
-            proxy = Some((actor, KubeProxy::new(ProxyConfig { server, engine, settings })));
+            let proxy_role = Role::KubeProxy(KubeProxy::new(ProxyConfig { server, engine, settings }));
+            daemons.push(("kube-proxy", proxy, proxy_role));
+            let settings = policy::Settings {
+                node_name: name.into(),
+                node_ip: machine.ip.as_str().into(),
+                service_range: Cidr::parse(SERVICE_CIDR),
+            };
+            let router_role = Role::KubeRouter(KubeRouter::new(RouterConfig { server, engine, settings }));
+            daemons.push(("kube-router", router, router_role));
         }
         engine_config.programs = archive::PROGRAMS_OF_IMAGES;
         // The terminal stands at the console of the first node.
@@ -463,8 +476,8 @@ impl Cluster {
         self.process(&format!("kubelet-{name}"), kubelet, host, Role::Kubelet(Kubelet::new(config)));
         control.start(engine);
         control.start(kubelet);
-        if let Some((actor, proxy)) = proxy {
-            self.process(&format!("kube-proxy-{name}"), actor, host, Role::KubeProxy(proxy));
+        for (program, actor, role) in daemons {
+            self.process(&format!("{program}-{name}"), actor, host, role);
             control.start(actor);
         }
     }

@@ -138,7 +138,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "NetworkPolicy",
-        message: "policies are stored and shown, but as with the bridge plugin alone nothing enforces them",
+        message: "as with the bridge plugin alone nothing enforces policies until kube-router is installed (the example kube-router.yaml), as a firewall only and for IPv4; it takes its time to write rules, and a pod is open until then",
     },
     Entry {
         component: "network",
@@ -168,7 +168,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "container engine",
         what: "iptables",
-        message: "rules can be read in a container with the node's network (iptables-save, iptables -S), and are written by kube-proxy only",
+        message: "rules can be read in a container with the node's network (iptables-save, iptables -S), and are written by kube-proxy and kube-router only",
     },
     Entry {
         component: "shell",

@@ -18,7 +18,7 @@ use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::node::NodeMessage;
 use crate::message::rest::{Resource, User};
-use crate::network::netfilter::Restore;
+use crate::network::netfilter::{Restore, Table};
 use crate::network::proxy::{Proxier, Settings, iptables, service_of_slice};
 use crate::shared_map::SharedSet;
 use crate::sim::{ActorId, Duration, Time};
@@ -291,7 +291,8 @@ impl State {
     fn sync(&mut self, context: &mut Context) {
         self.is_due = false;
         self.syncs += 1;
-        let mut restore = Restore { is_whole: self.is_whole, ..Restore::default() };
+        let replaces = self.is_whole.then_some((Table::Nat, iptables::SERVICE_CHAINS));
+        let mut restore = Restore { replaces, ..Restore::default() };
         let stores = self.informers.stores().clone();
         let (services, slices): (&Store, &Store) = (&stores[SERVICES], &stores[SLICES]);
         let was_large = self.proxier.is_large();

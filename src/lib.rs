@@ -17,6 +17,7 @@ pub mod etcdctl;
 pub mod fidelity;
 pub mod gateway;
 pub mod kube_proxy;
+pub mod kube_router;
 pub mod kubectl;
 pub mod kubelet;
 pub mod language;

@@ -37,6 +37,8 @@ impl Album {
     fn open() -> Album {
         let mut console = Console::boot(7, Scenario::default());
         assert!(console.settle(|_| {}), "the cluster does not come up");
+        let add_on = folder().join("../../public/examples/kube-router.yaml");
+        console.write_file("kube-router.yaml", &fs::read_to_string(add_on).unwrap());
         Album { console, manifest: String::new(), names: BTreeMap::new() }
     }
 
@@ -159,8 +161,15 @@ impl Album {
                 (Some("-A"), Some(chain)) => chain.to_string(),
                 _ => self.named(rule),
             };
-            // An endpoint's chain is named after its address.
-            let chain = if chain.starts_with("KUBE-SEP-") { "KUBE-SEP".to_string() } else { chain };
+            // An endpoint's chain is named after its address, a doorman's after the time; his is told from his comments.
+            let chain = match ["KUBE-SEP", "KUBE-POD-FW"].into_iter().find(|prefix| chain.starts_with(prefix))
+            {
+                Some(prefix) => prefix.to_string(),
+                None => match rule.split('"').nth(1).filter(|_| chain.len() == "KUBE-NWPLCY-".len() + 16) {
+                    Some(comment) => format!("KUBE-NWPLCY ({comment})"),
+                    None => chain,
+                },
+            };
             if chains.last() != Some(&chain) {
                 chains.push(chain);
             }

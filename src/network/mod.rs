@@ -9,6 +9,7 @@
 //! - [`show`] all that as `ip` and `conntrack` print it
 //! - [`packet`] what rules and routes look at
 //! - [`netfilter`] tables, chains and rules of a node's kernel
+//! - [`policy`] the rules that kube-router makes of NetworkPolicies
 //! - [`trace`] one packet's whole way over all nodes
 //! - [`proxy`] the rules that kube-proxy makes of Services and EndpointSlices
 
@@ -17,6 +18,7 @@ pub mod ipam;
 pub mod kernel;
 pub mod netfilter;
 pub mod packet;
+pub mod policy;
 pub mod proxy;
 pub mod sha256;
 pub mod show;

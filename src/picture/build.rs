@@ -51,9 +51,12 @@ pub fn build(history: &History<Cluster>) -> Picture {
         });
     }
     for process in cluster.processes() {
-        // A command that somebody entered once, and no part of the cluster.
-        if matches!(&*process.role, Role::Kubeadm(_)) {
-            continue;
+        match &*process.role {
+            // A command that somebody entered once, and no part of the cluster.
+            Role::Kubeadm(_) => continue,
+            // An add-on that is not installed.
+            Role::KubeRouter(router) if !router.is_running() => continue,
+            _ => {}
         }
         let component = component(cluster, process, is_running(process));
         match &*process.role {
@@ -197,6 +200,10 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
             component.kind = ComponentKind::KubeProxy;
             component.is_running &= proxy.is_running();
             component.busy = proxy.pending().count() as u64;
+        }
+        Role::KubeRouter(router) => {
+            component.kind = ComponentKind::KubeRouter;
+            component.busy = router.is_pending().into();
         }
         Role::Scheduler(scheduler) => {
             component.kind = ComponentKind::Scheduler;

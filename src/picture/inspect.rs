@@ -296,6 +296,9 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
             ("containerd", "Pulls images and runs sandboxes and containers as the kubelet asks over the CRI.")
         }
         ComponentKind::KubeProxy => ("kube-proxy", "Writes the rules by which the node reaches services."),
+        ComponentKind::KubeRouter => {
+            ("kube-router", "Writes the rules that enforce NetworkPolicies on its node.")
+        }
         ComponentKind::Terminal => ("kubectl", "Your terminal: a client of the API server like any other."),
     };
     let mut detail = Detail {
@@ -323,17 +326,22 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
     if let Some(member) = picture.etcd.iter().find(|member| member.name == *name) {
         inspect_etcd::member_summary(member, &mut detail);
     }
-    let kube_proxy = history.world().processes().iter().find_map(|process| match &*process.role {
-        Role::KubeProxy(proxy) if process.name == name => Some(proxy),
+    let writer = history.world().processes().iter().find_map(|process| match &*process.role {
+        Role::KubeProxy(proxy) if process.name == name => {
+            let pending: Vec<&str> = proxy.pending().map(|key| key.as_str()).collect();
+            Some((proxy.syncs(), pending.join(", ")))
+        }
+        Role::KubeRouter(router) if process.name == name => {
+            let pending = if router.is_pending() { "changes of pods, namespaces or policies" } else { "" };
+            Some((router.syncs(), pending.to_string()))
+        }
         _ => None,
     });
-    if let Some(proxy) = kube_proxy {
-        let (syncs, rules) = proxy.syncs();
+    if let Some(((syncs, rules), pending)) = writer {
         detail.summary.push(("Syncs".to_string(), syncs.to_string()));
         detail.summary.push(("Rules in the last one".to_string(), rules.to_string()));
-        let pending: Vec<&str> = proxy.pending().map(|key| key.as_str()).collect();
         if !pending.is_empty() {
-            detail.summary.push(("Not written yet".to_string(), pending.join(", ")));
+            detail.summary.push(("Not written yet".to_string(), pending));
         }
     }
     let process = name.to_string();

@@ -147,6 +147,8 @@ pub enum ComponentKind {
     Kubelet,
     ContainerEngine,
     KubeProxy,
+    /// Enforces NetworkPolicies, where it is installed.
+    KubeRouter,
     Terminal,
 }
 

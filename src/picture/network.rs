@@ -9,8 +9,10 @@ use crate::cluster::{Cluster, MachineKind, Role};
 use crate::kubelet::runtime::ContainerEngine;
 use crate::kubelet::runtime::sandbox::Sandbox;
 use crate::network::ipam::Cidr;
+use crate::network::netfilter::Table;
 use crate::network::packet::Protocol;
-use crate::network::trace::report::PacketTrace;
+use crate::network::policy;
+use crate::network::trace::report::{PacketTrace, PacketVerdict, Place};
 use crate::network::trace::{self, Node, Pod, Question, Wire, World};
 use crate::sim::{History, HostId};
 
@@ -109,7 +111,40 @@ impl World for Model<'_> {
 
 /// Follows one packet through the cluster as it is at this instant.
 pub fn trace_packet(history: &History<Cluster>, question: &Question) -> PacketTrace {
-    trace::trace(&Model::of(history), question)
+    let model = Model::of(history);
+    let mut trace = trace::trace(&model, question);
+    if trace.verdict == PacketVerdict::Answered {
+        trace.explanation += &model.unheard_policies(&trace);
+    }
+    trace
+}
+
+impl Model<'_> {
+    /// What is said of policies that name one of the packet's pods on a node where nobody enforces them.
+    fn unheard_policies(&self, trace: &PacketTrace) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for hop in [trace.there.first(), trace.there.last()].into_iter().flatten() {
+            let Place { namespace, pod, node, .. } = &hop.place;
+            let node = self.nodes.iter().find(|one| one.name == *node);
+            if node.is_none_or(|node| node.kernel.rules.chain(Table::Filter, policy::FORWARD).is_some()) {
+                continue;
+            }
+            let Some(pod) = self.ledger.get(&format!("/registry/pods/{namespace}/{pod}")) else { continue };
+            for one in self.ledger.objects(&format!("/registry/networkpolicies/{namespace}/")) {
+                let name = format!("{namespace}/{}", meta::name(one));
+                if policy::selects(one, pod) && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(
+                " NetworkPolicy {} is not enforced: the bridge plugin alone does not. The example kube-router.yaml brings an add-on that does.",
+                names.join(" and ")
+            ),
+        }
+    }
 }
 
 /// The card of a packet.

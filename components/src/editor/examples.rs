@@ -31,5 +31,7 @@ examples! {
     "crash-loop.yaml" "Crash loop" "A container that fails, and the growing back-off"
     "unschedulable.yaml" "Unschedulable" "More than any node has: why is it Pending?"
     "resource-limits.yaml" "Resource limits" "Lab 4.2: a hog with requests and limits"
+    "network-policy.yaml" "NetworkPolicy" "A wall around a database; kube-router enforces it"
+    "kube-router.yaml" "kube-router" "The add-on that enforces NetworkPolicies"
     "limit-range.yaml" "Limits for a namespace" "Lab 4.3: what pods get that do not ask"
 }

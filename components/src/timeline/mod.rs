@@ -36,7 +36,10 @@ fn lane_of(kind: ComponentKind) -> usize {
         ComponentKind::ControllerManager => 2,
         ComponentKind::Scheduler => 3,
         ComponentKind::Etcd => 4,
-        ComponentKind::Kubelet | ComponentKind::ContainerEngine | ComponentKind::KubeProxy => 5,
+        ComponentKind::Kubelet
+        | ComponentKind::ContainerEngine
+        | ComponentKind::KubeProxy
+        | ComponentKind::KubeRouter => 5,
     }
 }
 

@@ -108,9 +108,9 @@ impl Container {
     pub fn name(&self) -> &str {
         self.config.spec.text("name")
     }
-    /// Its first process is kube-proxy, which is an actor of its own.
-    pub fn is_kube_proxy(&self) -> bool {
-        self.arguments().first().is_some_and(|program| program.rsplit('/').next() == Some("kube-proxy"))
+    /// Whether its first process is the program `name`.
+    pub fn runs(&self, name: &str) -> bool {
+        self.arguments().first().is_some_and(|program| program.rsplit('/').next() == Some(name))
     }
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })

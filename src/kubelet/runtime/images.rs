@@ -135,6 +135,7 @@ const CATALOGUE: &[(&str, Content)] = &[
     ("kube-apiserver", content(27_400, &[], &["kube-apiserver"])),
     ("kube-controller-manager", content(23_100, &[], &["kube-controller-manager"])),
     ("kube-proxy", content(25_800, &[], &["kube-proxy"])),
+    ("kube-router", content(46_200, &["/usr/local/bin/kube-router"], &[])),
     ("kube-scheduler", content(17_500, &[], &["kube-scheduler"])),
     ("mariadb", content(119_000, &["docker-entrypoint.sh"], &["mariadbd"])),
     ("memcached", content(33_000, &["docker-entrypoint.sh"], &["memcached"])),

@@ -76,8 +76,8 @@ pub struct EngineConfig {
     pub address: Option<IpAddr>,
     /// The pods of all nodes (`--cluster-cidr`).
     pub cluster_range: Option<Cidr>,
-    /// The node's kube-proxy, which works while its container runs.
-    pub proxy: Option<ActorId>,
+    /// Programs that are actors of their own, which work while their container runs.
+    pub daemons: Vec<(&'static str, ActorId)>,
     /// The terminal that stands at the machine's console and sees its disk.
     pub console: Option<ActorId>,
     /// By the image's short name: its programs that ask others and wait for their answers.
@@ -94,10 +94,14 @@ impl EngineConfig {
             node: Text::new(),
             address: None,
             cluster_range: None,
-            proxy: None,
+            daemons: Vec::new(),
             console: None,
             programs: &[],
         }
+    }
+    /// The actor that a container's first process is.
+    fn daemon_of(&self, container: &Container) -> Option<ActorId> {
+        self.daemons.iter().find(|(program, _)| container.runs(program)).map(|(_, actor)| *actor)
     }
 }
 
@@ -333,11 +337,11 @@ impl ContainerEngine {
         let sandbox = container.sandbox.clone();
         let detail = arcstr::format!("{} {id} exit code {code} ({reason})", container.name());
         let waiters = std::mem::take(&mut container.stop_waiters);
-        let is_proxy = container.is_kube_proxy();
+        let daemon = self.config.daemon_of(container);
         self.note(context, &sandbox, step::CONTAINER_EXITED, detail);
         self.announce(context, id, &sandbox, EventType::Stopped);
-        if let Some(proxy) = self.config.proxy.filter(|_| is_proxy) {
-            context.send(proxy, Message::Node(NodeMessage::Exit));
+        if let Some(daemon) = daemon {
+            context.send(daemon, Message::Node(NodeMessage::Exit));
         }
         for client in waiters {
             self.reply(client, Ok(cri::Reply::Done), context);

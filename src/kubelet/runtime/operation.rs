@@ -326,10 +326,10 @@ impl ContainerEngine {
         let detail = arcstr::format!("{} {id}", container.name());
         self.note(context, &sandbox, step::CONTAINER_STARTED, detail);
         self.announce(context, id, &sandbox, EventType::Started);
-        let is_proxy = self.state.containers.get(id).is_some_and(|container| container.is_kube_proxy());
-        if let Some(proxy) = self.config.proxy.filter(|_| is_proxy) {
+        let container = self.state.containers.get(id);
+        if let Some(daemon) = container.and_then(|container| self.config.daemon_of(container)) {
             let exec = NodeMessage::Exec { container: id.clone() };
-            context.send(proxy, Message::Node(exec));
+            context.send(daemon, Message::Node(exec));
         }
         if !is_hollow {
             self.advance(id, context);

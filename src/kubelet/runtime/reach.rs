@@ -14,7 +14,7 @@ use crate::api::Text;
 use crate::message::cri::MountSource;
 use crate::network::cni::Attachment;
 use crate::network::kernel::Kernel;
-use crate::network::netfilter::Table;
+use crate::network::netfilter::{IpSet, Table};
 use crate::network::show::no_connections;
 use crate::shell::date;
 use crate::shell::files::absolute;
@@ -106,6 +106,9 @@ impl Reach for NodeNetwork<'_> {
             // A network namespace that nobody has written rules into has no tables.
             false => String::new(),
         }
+    }
+    fn sets(&self) -> &[Arc<IpSet>] {
+        if self.me.config.host_network { self.kernel.rules.sets() } else { &[] }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What reaches the node's kernel from outside of the engine: rules from kube-proxy, ranges from the neighbours.
+//! What reaches the node's kernel from outside of the engine: rules from kube-proxy and kube-router, ranges from the neighbours.
 //!
 //! Picture to hold in mind: the hatch in the basement wall. Rule books are handed in from above; letters from the
 //! neighbours' basements say which addresses live there, and are answered in kind.
@@ -17,6 +17,7 @@ use crate::sim::{ActorId, Duration};
 use crate::timer::{EngineTimer, Timer};
 
 use super::ContainerEngine;
+use super::container::Container;
 
 /// Until a neighbour that has not answered is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
@@ -31,7 +32,8 @@ impl ContainerEngine {
     pub(super) fn node_message(&mut self, from: ActorId, message: NodeMessage, context: &mut Context) {
         match message {
             NodeMessage::Attach => {
-                let running = self.containers().find(|one| one.is_running() && one.is_kube_proxy());
+                let is_its = |one: &&Container| self.config.daemon_of(one) == Some(from);
+                let running = self.containers().filter(|one| one.is_running()).find(is_its);
                 if let Some(container) = running.map(|container| container.id.clone()) {
                     context.send(from, Message::Node(NodeMessage::Exec { container }));
                 }

@@ -5,23 +5,27 @@
 //!
 //! A copy of a rule set shares every chain: kube-proxy hands over only the chains that changed.
 //!
+//! - [`set`] lists of addresses that rules refer to by name
 //! - [`save`] how `iptables-save` prints them
 //! - [`walk`] what they do to a packet
 //!
 //! After iptables(8), iptables-extensions(8) and the kernel's `net/netfilter`.
 
 pub mod save;
+pub mod set;
 pub mod walk;
 
 use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::arrange::Arrange;
 use crate::shared_map::SharedMap;
 
 use super::ipam::Cidr;
 use super::packet::Protocol;
 
+pub use set::IpSet;
 pub use walk::{Verdict, Walk};
 
 /// In the order in which `iptables-save` prints them.
@@ -85,6 +89,27 @@ pub enum Match {
     Comment(Text),
     /// `-m tcp --dport 80`; without a port only the module is named.
     DestinationPort(Protocol, Option<u16>),
+    /// `-m tcp --dport 8000:8080`, or `-m multiport --dports 8000:8080`.
+    DestinationPorts {
+        protocol: Protocol,
+        first: u16,
+        last: u16,
+        is_multiport: bool,
+    },
+    /// `-m icmp --icmp-type`: the type's number in the header.
+    IcmpType(u8),
+    /// `-m set --match-set NAME src`: the source, else the destination, is in the set.
+    Set {
+        name: Text,
+        is_source: bool,
+    },
+    /// `-m limit`: so many a minute. What is limited here only writes a log, which nobody reads.
+    Limit {
+        per_minute: u32,
+        burst: u32,
+    },
+    /// `-m physdev --physdev-is-bridged`: it comes and goes by ports of one bridge.
+    Bridged,
     /// `-m mark --mark 0x4000/0x4000`.
     Mark {
         value: u32,
@@ -141,6 +166,12 @@ pub enum Target {
     /// Bits of the mark that are set.
     MarkOr(u32),
     MarkXor(u32),
+    /// Bits of the mark that are cleared.
+    MarkClear(u32),
+    /// To the log that listens on this group (`NFLOG`); the packet goes on.
+    Log {
+        group: u16,
+    },
     Masquerade {
         is_random: bool,
     },
@@ -161,6 +192,8 @@ pub struct RuleSet {
     mangle: SharedMap<Text, Arc<Chain>>,
     filter: SharedMap<Text, Arc<Chain>>,
     nat: SharedMap<Text, Arc<Chain>>,
+    /// By name.
+    sets: Arc<Vec<Arc<IpSet>>>,
 }
 
 /// What an `iptables-restore --noflush` brings: the chains that it names are as it says, or gone; others stay.
@@ -169,15 +202,14 @@ pub struct Restore {
     pub chains: Vec<(Table, Text, Option<Arc<Chain>>)>,
     /// Jumps from the built-in chains, each put at the top of its chain unless it is already there.
     pub jumps: Vec<(Table, &'static str, Arc<Rule>)>,
-    /// Services' chains that it does not name are gone: whoever writes it knows nothing of what is there.
-    pub is_whole: bool,
+    /// The writer's own: a table, and what names of his chains begin with. Such chains that he does not name are gone.
+    pub replaces: Option<(Table, &'static [&'static str])>,
+    /// With [`Self::replaces`], `ipset restore` before it: the sets whose names begin so are these.
+    pub sets: Option<(&'static [&'static str], Vec<Arc<IpSet>>)>,
 }
 
-/// `isServiceChainName`.
-fn is_service_chain(name: &str) -> bool {
-    ["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-FW-", "KUBE-EXT-"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+fn begins(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl RuleSet {
@@ -217,10 +249,17 @@ impl RuleSet {
         }
     }
     pub fn restore(&mut self, restore: &Restore) {
-        if restore.is_whole {
-            for name in self.nat.keys().filter(|name| is_service_chain(name)).cloned().collect::<Vec<Text>>()
-            {
-                self.nat.remove(&name);
+        if let Some((prefixes, sets)) = &restore.sets {
+            let others = self.sets.iter().filter(|set| !begins(&set.name, prefixes)).cloned();
+            let mut sets: Vec<Arc<IpSet>> = others.chain(sets.iter().cloned()).collect();
+            sets.arrange_by(|a, b| a.name.cmp(&b.name));
+            self.sets = Arc::new(sets);
+        }
+        if let Some((table, prefixes)) = restore.replaces {
+            let chains = self.table_mut(table);
+            let gone: Vec<Text> = chains.keys().filter(|name| begins(name, prefixes)).cloned().collect();
+            for name in gone {
+                chains.remove(&name);
             }
         }
         for (table, name, chain) in &restore.chains {
@@ -229,6 +268,9 @@ impl RuleSet {
         for (table, chain, rule) in &restore.jumps {
             self.ensure_first(*table, chain, rule);
         }
+    }
+    pub fn sets(&self) -> &[Arc<IpSet>] {
+        &self.sets
     }
     /// Rules in all tables.
     pub fn rule_count(&self) -> usize {
@@ -261,6 +303,11 @@ impl Rule {
     #[must_use]
     pub fn to(mut self, destination: Not<Cidr>) -> Rule {
         self.destination = Some(destination);
+        self
+    }
+    #[must_use]
+    pub fn then(mut self, target: Target) -> Rule {
+        self.target = Some(target);
         self
     }
     /// `-p tcp -m tcp --dport PORT`.

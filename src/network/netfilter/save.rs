@@ -109,6 +109,20 @@ fn condition(one: &Match) -> String {
             let port = port.map_or(String::new(), |port| format!(" --dport {port}"));
             format!(" -m {}{port}", protocol.name())
         }
+        Match::DestinationPorts { first, last, is_multiport: true, .. } => {
+            format!(" -m multiport --dports {first}:{last}")
+        }
+        Match::DestinationPorts { protocol, first, last, .. } => {
+            format!(" -m {} --dport {first}:{last}", protocol.name())
+        }
+        Match::IcmpType(number) => format!(" -m icmp --icmp-type {number}"),
+        Match::Set { name, is_source } => {
+            format!(" -m set --match-set {name} {}", if *is_source { "src" } else { "dst" })
+        }
+        Match::Limit { per_minute, burst } => {
+            format!(" -m limit --limit {per_minute}/min --limit-burst {burst}")
+        }
+        Match::Bridged => " -m physdev --physdev-is-bridged".into(),
         Match::Mark { value, mask, is_negated } => {
             format!(" -m mark{} --mark {value:#x}/{mask:#x}", not(*is_negated))
         }
@@ -142,6 +156,8 @@ fn action(target: &Target) -> String {
         Target::Jump(chain) => format!(" -j {chain}"),
         Target::MarkOr(bits) => format!(" -j MARK --set-xmark {bits:#x}/{bits:#x}"),
         Target::MarkXor(bits) => format!(" -j MARK --set-xmark {bits:#x}/0x0"),
+        Target::MarkClear(bits) => format!(" -j MARK --set-xmark 0x0/{bits:#x}"),
+        Target::Log { group } => format!(" -j NFLOG --nflog-group {group}"),
         Target::Masquerade { is_random } => {
             format!(" -j MASQUERADE{}", if *is_random { " --random-fully" } else { "" })
         }

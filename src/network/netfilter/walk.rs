@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::api::Text;
 
 use super::save::threshold;
-use super::{Chain, CtState, Match, Rule, RuleSet, Table, Target};
-use crate::network::packet::{ConnectionState, Packet};
+use super::{Chain, CtState, IpSet, Match, Rule, RuleSet, Table, Target};
+use crate::network::packet::{ConnectionState, Packet, Protocol};
 
 /// What the rules need to know of the node besides the packet.
 pub trait Node {
@@ -46,6 +46,10 @@ impl Walk {
     }
 }
 
+/// ICMP types (RFC 792).
+const ECHO_REPLY: u8 = 0;
+pub const ECHO_REQUEST: u8 = 8;
+
 /// Jumps into one another that are followed; the kernel refuses loops when rules are written.
 const DEEPEST: usize = 16;
 
@@ -73,7 +77,7 @@ impl RuleSet {
         depth: usize,
     ) -> Option<Verdict> {
         for (index, rule) in chain.rules.iter().enumerate() {
-            if !rule.fits(packet, node, lot(packet, name, index)) {
+            if !rule.fits(packet, node, &self.sets, lot(packet, name, index)) {
                 continue;
             }
             walk.matched.push((name.clone(), rule.clone()));
@@ -83,13 +87,14 @@ impl RuleSet {
                 }
             }
             match rule.target.as_ref() {
-                None => {}
+                None | Some(Target::Log { .. }) => {}
                 Some(Target::Accept) => return Some(Verdict::Accept),
                 Some(Target::Drop) => return Some(Verdict::Drop),
                 Some(Target::Reject) => return Some(Verdict::Reject),
                 Some(Target::Return) => return None,
                 Some(Target::MarkOr(bits)) => packet.mark |= bits,
                 Some(Target::MarkXor(bits)) => packet.mark ^= bits,
+                Some(Target::MarkClear(bits)) => packet.mark &= !bits,
                 Some(Target::Masquerade { is_random }) => {
                     return Some(Verdict::Masquerade { is_random: *is_random });
                 }
@@ -122,23 +127,36 @@ fn lot(packet: &Packet, chain: &str, index: usize) -> u32 {
 }
 
 impl Rule {
-    fn fits(&self, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
+    fn fits(&self, packet: &Packet, node: &dyn Node, sets: &[Arc<IpSet>], lot: u32) -> bool {
         self.protocol.is_none_or(|protocol| protocol == packet.protocol)
             && self.source.as_ref().is_none_or(|one| one.value.contains(packet.source) != one.is_negated)
             && self
                 .destination
                 .as_ref()
                 .is_none_or(|one| one.value.contains(packet.destination) != one.is_negated)
-            && self.matches.iter().all(|one| fits(one, packet, node, lot))
+            && self.matches.iter().all(|one| fits(one, packet, node, sets, lot))
     }
 }
 
-fn fits(one: &Match, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
+fn fits(one: &Match, packet: &Packet, node: &dyn Node, sets: &[Arc<IpSet>], lot: u32) -> bool {
     match one {
-        Match::Comment(_) | Match::Account(_) | Match::RecentSet { .. } => true,
+        Match::Comment(_) | Match::Account(_) | Match::RecentSet { .. } | Match::Limit { .. } => true,
         Match::DestinationPort(protocol, port) => {
             packet.protocol == *protocol && port.is_none_or(|port| port == packet.destination_port)
         }
+        Match::DestinationPorts { protocol, first, last, .. } => {
+            packet.protocol == *protocol && (*first..=*last).contains(&packet.destination_port)
+        }
+        // A ping and its answer are all the ICMP that programs send here.
+        Match::IcmpType(number) => {
+            let of_packet = if packet.state == ConnectionState::New { ECHO_REQUEST } else { ECHO_REPLY };
+            packet.protocol == Protocol::Icmp && *number == of_packet
+        }
+        Match::Set { name, is_source } => {
+            let address = if *is_source { packet.source } else { packet.destination };
+            sets.iter().find(|set| set.name == *name).is_some_and(|set| set.contains(address))
+        }
+        Match::Bridged => !packet.in_interface.is_empty() && packet.in_interface == packet.out_interface,
         Match::Mark { value, mask, is_negated } => (packet.mark & mask == *value) != *is_negated,
         Match::ConnectionState { states, is_negated } => {
             let is_in = |state: &CtState| match state {

@@ -23,6 +23,8 @@ use super::service::ServicePort;
 /// `masqueradeBit` 14.
 pub const MASQUERADE_MARK: u32 = 0x4000;
 pub const SERVICES: &str = "KUBE-SERVICES";
+/// What the names of services' own chains begin with (`isServiceChainName`).
+pub const SERVICE_CHAINS: &[&str] = &["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-FW-", "KUBE-EXT-"];
 const EXTERNAL_SERVICES: &str = "KUBE-EXTERNAL-SERVICES";
 const NODE_PORTS: &str = "KUBE-NODEPORTS";
 const POSTROUTING: &str = "KUBE-POSTROUTING";

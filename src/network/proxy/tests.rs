@@ -105,7 +105,8 @@ fn rules_are_those_of_a_fresh_computation() {
         assert_eq!(kernel.save("", None), expected, "round {round}");
     }
     // A kube-proxy that starts anew knows nothing of a service that went meanwhile.
-    let mut restore = Restore { is_whole: true, ..Restore::default() };
+    let mut restore =
+        Restore { replaces: Some((Table::Nat, iptables::SERVICE_CHAINS)), ..Restore::default() };
     Proxier::default().finish(&mut restore);
     kernel.restore(&restore);
     assert!(!kernel.save("", None).contains("KUBE-SEP-"));

@@ -4,10 +4,12 @@
 //! one sentence, and in another what to change.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use super::follow::{End, Follower};
 use super::report::{Envelope, Hop, HopStage, HopVerdict, PacketTrace, PacketVerdict};
 use super::{Spot, World};
+use crate::network::netfilter::{Match, Rule, Table};
 use crate::network::packet::{Packet, Protocol};
 use crate::network::proxy::endpoints::Endpoint;
 use crate::network::proxy::service::ServicePort;
@@ -192,6 +194,9 @@ impl Ending<'_> {
 
     fn refused_by_rule(&self, node: usize, rule: &str) -> (PacketVerdict, String, String) {
         let name = self.node(node);
+        if let Some(refused) = self.refused_by_policies(node, rule) {
+            return refused;
+        }
         let Some((service, port)) = self.service_port(rule) else {
             return (PacketVerdict::Refused, format!("A rule of {name} refuses it: {rule}"), String::new());
         };
@@ -209,6 +214,56 @@ impl Ending<'_> {
             format!("{} of its pods must become Ready: none is.", endpoints.len())
         };
         (PacketVerdict::Refused, words, remedy)
+    }
+
+    /// The doorman of a pod has turned it away: which policies he goes by. `None`: it was somebody else.
+    fn refused_by_policies(&self, node: usize, rule: &str) -> Option<(PacketVerdict, String, String)> {
+        let here = &self.world.nodes()[node];
+        let chain = rule.split(' ').nth(1).filter(|chain| chain.starts_with("KUBE-POD-FW-"))?;
+        let rules = &here.kernel.rules.chain(Table::Filter, chain)?.rules;
+        let whose = rule.split('"').nth(1)?.split(' ').next()?;
+        let (pod_namespace, pod_name) = whose.split_once('/')?;
+        let packet = self.arrived;
+        let owner = here.pods.iter().find(|pod| pod.namespace == pod_namespace && pod.name == pod_name)?;
+        let is_ingress = owner.has(packet.destination);
+        // A jump for the other direction names the pod's address on the other side.
+        let concerns =
+            |rule: &&Arc<Rule>| if is_ingress { rule.source.is_none() } else { rule.destination.is_none() };
+        let comments = rules.iter().filter(concerns).flat_map(|rule| &rule.matches);
+        let policies: Vec<&str> = comments
+            .filter_map(|one| match one {
+                Match::Comment(text) => text.strip_suffix(" policy"),
+                _ => None,
+            })
+            .collect();
+        let other = if is_ingress { packet.source } else { packet.destination };
+        let pods = self.world.nodes().iter().flat_map(|node| &node.pods);
+        let other = pods
+            .filter(|pod| pod.has(other))
+            .map(|pod| format!("{}/{} ({other})", pod.namespace, pod.name))
+            .next()
+            .unwrap_or_else(|| other.to_string());
+        let port = match packet.destination_port {
+            0 => String::new(),
+            port => format!(" on {} port {port}", packet.protocol.upper_name()),
+        };
+        let (list, node) = (policies.join(" and "), here.name);
+        let (verb, end) = if policies.len() == 1 { ("lets", "it") } else { ("let", "one of them") };
+        let (words, remedy) = match is_ingress {
+            true => (
+                format!(
+                    "NetworkPolicy {list} {verb} nothing in to {whose} from {other}{port}: kube-router of {node} refuses it."
+                ),
+                format!("An ingress rule in {end} that names {other} as a source, and the port."),
+            ),
+            false => (
+                format!(
+                    "NetworkPolicy {list} {verb} nothing out of {whose} to {other}{port}: kube-router of {node} refuses it."
+                ),
+                format!("An egress rule in {end} that names {other} as a destination, and the port."),
+            ),
+        };
+        Some((PacketVerdict::Refused, words, remedy))
     }
 
     fn dropped_by_rule(&self, node: usize, rule: &str) -> (PacketVerdict, String, String) {

@@ -177,7 +177,7 @@ impl Layout {
             // The control plane's own static pods are drawn as what they are: the components above.
             for index in pods::of_node(picture, &host.name) {
                 let pod = &picture.pods[index];
-                if is_proxy(picture, index) {
+                if daemon_of_node(&picture.pods[index]).is_some() {
                     chips.push(Chip::Proxy(index));
                 } else if !pod.is_mirror {
                     pods.push(index);
@@ -209,7 +209,7 @@ impl Layout {
             let inner = Rect { x: rect.x + 12.0, width: rect.width - 24.0, ..rect };
             let all = pods::of_node(picture, &host.name);
             let (proxies, pods): (Vec<usize>, Vec<usize>) =
-                all.into_iter().partition(|index| is_proxy(picture, *index));
+                all.into_iter().partition(|index| daemon_of_node(&picture.pods[*index]).is_some());
             let mut chips: Vec<Chip> = picture
                 .components
                 .iter()
@@ -232,11 +232,11 @@ impl Layout {
     }
 
     fn place_chips(&mut self, picture: &Picture, chips: &[Chip], strip: Rect) {
-        // Where kube-proxy's process has an actor of its own, that one is its chip, and not the pod that it runs in.
+        // Where the process has an actor of its own, that one is its chip, and not the pod that it runs in.
         let has_actor = |pod: usize| {
-            let host = &picture.pods[pod].node;
-            let of_host = |component: &Component| component.host == *host;
-            picture.components.iter().any(|one| of_host(one) && one.kind == ComponentKind::KubeProxy)
+            let pod = &picture.pods[pod];
+            let of_host = |component: &Component| component.host == pod.node;
+            picture.components.iter().any(|one| of_host(one) && Some(one.kind) == daemon_of_node(pod))
         };
         let shown: Vec<&Chip> =
             chips.iter().filter(|chip| !matches!(chip, Chip::Proxy(pod) if has_actor(*pod))).collect();
@@ -384,11 +384,14 @@ fn role_of(picture: &Picture, host: &str) -> Option<HostRole> {
     picture.hosts.iter().find(|other| other.name == host).map(|host| host.role)
 }
 
-/// kube-proxy runs as a pod of a DaemonSet, and is a part of the node.
-fn is_proxy(picture: &Picture, pod: usize) -> bool {
-    let pod = &picture.pods[pod];
-    pod.namespace == "kube-system"
-        && pod.owner.as_ref().is_some_and(|owner| owner.kind == "DaemonSet" && owner.name == "kube-proxy")
+/// A part of the node that runs as a pod of a DaemonSet.
+pub fn daemon_of_node(pod: &Pod) -> Option<ComponentKind> {
+    let owner = pod.owner.as_ref().filter(|owner| owner.kind == "DaemonSet")?;
+    match (pod.namespace.as_str(), owner.name.as_str()) {
+        ("kube-system", "kube-proxy") => Some(ComponentKind::KubeProxy),
+        ("kube-system", "kube-router") => Some(ComponentKind::KubeRouter),
+        _ => None,
+    }
 }
 
 /// The place of one of several components of a kind in the room for all of them.

@@ -185,6 +185,7 @@ impl Painter<'_> {
         let (name, brief) = match kind {
             ComponentKind::Kubelet => ("kubelet", "kubelet"),
             ComponentKind::ContainerEngine => ("containerd", "engine"),
+            ComponentKind::KubeRouter => ("kube-router", "router"),
             _ => ("kube-proxy", "proxy"),
         };
         let (name, size) = if self.layout.is_upright { (brief, 12.0) } else { (name, 14.0) };
@@ -199,7 +200,8 @@ impl Painter<'_> {
             self.brush.fill(placed.rect, 10.0, &palette.ground);
             let line = if look.is_solid { &palette.line } else { look.line };
             self.brush.stroke(placed.rect, 10.0, line, 1.5, look.is_dashed);
-            self.chip(placed.rect, ComponentKind::KubeProxy, true);
+            let kind = daemon_of_node(pod).unwrap_or(ComponentKind::KubeProxy);
+            self.chip(placed.rect, kind, true);
         }
     }
 

@@ -15,7 +15,7 @@ use arcstr::literal;
 
 use crate::api::Text;
 use crate::arrange::Gather;
-use crate::network::netfilter::Table;
+use crate::network::netfilter::{IpSet, Table};
 use crate::shell::files::FileSystem;
 use crate::shell::machine::Machine;
 use crate::shell::system::{Command, Dialect, Outcome, Service, System, Then};
@@ -68,6 +68,10 @@ pub trait Reach {
     fn rules(&self, _table: Option<Table>) -> String {
         String::new()
     }
+    /// The kernel's sets of addresses, by name.
+    fn sets(&self) -> &[Arc<IpSet>] {
+        &[]
+    }
 }
 
 /// What the environment of every process begins with: the image's, and what runc takes from `/etc/passwd`.
@@ -111,6 +115,7 @@ const OWN: &[&str] = &[
     "id",
     "ifconfig",
     "ip",
+    "ipset",
     "iptables",
     "iptables-save",
     "mount",

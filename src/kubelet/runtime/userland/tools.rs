@@ -108,6 +108,7 @@ impl<'a> Tool<'a, '_, '_> {
             "route" => text(self.userland.network.routes()),
             "arp" => text(self.userland.network.neighbours()),
             "iptables-save" | "iptables" => self.iptables(),
+            "ipset" => self.ipset(),
             "conntrack" => {
                 let (stdout, stderr) = self.userland.network.connections();
                 Outcome { stderr, ..text(stdout) }
@@ -274,6 +275,28 @@ impl<'a> Tool<'a, '_, '_> {
             None => line.starts_with("-A ").then(|| line.to_string()),
         });
         lines(rows.filter(|line| chain.is_none_or(|chain| line.split(' ').nth(1) == Some(chain))))
+    }
+
+    /// `ipset list [-n] [NAME]`.
+    fn ipset(&mut self) -> Outcome {
+        let mut words = self.arguments.iter().filter(|word| !word.starts_with('-'));
+        if !matches!(words.next(), Some(&("list" | "-L"))) {
+            return fails(2, "ipset: only list is simulated here: sets are written by kube-router\n");
+        }
+        let wanted = words.next().copied();
+        let is_brief = self.arguments.iter().any(|word| matches!(*word, "-n" | "-name"));
+        let sets = self.userland.network.sets();
+        let found: Vec<String> = sets
+            .iter()
+            .filter(|set| wanted.is_none_or(|name| set.name == name))
+            .map(|set| if is_brief { format!("{}\n", set.name) } else { set.list() })
+            .collect();
+        match wanted {
+            Some(_) if found.is_empty() => {
+                fails(1, "ipset v7.22: The set with the given name does not exist\n")
+            }
+            _ => text(found.join(if is_brief { "" } else { "\n" })),
+        }
     }
 
     fn ping(&mut self, host: &str, address: &str) -> Outcome {
