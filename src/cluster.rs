@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::apiserver::{self, ApiServer};
 use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
+use crate::coredns::CoreDns;
 use crate::etcd::identity::{TOKEN, member_id};
 use crate::etcd::member::{DISK_LATENCY, Member, Peer, QUOTA_BYTES};
 use crate::gateway::Gateway;
@@ -93,6 +94,7 @@ pub enum Role {
     Kubeadm(Kubeadm),
     KubeProxy(KubeProxy),
     KubeRouter(KubeRouter),
+    CoreDns(CoreDns),
     Gateway(Gateway),
 }
 
@@ -125,6 +127,7 @@ impl World for Cluster {
             Role::Kubeadm(kubeadm) => kubeadm.handle(input, context),
             Role::KubeProxy(proxy) => proxy.handle(input, context),
             Role::KubeRouter(router) => router.handle(input, context),
+            Role::CoreDns(server) => server.handle(input, context),
             Role::Gateway(gateway) => gateway.handle(input, context),
         }
     }
@@ -430,12 +433,12 @@ impl Cluster {
         let address = machine.ip.parse().ok();
         let mut daemons = Vec::new();
         if !self.scenario.hollow {
-            let (proxy, router) = (control.create(host), control.create(host));
+            let [proxy, router, dns] = std::array::from_fn(|_| control.create(host));
             engine_config.images = addons::images(machine.kind == MachineKind::ControlPlane);
             engine_config.node = name.into();
             engine_config.address = address;
             engine_config.cluster_range = Cidr::parse(CLUSTER_CIDR);
-            engine_config.daemons = vec![("kube-proxy", proxy), ("kube-router", router)];
+            engine_config.daemons = vec![("kube-proxy", proxy), ("kube-router", router), ("coredns", dns)];
             let settings = Settings {
                 node_name: name.into(),
                 node_ip: address,
@@ -451,6 +454,7 @@ impl Cluster {
             };
             let router_role = Role::KubeRouter(KubeRouter::new(RouterConfig { server, engine, settings }));
             daemons.push(("kube-router", router, router_role));
+            daemons.push(("coredns", dns, Role::CoreDns(CoreDns::new(server, engine))));
         }
         engine_config.programs = archive::PROGRAMS_OF_IMAGES;
         // The terminal stands at the console of the first node.

@@ -157,8 +157,8 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "CoreDNS",
-        what: "names in containers",
-        message: "programs in containers find services with a cluster IP; headless services, ExternalName and records of pods are for the packet tracer only",
+        what: "Corefile",
+        message: "CoreDNS answers as kubeadm's Corefile has it, whatever the ConfigMap says; names are asked for over UDP, A and SRV records only, and nothing is cached",
     },
     Entry {
         component: "container engine",

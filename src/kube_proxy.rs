@@ -167,7 +167,7 @@ impl State {
             }
             Input::Message { message: Message::Node(message), .. } => match message {
                 NodeMessage::Exec { .. } => self.begin(context),
-                NodeMessage::Exit => {
+                NodeMessage::Exit { .. } => {
                     // The kernel closes what a process leaves open.
                     for index in 0..self.informers.iter().count() {
                         self.connection.cancel_watch(&Purpose::Informer(index), context);

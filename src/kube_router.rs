@@ -133,7 +133,7 @@ impl State {
                     self.is_running = true;
                     self.informers.start(context, &mut self.connection);
                 }
-                NodeMessage::Exit => {
+                NodeMessage::Exit { .. } => {
                     // The kernel closes what a process leaves open.
                     for index in 0..self.informers.iter().count() {
                         self.connection.cancel_watch(&Purpose(index), context);

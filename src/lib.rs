@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod command;
 pub mod console;
 pub mod controllers;
+pub mod coredns;
 pub mod etcd;
 pub mod etcdctl;
 pub mod fidelity;

@@ -25,6 +25,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scheduler", &["api", "client", "language", "message", "note", "sim", "timer"]),
     ("network", &["api", "sim"]),
     ("kube_proxy", &["api", "client", "language", "message", "network", "sim", "timer"]),
+    ("kube_router", &["api", "client", "language", "message", "network", "sim", "timer"]),
+    ("coredns", &["api", "client", "language", "message", "network", "sim", "timer"]),
     // Containers run the same shell as the terminal, and programs of images as that runs its own.
     ("kubelet", &["api", "client", "language", "message", "network", "note", "shell", "sim", "timer"]),
     ("kubectl", &["api", "client", "fidelity", "language", "message", "note", "shell", "sim", "timer"]),
@@ -44,6 +46,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "etcd",
             "etcdctl",
             "kube_proxy",
+            "kube_router",
+            "coredns",
             "gateway",
             "kubectl",
             "kubelet",

@@ -44,7 +44,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::{Text, Value};
-use crate::client::informer::{Delta, DeltaType, InformerIndex};
+use crate::client::informer::InformerIndex;
 use crate::client::recorder::{EventApi, EventDraft};
 use crate::client::{Answer, Connection, Informers, Recorder, Selection};
 use crate::language::{Context, Input};
@@ -326,7 +326,8 @@ impl State {
                     match index {
                         PODS => self.pod_changed(&delta, context),
                         NODES => self.node_changed(&delta, context),
-                        _ => self.service_changed(&delta, context),
+                        // Services are read where a container's environment is made.
+                        _ => {}
                     }
                 }
                 let is_synced = self.informers.iter().nth(index).is_some_and(|(informer, _)| informer.synced);
@@ -423,26 +424,6 @@ impl State {
 
     fn worker(&mut self, uid: &str) -> Option<&mut Worker> {
         self.workers.get_mut(uid).map(Arc::make_mut)
-    }
-
-    /// The cluster's DNS learns a service's name. Until CoreDNS itself is simulated, the kubelet passes on what it
-    /// watches for its environment variables.
-    fn service_changed(&mut self, delta: &Delta, context: &mut Context) {
-        let service = &delta.object;
-        let address = service.shared_text("spec.clusterIP");
-        let is_known = delta.kind != DeltaType::Deleted && !matches!(address.as_str(), "" | "None");
-        let unchanged = delta.old.as_ref().is_some_and(|old| old.text("spec.clusterIP") == address.as_str());
-        if delta.kind != DeltaType::Deleted && unchanged {
-            return;
-        }
-        let name = arcstr::format!(
-            "{}.{}.svc.{}",
-            service.text("metadata.name"),
-            service.text("metadata.namespace"),
-            self.config.cluster_domain
-        );
-        let addresses = if is_known { vec![address] } else { Vec::new() };
-        self.call(Call::UpdateName { name, addresses }, CallPurpose::Ignored, context);
     }
 
     /// Everything that the runtime has, after a start.

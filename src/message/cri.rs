@@ -4,10 +4,9 @@
 //! pull an image, create, start, stop, remove a container, report what is there.
 //!
 //! The names are those of `k8s.io/cri-api/pkg/apis/runtime/v1`; only fields that the simulation reads exist.
-//! Four calls are not CRI, but what a kubelet does on its own node and only the keeper of the containers can
+//! Three calls are not CRI, but what a kubelet does on its own node and only the keeper of the containers can
 //! act out here: it writes the files of volumes to the disk ([`Call::WriteVolume`]), clears them away
-//! ([`Call::RemoveVolumes`]), and dials ports of pods for its probes ([`Call::Dial`]). [`Call::UpdateName`] stands
-//! for the cluster's DNS, which answers on the node.
+//! ([`Call::RemoveVolumes`]), and dials ports of pods for its probes ([`Call::Dial`]).
 
 use std::sync::Arc;
 
@@ -98,11 +97,6 @@ pub enum Call {
     RemoveVolumes {
         pod_uid: Text,
     },
-    /// A service's name in the cluster's DNS; no addresses: it is gone.
-    UpdateName {
-        name: Text,
-        addresses: Vec<Text>,
-    },
     /// Opens a connection to a port of a pod.
     Dial {
         sandbox: Text,
@@ -148,7 +142,6 @@ impl Call {
             Call::UpdateRuntimeConfig { .. } => "UpdateRuntimeConfig",
             Call::WriteVolume { .. } => "WriteVolume",
             Call::RemoveVolumes { .. } => "RemoveVolumes",
-            Call::UpdateName { .. } => "UpdateName",
             Call::Dial { .. } => "Dial",
         }
     }

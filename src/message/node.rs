@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::network::dns;
 use crate::network::netfilter::Restore;
 use crate::network::packet::Packet;
 use crate::sim::ActorId;
@@ -17,9 +18,23 @@ pub enum NodeMessage {
     /// A process that has just begun asks whether its container runs.
     Attach,
     /// Its container runs: the process works from now on.
-    Exec { container: Text },
+    Exec {
+        container: Text,
+    },
     /// Its container has ended.
-    Exit,
+    Exit {
+        container: Text,
+    },
+    /// A DNS query has come to a container of CoreDNS, and what is answered.
+    Query {
+        id: u64,
+        kind: dns::Kind,
+        name: Text,
+    },
+    Records {
+        id: u64,
+        answer: dns::Answer,
+    },
     /// `iptables-restore --noflush`.
     Restore(Arc<Restore>),
     /// From host to host: these ranges are reached by me.
@@ -32,7 +47,10 @@ pub enum NodeMessage {
     /// From host to host: a packet of a pod or a host, with what is in it.
     Packet(Arc<Letter>),
     /// From a kernel to itself: an answer is there for question `id`.
-    Reached { id: u64, reached: Result<(u16, Text), &'static str> },
+    Reached {
+        id: u64,
+        reached: Reached,
+    },
 }
 
 /// A packet with its content: one stands for all packets of a connection that go the same way.
@@ -47,11 +65,27 @@ pub struct Letter {
 
 #[derive(Clone, Debug)]
 pub enum Payload {
-    /// An HTTP request for a path; empty: a connection alone, or an echo request.
-    Ask { path: Text },
-    /// The HTTP status (0 without a request) and body, or the client's word for what went wrong.
-    Answer(Result<(u16, Text), &'static str>),
+    Ask(Question),
+    Answer(Reached),
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A GET request for a path; empty: a connection alone, or an echo request.
+    Http { path: Text },
+    /// A DNS query for an absolute name.
+    Dns { kind: dns::Kind, name: Text },
+}
+
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// Status (0 without a request) and body.
+    Http(u16, Text),
+    Dns(dns::Answer),
+}
+
+/// What came back, or the client's word for what went wrong.
+pub type Reached = Result<Said, &'static str>;
 
 impl NodeMessage {
     /// What is written on its arrow.
@@ -59,7 +93,9 @@ impl NodeMessage {
         match self {
             NodeMessage::Attach => "attach",
             NodeMessage::Exec { .. } => "exec",
-            NodeMessage::Exit => "exit",
+            NodeMessage::Exit { .. } => "exit",
+            NodeMessage::Query { .. } => "DNS query",
+            NodeMessage::Records { .. } => "DNS answer",
             NodeMessage::Restore(_) => "iptables-restore",
             NodeMessage::Routes { .. } => "routes",
             NodeMessage::Packet(letter) => letter.packet.protocol.upper_name(),

@@ -5,6 +5,7 @@
 //!
 //! - [`ipam`] addresses out of a range: the `host-local` plugin
 //! - [`cni`] the network configuration file, and what a plugin makes of it
+//! - [`dns`] names, as CoreDNS answers for them
 //! - [`kernel`] interfaces, routes, rules and connections of one node
 //! - [`show`] all that as `ip` and `conntrack` print it
 //! - [`packet`] what rules and routes look at
@@ -14,6 +15,7 @@
 //! - [`proxy`] the rules that kube-proxy makes of Services and EndpointSlices
 
 pub mod cni;
+pub mod dns;
 pub mod ipam;
 pub mod kernel;
 pub mod netfilter;

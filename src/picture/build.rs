@@ -56,6 +56,8 @@ pub fn build(history: &History<Cluster>) -> Picture {
             Role::Kubeadm(_) => continue,
             // An add-on that is not installed.
             Role::KubeRouter(router) if !router.is_running() => continue,
+            // Not on this node.
+            Role::CoreDns(server) if !server.is_running() => continue,
             _ => {}
         }
         let component = component(cluster, process, is_running(process));
@@ -205,6 +207,7 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
             component.kind = ComponentKind::KubeRouter;
             component.busy = router.is_pending().into();
         }
+        Role::CoreDns(_) => component.kind = ComponentKind::CoreDns,
         Role::Scheduler(scheduler) => {
             component.kind = ComponentKind::Scheduler;
             component.is_leader = scheduler.is_leader();

@@ -299,6 +299,9 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
         ComponentKind::KubeRouter => {
             ("kube-router", "Writes the rules that enforce NetworkPolicies on its node.")
         }
+        ComponentKind::CoreDns => {
+            ("CoreDNS", "Answers for the names of Services, from its own copy of them.")
+        }
         ComponentKind::Terminal => ("kubectl", "Your terminal: a client of the API server like any other."),
     };
     let mut detail = Detail {

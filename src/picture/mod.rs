@@ -149,6 +149,7 @@ pub enum ComponentKind {
     KubeProxy,
     /// Enforces NetworkPolicies, where it is installed.
     KubeRouter,
+    CoreDns,
     Terminal,
 }
 

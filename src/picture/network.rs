@@ -8,6 +8,7 @@ use crate::arrange::Arrange;
 use crate::cluster::{Cluster, MachineKind, Role};
 use crate::kubelet::runtime::ContainerEngine;
 use crate::kubelet::runtime::sandbox::Sandbox;
+use crate::network::dns::Zone;
 use crate::network::ipam::Cidr;
 use crate::network::netfilter::Table;
 use crate::network::packet::Protocol;
@@ -101,6 +102,14 @@ impl World for Model<'_> {
         let containers = pod.items("spec.containers").iter();
         let mut ports = containers.flat_map(|container| container.items("ports"));
         ports.find_map(|port| port.integer("containerPort")).and_then(|port| u16::try_from(port).ok())
+    }
+    fn zone(&self, node: usize, _pod: usize) -> Option<&dyn Zone> {
+        let name = format!("coredns-{}", self.nodes.get(node)?.name);
+        let process = self.history.world().processes().iter().find(|process| process.name == name)?;
+        match &*process.role {
+            Role::CoreDns(server) => server.zone(),
+            _ => None,
+        }
     }
     fn service_range(&self) -> Option<Cidr> {
         let ranges = self.ledger.objects("/registry/servicecidrs/");

@@ -39,7 +39,8 @@ fn lane_of(kind: ComponentKind) -> usize {
         ComponentKind::Kubelet
         | ComponentKind::ContainerEngine
         | ComponentKind::KubeProxy
-        | ComponentKind::KubeRouter => 5,
+        | ComponentKind::KubeRouter
+        | ComponentKind::CoreDns => 5,
     }
 }
 

@@ -90,18 +90,6 @@ impl ContainerEngine {
                 state.stories.remove(pod_uid);
                 Some(Ok(Reply::Done))
             }
-            Call::UpdateName { name, addresses } => {
-                let state = Arc::make_mut(&mut self.state);
-                match addresses.first() {
-                    Some(first) => {
-                        state.names.insert(name.clone(), first.clone());
-                    }
-                    None => {
-                        state.names.remove(name);
-                    }
-                }
-                Some(Ok(Reply::Done))
-            }
             Call::Dial { sandbox, port, request, timeout_seconds } => {
                 self.dial(client, sandbox, *port, request, *timeout_seconds, context)
             }

@@ -57,7 +57,7 @@ use files::{Disk, View};
 use operation::Operation;
 use reach::NodeNetwork;
 use sandbox::{Sandbox, Stage, StoryStep, step};
-use talk::{Ask, Asked, Asker, Desk, Journal};
+use talk::{Ask, Asked, Asker, Desk, Journal, Query};
 use userland::Userland;
 
 /// What does not change while the engine lives.
@@ -121,7 +121,8 @@ struct State {
     images: SortedMap<Text, Image>,
     disk: Disk,
     /// What the cluster's DNS answers: name to address.
-    names: SharedMap<Text, Text>,
+    /// DNS queries that a program of this node has in hand.
+    queries: SortedMap<u64, Query>,
     /// The configuration as it lies in `/etc/cni/net.d`, and what was understood of it.
     cni: Option<Network>,
     cni_error: Text,
@@ -150,7 +151,7 @@ impl ContainerEngine {
             containers: SortedMap::new(),
             images: SortedMap::new(),
             disk: Disk::default(),
-            names: SharedMap::default(),
+            queries: SortedMap::new(),
             cni: None,
             cni_error: CNI_NOT_INITIALIZED.into(),
             has_own_cni_config: false,
@@ -341,7 +342,7 @@ impl ContainerEngine {
         self.note(context, &sandbox, step::CONTAINER_EXITED, detail);
         self.announce(context, id, &sandbox, EventType::Stopped);
         if let Some(daemon) = daemon {
-            context.send(daemon, Message::Node(NodeMessage::Exit));
+            context.send(daemon, Message::Node(NodeMessage::Exit { container: id.clone() }));
         }
         for client in waiters {
             self.reply(client, Ok(cri::Reply::Done), context);
@@ -542,7 +543,6 @@ impl State {
             disk: self.disk.clone(),
             kernel: &self.kernel,
             desk: &desk,
-            names: &self.names,
         };
         let mut userland = Userland {
             files: View {

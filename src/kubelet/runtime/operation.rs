@@ -19,9 +19,10 @@ use super::calling::Owner;
 use super::files::View;
 use super::images::{self, Reference};
 use super::sandbox::{Stage, step};
-use super::talk::{Ask, Asker, Journal, Reached};
+use super::talk::{Ask, Asker, Journal};
 use super::userland;
 use super::{CNI_NOT_INITIALIZED, ContainerEngine};
+use crate::message::node::Reached;
 
 #[derive(Clone, Debug)]
 pub struct Operation {

@@ -3,16 +3,16 @@
 //! Picture to hold in mind: a telephone on the wall of each pod. What is said to the pod itself is answered at
 //! once; every other call is left with the exchange ([`super::talk`]), which rings back.
 
-use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::arrange::Arrange;
-use crate::shared_map::SharedMap;
 use crate::sorted::SortedMap;
 
 use crate::api::Text;
-use crate::message::cri::MountSource;
+use crate::message::cri::{DnsConfig, MountSource};
+use crate::message::node::{Question, Said};
 use crate::network::cni::Attachment;
+use crate::network::dns;
 use crate::network::kernel::Kernel;
 use crate::network::netfilter::{IpSet, Table};
 use crate::network::show::no_connections;
@@ -24,8 +24,12 @@ use super::container::Container;
 use super::files::Disk;
 use super::program::Http;
 use super::sandbox::Sandbox;
-use super::talk::{Ask, Desk};
+use super::talk::{Ask, Desk, TIMED_OUT};
 use super::userland::Reach;
+
+/// `timeout` and `attempts` of resolv.conf, as they are without a word.
+const QUERY_TIMEOUT_SECONDS: u64 = 5;
+const QUERY_ATTEMPTS: usize = 2;
 
 /// One sandbox's view of the network.
 pub struct NodeNetwork<'a> {
@@ -37,28 +41,38 @@ pub struct NodeNetwork<'a> {
     pub kernel: &'a Kernel,
     /// What was asked before in this run, and what is still open.
     pub desk: &'a Desk,
-    pub names: &'a SharedMap<Text, Text>,
 }
 
 impl Reach for NodeNetwork<'_> {
-    fn resolve(&self, name: &str) -> Option<Text> {
-        if name.parse::<IpAddr>().is_ok() {
-            return Some(name.into());
+    fn resolver(&self) -> &DnsConfig {
+        &self.me.config.dns
+    }
+    fn from_hosts(&self, name: &str) -> Option<Text> {
+        match name {
+            "localhost" => Some("127.0.0.1".into()),
+            name if name == self.me.config.hostname => self.me.ips().first().cloned(),
+            _ => None,
         }
-        if name == "localhost" {
-            return Some("127.0.0.1".into());
+    }
+    fn query(&self, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str> {
+        let server = self.me.config.dns.servers.first().ok_or("no name server")?;
+        let ask = Ask {
+            address: server.clone(),
+            port: dns::PORT,
+            question: Question::Dns { kind, name: name.into() },
+            timeout_seconds: QUERY_TIMEOUT_SECONDS,
+        };
+        let mut said = Err("");
+        for _ in 0..QUERY_ATTEMPTS {
+            said = self.desk.ask(ask.clone());
+            if !matches!(said, Err(TIMED_OUT)) {
+                break;
+            }
         }
-        if name == self.me.config.hostname {
-            return self.me.ips().first().cloned();
+        match said? {
+            Said::Dns(answer) => Ok(answer),
+            Said::Http(..) => Err("not a name server"),
         }
-        // As resolv.conf says: the search list first, then the name as it stands.
-        let whole = name.trim_end_matches('.');
-        let searched = self.me.config.dns.searches.iter().filter(|_| !name.ends_with('.'));
-        searched
-            .filter_map(|search| self.names.get(&arcstr::format!("{whole}.{search}")))
-            .chain(self.names.get(whole))
-            .next()
-            .cloned()
     }
     fn request(
         &self,
@@ -74,7 +88,11 @@ impl Reach for NodeNetwork<'_> {
                 port => dial(self.containers, &self.disk, self.me, port, path, self.now),
             };
         }
-        self.desk.ask(Ask { address: address.into(), port, path: path.into(), timeout_seconds })
+        let question = Question::Http { path: path.into() };
+        match self.desk.ask(Ask { address: address.into(), port, question, timeout_seconds })? {
+            Said::Http(status, body) => Ok((status, body)),
+            Said::Dns(_) => Err("Connection reset by peer"),
+        }
     }
     fn interfaces(&self) -> String {
         match &self.me.attachment {

@@ -33,8 +33,8 @@ impl ContainerEngine {
         match message {
             NodeMessage::Attach => {
                 let is_its = |one: &&Container| self.config.daemon_of(one) == Some(from);
-                let running = self.containers().filter(|one| one.is_running()).find(is_its);
-                if let Some(container) = running.map(|container| container.id.clone()) {
+                for container in self.containers().filter(|one| one.is_running()).filter(is_its) {
+                    let container = container.id.clone();
                     context.send(from, Message::Node(NodeMessage::Exec { container }));
                 }
             }
@@ -54,7 +54,8 @@ impl ContainerEngine {
             }
             NodeMessage::Packet(letter) => self.letter(&letter, context),
             NodeMessage::Reached { id, reached } => self.reached(id, reached, context),
-            NodeMessage::Exec { .. } | NodeMessage::Exit => {}
+            NodeMessage::Records { id, answer } => self.records(id, answer, context),
+            NodeMessage::Exec { .. } | NodeMessage::Exit { .. } | NodeMessage::Query { .. } => {}
         }
     }
 

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use crate::api::{Text, Value};
 use crate::language::Context;
 use crate::message::Message;
-use crate::message::node::{Letter, NodeMessage, Payload};
+use crate::message::node::{Letter, NodeMessage, Payload, Question, Reached, Said};
+use crate::network::dns;
 use crate::network::ipam::Cidr;
 use crate::network::kernel::{Connection, Kernel, UPLINK};
 use crate::network::packet::{ConnectionState, Packet, Protocol};
@@ -23,8 +24,14 @@ use crate::network::trace::{Node, Pod, Spot, Wire, World, source_address};
 use crate::sim::{Duration, Time};
 use crate::timer::{EngineTimer, Timer};
 
+use super::container::Container;
 use super::sandbox::Sandbox;
 use super::{ContainerEngine, State, reach};
+
+/// The client's word for an answer that did not come.
+pub const TIMED_OUT: &str = "Connection timed out";
+/// Until the name servers of the world outside answer.
+const OUTSIDE_LATENCY: Duration = Duration::from_millis(12);
 
 /// A question to somebody at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +39,10 @@ pub struct Ask {
     pub address: Text,
     /// 0: an echo request.
     pub port: u16,
-    /// Of an HTTP request; empty: only a connection.
-    pub path: Text,
+    pub question: Question,
     /// Until it is given up.
     pub timeout_seconds: u64,
 }
-
-/// The HTTP status (0 for a connection without a request) and body, or the client's word for what went wrong.
-pub type Reached = Result<(u16, Text), &'static str>;
 
 /// What a run of a script asked, and has been answered, in order.
 pub type Journal = Vec<(Ask, Reached)>;
@@ -81,6 +84,14 @@ pub enum Asker {
     Container(Text),
     /// A command beside it: the operation's number.
     Operation(u64),
+}
+
+/// A DNS query that has come to a container of CoreDNS.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    sandbox: Text,
+    packet: Packet,
+    letter: Letter,
 }
 
 #[derive(Clone, Debug)]
@@ -227,9 +238,10 @@ impl ContainerEngine {
         let (Some(sandbox), Some(destination)) = (sandbox, destination) else {
             return self.reached(id, Err("Network is unreachable"), context);
         };
-        let (protocol, ports) = match ask.port {
-            0 => (Protocol::Icmp, (0, 0)),
-            port => (Protocol::Tcp, (client_port, port)),
+        let (protocol, ports) = match (ask.port, &ask.question) {
+            (0, _) => (Protocol::Icmp, (0, 0)),
+            (port, Question::Dns { .. }) => (Protocol::Udp, (client_port, port)),
+            (port, Question::Http { .. }) => (Protocol::Tcp, (client_port, port)),
         };
         let outcome = self.walk(now, |follower, here| {
             let spot = here.spot_of(&sandbox).unwrap_or(Spot::Node(0));
@@ -244,7 +256,7 @@ impl ContainerEngine {
         });
         let letter = Letter {
             packet: outcome.packet.clone(),
-            payload: Payload::Ask { path: ask.path.clone() },
+            payload: Payload::Ask(ask.question.clone()),
             asker: context.me(),
             id,
         };
@@ -282,20 +294,32 @@ impl ContainerEngine {
                 let arrived = NodeMessage::Reached { id: letter.id, reached: reached.clone() };
                 context.send(context.me(), Message::Node(arrived));
             }
-            (End::Delivered { at, .. }, Payload::Ask { path }) => {
+            (End::Delivered { at, .. }, Payload::Ask(Question::Http { path })) => {
                 let reached = self.served(at, &packet, path, now);
                 self.answer(at, &packet, reached, letter, context);
             }
-            (End::NobodyListens { at }, Payload::Ask { .. }) => {
+            (End::Delivered { at, .. }, Payload::Ask(Question::Dns { kind, name })) => {
+                let (kind, name) = (*kind, name.clone());
+                self.query(at, packet, kind, name, letter, context);
+            }
+            // The name servers of the world outside of the cluster.
+            (End::LeftTheCluster, Payload::Ask(Question::Dns { name, .. }))
+                if letter.asker == context.me() =>
+            {
+                let reached = Ok(Said::Dns(dns::outside(name)));
+                let arrived = NodeMessage::Reached { id: letter.id, reached };
+                context.send_after(OUTSIDE_LATENCY, context.me(), Message::Node(arrived));
+            }
+            (End::NobodyListens { at }, Payload::Ask(_)) => {
                 self.answer(at, &packet, Err("Connection refused"), letter, context);
             }
-            (End::Rejected { .. }, Payload::Ask { .. }) => {
+            (End::Rejected { .. }, Payload::Ask(_)) => {
                 self.answer(Spot::Node(0), &packet, Err("Connection refused"), letter, context);
             }
-            (End::NobodyHome { .. }, Payload::Ask { .. }) => {
+            (End::NobodyHome { .. }, Payload::Ask(_)) => {
                 self.answer(Spot::Node(0), &packet, Err("No route to host"), letter, context);
             }
-            (End::NoRoute { .. }, Payload::Ask { .. }) => {
+            (End::NoRoute { .. }, Payload::Ask(_)) => {
                 self.answer(Spot::Node(0), &packet, Err("Network is unreachable"), letter, context);
             }
             // Nobody says anything: whoever waits gives up by the clock.
@@ -306,17 +330,53 @@ impl ContainerEngine {
     /// What the program at `spot` says.
     fn served(&self, spot: Spot, packet: &Packet, path: &Text, now: Time) -> Reached {
         if packet.protocol == Protocol::Icmp {
-            return Ok((0, Text::new()));
+            return Ok(Said::Http(0, Text::new()));
         }
         let here = Here::new(&self.state, now);
         match here.sandbox_at(spot, packet.destination_port) {
             Some(sandbox) => {
                 let (containers, disk) = (&self.state.containers, &self.state.disk);
                 reach::dial(containers, disk, sandbox, packet.destination_port, path, now)
+                    .map(|(status, body)| Said::Http(status, body))
             }
             // The kubelet wants to know who asks.
-            None if path.is_empty() => Ok((0, Text::new())),
-            None => Ok((401, "Unauthorized".into())),
+            None if path.is_empty() => Ok(Said::Http(0, Text::new())),
+            None => Ok(Said::Http(401, "Unauthorized".into())),
+        }
+    }
+
+    /// A DNS query has arrived at a program. Only CoreDNS answers; whoever asks another waits in vain.
+    fn query(
+        &mut self,
+        at: Spot,
+        packet: Packet,
+        kind: dns::Kind,
+        name: Text,
+        letter: Letter,
+        context: &mut Context,
+    ) {
+        let here = Here::new(&self.state, context.now());
+        let Some(sandbox) = here.sandbox_at(at, packet.destination_port).map(|one| one.id.clone()) else {
+            return;
+        };
+        let is_it = |one: &&Container| one.sandbox == sandbox && one.is_running() && one.runs("coredns");
+        let Some(server) = self.containers().find(is_it).and_then(|one| self.config.daemon_of(one)) else {
+            return;
+        };
+        let state = Arc::make_mut(&mut self.state);
+        let id = state.next_operation;
+        state.next_operation += 1;
+        state.queries.insert(id, Query { sandbox, packet, letter });
+        context.send(server, Message::Node(NodeMessage::Query { id, kind, name }));
+    }
+    /// CoreDNS answers a query: on to whoever asked.
+    pub(super) fn records(&mut self, id: u64, answer: dns::Answer, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        let Some(Query { sandbox, packet, letter }) = state.queries.remove(&id) else { return };
+        let here = Here::new(&self.state, context.now());
+        let sandbox = self.state.sandboxes.get(&sandbox);
+        if let Some(at) = sandbox.and_then(|sandbox| here.spot_of(sandbox)) {
+            self.answer(at, &packet, Ok(Said::Dns(answer)), letter, context);
         }
     }
 
@@ -352,6 +412,6 @@ impl ContainerEngine {
     }
     /// Nobody has answered within the client's patience.
     pub(super) fn ask_timed_out(&mut self, id: u64, context: &mut Context) {
-        self.reached(id, Err("Connection timed out"), context);
+        self.reached(id, Err(TIMED_OUT), context);
     }
 }

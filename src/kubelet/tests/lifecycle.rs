@@ -321,27 +321,6 @@ fn after_a_power_loss_everything_starts_again() {
 }
 
 #[test]
-fn an_init_container_waits_for_a_services_name() {
-    let mut site = Site::new(false);
-    site.pod(
-        "p",
-        r#"{"initContainers":[{"name":"wait","image":"busybox","command":["sh","-c","until nslookup myservice; do echo waiting for myservice; sleep 2; done"]}],
-            "containers":[{"name":"app","image":"busybox","command":["sh","-c","echo $MYSERVICE_SERVICE_HOST; nslookup myservice.default.svc.cluster.local | tail -n 2; sleep 1000"]}]}"#,
-    );
-    site.wait(60);
-    assert_eq!(site.containers("p"), "wait:running 0 app:waiting(PodInitializing) 0");
-    let service = object! {
-        "metadata" => object! { "namespace" => "default", "name" => "myservice" },
-        "spec" => object! { "clusterIP" => "10.96.0.7", "ports" => crate::array![object! { "port" => 80 }] },
-    };
-    site.write("services", service, WatchType::Added);
-    site.wait_for(10, |site| site.phase("p") == "Running");
-    let app = site.engine.world.engine.containers().find(|container| container.name() == "app").unwrap();
-    let logs: Vec<&str> = app.logs.iter().map(|(_, line)| line.as_str()).collect();
-    assert_eq!(logs, ["10.96.0.7", "Address: 10.96.0.7", ""]);
-}
-
-#[test]
 fn last_words_are_kept() {
     for (policy, script, message) in [
         ("File", "echo -n out of tea > /dev/termination-log; exit 1", "out of tea"),

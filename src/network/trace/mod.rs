@@ -5,7 +5,7 @@
 //! there afterwards.
 //!
 //! - [`report`] what is asked and answered
-//! - [`names`] from a name to an address, as the source's resolver and CoreDNS do it
+//! - [`names`] from a name to an address, as the source's resolver finds it
 //! - [`follow`] the way itself; [`receive`] who is there at its end
 //! - [`words`] why it ended, and what would help
 
@@ -20,6 +20,7 @@ use core::net::IpAddr;
 use crate::api::{Text, Value};
 
 use super::cni::Attachment;
+use super::dns::Zone;
 use super::ipam::Cidr;
 use super::kernel::{GATEWAY, Kernel};
 use super::packet::{Packet, Protocol};
@@ -82,6 +83,10 @@ pub trait World {
     fn slices(&self, namespace: &str, name: &str) -> Vec<&Value>;
     /// The first port that a pod's containers declare.
     fn declared_port(&self, namespace: &str, pod: &str) -> Option<u16>;
+    /// What the CoreDNS in pod `pod` of node `node` answers from, once it has heard of the cluster.
+    fn zone(&self, _node: usize, _pod: usize) -> Option<&dyn Zone> {
+        None
+    }
     /// Addresses that services are given (`ServiceCIDR`).
     fn service_range(&self) -> Option<Cidr>;
 }

@@ -7,7 +7,7 @@
 //! The drawing is made to fill the window: its unit is a CSS pixel, or more where the window is large (a
 //! projector), so words stay legible. A narrow window (a phone) gets the same drawing set upright.
 
-use clusterarium::picture::{Component, ComponentKind, Host, HostRole, Picture};
+use clusterarium::picture::{Component, ComponentKind, Host, HostRole, Picture, Pod};
 use clusterarium::sorted::SortedMap;
 
 use crate::arithmetic::{cos, sin};
@@ -163,7 +163,7 @@ impl Layout {
                 ComponentKind::ControllerManager => place_among(picture, component, manager),
                 ComponentKind::Scheduler => place_among(picture, component, scheduler),
                 ComponentKind::Terminal => self.terminal,
-                ComponentKind::Etcd => continue,
+                ComponentKind::Etcd | ComponentKind::CoreDns => continue,
                 _ if is_control_plane => {
                     chips.push(Chip::Component(index));
                     continue;
@@ -214,7 +214,10 @@ impl Layout {
                 .components
                 .iter()
                 .enumerate()
-                .filter(|(_, component)| component.host == host.name && component.kind != ComponentKind::Etcd)
+                .filter(|(_, component)| component.host == host.name)
+                .filter(|(_, component)| {
+                    !matches!(component.kind, ComponentKind::Etcd | ComponentKind::CoreDns)
+                })
                 .map(|(index, _)| Chip::Component(index))
                 .collect();
             chips.extend(proxies.into_iter().map(Chip::Proxy));
@@ -255,6 +258,20 @@ impl Layout {
             let is_on_worker = role_of(picture, &component.host) == Some(HostRole::Worker);
             let door = Door { rect: placed.rect, kind: component.kind, is_on_worker };
             self.doors.insert(component.actor, door);
+        }
+        // CoreDNS speaks from the pod that it lives in.
+        for component in of_kind(picture, ComponentKind::CoreDns) {
+            let is_its = |placed: &&Placed| {
+                let pod = &picture.pods[placed.index];
+                pod.node == component.host
+                    && pod.namespace == "kube-system"
+                    && pod.name.starts_with("coredns-")
+            };
+            if let Some(placed) = self.pods.iter().find(is_its) {
+                let is_on_worker = role_of(picture, &component.host) == Some(HostRole::Worker);
+                let door = Door { rect: placed.rect, kind: component.kind, is_on_worker };
+                self.doors.insert(component.actor, door);
+            }
         }
         for placed in &self.members {
             let door = Door { rect: placed.rect, kind: ComponentKind::Etcd, is_on_worker: false };

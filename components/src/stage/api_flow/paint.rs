@@ -6,7 +6,7 @@
 
 use clusterarium::picture::{Component, ComponentKind, HostRole, InHand, Picture};
 
-use super::layout::Layout;
+use super::layout::{Layout, daemon_of_node};
 use crate::stage::brush::{Align, Brush, font};
 use crate::stage::etcd::circle::{self, Look, Stroke};
 use crate::stage::geometry::{Point, Rect};

@@ -3,8 +3,10 @@
 //! Picture to hold in mind: a room that a guest has rented. The furniture (shell, tools) is the same in every room of the
 //! house ([`crate::shell`]); the wardrobe, the telephone and the name on the door are the guest's.
 //!
+//! - [`names`] from a name to an address
 //! - [`tools`] commands that ask the machine or the network
 
+mod names;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -15,6 +17,8 @@ use arcstr::literal;
 
 use crate::api::Text;
 use crate::arrange::Gather;
+use crate::message::cri::DnsConfig;
+use crate::network::dns;
 use crate::network::netfilter::{IpSet, Table};
 use crate::shell::files::FileSystem;
 use crate::shell::machine::Machine;
@@ -42,8 +46,12 @@ pub struct Userland<'a> {
 
 /// The network as a container sees it.
 pub trait Reach {
-    /// The address that a name resolves to.
-    fn resolve(&self, name: &str) -> Option<Text>;
+    /// What `/etc/resolv.conf` says.
+    fn resolver(&self) -> &DnsConfig;
+    /// The address that `/etc/hosts` has for a name.
+    fn from_hosts(&self, name: &str) -> Option<Text>;
+    /// Asks the name server for an absolute name; the error: nobody answers. Like [`Reach::request`].
+    fn query(&self, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str>;
     /// An HTTP request, or with an empty path a bare connection; to port 0 an echo request. The error is the
     /// client's word for it. An answer that has yet to come means that the whole run will be repeated.
     fn request(

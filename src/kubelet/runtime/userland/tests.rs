@@ -1,7 +1,8 @@
 //! Scripts and what they print, with the second at which they print it.
 
 use crate::api::Text;
-use crate::message::cri::{Mount, MountSource};
+use crate::message::cri::{DnsConfig, Mount, MountSource};
+use crate::network::dns;
 use crate::sim::Time;
 
 use crate::shell::machine::{Machine, Output, Surroundings};
@@ -12,8 +13,35 @@ use super::{Reach, Userland, process, server};
 struct Wires;
 
 impl Reach for Wires {
-    fn resolve(&self, name: &str) -> Option<Text> {
-        matches!(name, "web" | "localhost").then(|| "10.96.0.5".into())
+    fn resolver(&self) -> &DnsConfig {
+        static RESOLVER: std::sync::LazyLock<DnsConfig> = std::sync::LazyLock::new(|| DnsConfig {
+            servers: vec!["10.96.0.10".into()],
+            searches: vec!["default.svc.cluster.local".into(), "svc.cluster.local".into()],
+            options: vec!["ndots:5".into()],
+        });
+        &RESOLVER
+    }
+    fn from_hosts(&self, name: &str) -> Option<Text> {
+        (name == "localhost").then(|| "127.0.0.1".into())
+    }
+    fn query(&self, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str> {
+        use dns::{Failure, Kind, Record};
+        let target = "web.default.svc.cluster.local.".to_string();
+        Ok(match (kind, name) {
+            (Kind::Address, "web.default.svc.cluster.local.") => {
+                Ok(vec![Record::Address([10, 96, 0, 5].into())])
+            }
+            (Kind::Service, "web.default.svc.cluster.local.") => {
+                Ok(vec![Record::Service { port: 80, target }])
+            }
+            (Kind::Address, "alias.svc.cluster.local.") => {
+                Ok(vec![Record::Alias(target), Record::Address([10, 96, 0, 5].into())])
+            }
+            (_, "broken.default.svc.cluster.local.") => Err(Failure::ServerFailure),
+            (_, "empty.default.svc.cluster.local.") => Ok(Vec::new()),
+            (_, name) if name.starts_with("dead.") => return Err("Connection timed out"),
+            _ => Err(Failure::NoSuchName),
+        })
     }
     fn request(&self, _: &str, port: u16, path: &str, _: u64) -> Result<(u16, Text), &'static str> {
         match (port, path) {
@@ -156,6 +184,31 @@ fn scripts_print_what_a_shell_prints() {
             "0! Connecting to web (10.96.0.5:80)\n0! wget: server returned error: HTTP/1.1 404\n",
             1,
         ),
+        (
+            "nslookup alias",
+            "0 Server:\t\t10.96.0.10\n0 Address:\t10.96.0.10:53\n0 \n\
+             0 ** server can't find alias.default.svc.cluster.local: NXDOMAIN\n0 \n\
+             0 alias.svc.cluster.local\tcanonical name = web.default.svc.cluster.local\n\
+             0 Name:\tweb.default.svc.cluster.local\n0 Address: 10.96.0.5\n0 \n",
+            0,
+        ),
+        ("nslookup dead", "0 ;; connection timed out; no servers could be reached\n0 \n", 1),
+        ("host nobody", "0 Host nobody not found: 3(NXDOMAIN)\n", 1),
+        (
+            "host -t SRV web",
+            "0 web.default.svc.cluster.local has SRV record 0 100 80 web.default.svc.cluster.local.\n",
+            0,
+        ),
+        ("dig +short +search web", "0 10.96.0.5\n", 0),
+        ("dig +short web", "", 0),
+        ("getent hosts web", "0 10.96.0.5  web\n", 0),
+        (
+            "curl -s http://dead/ || curl http://dead/",
+            "0! curl: (6) Could not resolve host: dead (Timeout while contacting DNS servers)\n",
+            6,
+        ),
+        ("ping -c 1 broken", "0! ping: bad address 'broken'\n", 1),
+        ("nc -z empty 80", "0! nc: bad address 'empty'\n", 1),
         ("wget -q -O- http://example.com", "0! wget: bad address 'example.com'\n", 1),
         ("nc -z web 5672", "0! nc: web (10.96.0.5:5672): Connection refused\n", 1),
         ("if then", "0! sh: syntax error: unexpected \"then\"\n", 2),

@@ -9,6 +9,7 @@ use crate::shell::system::{Command, Outcome, Then};
 use crate::sim::Duration;
 
 use super::super::program::{self, Server};
+use super::names::{Unresolved, resolve};
 use super::{Userland, serve};
 
 /// Seconds until the kernel gives a connection up that nobody answers (`tcp_syn_retries` 6).
@@ -22,16 +23,16 @@ pub(super) struct Tool<'a, 'b, 'c> {
     pub userland: &'b mut Userland<'c>,
 }
 
-fn status(status: i32) -> Outcome {
+pub(super) fn status(status: i32) -> Outcome {
     Outcome { status, ..Outcome::default() }
 }
-fn text(stdout: impl Into<String>) -> Outcome {
+pub(super) fn text(stdout: impl Into<String>) -> Outcome {
     Outcome { stdout: stdout.into(), ..Outcome::default() }
 }
-fn fails(status: i32, stderr: impl Into<String>) -> Outcome {
+pub(super) fn fails(status: i32, stderr: impl Into<String>) -> Outcome {
     Outcome { stderr: stderr.into(), status, ..Outcome::default() }
 }
-fn lines<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> Outcome {
+pub(super) fn lines<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> Outcome {
     let mut out = Outcome::default();
     lines.into_iter().for_each(|line| out.line(line));
     out
@@ -52,7 +53,7 @@ impl<'a> Tool<'a, '_, '_> {
         self.arguments.iter().filter_map(|a| a.strip_prefix('-')).filter(|a| !a.starts_with('-')).collect()
     }
     /// Arguments that are not options; those in `with_value` take the next one.
-    fn operands(&self, with_value: &[&str]) -> Vec<&'a str> {
+    pub(super) fn operands(&self, with_value: &[&str]) -> Vec<&'a str> {
         let mut operands = Vec::new();
         let mut arguments = self.arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -64,7 +65,7 @@ impl<'a> Tool<'a, '_, '_> {
         }
         operands
     }
-    fn option(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn option(&self, name: &str) -> Option<&'a str> {
         let position = self.arguments.iter().position(|argument| *argument == name);
         match position {
             Some(position) => self.arguments.get(position + 1).copied(),
@@ -81,7 +82,7 @@ impl<'a> Tool<'a, '_, '_> {
         let now = self.command.now;
         Some(match self.name {
             "hostname" if self.flags().contains(['i', 'I']) => {
-                lines([self.userland.network.resolve(self.userland.files.hostname).unwrap_or_default()])
+                lines([self.userland.network.from_hosts(self.userland.files.hostname).unwrap_or_default()])
             }
             "hostname" => lines([self.userland.files.hostname]),
             "whoami" => lines(["root"]),
@@ -113,27 +114,9 @@ impl<'a> Tool<'a, '_, '_> {
                 let (stdout, stderr) = self.userland.network.connections();
                 Outcome { stderr, ..text(stdout) }
             }
-            "nslookup" | "getent" | "host" | "dig" => {
-                let name =
-                    self.operands(&[]).into_iter().find(|operand| !matches!(*operand, "hosts" | "ahosts"))?;
-                match self.userland.network.resolve(name) {
-                    Some(address) if self.name == "getent" => lines([format!("{address}  {name}")]),
-                    Some(address) => lines([
-                        "Server:\t\t10.96.0.10".to_string(),
-                        "Address:\t10.96.0.10:53".to_string(),
-                        String::new(),
-                        format!("Name:\t{name}"),
-                        format!("Address: {address}"),
-                        String::new(),
-                    ]),
-                    None if self.name == "getent" => status(2),
-                    None => Outcome {
-                        status: 1,
-                        ..text(format!(
-                            "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10:53\n\n** server can't find {name}: NXDOMAIN\n\n"
-                        ))
-                    },
-                }
+            "nslookup" | "getent" | "host" | "dig" => return self.look_up(),
+            "curl" if self.flags().contains('s') && !self.flags().contains('S') => {
+                Outcome { stderr: String::new(), ..self.fetch() }
             }
             "wget" | "curl" => self.fetch(),
             "nc" | "telnet" => {
@@ -147,7 +130,7 @@ impl<'a> Tool<'a, '_, '_> {
                     });
                 }
                 let (host, port) = (operands.first()?, operands.get(1)?.parse().unwrap_or(0));
-                let Some(address) = self.userland.network.resolve(host) else {
+                let Ok(address) = resolve(self.userland.network, host) else {
                     return Some(fails(1, format!("nc: bad address '{host}'\n")));
                 };
                 let patience = self.patience(&["-w"], TCP_PATIENCE);
@@ -162,9 +145,9 @@ impl<'a> Tool<'a, '_, '_> {
             "ping" => {
                 let operands = self.operands(&["-c", "-w", "-W", "-i"]);
                 let host = operands.first()?;
-                match self.userland.network.resolve(host) {
-                    Some(address) => self.ping(host, &address),
-                    None => fails(1, format!("ping: bad address '{host}'\n")),
+                match resolve(self.userland.network, host) {
+                    Ok(address) => self.ping(host, &address),
+                    Err(_) => fails(1, format!("ping: bad address '{host}'\n")),
                 }
             }
             "df" => lines([
@@ -340,12 +323,18 @@ impl<'a> Tool<'a, '_, '_> {
             Some((host, port)) => (host, port.parse().unwrap_or(default_port)),
             None => (authority, default_port),
         };
-        let Some(address) = self.userland.network.resolve(host) else {
-            return if is_curl {
-                fails(6, format!("curl: (6) Could not resolve host: {host}\n"))
-            } else {
-                fails(1, format!("wget: bad address '{authority}'\n"))
-            };
+        let address = match resolve(self.userland.network, host) {
+            Ok(address) => address,
+            Err(Unresolved::NoServer) if is_curl => {
+                return fails(
+                    6,
+                    format!(
+                        "curl: (6) Could not resolve host: {host} (Timeout while contacting DNS servers)\n"
+                    ),
+                );
+            }
+            Err(_) if is_curl => return fails(6, format!("curl: (6) Could not resolve host: {host}\n")),
+            Err(_) => return fails(1, format!("wget: bad address '{authority}'\n")),
         };
         let patience =
             self.patience(&["-T", "--timeout", "-m", "--max-time", "--connect-timeout"], TCP_PATIENCE);
