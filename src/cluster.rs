@@ -8,6 +8,7 @@
 
 mod addons;
 mod archive;
+mod faults;
 mod kubeadm;
 
 use core::net::IpAddr;
@@ -34,7 +35,9 @@ use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
 use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, Time, World};
-use crate::timer::{EngineTimer, EtcdTimer, GatewayTimer, TerminalTimer, Timer};
+use crate::timer::{EtcdTimer, GatewayTimer, TerminalTimer, Timer};
+
+pub use faults::refusal;
 
 use kubeadm::Kubeadm;
 
@@ -186,8 +189,13 @@ impl World for Cluster {
             }
             Command::CutLink { a, b } => self.cut(a, b, true, control),
             Command::JoinLink { a, b } => self.cut(a, b, false, control),
+            Command::CutOneWay { from, to } => {
+                if let (Some(from), Some(to)) = (self.place(from), self.place(to)) {
+                    control.network().fault_mut(from, to).cut = true;
+                }
+            }
             Command::DegradeLink { from, to, extra_delay_us, loss_per_million } => {
-                if let (Some(from), Some(to)) = (self.host(from), self.host(to)) {
+                if let (Some(from), Some(to)) = (self.place(from), self.place(to)) {
                     let fault = control.network().fault_mut(from, to);
                     fault.extra_delay = Duration(*extra_delay_us);
                     fault.loss_per_million = (*loss_per_million).min(1_000_000);
@@ -198,9 +206,9 @@ impl World for Cluster {
             Command::DelayMessage { record, by_us } => {
                 control.delay_in_flight(crate::sim::RecordId(*record), Duration(*by_us));
             }
-            Command::Campaign { member } => {
+            Command::Campaign { member, after_us } => {
                 if let Some(actor) = self.actor(member) {
-                    control.wake(actor, Timer::Etcd(EtcdTimer::Campaign));
+                    control.wake(actor, Timer::Etcd(EtcdTimer::Campaign { after: Duration(*after_us) }));
                 }
             }
             Command::TransferLeader { member } => {
@@ -539,6 +547,12 @@ impl Cluster {
         }
     }
 
+    fn etcd(&self, process: &str) -> Option<&Member> {
+        match &*self.processes.iter().find(|other| other.name == process)?.role {
+            Role::Etcd(member) => Some(member),
+            _ => None,
+        }
+    }
     fn etcd_mut(&mut self, process: &str) -> Option<&mut Member> {
         let process = self.processes.iter_mut().find(|other| other.name == process)?;
         match Arc::make_mut(&mut process.role) {
@@ -563,60 +577,5 @@ impl Cluster {
         }
         self.process(name, actor, host, Role::Etcd(Member::joining(&me, &others, is_learner)));
         control.start(actor);
-    }
-
-    fn partition(&mut self, sides: &[Vec<String>], control: &mut Control<Wire>) {
-        let host = |name: &String| {
-            let process = self.processes.iter().find(|process| process.name == *name);
-            self.host(name).or(process.map(|process| process.host))
-        };
-        let sides: Vec<Vec<HostId>> =
-            sides.iter().map(|side| side.iter().filter_map(host).collect()).collect();
-        for (index, side) in sides.iter().enumerate() {
-            for (a, b) in side.iter().flat_map(|a| sides[index + 1..].iter().flatten().map(move |b| (a, b))) {
-                control.network().set_cut(*a, *b, true);
-            }
-        }
-    }
-
-    fn power(&mut self, machine: &str, on: bool, control: &mut Control<Wire>) {
-        let Some(host) = self.host(machine) else { return };
-        if control.network().is_down(host) != on {
-            return;
-        }
-        control.network().set_down(host, !on);
-        for process in &mut self.processes {
-            if process.host != host {
-                continue;
-            }
-            if on {
-                control.start(process.actor);
-            } else {
-                // Containers do not outlive their machine.
-                if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
-                    engine.lose_power(control.now());
-                }
-                control.stop(process.actor);
-            }
-        }
-    }
-
-    fn kill(&mut self, namespace: &str, pod: &str, container: &str, control: &mut Control<Wire>) {
-        for process in &self.processes {
-            let Role::Engine(engine) = &*process.role else { continue };
-            let is_here = engine
-                .sandboxes()
-                .any(|sandbox| sandbox.config.namespace == namespace && sandbox.config.name == pod);
-            if is_here {
-                let (namespace, pod, container) = (namespace.into(), pod.into(), container.into());
-                control.wake(process.actor, Timer::Engine(EngineTimer::Kill { namespace, pod, container }));
-            }
-        }
-    }
-
-    fn cut(&mut self, a: &str, b: &str, cut: bool, control: &mut Control<Wire>) {
-        if let (Some(a), Some(b)) = (self.host(a), self.host(b)) {
-            control.network().set_cut(a, b, cut);
-        }
     }
 }

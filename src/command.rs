@@ -58,7 +58,7 @@ pub enum Command {
         pod: String,
         container: String,
     },
-    /// Both directions of the cable between two hosts.
+    /// Both directions of the cable between two hosts; a process stands for its host.
     CutLink {
         a: String,
         b: String,
@@ -66,6 +66,11 @@ pub enum Command {
     JoinLink {
         a: String,
         b: String,
+    },
+    /// Nothing passes from one host to another any more; the other way is left as it is.
+    CutOneWay {
+        from: String,
+        to: String,
     },
     /// One direction of a cable gets slower or lossy.
     DegradeLink {
@@ -84,9 +89,10 @@ pub enum Command {
         record: u64,
         by_us: u64,
     },
-    /// An etcd member's election timer rings now.
+    /// An etcd member's election timer rings, this long from now.
     Campaign {
         member: String,
+        after_us: u64,
     },
     /// Leadership goes to this etcd member, if its leader finds that it can take over.
     TransferLeader {

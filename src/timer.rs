@@ -4,7 +4,7 @@
 //! the actor that set it decides whether that still matters.
 
 use crate::api::Text;
-use crate::sim::ActorId;
+use crate::sim::{ActorId, Duration};
 
 #[derive(Clone, Debug)]
 pub enum Timer {
@@ -31,8 +31,8 @@ pub enum EtcdTimer {
     Tick,
     /// What was handed to the disk is on the disk.
     Persisted,
-    /// The user makes the election timer ring now.
-    Campaign,
+    /// The user makes the election timer ring: now, or so long from now.
+    Campaign { after: Duration },
     /// The user asks the leader to hand over to this member.
     TakeOver,
 }

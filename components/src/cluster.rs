@@ -188,7 +188,7 @@ impl Cluster {
     }
 
     pub fn command(self, command: Command) {
-        self.send(&ToWorker::Command(command.into()));
+        self.send(&ToWorker::Commands(vec![command.into()]));
     }
 
     /// Enters `line` in the simulated terminal `session`.

@@ -84,7 +84,14 @@ impl View {
             if frame.is_jump {
                 flows.clear();
             }
-            flows.extend(frame.flows.iter().cloned());
+            for flow in &frame.flows {
+                // What is told of again fares otherwise than it set out to.
+                if flows.last().is_none_or(|last| last.id < flow.id) {
+                    flows.push(flow.clone());
+                } else if let Ok(place) = flows.binary_search_by_key(&flow.id, |flow| flow.id) {
+                    flows[place] = flow.clone();
+                }
+            }
             if flows.len() > FLOWS {
                 let gone = flows.len() - FLOWS;
                 flows.drain(..gone);
@@ -139,6 +146,22 @@ impl View {
         self.speed.set(speed);
         self.send(ToWorker::Speed(speed));
     }
+    /// Stops the time while the message `id` is under way, so that something can be done to it; it may have arrived since
+    /// it was last drawn.
+    pub fn hold(&self, id: u64) {
+        self.play(false);
+        // What passes until the cluster hears of it, in microseconds: two frames.
+        let margin = 40.0 * self.pace_per_mille.get_untracked() as f64;
+        let flight = self.with_flows(|flows| {
+            let flow = flows.iter().rev().find(|flow| flow.id == id)?;
+            Some((flow.sent_us as f64, flow.arrives_us? as f64))
+        });
+        if let Some((sent, arrives)) = flight
+            && self.time_us.get_untracked() + margin >= arrives
+        {
+            self.seek((sent + arrives) / 2.0);
+        }
+    }
     pub fn select(&self, target: Option<Target>) {
         if self.selected.get_untracked() != target {
             self.selected.set(target);
@@ -160,6 +183,7 @@ fn query_of(target: &Target) -> Query {
             protocol: "TCP".to_string(),
             number: packet.number,
         },
+        Target::Link(a, b) => Query::Link { a, b },
         Target::Entry(member, index) => Query::EtcdEntry { member, index },
     }
 }

@@ -58,6 +58,7 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
         },
         "CutLink" => Command::CutLink { a: lines.text("a")?, b: lines.text("b")? },
         "JoinLink" => Command::JoinLink { a: lines.text("a")?, b: lines.text("b")? },
+        "CutOneWay" => Command::CutOneWay { from: lines.text("from")?, to: lines.text("to")? },
         "DegradeLink" => Command::DegradeLink {
             from: lines.text("from")?,
             to: lines.text("to")?,
@@ -69,7 +70,11 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
         "DelayMessage" => {
             Command::DelayMessage { record: lines.number("record")?, by_us: lines.number("by_us")? }
         }
-        "Campaign" => Command::Campaign { member: lines.text("member")? },
+        "Campaign" => Command::Campaign {
+            member: lines.text("member")?,
+            // Logs of earlier versions have none.
+            after_us: lines.number("after_us").unwrap_or(0),
+        },
         "TransferLeader" => Command::TransferLeader { member: lines.text("member")? },
         "SlowDisk" => {
             Command::SlowDisk { member: lines.text("member")?, latency_us: lines.number("latency_us")? }
@@ -178,13 +183,14 @@ mod tests {
             Command::HealNetwork,
             Command::DropMessage { record: 3 },
             Command::DelayMessage { record: 3, by_us: 4 },
-            Command::Campaign { member: text("m") },
+            Command::Campaign { member: text("m"), after_us: 5 },
             Command::TransferLeader { member: text("m") },
             Command::SlowDisk { member: text("m"), latency_us: 0 },
             Command::SetQuota { member: text("m"), bytes: 1 },
             Command::AddEtcdMember { name: text("m"), is_learner: true },
             Command::Partition { sides: vec![vec![text("a"), text("b")], vec![]] },
             Command::AddNode { name: text("n") },
+            Command::CutOneWay { from: text("a"), to: text("b") },
         ]
     }
 
@@ -214,6 +220,7 @@ mod tests {
             Command::AddEtcdMember { .. } => 21,
             Command::Partition { .. } => 22,
             Command::AddNode { .. } => 23,
+            Command::CutOneWay { .. } => 24,
         }
     }
 

@@ -11,8 +11,9 @@ use crate::message::node::{NodeMessage, Payload};
 use crate::message::raft::Body;
 use crate::message::rest::{Request, Verb, WatchType};
 use crate::message::{Message, etcd};
+use crate::sim::network::Lost;
 use crate::sim::trace::What;
-use crate::sim::{Record, RecordId, Time};
+use crate::sim::{Record, RecordId, Time, Trace};
 
 /// One message on its way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,8 +26,10 @@ pub struct Flow {
     pub sent_us: u64,
     /// `None`: it never arrives.
     pub arrives_us: Option<u64>,
-    /// Why it does not, where it does not.
+    /// Why it does not, or why it is not heard where it arrives.
     pub lost: Option<String>,
+    /// When a hand took it off its link, and when it would have arrived.
+    pub dropped: Option<(u64, u64)>,
     pub shape: Shape,
     /// `POST pods`, `201`, `ADDED Pod`, `MsgApp`.
     pub label: String,
@@ -69,12 +72,41 @@ impl Flow {
             sent_us: record.time.0,
             arrives_us: arrives.ok().map(|Time(us)| us),
             lost: arrives.err().map(|why| format!("{why:?}")),
+            dropped: None,
             shape,
             label,
             about,
             is_failure,
             is_routine: is_routine(message),
         })
+    }
+
+    /// What a line tells of a message: that it was sent, or that it fares otherwise than the line of its sending says.
+    pub fn told(id: RecordId, trace: &Trace<Wire>) -> Option<Flow> {
+        let record = trace.get(id)?;
+        let (What::Delayed { sent, .. } | What::Undelivered { sent, .. }) = &record.what else {
+            return Flow::of(id, record);
+        };
+        let mut flow = Flow::of(*sent, trace.get(*sent)?)?;
+        flow.meet(*sent, record);
+        Some(flow)
+    }
+
+    /// Takes note of a later line, if it is about this message, the line `id`.
+    pub(super) fn meet(&mut self, id: RecordId, later: &Record<Wire>) {
+        match &later.what {
+            What::Delayed { sent, arrives } if *sent == id => self.arrives_us = Some(arrives.0),
+            What::Undelivered { sent, why } if *sent == id => {
+                self.lost = Some(format!("{why:?}"));
+                let now = later.time.0;
+                let goal = self.arrives_us.replace(now);
+                if *why == Lost::Dropped {
+                    self.arrives_us = None;
+                    self.dropped = goal.map(|goal| (now, goal.max(now)));
+                }
+            }
+            _ => {}
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Value;
 use crate::arrange::Arrange;
 use crate::cluster::{Cluster, Role};
-use crate::command::{Command, Form};
+use crate::command::Command;
 use crate::message::Message;
 use crate::message::node::NodeMessage;
 use crate::message::rest::Verb;
@@ -22,8 +22,8 @@ use super::build::{Ledger, owner_of, stamp_us};
 use super::volumes::volumes;
 use super::why::{creation, flow_of, last_write, name_of, why};
 use super::{
-    ComponentKind, HostRole, KeyRow, Link, Owner, PacketSource, PacketTarget, PacketTrace, RevisionRow, Step,
-    VolumeRow, inspect_etcd, network, story,
+    Action, ComponentKind, HostRole, KeyRow, Link, Owner, PacketSource, PacketTarget, PacketTrace,
+    RevisionRow, Step, VolumeRow, hand, inspect_etcd, network, story,
 };
 
 /// What is asked about.
@@ -61,6 +61,11 @@ pub enum Query {
     /// Every revision of one key that is kept.
     EtcdKey {
         key: String,
+    },
+    /// The cable between two machines.
+    Link {
+        a: String,
+        b: String,
     },
     /// A line of a member's log.
     EtcdEntry {
@@ -126,14 +131,6 @@ pub struct EventRow {
     pub is_warning: bool,
 }
 
-/// Something that can be done, as a button.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Action {
-    pub label: String,
-    pub explanation: String,
-    pub command: Form,
-}
-
 /// The card of what `query` asks about; `None` when it is not there (any more).
 pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
     match query {
@@ -147,6 +144,7 @@ pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
         Query::Object { kind, namespace, name } => object(history, kind, namespace, name),
         Query::EtcdKeys { prefix } => inspect_etcd::keys(history, prefix),
         Query::EtcdKey { key } => inspect_etcd::key(history, key),
+        Query::Link { a, b } => hand::link(history, a, b),
         Query::EtcdEntry { member, index } => inspect_etcd::entry(history, member, *index),
         Query::Packet { from, to, port, protocol, number } => {
             let protocol = Protocol::parse(protocol)?;
@@ -160,14 +158,18 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
     let flow = flow_of(history, id)?;
     let record = history.trace.get(id)?;
     let cluster = history.world();
-    let What::Sent { from, to, arrives, message } = &record.what else { return None };
+    let What::Sent { from, to, message, .. } = &record.what else { return None };
+    let is_under_way = history.engine().in_flight().iter().any(|(other, ..)| *other == id);
     let mut summary = vec![
         ("From".to_string(), name_of(cluster, *from).to_string()),
         ("To".to_string(), name_of(cluster, *to).to_string()),
         ("Sent".to_string(), record.time.to_string()),
-        match arrives {
-            Ok(time) => ("Under way".to_string(), format!("{} µs", time.since(record.time).0)),
-            Err(why) => ("Lost".to_string(), format!("{why:?}")),
+        match (&flow.lost, flow.arrives_us) {
+            (Some(why), _) => ("Lost".to_string(), why.clone()),
+            (None, arrives) => {
+                let time_us = arrives.unwrap_or(flow.sent_us) - flow.sent_us;
+                ("Under way".to_string(), format!("{time_us} µs"))
+            }
         },
     ];
     let mut yaml = String::new();
@@ -247,21 +249,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
         summary,
         yaml,
         why: why(history, id),
-        actions: vec![
-            Action {
-                label: "Drop it".into(),
-                explanation: "Takes this message off its link while it is under way".into(),
-                command: Command::DropMessage { record: id.0 }.into(),
-            },
-            Action {
-                label: "Delay it by 1 s".into(),
-                explanation: "Makes this message take a second longer while it is under way".into(),
-                command: Command::DelayMessage { record: id.0, by_us: 1_000_000 }.into(),
-            },
-        ]
-        .into_iter()
-        .filter(|_| arrives.is_ok_and(|time| time > history.now()))
-        .collect(),
+        actions: if is_under_way { hand::on_message(id.0) } else { Vec::new() },
         ..Detail::default()
     })
 }
@@ -347,21 +335,11 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
             detail.summary.push(("Not written yet".to_string(), pending));
         }
     }
-    let process = name.to_string();
     if component.kind != ComponentKind::Terminal {
-        detail.actions.push(if component.is_running {
-            Action {
-                label: "Stop".into(),
-                explanation: "The process ends; what it kept in memory is gone".into(),
-                command: Command::StopProcess { process }.into(),
-            }
-        } else {
-            Action {
-                label: "Start".into(),
-                explanation: "The process begins again, with what it had written to its disk".into(),
-                command: Command::StartProcess { process }.into(),
-            }
-        });
+        detail.actions.extend(hand::on_process(name, component.is_running));
+    }
+    if picture.etcd.iter().any(|member| member.name == *name) {
+        detail.actions.extend(hand::on_member(&picture, name));
     }
     let static_pod = Ledger::open(history).get(&format!("/registry/pods/kube-system/{name}"));
     if let Some(pod) = static_pod {
@@ -393,17 +371,17 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
     }
     let machine = name.to_string();
     detail.actions.push(if host.is_up {
-        Action {
-            label: "Cut its power".into(),
-            explanation: "All its processes end at once, and it no longer answers".into(),
-            command: Command::StopHost { host: machine }.into(),
-        }
+        Action::new(
+            "Cut its power",
+            "All its processes end at once, and it no longer answers",
+            [Command::StopHost { host: machine }],
+        )
     } else {
-        Action {
-            label: "Switch it on".into(),
-            explanation: "It boots: its kubelet and container engine start".into(),
-            command: Command::StartHost { host: machine }.into(),
-        }
+        Action::new(
+            "Switch it on",
+            "It boots: its kubelet and container engine start",
+            [Command::StartHost { host: machine }],
+        )
     });
     if host.role == HostRole::Worker {
         let control_plane =
@@ -411,17 +389,17 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
         let is_cut = picture.links.iter().any(|link| link.is_cut && (link.from == *name || link.to == *name));
         let (a, b) = (name.to_string(), control_plane);
         detail.actions.push(if is_cut {
-            Action {
-                label: "Join its link".into(),
-                explanation: format!("{a} and {b} reach each other again"),
-                command: Command::JoinLink { a, b }.into(),
-            }
+            Action::new(
+                "Join its link",
+                format!("{a} and {b} reach each other again"),
+                [Command::JoinLink { a, b }],
+            )
         } else {
-            Action {
-                label: "Cut its link".into(),
-                explanation: format!("{a} and {b} no longer reach each other; pods run on"),
-                command: Command::CutLink { a, b }.into(),
-            }
+            Action::new(
+                "Cut its link",
+                format!("{a} and {b} no longer reach each other; pods run on"),
+                [Command::CutLink { a, b }],
+            )
         });
     }
     let ledger = Ledger::open(history);
@@ -467,28 +445,26 @@ fn pod(
             detail.summary.push((one.name.clone(), one.state.clone()));
         }
         if one.state == "Running" {
-            detail.actions.push(Action {
-                label: format!("Kill {}", one.name),
-                explanation: "Its main process gets SIGKILL; the sandbox and its IP stay".into(),
-                command: Command::KillContainer {
+            detail.actions.push(Action::new(
+                format!("Kill {}", one.name),
+                "Its main process gets SIGKILL; the sandbox and its IP stay",
+                [Command::KillContainer {
                     namespace: namespace.to_string(),
                     pod: name.to_string(),
                     container: one.name.clone(),
-                }
-                .into(),
-            });
+                }],
+            ));
         }
     }
-    detail.actions.push(Action {
-        label: "Delete".into(),
-        explanation: "kubectl delete pod".into(),
-        command: Command::Exec {
+    detail.actions.push(Action::new(
+        "Delete",
+        "kubectl delete pod",
+        [Command::Exec {
             session: 0,
             line: format!("kubectl delete pod {name} -n {namespace} --wait=false"),
             stdin: String::new(),
-        }
-        .into(),
-    });
+        }],
+    ));
     let host = history.world().host(pod.text("spec.nodeName"));
     detail.story = story::story(pod, host.and_then(|host| history.world().node(host).1));
     fill(history, &mut detail, pod, "pods");

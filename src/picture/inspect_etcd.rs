@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Value;
 use crate::cluster::{Cluster, Role};
-use crate::command::Command;
 use crate::etcd::member::view;
 use crate::etcd::store::Version;
 use crate::message::etcd::{self, Outcome, Proposed, Replicated};
@@ -15,10 +14,10 @@ use crate::message::raft::{Body, MemberId, Message, Payload};
 use crate::sim::History;
 use crate::sorted::SortedMap;
 
+use super::Detail;
 use super::build::Ledger;
 use super::etcd::{EtcdMember, member_names, name_in};
 use super::inspect::to_yaml;
-use super::{Action, Detail};
 
 /// Keys that one card lists at most.
 const KEY_ROWS: usize = 500;
@@ -268,49 +267,6 @@ pub(super) fn member_summary(member: &EtcdMember, detail: &mut Detail) {
         let state = format!("{:?}, match {}, next {}", peer.state, peer.match_index, peer.next_index);
         detail.summary.push((peer.name.clone(), state));
     }
-    if !member.is_running {
-        return;
-    }
-    let name = member.name.clone();
-    let mut action = |label: &str, explanation: &str, command: Command| {
-        detail.actions.push(Action {
-            label: label.into(),
-            explanation: explanation.into(),
-            command: command.into(),
-        });
-    };
-    if member.role != "Leader" && !member.is_learner {
-        action(
-            "Time out now",
-            "Its election timer rings: it stands for election",
-            Command::Campaign { member: name.clone() },
-        );
-        action(
-            "Make it the leader",
-            "The leader brings its log up to date and tells it to stand for election",
-            Command::TransferLeader { member: name.clone() },
-        );
-    }
-    let is_slow = member.disk_latency_us > 10_000;
-    action(
-        if is_slow { "Mend its disk" } else { "Slow its disk" },
-        if is_slow {
-            "A flush takes a millisecond again"
-        } else {
-            "Each flush of its log takes half a second"
-        },
-        Command::SlowDisk { member: name.clone(), latency_us: if is_slow { 0 } else { 500_000 } },
-    );
-    let is_small = member.quota_bytes < crate::etcd::member::QUOTA_BYTES;
-    action(
-        if is_small { "Give it space" } else { "Fill its disk" },
-        if is_small {
-            "Its quota is etcd's default again; the alarm stays until it is disarmed"
-        } else {
-            "Its quota is what its database has now: the next write raises NOSPACE"
-        },
-        Command::SetQuota { member: name, bytes: if is_small { 0 } else { member.db_size_bytes } },
-    );
 }
 
 /// The fields of a message between members, as `raftpb` names them.

@@ -152,13 +152,47 @@ pub(super) fn command_text(command: &Command) -> String {
         Command::KillContainer { pod, container, .. } => format!("you killed {container} in {pod}"),
         Command::CutLink { a, b } => format!("you cut the link between {a} and {b}"),
         Command::JoinLink { a, b } => format!("you joined the link between {a} and {b}"),
+        Command::CutOneWay { from, to } => format!("you cut the link from {from} to {to}"),
+        Command::DegradeLink { from, to, extra_delay_us: 0, loss_per_million: 0 } => {
+            format!("you mended the link from {from} to {to}")
+        }
+        Command::DegradeLink { from, to, extra_delay_us, loss_per_million } => {
+            let (ms, percent) = (extra_delay_us / 1000, loss_per_million / 10_000);
+            format!("you disturbed the link from {from} to {to}: +{ms} ms, {percent} % lost")
+        }
+        Command::HealNetwork => "you mended all links".into(),
+        Command::Partition { sides } => {
+            let sides: Vec<String> = sides.iter().map(|side| side.join(", ")).collect();
+            format!("you parted {}", sides.join(" from "))
+        }
+        Command::DropMessage { record } => format!("you dropped message {record}"),
+        Command::DelayMessage { record, by_us } => {
+            format!("you delayed message {record} by {} ms", by_us / 1000)
+        }
+        Command::TransferLeader { member } => format!("you made {member} ask for the leadership"),
+        Command::SlowDisk { member, latency_us: 0 } => format!("you mended the disk of {member}"),
+        Command::SlowDisk { member, latency_us } => {
+            format!("a flush of {member} takes {} ms", latency_us / 1000)
+        }
+        Command::SetQuota { member, bytes: 0 } => format!("you gave {member} its space back"),
+        Command::SetQuota { member, bytes } => format!("{member} has no more than {bytes} bytes of space"),
+        Command::AddEtcdMember { name, is_learner: true } => format!("you added the learner {name} to etcd"),
+        Command::AddEtcdMember { name, .. } => format!("you added the member {name} to etcd"),
         Command::AddNode { name } => format!("you added the node {name}"),
-        Command::Campaign { member } => format!("you made the election timer of {member} ring"),
+        Command::Campaign { member, .. } => format!("you made the election timer of {member} ring"),
         command => format!("you asked for {command:?}"),
     }
 }
 
-/// The flow of a line, for the inspector.
+/// The flow of a line with what became of it since, for the inspector.
 pub(super) fn flow_of(history: &History<Cluster>, id: RecordId) -> Option<Flow> {
-    Flow::of(id, history.trace.get(id)?)
+    let mut flow = Flow::of(id, history.trace.get(id)?)?;
+    for later in id.0 + 1..history.engine().next_record().0 {
+        let Some(record) = history.trace.get(RecordId(later)) else { break };
+        if flow.arrives_us.is_none_or(|arrives| record.time.0 > arrives) {
+            break;
+        }
+        flow.meet(id, record);
+    }
+    Some(flow)
 }

@@ -62,7 +62,7 @@ fn fault(simulation: &mut Simulation, random: &mut Random) {
             Command::DegradeLink { from: a, to: b, extra_delay_us, loss_per_million }
         }
         12 => Command::HealNetwork,
-        13 => Command::Campaign { member: a },
+        13 => Command::Campaign { member: a, after_us: 0 },
         kind => {
             let between_members = |from: u32, to: u32| from < MEMBERS && to < MEMBERS;
             let under_way: Vec<RecordId> = simulation

@@ -104,8 +104,8 @@ impl World for Cluster {
             Command::DelayMessage { record, by_us } => {
                 control.delay_in_flight(clusterarium::sim::RecordId(*record), Duration(*by_us));
             }
-            Command::Campaign { member: name } => {
-                control.wake(member(name), Timer::Etcd(EtcdTimer::Campaign));
+            Command::Campaign { member: name, after_us } => {
+                control.wake(member(name), Timer::Etcd(EtcdTimer::Campaign { after: Duration(*after_us) }));
             }
             Command::Interrupt { .. } => {
                 if let Some((to, request)) = self.by_hand.take() {

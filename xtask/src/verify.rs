@@ -115,7 +115,7 @@ fn browser() -> Outcome {
     let chromium = setup::chromium().ok_or("Chromium is missing")?;
     Command::new("node")
         .args(["--test", "--test-concurrency=1", "tests/browser/tokens.test.mjs"])
-        .args(["tests/browser/page.test.mjs", "tests/browser/lenses.test.mjs"])
+        .args(["tests/browser/page.test.mjs", "tests/browser/lenses.test.mjs", "tests/browser/hand.test.mjs"])
         .env("CHROME", &chromium.to_string_lossy())
         .run()
 }

@@ -82,10 +82,10 @@ fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
             {(!actions.is_empty()).then(|| view! {
                 <section class="card-actions" aria-label="What can be done">
                     {actions.into_iter().map(|action| {
-                        let command = action.command.clone();
+                        let commands = action.commands;
                         view! {
                             <button type="button" title=action.explanation on:click=move |_| {
-                                view.send(ToWorker::Command(command.clone()));
+                                view.send(ToWorker::Commands(commands.clone()));
                             }>{action.label}</button>
                         }
                     }).collect_view()}

@@ -165,10 +165,14 @@ pub fn visible(flows: &[Flow], now_us: f64, us_per_ms: f64) -> Vec<Drawn<'_>> {
             if now_us < sent {
                 return None;
             }
-            // A lost message stops half way and fades there.
-            let (arrives, end) = match flow.arrives_us {
-                Some(arrives) => (arrives as f64, 1.0),
-                None => (sent + 300.0, 0.5),
+            // A lost message stops half way and fades there; one that a hand took off its link, where that was.
+            let (arrives, end) = match (flow.arrives_us, flow.dropped) {
+                (Some(arrives), _) => (arrives as f64, 1.0),
+                (None, Some((dropped, goal))) => {
+                    let (dropped, goal) = (dropped as f64, goal as f64);
+                    (dropped, (dropped - sent) / (goal - sent).max(1.0))
+                }
+                (None, None) => (sent + 300.0, 0.5),
             };
             let share = ((now_us - sent) / (arrives - sent).max(1.0)).min(1.0) * end;
             let after = (now_us - arrives).max(0.0);
@@ -191,6 +195,7 @@ mod tests {
             sent_us,
             arrives_us,
             lost: arrives_us.is_none().then(|| "Cut".to_string()),
+            dropped: None,
             shape: Shape::Request,
             label: "POST pods".into(),
             about: String::new(),
@@ -216,5 +221,12 @@ mod tests {
         let flows = [flow(1000, None)];
         let drawn = visible(&flows, 1400.0, 1.0);
         assert_eq!(drawn[0].share, 0.5);
+    }
+
+    #[test]
+    fn a_dropped_message_stays_where_it_was() {
+        let flows = [Flow { dropped: Some((1800, 2000)), ..flow(1000, None) }];
+        let share = |now: f64| visible(&flows, now, 1.0)[0].share;
+        assert_eq!([share(1400.0), share(1800.0), share(1900.0)], [0.4, 0.8, 0.8]);
     }
 }

@@ -107,6 +107,16 @@ impl Route {
     pub fn length(&self) -> f64 {
         self.points.windows(2).map(|pair| pair[0].distance(pair[1])).sum()
     }
+    /// How far a point is from the nearest place of the way.
+    pub fn distance(&self, point: Point) -> f64 {
+        let to_piece = |pair: &[Point]| {
+            let (dx, dy) = (pair[1].x - pair[0].x, pair[1].y - pair[0].y);
+            let along = (point.x - pair[0].x) * dx + (point.y - pair[0].y) * dy;
+            let share = along / (dx * dx + dy * dy).max(1e-9);
+            point.distance(pair[0].toward(pair[1], share.clamp(0.0, 1.0)))
+        };
+        self.points.windows(2).map(to_piece).fold(f64::INFINITY, f64::min)
+    }
     /// The point at `share` (0 to 1) of the way.
     pub fn at(&self, share: f64) -> Point {
         let mut left = self.length() * share.clamp(0.0, 1.0);

@@ -75,6 +75,8 @@ struct Drag {
     from: Point,
     camera: Camera,
     has_moved: bool,
+    /// Draws a line across the scene instead of moving it: so far.
+    cut: Option<Point>,
 }
 
 const FLIGHT_MS: f64 = 420.0;
@@ -166,9 +168,19 @@ impl Studio {
         self.scene = lens.scene(self.subject.clone());
     }
 
-    fn target_at(&self, screen: Point, now_ms: f64) -> Option<Target> {
+    fn to_world(&self, screen: Point, now_ms: f64) -> Point {
         let (width, height) = self.size;
-        let world = self.camera(now_ms).to_world(screen, width, height);
+        self.camera(now_ms).to_world(screen, width, height)
+    }
+
+    /// Whether a line across the scene can begin here.
+    fn can_cut(&self, screen: Point, now_ms: f64) -> bool {
+        let at = self.to_world(screen, now_ms);
+        !self.messages.iter().any(|(_, rect)| rect.contains(at)) && self.scene.sides(at, at).is_some()
+    }
+
+    fn target_at(&self, screen: Point, now_ms: f64) -> Option<Target> {
+        let world = self.to_world(screen, now_ms);
         if let Some((id, _)) = self.messages.iter().find(|(_, rect)| rect.contains(world)) {
             return Some(Target::Message(*id));
         }
@@ -215,6 +227,9 @@ pub fn Stage(page: Page) -> impl IntoView {
     let canvas = NodeRef::<Canvas>::new();
     let studio = StoredValue::new_local(Rc::new(RefCell::new(Studio::new())));
     let tip = RwSignal::new(None::<(f64, f64, String)>);
+    let caption = RwSignal::new(None);
+    // Under the pointer a line can begin.
+    let knife = RwSignal::new(false);
 
     let frame = move || {
         let Some(element) = canvas.get_untracked() else { return };
@@ -231,8 +246,9 @@ pub fn Stage(page: Page) -> impl IntoView {
         let studio = studio.get_value();
         let mut studio = studio.borrow_mut();
         let camera = studio.camera(now_ms());
-        studio.drag =
-            Some(Drag { pointer: event.pointer_id(), from: point_of(&event), camera, has_moved: false });
+        let from = point_of(&event);
+        let cut = studio.can_cut(from, now_ms()).then_some(from);
+        studio.drag = Some(Drag { pointer: event.pointer_id(), from, camera, has_moved: false, cut });
         if let Some(element) = canvas.get_untracked() {
             // Fails for a pointer that is already gone.
             let _ = element.set_pointer_capture(event.pointer_id());
@@ -244,8 +260,9 @@ pub fn Stage(page: Page) -> impl IntoView {
         let here = point_of(&event);
         if let Some(mut drag) = studio.drag.filter(|drag| drag.pointer == event.pointer_id()) {
             drag.has_moved |= drag.from.distance(here) > CLICK_SLIP_PX;
+            drag.cut = drag.cut.map(|_| here);
             studio.drag = Some(drag);
-            if drag.has_moved {
+            if drag.has_moved && drag.cut.is_none() {
                 let zoom = drag.camera.zoom;
                 studio.flight = None;
                 studio.camera = Some(Camera {
@@ -260,20 +277,34 @@ pub fn Stage(page: Page) -> impl IntoView {
             return;
         }
         studio.hovered = studio.target_at(here, now_ms());
+        let is_knife = studio.can_cut(here, now_ms());
+        if knife.get_untracked() != is_knife {
+            knife.set(is_knife);
+        }
         let text = studio.hovered.as_ref().map(|target| describe(&studio.subject.picture, view, target));
         tip.set(text.map(|text| (here.x, here.y, text)));
     };
     let on_pointer_up = move |event: PointerEvent| {
         let studio = studio.get_value();
         let mut studio = studio.borrow_mut();
-        if let Some(drag) = studio.drag.take()
-            && !drag.has_moved
-        {
+        let Some(drag) = studio.drag.take() else { return };
+        if !drag.has_moved {
             let target = studio.target_at(point_of(&event), now_ms());
             drop(studio);
+            if let Some(Target::Message(id)) = target {
+                view.hold(id);
+            }
             view.select(target);
+        } else if let Some(to) = drag.cut {
+            let [from, to] = [drag.from, to].map(|point| studio.to_world(point, now_ms()));
+            let sides = studio.scene.sides(from, to);
+            drop(studio);
+            if let Some(sides) = sides {
+                etcd::controls::part(view, caption, sides);
+            }
         }
     };
+    let on_pointer_cancel = move |_| studio.with_value(|studio| studio.borrow_mut().drag = None);
     let on_pointer_leave = move |_| {
         studio.with_value(|studio| studio.borrow_mut().hovered = None);
         tip.set(None);
@@ -307,6 +338,7 @@ pub fn Stage(page: Page) -> impl IntoView {
         let goal = match event.key().as_str() {
             "+" | "=" => Some(camera.zoomed(1.4, middle, width, height)),
             "-" => Some(camera.zoomed(1.0 / 1.4, middle, width, height)),
+            "Escape" if studio.drag.take().is_some_and(|drag| drag.cut.is_some()) => return,
             "0" | "Escape" => None,
             _ => return,
         };
@@ -328,14 +360,19 @@ pub fn Stage(page: Page) -> impl IntoView {
             <Show when=move || page.lens.get() == Lens::Network>
                 <network::controls::Controls view=view />
             </Show>
+            <Show when=move || page.lens.get() == Lens::Etcd>
+                <etcd::controls::Controls view=view caption=caption />
+            </Show>
             <canvas
                 node_ref=canvas
+                class:knife=move || knife.get()
                 tabindex="0"
                 role="img"
                 aria-label=move || narration(&view.picture.get())
                 on:pointerdown=on_pointer_down
                 on:pointermove=on_pointer_move
                 on:pointerup=on_pointer_up
+                on:pointercancel=on_pointer_cancel
                 on:pointerleave=on_pointer_leave
                 on:dblclick=on_double_click
                 on:wheel=on_wheel
@@ -458,6 +495,10 @@ fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, page: Page) {
         time_us,
         selected: selected.as_ref(),
         hovered: studio.hovered.as_ref(),
+        cut: studio
+            .drag
+            .filter(|drag| drag.has_moved)
+            .and_then(|drag| Some((studio.to_world(drag.from, now), studio.to_world(drag.cut?, now)))),
         halos: &halos,
     };
     studio.scene.paint(&frame, &brush);
@@ -505,6 +546,12 @@ fn describe(picture: &Picture, view: View, target: &Target) -> String {
             .find(|other| other.namespace == *namespace && other.name == *pod)
             .and_then(|pod| pod.containers.iter().find(|container| container.name == *name))
             .map_or(name.clone(), |container| format!("{pod}: {name}: {}", container.state)),
+        Target::Link(a, b) => {
+            let is_between =
+                |link: &&clusterarium::picture::LinkFault| [(a, b), (b, a)].contains(&(&link.from, &link.to));
+            let is_whole = !picture.links.iter().any(|link| is_between(&link));
+            format!("the cable between {a} and {b}{}", if is_whole { "" } else { ": disturbed" })
+        }
         Target::Packet(packet) => format!("a packet from {} to {}", packet.from, packet.to),
         Target::Entry(member, index) => format!("entry {index} in the log of {member}"),
         Target::Message(id) => view.with_flows(|flows| {

@@ -25,6 +25,8 @@ pub enum Target {
     Message(u64),
     /// A line of an etcd member's log: the member and the index.
     Entry(String, u64),
+    /// The cable between two machines.
+    Link(String, String),
     /// A packet to be followed.
     Packet(Packet),
 }
@@ -62,6 +64,11 @@ pub trait Scene {
     fn hit(&self, at: Point) -> Option<Target>;
     /// The box of a target, to look at it closely and to mark it.
     fn find(&self, target: &Target) -> Option<Rect>;
+    /// Who of etcd's members (by their places in the picture) stands on which side of a line drawn from one point to
+    /// another; `None`: where it begins, no lines are drawn.
+    fn sides(&self, _from: Point, _to: Point) -> Option<[Vec<usize>; 2]> {
+        None
+    }
     /// Whether a message carries its words; else it is a small mark.
     fn labels(&self, flow: &Flow) -> bool {
         let is_raft = matches!(flow.shape, Shape::Vote | Shape::Append | Shape::Heartbeat | Shape::RaftReply);
@@ -77,6 +84,8 @@ pub struct Frame<'a> {
     pub time_us: f64,
     pub selected: Option<&'a Target>,
     pub hovered: Option<&'a Target>,
+    /// A line that is being drawn across the scene.
+    pub cut: Option<(Point, Point)>,
     /// What changed a moment ago, and how much of its halo is left (0 to 1).
     pub halos: &'a [(Target, f64)],
 }

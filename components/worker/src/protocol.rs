@@ -118,8 +118,8 @@ pub enum ToWorker {
     /// The first slip, and again whenever another session takes the place of the present one. Answered with
     /// [`FromWorker::Opened`], or with [`FromWorker::Refused`] and the present session goes on.
     Open(Opening),
-    /// Something is asked of the cluster, now; in the past this forks.
-    Command(Form),
+    /// Things are asked of the cluster, in this order, in the same instant; in the past this forks.
+    Commands(Vec<Form>),
     /// A manifest is checked; the answer is [`FromWorker::Diagnostics`] with the same `id`.
     Lint {
         id: u64,
@@ -332,9 +332,9 @@ mod tests {
                 text: Session::new(3, Scenario::default()).write(),
                 without_last: true,
             }),
-            ToWorker::Command(
+            ToWorker::Commands(vec![
                 Command::Exec { session: 1, line: "echo \"ü\"".into(), stdin: "\u{0}\n".into() }.into(),
-            ),
+            ]),
             ToWorker::Lint { id: 3, text: "a: [".into() },
         ];
         for slip in slips {

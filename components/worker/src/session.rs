@@ -5,7 +5,7 @@
 
 use clusterarium::api::kind::Registry;
 use clusterarium::cluster::{self, Cluster};
-use clusterarium::command::Command;
+use clusterarium::command::{Command, Form};
 use clusterarium::note::Note;
 use clusterarium::picture::{self, Detail, Flow, Picture, Query, Sentence};
 use clusterarium::playback::Playback;
@@ -121,7 +121,7 @@ impl Clerk {
             slip => match &mut self.running {
                 Some(running) => running.receive(slip, out),
                 // The page looks before there is anything to see; only what would be lost is worth a word.
-                None if matches!(slip, ToWorker::Command(_)) => {
+                None if matches!(slip, ToWorker::Commands(_)) => {
                     out.push(FromWorker::Failed { message: "no session is open".into() });
                 }
                 None => {}
@@ -198,9 +198,9 @@ impl Running {
 
     fn receive(&mut self, slip: ToWorker, out: &mut Vec<FromWorker>) {
         match slip {
-            ToWorker::Command(form) => match form.read() {
-                Ok(command) if self.coming.is_some() => self.early.push(command),
-                Ok(command) => self.command(command, out),
+            ToWorker::Commands(forms) => match forms.iter().map(Form::read).collect::<Result<Vec<_>, _>>() {
+                Ok(commands) if self.coming.is_some() => self.early.extend(commands),
+                Ok(commands) => self.commands(commands, out),
                 Err(message) => out.push(FromWorker::Failed { message }),
             },
             ToWorker::Drawn => self.is_drawn = true,
@@ -250,11 +250,19 @@ impl Running {
         }
     }
 
-    fn command(&mut self, command: Command, out: &mut Vec<FromWorker>) {
-        if matches!(command, Command::Boot(_)) {
-            return out
-                .push(FromWorker::Failed { message: "a cluster is set up once; open a session".into() });
+    /// Carries out one after the other, up to the first that is refused.
+    fn commands(&mut self, commands: Vec<Command>, out: &mut Vec<FromWorker>) {
+        for command in commands {
+            if let Some(message) = cluster::refusal(self.history.engine(), &command) {
+                out.push(FromWorker::Failed { message });
+                break;
+            }
+            self.command(command, out);
         }
+        out.push(FromWorker::Session(self.session()));
+    }
+
+    fn command(&mut self, command: Command, out: &mut Vec<FromWorker>) {
         let now = self.history.now();
         if now < self.history.horizon() {
             self.next_note = self.next_note.min(self.history.engine().next_record().0);
@@ -267,7 +275,6 @@ impl Running {
             self.wait_until = now + LONGEST_WAIT;
         }
         self.history.command(command);
-        out.push(FromWorker::Session(self.session()));
         // Who gives a command wants to see what comes of it.
         self.playback.is_playing = true;
     }
@@ -291,10 +298,8 @@ impl Running {
                 self.jumped();
                 self.terminals(out);
                 out.push(FromWorker::Opened);
-                out.push(FromWorker::Session(self.session()));
-                for command in std::mem::take(&mut self.early) {
-                    self.command(command, out);
-                }
+                let early = std::mem::take(&mut self.early);
+                self.commands(early, out);
             }
         } else if self.waiting > 0 {
             self.wait(out);
@@ -377,9 +382,8 @@ impl Running {
         } else {
             self.next_line.max(end.saturating_sub(FLOWS_PER_FRAME as u64))
         };
-        let flows: Vec<Flow> = (start..end)
-            .filter_map(|id| Flow::of(RecordId(id), self.history.trace.get(RecordId(id))?))
-            .collect();
+        let flows: Vec<Flow> =
+            (start..end).filter_map(|id| Flow::told(RecordId(id), &self.history.trace)).collect();
         let world = self.history.world();
         // After a jump the story goes further back than the messages: it is read, not only seen in passing.
         let since = if is_jump { end.saturating_sub(STORY_LINES) } else { start };
@@ -477,7 +481,7 @@ mod tests {
             let command =
                 Command::Exec { session: terminal::DOOR, line: line.to_string(), stdin: String::new() };
             let mut out = Vec::new();
-            clerk.receive(ToWorker::Command(command.into()), &mut out);
+            clerk.receive(ToWorker::Commands(vec![command.into()]), &mut out);
             out.extend(ticks(clerk, 1000, |out| exit(out).is_some()));
             assert!(exit(&out).is_some(), "'{line}' does not end: {:?}", written(&out));
             all.extend(out);
@@ -545,7 +549,7 @@ mod tests {
         open(&mut clerk, Opening::New { seed: 5 });
         let line = "sleep 3000".to_string();
         let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
-        clerk.receive(ToWorker::Command(command.into()), &mut Vec::new());
+        clerk.receive(ToWorker::Commands(vec![command.into()]), &mut Vec::new());
         let out = open(&mut clerk, Opening::New { seed: 6 });
         assert_eq!(exit(&out), Some(130));
     }
@@ -567,7 +571,7 @@ mod tests {
         clerk.receive(ToWorker::Open(Opening::New { seed: 7 }), &mut Vec::new());
         let line = "kubectl get --raw /readyz".to_string();
         let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
-        clerk.receive(ToWorker::Command(command.into()), &mut Vec::new());
+        clerk.receive(ToWorker::Commands(vec![command.into()]), &mut Vec::new());
         let out = ticks(&mut clerk, 1000, |out| exit(out).is_some());
         assert_eq!(exit(&out), Some(0), "{:?}", written(&out));
     }
@@ -598,7 +602,7 @@ mod tests {
             let Some(card @ FromWorker::Detail(Some(detail))) = card else { panic!("no card of {query:?}") };
             assert_eq!(decode::<FromWorker>(&encode(card)).as_ref(), Ok(card));
             for action in &detail.actions {
-                assert!(action.command.read().is_ok(), "{action:?}");
+                assert!(action.commands.iter().all(|form| form.read().is_ok()), "{action:?}");
                 buttons += 1;
             }
         }
@@ -610,7 +614,7 @@ mod tests {
         for (slip, answers) in [
             (ToWorker::Drawn, 0),
             (ToWorker::Play(true), 0),
-            (ToWorker::Command(Command::HealNetwork.into()), 1),
+            (ToWorker::Commands(vec![Command::HealNetwork.into()]), 1),
         ] {
             let mut out = Vec::new();
             Clerk::default().receive(slip, &mut out);

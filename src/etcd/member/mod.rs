@@ -230,7 +230,10 @@ impl Member {
                     self.finish_write(write, context);
                 }
             }
-            Input::Timer(Timer::Etcd(EtcdTimer::Campaign)) => {
+            Input::Timer(Timer::Etcd(EtcdTimer::Campaign { after })) if after > Duration::ZERO => {
+                context.timer(after, Timer::Etcd(EtcdTimer::Campaign { after: Duration::ZERO }));
+            }
+            Input::Timer(Timer::Etcd(EtcdTimer::Campaign { .. })) => {
                 if let Some(running) = &mut self.running {
                     running.raft.campaign();
                 }

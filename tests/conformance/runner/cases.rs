@@ -101,7 +101,7 @@ impl Rig {
         let mut console = Console::boot(1, scenario);
         console.pass(Duration::from_millis(50), &mut |_| {});
         let member = member.to_string();
-        console.history.command(clusterarium::command::Command::Campaign { member });
+        console.history.command(clusterarium::command::Command::Campaign { member, after_us: 0 });
         Rig::settled(console)
     }
     fn settled(mut console: Console) -> Rig {

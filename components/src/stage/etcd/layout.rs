@@ -14,6 +14,8 @@ use crate::stage::pods::Placed;
 pub struct Layout {
     pub is_upright: bool,
     pub bounds: Rect,
+    /// Where the ring and the API servers are.
+    pub table: Rect,
     /// Index into the picture's members, and the circle's box.
     pub members: Vec<Placed>,
     /// Index into the picture's components: the API servers.
@@ -27,6 +29,15 @@ pub struct Layout {
     pub note: Rect,
     rows: usize,
     doors: SortedMap<u32, Rect>,
+}
+
+/// A line between two circles or boxes, and the machines at its ends: where they are one there is no cable to cut.
+pub struct Cable<'a> {
+    pub route: Route,
+    pub from: &'a str,
+    pub to: &'a str,
+    /// Else to an API server, on the same machine as one of the members or not.
+    pub is_between_members: bool,
 }
 
 const WIDE: (f64, f64) = (980.0, 600.0);
@@ -49,6 +60,7 @@ impl Layout {
         } else {
             Rect::new(0.0, 0.0, width * 0.42, height)
         };
+        layout.table = table;
         layout.place_table(picture, table);
         let (x, y) =
             if is_upright { (MARGIN, table.bottom() + 8.0) } else { (table.right() + MARGIN, MARGIN) };
@@ -159,12 +171,19 @@ impl Layout {
     }
 
     /// The cables: between all members, and from each API server to each member.
-    pub fn cables(&self) -> Vec<Route> {
-        let line = |a: Rect, b: Rect| Route::new([self.edge(a, b.center()), self.edge(b, a.center())]);
+    pub fn cables<'a>(&self, picture: &'a Picture) -> Vec<Cable<'a>> {
+        let member = |placed: &Placed| (placed.rect, picture.etcd[placed.index].host.as_str());
+        let cable = |(a, from): (Rect, &'a str), (b, to): (Rect, &'a str), is_between_members: bool| {
+            let route = Route::new([self.edge(a, b.center()), self.edge(b, a.center())]);
+            Cable { route, from, to, is_between_members }
+        };
         let mut cables = Vec::new();
         for (position, a) in self.members.iter().enumerate() {
-            cables.extend(self.members[position + 1..].iter().map(|b| line(a.rect, b.rect)));
-            cables.extend(self.servers.iter().map(|server| line(server.rect, a.rect)));
+            let here = member(a);
+            cables.extend(self.members[position + 1..].iter().map(|b| cable(here, member(b), true)));
+            cables.extend(self.servers.iter().map(|server| {
+                cable((server.rect, picture.components[server.index].host.as_str()), here, false)
+            }));
         }
         cables
     }

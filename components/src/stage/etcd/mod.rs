@@ -4,11 +4,14 @@
 //! first calls an election. Right the ledgers, line under line: what a majority has written down is settled.
 //!
 //! - [`circle`] a member, here and in other lenses
+//! - [`controls`] the set-ups above it; [`cut`] a line across the ring
 //! - [`layout`] where members, ledger lines and the API server stand
 //! - [`paint`] how they are drawn
 //! - [`situation`] the state of the group in two sentences
 
 pub mod circle;
+pub mod controls;
+mod cut;
 mod layout;
 mod paint;
 mod situation;
@@ -21,6 +24,9 @@ use super::brush::Brush;
 use super::geometry::{Point, Rect, Route};
 use super::scene::{Frame, Scene, Subject, Target};
 use layout::Layout;
+
+/// World units from a cable within which it is meant.
+const CLOSE: f64 = 10.0;
 
 pub struct Etcd {
     picture: Arc<Picture>,
@@ -55,10 +61,19 @@ impl Scene for Etcd {
         if let Some(placed) = layout.servers.iter().find(|placed| placed.rect.contains(at)) {
             return Some(Target::Component(picture.components[placed.index].name.clone()));
         }
-        let (row, index) = layout.entry_at(at)?;
-        let member = picture.etcd.get(row)?;
-        let is_kept = member.log.iter().any(|entry| entry.index == index);
-        is_kept.then(|| Target::Entry(member.name.clone(), index))
+        if let Some((row, index)) = layout.entry_at(at) {
+            let member = picture.etcd.get(row)?;
+            let is_kept = member.log.iter().any(|entry| entry.index == index);
+            return is_kept.then(|| Target::Entry(member.name.clone(), index));
+        }
+        let cables = layout.cables(picture);
+        let cable = cables.iter().find(|cable| cable.from != cable.to && cable.route.distance(at) < CLOSE)?;
+        Some(Target::Link(cable.from.to_string(), cable.to.to_string()))
+    }
+
+    fn sides(&self, from: Point, to: Point) -> Option<[Vec<usize>; 2]> {
+        let is_free = matches!(self.hit(from), None | Some(Target::Link(..)));
+        (is_free && self.layout.table.contains(from)).then(|| cut::sides(&self.layout, from, to))
     }
 
     fn find(&self, target: &Target) -> Option<Rect> {
@@ -75,6 +90,14 @@ impl Scene for Etcd {
             Target::Entry(member, index) => {
                 let row = picture.etcd.iter().position(|other| other.name == *member)?;
                 layout.cell(row, *index)
+            }
+            Target::Link(a, b) => {
+                let cables = layout.cables(picture);
+                let is_it = |cable: &&layout::Cable| {
+                    [(a, b), (b, a)].contains(&(&cable.from.into(), &cable.to.into()))
+                };
+                let middle = cables.iter().find(is_it)?.route.at(0.5);
+                Some(Rect::new(middle.x, middle.y, 0.0, 0.0).inset(-16.0))
             }
             _ => None,
         }

@@ -3,13 +3,13 @@
 //! Picture to hold in mind: ink that dries. An entry that is only in memory is a dashed outline, on disk a
 //! heavier one, committed a firm one, applied it is filled.
 
-use clusterarium::picture::{EntryState, EtcdMember, Picture};
+use clusterarium::picture::{EntryState, EtcdMember, LinkFault, Picture};
 
 use super::circle::{self, Stroke};
-use super::layout::Layout;
-use super::situation;
+use super::layout::{Cable, Layout};
+use super::{controls, cut, situation};
 use crate::stage::brush::{Align, Brush, font};
-use crate::stage::geometry::{Point, Rect};
+use crate::stage::geometry::{Point, Rect, Route};
 use crate::stage::lettering::Lettering;
 use crate::stage::palette::Palette;
 use crate::stage::scene::Frame;
@@ -34,8 +34,23 @@ impl Lettering for Painter<'_> {
 
 impl Painter<'_> {
     pub fn paint(&self) {
-        for cable in self.layout.cables() {
-            self.brush.route(&cable, &self.palette().line, 1.5, false);
+        for cable in self.layout.cables(self.picture) {
+            self.cable(&cable);
+        }
+        for wall in cut::walls(self.layout, self.picture) {
+            self.brush.route(&wall, &self.palette().failed, 6.0, false);
+        }
+        if let Some((from, to)) = self.frame.cut {
+            let line = cut::whole(self.layout, from, to);
+            self.brush.route(&line, &self.palette().failed, 4.0, true);
+            let sides = cut::sides(self.layout, from, to).map(|side| controls::list(&side));
+            let text = format!("{}  |  {}", sides[0], sides[1]);
+
+            let width = text.len() as f64 * 10.0;
+            let at = Point::new(to.x.min(self.layout.table.right() - width / 2.0), to.y - 22.0);
+            let plate = Rect::new(at.x - width / 2.0, at.y - 15.0, width, 30.0);
+            self.brush.fill(plate, 8.0, &self.palette().surface);
+            self.text(&text, at, 300.0, 17.0, 700, &self.palette().failed, Align::Center);
         }
         self.servers();
         for placed in &self.layout.members {
@@ -43,6 +58,54 @@ impl Painter<'_> {
         }
         self.ledgers();
         self.note();
+    }
+
+    /// A cable: what is cut is dashed, with a cross where it ends; what is slow or lossy says so.
+    fn cable(&self, cable: &Cable) {
+        let palette = self.palette();
+        let fault = |from: &str, to: &str| {
+            self.picture
+                .links
+                .iter()
+                .find(|link| cable.from != cable.to && link.from == from && link.to == to)
+        };
+        let ways = [(fault(cable.from, cable.to), 0.62), (fault(cable.to, cable.from), 0.38)];
+        let is_cut = ways.iter().any(|(fault, _)| fault.is_some_and(|fault| fault.is_cut));
+        let is_bad = ways.iter().any(|(fault, _)| fault.is_some());
+        let (color, width) = match (is_cut, is_bad) {
+            (true, _) => (&palette.failed, 2.0),
+            (false, true) => (&palette.motion, 3.0),
+            (false, false) => (&palette.line, 1.5),
+        };
+        self.brush.route(&cable.route, color, width, is_bad);
+        if !cable.is_between_members {
+            return;
+        }
+        let alike =
+            |fault: Option<&LinkFault>| fault.map(|fault| (fault.extra_delay_us, fault.loss_per_million));
+        let is_alike = !is_cut && alike(ways[0].0) == alike(ways[1].0);
+        for (fault, share) in &ways[usize::from(is_alike)..] {
+            let Some(fault) = fault else { continue };
+            let at = cable.route.at(if is_alike { 0.5 } else { *share });
+            if fault.is_cut {
+                let end = |x: f64, y: f64| Point::new(at.x + x * 7.0, at.y + y * 7.0);
+                for ends in [[end(-1.0, -1.0), end(1.0, 1.0)], [end(-1.0, 1.0), end(1.0, -1.0)]] {
+                    self.brush.route(&Route::new(ends), color, 3.0, false);
+                }
+                continue;
+            }
+            let mut words = Vec::new();
+            if fault.extra_delay_us > 0 {
+                words.push(format!("+{} ms", fault.extra_delay_us / 1000));
+            }
+            if fault.loss_per_million > 0 {
+                words.push(format!("−{} %", fault.loss_per_million / 10_000));
+            }
+            let words = words.join(" ");
+            let width = words.len() as f64 * 8.0;
+            self.brush.fill(Rect::new(at.x - width / 2.0, at.y - 10.0, width, 20.0), 4.0, &palette.ground);
+            self.text(&words, at, 120.0, 14.0, 640, color, Align::Center);
+        }
     }
 
     fn servers(&self) {
@@ -91,7 +154,8 @@ impl Painter<'_> {
             (true, role) => role.to_ascii_lowercase(),
         };
         let at = Point::new(center.x, center.y + size * 0.62);
-        self.text(&role, at, radius * 1.8, 16.0, 640, ink, Align::Center);
+        let size = if role.len() > 10 { radius * 0.25 } else { 16.0 };
+        self.text(&role, at, radius * 1.8, size, 640, ink, Align::Center);
         let below = Point::new(center.x, rect.bottom() + 22.0);
         let text = format!("{}  term {}", member.host, member.term);
         self.text(&text, below, 190.0, 15.0, 480, &palette.ink_muted, Align::Center);
@@ -149,10 +213,8 @@ impl Painter<'_> {
             self.text(&text, at, ledgers.width * 0.6, 16.0, 640, &palette.etcd, Align::Right);
             if let Some(cell) = layout.cell(0, leader.commit_index) {
                 let x = cell.right() + 3.0;
-                let line = crate::stage::geometry::Route::new([
-                    Point::new(x, cell.y - 26.0),
-                    Point::new(x, layout.ledgers_end() - 12.0),
-                ]);
+                let line =
+                    Route::new([Point::new(x, cell.y - 26.0), Point::new(x, layout.ledgers_end() - 12.0)]);
                 self.brush.route(&line, &palette.etcd, 2.0, true);
             }
         }

@@ -1,0 +1,165 @@
+//! The hand above the ring: the classic set-ups, who is parted from whom, who joins.
+//!
+//! Picture to hold in mind: the drill instructor's whistle and card. One blast sets the scene, the card says what to look
+//! at, and the last whistle puts everything back.
+
+use clusterarium::command::{Command, Form};
+use clusterarium::picture::{MEND, Picture, setups};
+use leptos::{ev, prelude::*};
+use worker::protocol::ToWorker;
+
+use crate::app::is_typing;
+use crate::view::View;
+
+/// What was done last, and what to look at.
+#[derive(Clone)]
+pub struct Caption {
+    /// From this instant on it is so.
+    time_us: f64,
+    text: String,
+    /// What takes it back.
+    undo: Vec<Form>,
+}
+
+const HINT: &str = "Drag a line across the ring to part it. Click a member, a cable or a message: its card has what can be done.";
+
+/// The most members that the ring has room for.
+const MOST: usize = 7;
+
+/// Parts the members of one side from those of the other, by their places in the picture.
+pub fn part(view: View, caption: RwSignal<Option<Caption>>, sides: [Vec<usize>; 2]) {
+    let picture = view.picture.get_untracked();
+    let words = sides.each_ref().map(|side| list(side));
+    let [names, others] =
+        sides.map(|side| side.into_iter().map(|index| picture.etcd[index].name.clone()).collect::<Vec<_>>());
+    let text = if names.is_empty() || others.is_empty() {
+        "Nobody is on the other side of that line: drag it between two members.".to_string()
+    } else {
+        format!(
+            "{} and {} no longer reach each other. Only a side with {} of {} can elect a leader and commit.",
+            words[0],
+            words[1],
+            picture.etcd.iter().filter(|member| !member.is_learner).count() / 2 + 1,
+            picture.etcd.len()
+        )
+    };
+    let pairs = names.iter().flat_map(|a| others.iter().map(move |b| (a.clone(), b.clone())));
+    let undo: Vec<Form> = pairs.map(|(a, b)| Command::JoinLink { a, b }.into()).collect();
+    if !undo.is_empty() {
+        view.send(ToWorker::Commands(vec![Command::Partition { sides: vec![names, others] }.into()]));
+    }
+    caption.set(Some(Caption { time_us: view.time_us.get_untracked(), text, undo }));
+}
+
+/// `m1, m3`
+pub fn list(members: &[usize]) -> String {
+    members.iter().map(|index| format!("m{}", index + 1)).collect::<Vec<_>>().join(", ")
+}
+
+/// A machine for the next member: `etcd-4`.
+fn free_name(picture: &Picture) -> String {
+    let is_taken = |name: &String| picture.hosts.iter().any(|host| host.name == *name);
+    (2..).map(|number| format!("etcd-{number}")).find(|name| !is_taken(name)).unwrap_or_default()
+}
+
+#[component]
+pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView {
+    let all = Memo::new(move |_| view.picture.with(|picture| setups(picture)));
+    let count = Memo::new(move |_| view.picture.with(|picture| picture.etcd.len()));
+    let chosen = RwSignal::new(Vec::<usize>::new());
+    let press = move |label: &str| {
+        let action = all.with_untracked(|all| all.iter().find(|action| action.label == label).cloned());
+        if let Some(action) = action {
+            let time_us = view.time_us.get_untracked();
+            view.send(ToWorker::Commands(action.commands));
+            caption.set(Some(Caption { time_us, text: action.explanation, undo: Vec::new() }));
+        }
+    };
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if is_typing(&event) || event.ctrl_key() || event.meta_key() || event.alt_key() {
+            return;
+        }
+        let label: Option<String> = match event.key().as_str() {
+            "m" => Some(MEND.to_string()),
+            key => key.parse::<usize>().ok().and_then(|number| {
+                let index = number.checked_sub(1)?;
+                all.with_untracked(|all| all.get(index).map(|action| action.label.clone()))
+            }),
+        };
+        if let Some(label) = label {
+            press(&label);
+        }
+    });
+    on_cleanup(move || keys.remove());
+    let labels =
+        Memo::new(move |_| all.with(|all| all.iter().map(|action| action.label.clone()).collect::<Vec<_>>()));
+    // What was said of an instant that lies ahead again is not so yet.
+    let said = move || caption.get().filter(|caption| view.time_us.get() >= caption.time_us);
+    let text = Memo::new(move |_| said().map(|caption| caption.text));
+    let can_undo = Memo::new(move |_| said().is_some_and(|caption| !caption.undo.is_empty()));
+    let undo = move |_| {
+        if let Some(Caption { undo, .. }) = caption.get_untracked() {
+            view.send(ToWorker::Commands(undo));
+            caption.set(None);
+        }
+    };
+    let join = move |is_learner| {
+        let name = view.picture.with_untracked(|picture| free_name(picture));
+        view.send(ToWorker::Commands(vec![Command::AddEtcdMember { name, is_learner }.into()]));
+    };
+    let cut = move |event: ev::SubmitEvent| {
+        event.prevent_default();
+        let side = chosen.get_untracked();
+        let rest = (0..count.get_untracked()).filter(|index| !side.contains(index)).collect();
+        part(view, caption, [side, rest]);
+    };
+    let is_full = move || count.get() >= MOST;
+    view! {
+        <div class="hand" role="group" aria-label="Set-ups">
+            <div class="hand-row">
+                <For each=move || labels.get().into_iter().enumerate() key=|(_, label)| label.clone() let((index, label))>
+                    {button(index, label, press)}
+                </For>
+                <details class="menu">
+                    <summary class="button">"More"</summary>
+                    <form class="menu-list" on:submit=cut>
+                        <fieldset>
+                            <legend>"Cut off"</legend>
+                            <For each=move || 0..count.get() key=|index| *index let(index)>
+                                <label>
+                                    <input type="checkbox" on:change=move |_| chosen.update(|chosen| {
+                                        match chosen.iter().position(|other| *other == index) {
+                                            Some(place) => { chosen.remove(place); }
+                                            None => chosen.push(index),
+                                        }
+                                    }) />
+                                    {list(&[index])}
+                                </label>
+                            </For>
+                            <button type="submit" class="button">"Cut"</button>
+                        </fieldset>
+                        <button type="button" class="button" disabled=is_full on:click=move |_| join(false)>"Add a member"</button>
+                        <button type="button" class="button" disabled=is_full on:click=move |_| join(true)>"Add a learner"</button>
+                    </form>
+                </details>
+            </div>
+            <p class="hand-caption" role="status">
+                {move || text.get().unwrap_or_else(|| HINT.to_string())}
+                <Show when=move || can_undo.get()>
+                    " " <button type="button" class="button" on:click=undo>"Undo"</button>
+                </Show>
+            </p>
+        </div>
+    }
+}
+
+fn button(index: usize, label: String, press: impl Fn(&str) + 'static) -> impl IntoView {
+    let is_mend = label == MEND;
+    let key = if is_mend { "m".to_string() } else { (index + 1).to_string() };
+    let name = label.clone();
+    view! {
+        <button type="button" class="button" class:button-primary=is_mend on:click=move |_| press(&name)>
+            {label} " " <kbd>{key}</kbd>
+        </button>
+    }
+}

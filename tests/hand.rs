@@ -1,0 +1,316 @@
+//! The user's hand on etcd: what each button and each set-up does, and that what cannot be done is refused with a reason.
+//!
+//! Picture to hold in mind: a fire drill. The alarm is pulled by the very buttons of the page, and afterwards the log of
+//! what was pressed must tell the whole story again.
+
+use clusterarium::cluster::{self, Cluster, Role, refusal};
+use clusterarium::command::{Command, Scenario};
+use clusterarium::etcd::Member;
+use clusterarium::message::Message;
+use clusterarium::picture::{self, Action, EtcdMember, Flow, Query};
+use clusterarium::sim::trace::What;
+use clusterarium::sim::{Duration, History, RecordId, Time};
+
+const SEEDS: u64 = 5;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn running(seed: u64, etcd_members: u32) -> History<Cluster> {
+    let scenario = Scenario { etcd_members, workers: 1, hollow: true, ..Scenario::default() };
+    let mut history = cluster::boot(seed, scenario);
+    // Not on a round instant: somewhere between two heartbeats.
+    history.run_until(Time(15_000_000 + seed * 37_311));
+    history
+}
+
+fn members(history: &History<Cluster>) -> Vec<&Member> {
+    let processes = history.world().processes().iter();
+    let found = processes.filter_map(|process| match &*process.role {
+        Role::Etcd(member) => Some(member),
+        _ => None,
+    });
+    found.collect()
+}
+
+fn seen(history: &History<Cluster>) -> Vec<EtcdMember> {
+    picture::build(history).etcd
+}
+
+fn leaders(history: &History<Cluster>) -> Vec<EtcdMember> {
+    seen(history).into_iter().filter(|member| member.is_running && member.role == "Leader").collect()
+}
+
+/// Presses a button as the page does.
+fn press(history: &mut History<Cluster>, action: &Action) {
+    for form in &action.commands {
+        let command = form.read().expect("a button holds commands");
+        assert_eq!(refusal(history.engine(), &command), None, "{}: {command:?}", action.label);
+        history.command(command);
+    }
+}
+
+fn set_up(history: &mut History<Cluster>, label: &str) -> Action {
+    let all = picture::setups(&picture::build(history));
+    let action = all.iter().find(|action| action.label == label);
+    let action = action.unwrap_or_else(|| panic!("no {label} in {all:?}")).clone();
+    press(history, &action);
+    action
+}
+
+fn run(history: &mut History<Cluster>, duration: Duration) {
+    let until = history.now() + duration;
+    history.run_until(until);
+}
+
+/// What stands at the horizon is what the log alone leads to, and what a rewind and a replay lead to.
+fn replays(history: &mut History<Cluster>) {
+    let (now, hash) = (history.now(), history.engine().hash());
+    history.seek(Time(now.0 / 2));
+    history.seek(now);
+    assert_eq!(history.engine().hash(), hash, "after a rewind");
+    history.replace_log(history.log().to_vec());
+    history.run_until(now);
+    assert_eq!(history.engine().hash(), hash, "from the log alone");
+}
+
+fn mended(history: &mut History<Cluster>) {
+    set_up(history, "Mend all");
+    run(history, Duration::from_secs(8));
+    assert_eq!(leaders(history).len(), 1, "after mending one leads");
+    let ends: Vec<u64> = members(history).iter().map(|member| member.applied()).collect();
+    assert!(ends.iter().all(|end| end.abs_diff(ends[0]) < 20), "after mending all logs end alike: {ends:?}");
+    let labels: Vec<String> =
+        picture::setups(&picture::build(history)).into_iter().map(|action| action.label).collect();
+    assert!(!labels.contains(&"Mend all".to_string()), "there is nothing left to mend");
+}
+
+#[test]
+fn a_set_up_does_what_it_says_and_is_mended() {
+    for count in [3, 5] {
+        for seed in 0..SEEDS {
+            for label in ["Split vote", "Leader alone", "Minority alone", "No quorum"] {
+                let mut history = running(seed, count);
+                let before = leaders(&history).pop().expect("somebody leads");
+                let action = set_up(&mut history, label);
+                let what = format!("{label}, {count} members, seed {seed}: {}", action.explanation);
+                match label {
+                    "Split vote" => split(&mut history, &before, &what),
+                    "Leader alone" => {
+                        run(&mut history, Duration::from_secs(4));
+                        let [now] = &leaders(&history)[..] else { panic!("{what}") };
+                        assert!(now.term > before.term && now.name != before.name, "{what}");
+                    }
+                    "Minority alone" => {
+                        run(&mut history, Duration::from_secs(4));
+                        let [now] = &leaders(&history)[..] else { panic!("{what}") };
+                        assert_eq!((&now.name, now.term), (&before.name, before.term), "{what}");
+                        let after = seen(&history);
+                        let asking = after.iter().filter(|member| member.role == "PreCandidate");
+                        assert!(after.iter().all(|member| member.term == before.term), "{what}");
+                        assert!(asking.count() <= (count as usize - 1) / 2, "{what}");
+                    }
+                    _ => {
+                        run(&mut history, Duration::from_secs(4));
+                        assert_eq!(leaders(&history), [], "{what}");
+                    }
+                }
+                mended(&mut history);
+                if seed == 0 {
+                    replays(&mut history);
+                }
+            }
+        }
+    }
+}
+
+/// All that are left stand in one term, each has its own vote, and nobody wins that term.
+fn split(history: &mut History<Cluster>, before: &EtcdMember, what: &str) {
+    run(history, Duration::from_millis(400));
+    let after: Vec<EtcdMember> = seen(history).into_iter().filter(|member| member.is_running).collect();
+    for member in &after {
+        assert_eq!(member.term, before.term + 1, "{what}");
+        assert_eq!(member.vote.as_ref(), Some(&member.name), "{what}");
+    }
+    assert_eq!(leaders(history), [], "{what}");
+    run(history, Duration::from_secs(8));
+    let now = leaders(history).pop().unwrap_or_else(|| panic!("in the end somebody wins: {what}"));
+    assert!(now.term > before.term + 1, "{what}");
+}
+
+/// A message between members that is under way at the present instant; runs until there is one.
+fn raft_message(history: &mut History<Cluster>, name: &str) -> RecordId {
+    for _ in 0..200_000 {
+        let found = history.engine().in_flight().into_iter().find_map(|(id, _, _, _, message)| {
+            let Message::Raft(message) = message else { return None };
+            (message.body.name() == name).then_some(id)
+        });
+        match found {
+            Some(id) => return id,
+            None => history.step(Time::MAX),
+        };
+    }
+    panic!("no {name} was ever under way")
+}
+
+fn card(history: &History<Cluster>, query: Query) -> picture::Detail {
+    picture::inspect(history, &query).unwrap_or_else(|| panic!("no card of {query:?}"))
+}
+
+#[test]
+fn one_message_is_dropped_or_delayed_while_it_is_under_way() {
+    for name in ["MsgHeartbeat", "MsgHeartbeatResp", "MsgApp", "MsgAppResp"] {
+        for label in ["Drop it", "Delay it by 100 ms", "Delay it by 1 s"] {
+            let mut history = running(1, 3);
+            let record = raft_message(&mut history, name);
+            let query = || Query::Message { record: record.0 };
+            let before = card(&history, query());
+            let sent = Flow::told(record, &history.trace).expect("it was sent");
+            let action = before.actions.iter().find(|action| action.label == label).expect(label);
+            press(&mut history, action);
+            let flow = Flow::told(RecordId(history.engine().next_record().0 - 1), &history.trace);
+            let flow = flow.unwrap_or_else(|| panic!("{name}, {label}: the record tells of its fate"));
+            assert_eq!(flow.id, record.0);
+            let delay_us = |by: u64| sent.arrives_us.map(|arrives| arrives + by);
+            match label {
+                "Drop it" => {
+                    let facts = (flow.arrives_us, flow.lost.as_deref(), flow.dropped);
+                    let dropped = sent.arrives_us.map(|arrives| (history.now().0, arrives));
+                    assert_eq!(facts, (None, Some("Dropped"), dropped), "{name}");
+                    let after = card(&history, query());
+                    assert!(after.summary.contains(&("Lost".into(), "Dropped".into())), "{after:?}");
+                }
+                "Delay it by 1 s" => assert_eq!(flow.arrives_us, delay_us(1_000_000), "{name}"),
+                _ => assert_eq!(flow.arrives_us, delay_us(100_000), "{name}"),
+            }
+            run(&mut history, Duration::from_secs(2));
+            // By now it has arrived, or never will: there is nothing to press, and pressing is refused.
+            assert_eq!(card(&history, query()).actions, [], "{name}, {label}");
+            let refused = refusal(history.engine(), &Command::DropMessage { record: record.0 });
+            assert!(refused.is_some_and(|text| text.contains("not under way")), "{name}, {label}");
+            replays(&mut history);
+        }
+    }
+}
+
+#[test]
+fn a_dropped_vote_is_not_counted() {
+    let mut history = running(2, 3);
+    let leader = leaders(&history).pop().expect("somebody leads").name;
+    history.command(Command::StopProcess { process: leader });
+    // With the leader gone the winner needs the other's vote; without it nobody leads that term.
+    let answer = raft_message(&mut history, "MsgVoteResp");
+    history.command(Command::DropMessage { record: answer.0 });
+    let term = seen(&history).iter().map(|member| member.term).max();
+    run(&mut history, Duration::from_millis(500));
+    assert_eq!(leaders(&history), []);
+    run(&mut history, Duration::from_secs(6));
+    assert!(leaders(&history).pop().map(|member| member.term) > term);
+}
+
+#[test]
+fn a_link_is_cut_one_way_slowed_made_lossy_and_mended() {
+    let mut history = running(3, 3);
+    let query = || Query::Link { a: "cp-1".into(), b: "etcd-2".into() };
+    let faults = |history: &History<Cluster>| {
+        let links = picture::build(history).links;
+        let told = |link: &picture::LinkFault| {
+            let facts = (link.is_cut, link.extra_delay_us, link.loss_per_million);
+            format!("{}>{} {facts:?}", link.from, link.to)
+        };
+        links.iter().map(told).collect::<Vec<_>>()
+    };
+    let script: [(&str, &[&str]); 7] = [
+        ("Cut cp-1 to etcd-2", &["cp-1>etcd-2 (true, 0, 0)"]),
+        ("Mend it", &[]),
+        ("Cut it", &["cp-1>etcd-2 (true, 0, 0)", "etcd-2>cp-1 (true, 0, 0)"]),
+        ("Mend it", &[]),
+        ("Slow it", &["cp-1>etcd-2 (false, 200000, 0)", "etcd-2>cp-1 (false, 200000, 0)"]),
+        ("Make it lossy", &["cp-1>etcd-2 (false, 200000, 300000)", "etcd-2>cp-1 (false, 200000, 300000)"]),
+        ("Mend it", &[]),
+    ];
+    for (label, expected) in script {
+        let detail = card(&history, query());
+        let action = detail.actions.iter().find(|action| action.label == label);
+        press(&mut history, action.unwrap_or_else(|| panic!("no {label} in {detail:?}")));
+        assert_eq!(faults(&history), expected, "{label}");
+        run(&mut history, SECOND);
+    }
+    replays(&mut history);
+}
+
+#[test]
+fn a_card_of_a_member_cuts_it_off_and_joins_it() {
+    let mut history = running(4, 5);
+    let pressed = |history: &mut History<Cluster>, label: &str| {
+        let detail = card(history, Query::Component { name: "etcd-3".into() });
+        let action = detail.actions.iter().find(|action| action.label == label);
+        press(history, action.unwrap_or_else(|| panic!("no {label} in {:?}", detail.actions)));
+        run(history, SECOND);
+    };
+    pressed(&mut history, "Cut it off");
+    assert_eq!(picture::build(&history).links.len(), 8);
+    pressed(&mut history, "Join its links");
+    assert_eq!(picture::build(&history).links, []);
+    let restarts = |history: &History<Cluster>| {
+        history.trace.iter().filter(|(_, record)| matches!(record.what, What::Started(_))).count()
+    };
+    let before = restarts(&history);
+    pressed(&mut history, "Restart");
+    assert_eq!(restarts(&history), before + 1);
+}
+
+#[test]
+fn a_learner_joins_and_is_promoted() {
+    let mut history = cluster::boot(6, Scenario { workers: 0, ..Scenario::default() });
+    history.run_until(Time(40_000_000));
+    history.command(Command::AddEtcdMember { name: "etcd-4".into(), is_learner: true });
+    run(&mut history, Duration::from_secs(10));
+    let voters = |history: &History<Cluster>| leaders(history).pop().expect("somebody leads").voters.len();
+    assert_eq!(voters(&history), 3);
+    let detail = card(&history, Query::Component { name: "etcd-4".into() });
+    let promote = detail.actions.iter().find(|action| action.label == "Promote it");
+    press(&mut history, promote.unwrap_or_else(|| panic!("{:?}", detail.actions)));
+    run(&mut history, Duration::from_secs(5));
+    assert_eq!(voters(&history), 4);
+    let member = seen(&history).into_iter().find(|member| member.name == "etcd-4").expect("it is there");
+    assert!(!member.is_learner && member.role == "Follower");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_a_reason() {
+    let history = running(5, 3);
+    let leader = leaders(&history).pop().expect("somebody leads").name;
+    let text = |text: &str| text.to_string();
+    let sides = |sides: &[&[&str]]| Command::Partition {
+        sides: sides.iter().map(|side| side.iter().map(|name| text(name)).collect()).collect(),
+    };
+    let cases = [
+        (Command::Boot(Scenario::default()), "set up once"),
+        (Command::DropMessage { record: 1 }, "message 1 is not under way"),
+        (Command::DelayMessage { record: u64::MAX, by_us: 5 }, "is not under way"),
+        (Command::StopProcess { process: text("etcd-9") }, "no process etcd-9"),
+        (Command::StopHost { host: text("mars") }, "no machine mars"),
+        (Command::CutLink { a: text("cp-1"), b: text("mars") }, "no machine mars"),
+        (Command::CutOneWay { from: text("cp-1"), to: text("etcd-cp-1") }, "on one machine"),
+        (Command::Campaign { member: text("kube-apiserver-cp-1"), after_us: 0 }, "no etcd member"),
+        (Command::Campaign { member: leader.clone(), after_us: 0 }, "already"),
+        (Command::TransferLeader { member: leader }, "already"),
+        (Command::AddEtcdMember { name: text("etcd-2"), is_learner: true }, "already"),
+        (Command::AddEtcdMember { name: text("No Name"), is_learner: true }, "no name for a machine"),
+        (sides(&[&["etcd-cp-1"], &[]]), "two sides"),
+        (sides(&[&["etcd-cp-1"], &["etcd-8"]]), "no machine etcd-8"),
+        (sides(&[&["etcd-cp-1"], &["etcd-2", "cp-1"]]), "one machine"),
+    ];
+    for (command, reason) in cases {
+        let refused = refusal(history.engine(), &command);
+        assert!(refused.as_ref().is_some_and(|text| text.contains(reason)), "{command:?}: {refused:?}");
+    }
+    for command in [
+        sides(&[&["etcd-cp-1"], &["etcd-2", "etcd-3"]]),
+        sides(&[&["cp-1", "etcd-cp-1"], &["etcd-2"]]),
+        Command::StopProcess { process: text("etcd-2") },
+        Command::AddEtcdMember { name: text("etcd-4"), is_learner: false },
+        Command::HealNetwork,
+    ] {
+        assert_eq!(refusal(history.engine(), &command), None, "{command:?}");
+    }
+}
