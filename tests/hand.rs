@@ -172,9 +172,12 @@ fn one_message_is_dropped_or_delayed_while_it_is_under_way() {
             let delay_us = |by: u64| sent.arrives_us.map(|arrives| arrives + by);
             match label {
                 "Drop it" => {
-                    let facts = (flow.arrives_us, flow.lost.as_deref(), flow.dropped);
-                    let dropped = sent.arrives_us.map(|arrives| (history.now().0, arrives));
-                    assert_eq!(facts, (None, Some("Dropped"), dropped), "{name}");
+                    assert_eq!((flow.arrives_us, flow.lost.as_deref()), (None, Some("Dropped")), "{name}");
+                    let there = sent.progress(history.now().0 as f64).0;
+                    assert!(
+                        (flow.progress(f64::MAX).0 - there).abs() < 1e-5,
+                        "{name}: it stays where it was"
+                    );
                     let after = card(&history, query());
                     assert!(after.summary.contains(&("Lost".into(), "Dropped".into())), "{after:?}");
                 }
@@ -276,8 +279,36 @@ fn a_learner_joins_and_is_promoted() {
 }
 
 #[test]
+fn the_vote_is_split_whenever_it_is_asked_for() {
+    let mut history = running(7, 3);
+    let begun = history.now();
+    let mut wins = 0;
+    // From two heartbeats on backwards, so that what was pressed later lies ahead and is forgotten.
+    for step in (0..60).rev() {
+        history.seek(begun + Duration(step * 3_337));
+        history.branches.clear();
+        let term = leaders(&history).pop().expect("somebody leads").term;
+        set_up(&mut history, "Split vote");
+        run(&mut history, Duration::from_millis(400));
+        wins +=
+            u32::from(leaders(&history).iter().any(|member| member.term == term + 1 && member.is_running));
+    }
+    assert_eq!(wins, 0, "of 60 votes these were not split");
+}
+
+#[test]
+fn a_machine_that_is_off_is_switched_on_by_mending() {
+    let mut history = running(8, 3);
+    history.command(Command::StopHost { host: "etcd-2".into() });
+    run(&mut history, SECOND);
+    mended(&mut history);
+    assert!(seen(&history).iter().all(|member| member.is_running));
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_a_reason() {
-    let history = running(5, 3);
+    let mut history = running(5, 3);
+    history.command(Command::StopHost { host: "worker-1".into() });
     let leader = leaders(&history).pop().expect("somebody leads").name;
     let text = |text: &str| text.to_string();
     let sides = |sides: &[&[&str]]| Command::Partition {
@@ -288,6 +319,7 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
         (Command::DropMessage { record: 1 }, "message 1 is not under way"),
         (Command::DelayMessage { record: u64::MAX, by_us: 5 }, "is not under way"),
         (Command::StopProcess { process: text("etcd-9") }, "no process etcd-9"),
+        (Command::StartProcess { process: text("kubelet-worker-1") }, "switched off"),
         (Command::StopHost { host: text("mars") }, "no machine mars"),
         (Command::CutLink { a: text("cp-1"), b: text("mars") }, "no machine mars"),
         (Command::CutOneWay { from: text("cp-1"), to: text("etcd-cp-1") }, "on one machine"),

@@ -55,7 +55,11 @@ pub fn refusal(engine: &Engine<Cluster>, command: &Command) -> Option<String> {
     };
     match command {
         Command::Boot(_) => Some("a cluster is set up once; open a session".into()),
-        Command::StopProcess { process: name } | Command::StartProcess { process: name } => process(name),
+        Command::StopProcess { process: name } => process(name),
+        Command::StartProcess { process: name } => {
+            let is_off = cluster.place(name).is_some_and(|host| engine.network.is_down(host));
+            process(name).or_else(|| is_off.then(|| format!("the machine of {name} is switched off")))
+        }
         Command::StopHost { host: name } | Command::StartHost { host: name } => host(name),
         Command::CutLink { a, b }
         | Command::JoinLink { a, b }

@@ -28,8 +28,8 @@ pub struct Flow {
     pub arrives_us: Option<u64>,
     /// Why it does not, or why it is not heard where it arrives.
     pub lost: Option<String>,
-    /// When a hand took it off its link, and when it would have arrived.
-    pub dropped: Option<(u64, u64)>,
+    /// When a hand was last laid on it, and how much of its way it had come by then, in millionths.
+    pub turned: Option<(u64, u32)>,
     pub shape: Shape,
     /// `POST pods`, `201`, `ADDED Pod`, `MsgApp`.
     pub label: String,
@@ -72,7 +72,7 @@ impl Flow {
             sent_us: record.time.0,
             arrives_us: arrives.ok().map(|Time(us)| us),
             lost: arrives.err().map(|why| format!("{why:?}")),
-            dropped: None,
+            turned: None,
             shape,
             label,
             about,
@@ -88,25 +88,44 @@ impl Flow {
             return Flow::of(id, record);
         };
         let mut flow = Flow::of(*sent, trace.get(*sent)?)?;
-        flow.meet(*sent, record);
+        for later in sent.0 + 1..=id.0 {
+            flow.meet(*sent, trace.get(RecordId(later))?);
+        }
         Some(flow)
     }
 
     /// Takes note of a later line, if it is about this message, the line `id`.
     pub(super) fn meet(&mut self, id: RecordId, later: &Record<Wire>) {
+        let now = later.time.0;
+        let come = (self.progress(now as f64).0 * 1e6) as u32;
         match &later.what {
-            What::Delayed { sent, arrives } if *sent == id => self.arrives_us = Some(arrives.0),
+            What::Delayed { sent, arrives } if *sent == id => {
+                self.arrives_us = Some(arrives.0);
+                self.turned = Some((now, come));
+            }
             What::Undelivered { sent, why } if *sent == id => {
                 self.lost = Some(format!("{why:?}"));
-                let now = later.time.0;
-                let goal = self.arrives_us.replace(now);
                 if *why == Lost::Dropped {
                     self.arrives_us = None;
-                    self.dropped = goal.map(|goal| (now, goal.max(now)));
+                    self.turned = Some((now, come));
                 }
             }
             _ => {}
         }
+    }
+
+    /// Which share of its way it has come at an instant, and when it comes no further: it arrives, was taken off its link,
+    /// or got lost, which is drawn half way.
+    pub fn progress(&self, now_us: f64) -> (f64, f64) {
+        let (from, come) = self.turned.map_or((self.sent_us, 0), |turned| turned);
+        let (from, come) = (from as f64, f64::from(come) / 1e6);
+        let (until, goal) = match self.arrives_us {
+            Some(arrives) => (arrives as f64, 1.0),
+            None if self.turned.is_some() => return (come, from),
+            None => (from + 300.0, 0.5),
+        };
+        let share = ((now_us - from) / (until - from).max(1.0)).clamp(0.0, 1.0);
+        (come + (goal - come) * share, until)
     }
 }
 

@@ -70,6 +70,10 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
     let leader = leader.max_by_key(|member| member.term).or(voters.first());
     let mut all = Vec::new();
     if let Some(leader) = leader.filter(|_| voters.len() > 2) {
+        // Learners go with those who will have a leader.
+        let learners = || members.iter().filter(|member| member.is_learner).map(|member| member.name.clone());
+        let with_learners =
+            |side: &[&EtcdMember]| names(side).into_iter().chain(learners()).collect::<Vec<_>>();
         let others: Vec<&EtcdMember> =
             voters.iter().copied().filter(|member| member.name != leader.name).collect();
         let head = format!("m{}", call(leader));
@@ -103,7 +107,7 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
                 "{head} leads on in its own eyes, but commits nothing: its entries stay dashed. The others elect a leader in a \
                  higher term."
             ),
-            after_mending(vec![Command::Partition { sides: vec![vec![leader.name.clone()], names(&others)] }]),
+            after_mending(vec![Command::Partition { sides: vec![vec![leader.name.clone()], with_learners(&others)] }]),
         ));
         let (rest, minority) = others.split_at(others.len() - (voters.len() - 1) / 2);
         let with_leader: Vec<&EtcdMember> = std::iter::once(*leader).chain(rest.iter().copied()).collect();
@@ -115,7 +119,7 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
                 list(minority),
                 list(&with_leader)
             ),
-            after_mending(vec![Command::Partition { sides: vec![names(&with_leader), names(minority)] }]),
+            after_mending(vec![Command::Partition { sides: vec![with_learners(&with_leader), names(minority)] }]),
         ));
         all.push(Action::new(
             "No quorum",
@@ -124,7 +128,7 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
                 voters.len()
             ),
             after_mending(vec![Command::Partition {
-                sides: voters.iter().map(|voter| vec![voter.name.clone()]).collect(),
+                sides: names(&voters).into_iter().chain(learners()).map(|name| vec![name]).collect(),
             }]),
         ));
     }
@@ -156,7 +160,11 @@ fn mends(picture: &Picture) -> Vec<Command> {
             commands.push(Command::SetQuota { member: name(), bytes: 0 });
         }
         if !member.is_running {
-            commands.push(Command::StartProcess { process: name() });
+            let is_off = picture.hosts.iter().any(|host| host.name == member.host && !host.is_up);
+            commands.push(match is_off {
+                true => Command::StartHost { host: member.host.clone() },
+                false => Command::StartProcess { process: name() },
+            });
         }
     }
     commands

@@ -161,21 +161,11 @@ pub fn visible(flows: &[Flow], now_us: f64, us_per_ms: f64) -> Vec<Drawn<'_>> {
     flows
         .iter()
         .filter_map(|flow| {
-            let sent = flow.sent_us as f64;
-            if now_us < sent {
+            if now_us < flow.sent_us as f64 {
                 return None;
             }
-            // A lost message stops half way and fades there; one that a hand took off its link, where that was.
-            let (arrives, end) = match (flow.arrives_us, flow.dropped) {
-                (Some(arrives), _) => (arrives as f64, 1.0),
-                (None, Some((dropped, goal))) => {
-                    let (dropped, goal) = (dropped as f64, goal as f64);
-                    (dropped, (dropped - sent) / (goal - sent).max(1.0))
-                }
-                (None, None) => (sent + 300.0, 0.5),
-            };
-            let share = ((now_us - sent) / (arrives - sent).max(1.0)).min(1.0) * end;
-            let after = (now_us - arrives).max(0.0);
+            let (share, end) = flow.progress(now_us);
+            let after = (now_us - end).max(0.0);
             let strength = 1.0 - after / afterglow_us;
             (strength > 0.0).then_some(Drawn { flow, share, strength })
         })
@@ -195,7 +185,7 @@ mod tests {
             sent_us,
             arrives_us,
             lost: arrives_us.is_none().then(|| "Cut".to_string()),
-            dropped: None,
+            turned: None,
             shape: Shape::Request,
             label: "POST pods".into(),
             about: String::new(),
@@ -224,9 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_message_stays_where_it_was() {
-        let flows = [Flow { dropped: Some((1800, 2000)), ..flow(1000, None) }];
-        let share = |now: f64| visible(&flows, now, 1.0)[0].share;
-        assert_eq!([share(1400.0), share(1800.0), share(1900.0)], [0.4, 0.8, 0.8]);
+    fn a_hand_laid_on_a_message_drops_it_there_or_makes_it_slower_from_there() {
+        let shares =
+            |flow: Flow, times: [f64; 3]| times.map(|now| visible(&[flow.clone()], now, 1.0)[0].share);
+        let turned = Some((1800, 800_000));
+        let dropped = Flow { turned, ..flow(1000, None) };
+        assert_eq!(shares(dropped, [1800.0, 1850.0, 1900.0]), [0.8, 0.8, 0.8]);
+        let delayed = Flow { turned, ..flow(1000, Some(3800)) };
+        assert_eq!(shares(delayed, [1800.0, 2800.0, 3800.0]), [0.8, 0.9, 1.0]);
     }
 }

@@ -35,12 +35,12 @@ pub fn part(view: View, caption: RwSignal<Option<Caption>>, sides: [Vec<usize>; 
     let text = if names.is_empty() || others.is_empty() {
         "Nobody is on the other side of that line: drag it between two members.".to_string()
     } else {
+        let voters = picture.etcd.iter().filter(|member| !member.is_learner).count();
         format!(
-            "{} and {} no longer reach each other. Only a side with {} of {} can elect a leader and commit.",
+            "{} and {} no longer reach each other. Only a side with {} of {voters} can elect a leader and commit.",
             words[0],
             words[1],
-            picture.etcd.iter().filter(|member| !member.is_learner).count() / 2 + 1,
-            picture.etcd.len()
+            voters / 2 + 1
         )
     };
     let pairs = names.iter().flat_map(|a| others.iter().map(move |b| (a.clone(), b.clone())));

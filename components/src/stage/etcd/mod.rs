@@ -97,7 +97,7 @@ impl Scene for Etcd {
                     [(a, b), (b, a)].contains(&(&cable.from.into(), &cable.to.into()))
                 };
                 let middle = cables.iter().find(is_it)?.route.at(0.5);
-                Some(Rect::new(middle.x, middle.y, 0.0, 0.0).inset(-16.0))
+                Some(Rect::new(middle.x - 60.0, middle.y - 16.0, 120.0, 32.0))
             }
             _ => None,
         }

@@ -35,6 +35,23 @@ pub fn of(picture: &Picture) -> Situation {
             is_trouble: true,
         };
     }
+    if let (Some(asking), Some(leader)) = (asking, leader) {
+        return Situation {
+            headline: format!(
+                "{} leads term {}; {} hears no leader",
+                name(leader),
+                members[leader].term,
+                name(asking)
+            ),
+            meaning: format!(
+                "{} asks whether it could win an election (pre-vote): {} of {majority} say yes. Until they do its term \
+                 stays, and it disturbs nobody.",
+                name(asking),
+                granted(&members[asking])
+            ),
+            is_trouble: false,
+        };
+    }
     if let Some(asking) = asking {
         return Situation {
             headline: format!("{} has heard no leader in time", name(asking)),
@@ -43,7 +60,7 @@ pub fn of(picture: &Picture) -> Situation {
                  say yes.",
                 granted(&members[asking])
             ),
-            is_trouble: leader.is_none(),
+            is_trouble: true,
         };
     }
     let Some(leader) = leader else {
@@ -136,6 +153,11 @@ mod tests {
             (vec![candidate, follower("b"), follower("c")], "m1 stands for election in term 2", true),
             (vec![follower("a"), follower("b"), stopped("c")], "There is no leader", true),
             (vec![follower("a"), stopped("b"), stopped("c")], "Quorum is lost: 1 of 3 members run, 2", true),
+            (
+                vec![member("a", "PreCandidate"), leader(7, 7), follower("c")],
+                "m2 leads term 2; m1 hears no leader",
+                false,
+            ),
             (vec![member("a", "PreCandidate"), follower("b"), follower("c")], "m1 has heard no leader", true),
         ];
         for (etcd, headline, is_trouble) in cases {
