@@ -4,8 +4,8 @@
 //! on the list of masters may do anything; speaking for another needs a right of its own.
 //!
 //! Follows `k8s.io/apiserver/pkg/endpoints/filters` (authentication.go, impersonation.go, authorization.go).
-//! [`ApiServer::is_allowed`] is where authorizers are asked: the bootstrap policy as far as it decides anything for
-//! the components of this cluster.
+//! [`ApiServer::judge`] is where authorizers are asked: the masters, the cluster's own components, which are known by
+//! name, and [`super::rbac`].
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::message::rest::{Request, User};
 use crate::sim::Time;
 
 use super::exchange::{Answer, Exchange};
+use super::rbac::Verdict;
 use super::{ApiServer, FieldTracking};
 
 const ANONYMOUS: &str = "system:anonymous";
@@ -103,8 +104,8 @@ impl ApiServer {
                 name,
                 path: "",
             };
-            if !self.is_allowed(&question) {
-                return Err(forbidden(&question));
+            if let Verdict::NoOpinion { errors } = self.judge(&question) {
+                return Err(forbidden(&question, &errors));
             }
         }
         let mut user = (**other).clone();
@@ -127,46 +128,49 @@ impl ApiServer {
 
     pub(super) fn authorize(&self, exchange: &Exchange) -> Result<(), Status> {
         let question = Question::of(&exchange.request, &exchange.user);
-        if self.is_allowed(&question) { Ok(()) } else { Err(forbidden(&question)) }
+        match self.judge(&question) {
+            Verdict::Allowed { .. } => Ok(()),
+            Verdict::NoOpinion { errors } => Err(forbidden(&question, &errors)),
+        }
     }
 
-    /// Whether any authorizer allows it.
-    pub(super) fn is_allowed(&self, question: &Question) -> bool {
-        if is_in(question.user, MASTERS) {
-            return true;
-        }
-        // `system:public-info-viewer` and `system:discovery`.
-        if !question.path.is_empty() {
-            let is_public = ["/healthz", "/livez", "/readyz", "/version"]
-                .iter()
-                .any(|path| question.path == *path || question.path.starts_with(&format!("{path}/")));
-            return is_public || is_in(question.user, AUTHENTICATED);
-        }
-        // `system:basic-user`: everybody may ask about themselves.
-        if question.verb == "create"
-            && matches!(
-                question.resource,
-                "selfsubjectaccessreviews" | "selfsubjectrulesreviews" | "selfsubjectreviews"
-            )
-        {
-            return is_in(question.user, AUTHENTICATED);
-        }
+    /// What the authorizers say, the first that allows it first.
+    pub(super) fn judge(&self, question: &Question) -> Verdict {
         let name = question.user.name.as_str();
-        // The cluster's own components, each with a role of its own in upstream's bootstrap policy.
-        name.starts_with("system:kube-")
+        // The cluster's own components have roles of their own in upstream's bootstrap policy, and the kubelets the Node
+        // authorizer; here they are known by name.
+        let is_component = name.starts_with("system:kube-")
             || name.starts_with("system:node:")
             || name.starts_with("system:serviceaccount:kube-system:")
             || name == "system:apiserver"
-            || (!name.starts_with("system:") && is_in(question.user, "kubeadm:cluster-admins"))
+            || (!name.starts_with("system:") && is_in(question.user, "kubeadm:cluster-admins"));
+        // `--authorization-always-allow-paths`.
+        let is_open = matches!(question.path, "/healthz" | "/livez" | "/readyz");
+        if is_component || is_open || is_in(question.user, MASTERS) {
+            return Verdict::Allowed { reason: String::new() };
+        }
+        self.ask_roles(question)
+    }
+}
+
+/// What is wrong with bindings that might have allowed it, behind a colon.
+pub(super) fn trouble(errors: &[String]) -> String {
+    match errors {
+        [] => String::new(),
+        [error] => format!(": RBAC: {error}"),
+        errors => format!(": RBAC: [{}]", errors.join(", ")),
     }
 }
 
 /// `pods is forbidden: User "a" cannot list resource "pods" in API group "" in the namespace "default"`.
-fn forbidden(question: &Question) -> Status {
+fn forbidden(question: &Question, errors: &[String]) -> Status {
+    let trouble = trouble(errors);
     let user = &question.user.name;
     if !question.path.is_empty() {
-        let message =
-            format!("forbidden: User \"{user}\" cannot {} path \"{}\"", question.verb, question.path);
+        let message = format!(
+            "forbidden: User \"{user}\" cannot {} path \"{}\"{trouble}",
+            question.verb, question.path
+        );
         return Status::new(403, Reason::Forbidden, message);
     }
     let resource = if question.subresource.is_empty() {
@@ -180,7 +184,7 @@ fn forbidden(question: &Question) -> Status {
         format!("in the namespace \"{}\"", question.namespace)
     };
     let message = format!(
-        "User \"{user}\" cannot {} resource \"{resource}\" in API group \"{}\" {scope}",
+        "User \"{user}\" cannot {} resource \"{resource}\" in API group \"{}\" {scope}{trouble}",
         question.verb, question.group
     );
     Status::forbidden(&GroupResource::new(question.group, question.resource), question.name, message)

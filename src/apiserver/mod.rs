@@ -8,6 +8,7 @@
 //! - [`pipeline`](self) requests come in, go through their stages and are answered
 //! - `read`, `cycle`, `create`, `update`, `delete` the verbs; `subresource` the doors beside the main ones
 //! - `admission` what is filled in and refused by policy; `allocation` cluster IPs and node ports
+//! - `access` who asks; `rbac` what roles and bindings allow
 //! - `cache`, `watchers`, `filter`, `store` the watch cache over etcd
 //! - `definitions` what makes a stored CustomResourceDefinition a served resource, and takes it away again
 //! - `custom` what custom resources have instead of the knowledge about built-in kinds
@@ -37,6 +38,7 @@ mod health;
 mod ingest;
 mod openapi;
 mod pipeline;
+mod rbac;
 mod read;
 mod seam;
 mod store;

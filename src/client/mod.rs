@@ -16,6 +16,7 @@
 //! - [`runner`] controllers with their queues and workers, in one process
 //! - [`recorder`] events, correlated
 //! - [`leader_election`] one active process of several
+//! - [`url`] what a path and a query ask for
 
 pub mod call;
 pub mod connection;
@@ -29,6 +30,7 @@ pub mod runner;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod url;
 pub mod work_queue;
 
 pub use call::{Call, Interrupt};

@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock};
 use crate::api::{Text, Value};
 use crate::message::rest::{Options, PatchType, Request, Resource, User, Verb};
 
+use super::url::Place;
+
 fn form(verb: Verb, resource: &Resource, namespace: &str, name: &str) -> Request {
     // Signed by nobody until a connection signs it.
     static NOBODY: LazyLock<Arc<User>> = LazyLock::new(Arc::default);
@@ -61,6 +63,11 @@ pub fn delete_collection(resource: &Resource, namespace: &str) -> Request {
     form(Verb::DeleteCollection, resource, namespace, "")
 }
 /// A request that is not about a resource: `/version`.
+/// What a GET of a path about a resource asks for; its options are still to be said.
+pub fn at(place: &Place) -> Request {
+    let verb = if place.name.is_empty() { Verb::List } else { Verb::Get };
+    form(verb, &place.resource, &place.namespace, &place.name).subresource(&place.subresource)
+}
 pub fn path(path: &str) -> Request {
     Request { path: path.into(), ..form(Verb::Get, &Resource::default(), "", "") }
 }

@@ -14,6 +14,7 @@ use crate::message::rest::User;
 use crate::sim::ActorId;
 use crate::timer::Timer;
 
+use super::cluster_role_aggregation::ClusterRoleAggregationController;
 use super::cron_job::CronJobController;
 use super::daemonset::DaemonSetController;
 use super::deployment::DeploymentController;
@@ -94,6 +95,7 @@ impl ControllerManager {
         add(&mut runner, EphemeralVolumeController::default(), 1);
         add(&mut runner, ServiceAccountController::default(), 1);
         add(&mut runner, RootCaPublisher::default(), 1);
+        add(&mut runner, ClusterRoleAggregationController::default(), 5);
         let user = User {
             name: "system:kube-controller-manager".into(),
             groups: vec!["system:authenticated".into()],

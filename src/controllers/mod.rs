@@ -9,6 +9,7 @@
 //! [`pod_control`], [`hash`].
 
 pub mod claim;
+pub mod cluster_role_aggregation;
 pub mod consistency;
 pub mod cron_job;
 pub mod daemonset;

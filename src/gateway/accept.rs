@@ -115,7 +115,7 @@ pub fn negotiate(request: &Request, path: &str) -> Result<Form, Status> {
             _ => {}
         }
     }
-    if super::target::place(path).is_none() && !path.starts_with("/api") {
+    if crate::client::url::place(path).is_none() && !path.starts_with("/api") {
         return Ok(Form { media, shape: Shape::Whole });
     }
     Err(Status::not_acceptable(&SUPPORTED))

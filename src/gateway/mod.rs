@@ -9,7 +9,6 @@
 
 pub mod accept;
 mod follow;
-pub mod target;
 pub mod translate;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::message::http;
 use crate::message::rest::{PatchType, Request, User, Verb};
 
 use super::accept::{self, Form, Shape};
-use super::target::{self, Place};
+use crate::client::url::{self, Place};
 
 /// What a request means: the form, how its answer is wanted, and how its log is followed, if it is one.
 #[derive(Clone, Debug)]
@@ -39,12 +39,12 @@ const PATCHES: [(&str, PatchType); 4] = [
 /// The `Status` to answer with, where the request is not HTTP as the API server speaks it: 400, 404, 405, 406, 415.
 pub fn translate(http: &http::Request, administrator: &Arc<User>) -> Result<Translation, Status> {
     let (path, query) = http.target.split_once('?').unwrap_or((&http.target, ""));
-    let path = target::decode(path, false)
+    let path = url::decode(path, false)
         .filter(|path| path.starts_with('/'))
         .ok_or_else(|| Status::bad_request(format!("invalid URL escape in {path:?}")))?;
-    let parameters = target::query(query)?;
+    let parameters = url::query(query)?;
     let form = accept::negotiate(http, &path)?;
-    let mut request = match target::place(&path) {
+    let mut request = match url::place(&path) {
         None => about_no_resource(http, &path, parameters, form)?,
         Some(place) => about_a_resource(http, place, parameters)?,
     };
@@ -76,7 +76,7 @@ fn about_a_resource(
     place: Place,
     parameters: Vec<(Text, Text)>,
 ) -> Result<Request, Status> {
-    let (options, is_watch) = target::options(parameters)?;
+    let (options, is_watch) = url::options(parameters)?;
     let is_collection = place.name.is_empty();
     let is_stream = matches!(place.subresource.as_str(), "exec" | "attach" | "portforward");
     let verb = match http.method.as_str() {

@@ -7,11 +7,12 @@
 
 use std::ops::ControlFlow;
 
+use crate::api::Value;
 use crate::api::jsonpath::{self, JsonPath};
-use crate::api::{Text, Value};
+use crate::api::status::Status;
 use crate::arrange::Arrange;
-use crate::client::{Answer, request};
-use crate::message::rest::WatchType;
+use crate::client::{Answer, request, url};
+use crate::message::rest::{Request, WatchType};
 use crate::{array, object};
 
 use super::builder::{Info, Rules, Selection, infos_of_list, list_failure};
@@ -384,13 +385,26 @@ fn raw(session: &mut Session) -> Outcome {
         return fail(format!("--raw must be a valid URL path: parse {path:?}: invalid URI for request"));
     }
     let (path, query) = path.split_once('?').unwrap_or((&path, ""));
-    let mut request = request::path(path);
-    request.options.parameters = query
-        .split('&')
-        .filter(|part| !part.is_empty())
-        .map(|part| part.split_once('=').unwrap_or((part, "")))
-        .map(|(name, value)| (Text::from(name), Text::from(value)))
-        .collect();
+    let refused = |status: Status| Err(Failure::Status(status.to_value()).into());
+    let Some(path) = url::decode(path, false) else {
+        return fail(format!("--raw must be a valid URL path: parse {path:?}: invalid URL escape"));
+    };
+    let parameters = match url::query(query) {
+        Ok(parameters) => parameters,
+        Err(status) => return refused(status),
+    };
+    let request = match url::place(&path) {
+        Some(place) => match url::options(parameters) {
+            Ok((_, true)) => return fail("a watch has no end to print here: use \"kubectl get --watch\""),
+            Ok((options, false)) => Request { options, ..request::at(&place) },
+            Err(status) => return refused(status),
+        },
+        None => {
+            let mut request = request::path(&path);
+            request.options.parameters = parameters;
+            request
+        }
+    };
     let body = session.send(request)?;
     match body {
         Value::String(text) => session.print(text),

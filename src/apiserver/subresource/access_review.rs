@@ -13,10 +13,11 @@ use crate::sim::Time;
 use crate::{array, object};
 
 use crate::apiserver::ApiServer;
-use crate::apiserver::access::Question;
+use crate::apiserver::access::{self, Question};
 use crate::apiserver::catalog::Route;
 use crate::apiserver::exchange::{Answer, Exchange};
 use crate::apiserver::pipeline::method_not_allowed;
+use crate::apiserver::rbac::Verdict;
 
 fn user_info(user: &User) -> Value {
     object! {
@@ -37,14 +38,34 @@ impl ApiServer {
                 review.set("status", object! { "userInfo" => user_info(&exchange.user) });
             }
             "SelfSubjectRulesReview" => {
-                // Without a rule book there is one rule for those who may do everything.
-                let all = object! {
-                    "verbs" => array!["*"], "apiGroups" => array!["*"], "resources" => array!["*"],
+                let question = Question {
+                    user: &exchange.user,
+                    verb: "",
+                    group: "",
+                    resource: "",
+                    subresource: "",
+                    namespace: request.body.text("spec.namespace"),
+                    name: "",
+                    path: "",
                 };
-                let paths = object! { "verbs" => array!["*"], "nonResourceURLs" => array!["*"] };
+                let (mut resources, mut paths) = self.rules_of(&question);
+                // Who may do everything by no role.
+                if matches!(self.judge(&question), Verdict::Allowed { reason } if reason.is_empty()) {
+                    resources.insert(
+                        0,
+                        object! {
+                            "verbs" => array!["*"], "apiGroups" => array!["*"], "resources" => array!["*"],
+                        },
+                    );
+                    paths.insert(0, object! { "verbs" => array!["*"], "nonResourceURLs" => array!["*"] });
+                }
                 review.set(
                     "status",
-                    object! { "resourceRules" => array![all], "nonResourceRules" => array![paths], "incomplete" => false },
+                    object! {
+                        "resourceRules" => Value::array(resources),
+                        "nonResourceRules" => Value::array(paths),
+                        "incomplete" => false,
+                    },
                 );
             }
             "TokenReview" => {
@@ -88,8 +109,16 @@ impl ApiServer {
                     name: attributes.text("name"),
                     path: spec.text("nonResourceAttributes.path"),
                 };
-                let is_allowed = self.is_allowed(&question);
-                review.set("status", object! { "allowed" => is_allowed });
+                let (is_allowed, reason) = match self.judge(&question) {
+                    Verdict::Allowed { reason } => (true, reason),
+                    Verdict::NoOpinion { errors } => (false, access::trouble(&errors)),
+                };
+                let mut status = object! { "allowed" => is_allowed };
+                let reason = reason.trim_start_matches(": ");
+                if !reason.is_empty() {
+                    status.set("reason", reason);
+                }
+                review.set("status", status);
             }
             _ => return Err(method_not_allowed()),
         }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::value::literal;
-use crate::api::{Text, Value, meta, time};
+use crate::api::{Text, Value, meta, time, yaml};
 use crate::language::Context;
 use crate::message::rest::{Options, Request, Resource, User, Verb};
 use crate::sim::{Duration, Time};
@@ -61,6 +61,41 @@ fn priority_class(name: &str, value: i64, description: &str) -> Arc<Thing> {
         "preemptionPolicy" => "PreemptLowerPriority",
     };
     thing("scheduling.k8s.io", "v1", "priorityclasses", "", object)
+}
+
+/// The roles for people, and who has them from the start (`PostStartHook` of `pkg/registry/rbac/rest`).
+fn roles() -> Vec<Arc<Thing>> {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    const BINDINGS: [(&str, &[&str]); 4] = [
+        ("cluster-admin", &["system:masters"]),
+        ("system:basic-user", &["system:authenticated"]),
+        ("system:discovery", &["system:authenticated"]),
+        ("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
+    ];
+    let marked = |mut object: Value| {
+        object
+            .set("metadata.annotations", object! { "rbac.authorization.kubernetes.io/autoupdate" => "true" });
+        let mut labels = object.map("metadata.labels").clone();
+        labels.insert("kubernetes.io/bootstrapping", "rbac-defaults");
+        object.set("metadata.labels", labels);
+        object
+    };
+    let documents = yaml::read(include_str!("roles.yaml")).into_iter().flatten();
+    let roles = documents.map(|document| {
+        let role = marked(document.value).with("kind", "ClusterRole");
+        thing(GROUP, "v1", "clusterroles", "", role)
+    });
+    let bindings = BINDINGS.iter().map(|(name, groups)| {
+        let subject = |group: &&str| object! { "apiGroup" => GROUP, "kind" => "Group", "name" => *group };
+        let binding = marked(object! {
+            "kind" => "ClusterRoleBinding",
+            "metadata" => object! { "name" => *name },
+            "roleRef" => object! { "apiGroup" => GROUP, "kind" => "ClusterRole", "name" => *name },
+            "subjects" => Value::array(groups.iter().map(subject)),
+        });
+        thing(GROUP, "v1", "clusterrolebindings", "", binding)
+    });
+    roles.chain(bindings).collect()
 }
 
 impl ApiServer {
@@ -158,6 +193,7 @@ impl ApiServer {
         };
         things.push(thing("", "v1", "configmaps", "kube-system", tracking));
         things.push(Arc::new(Thing { is_update: false, ..self.identity_lease(now) }));
+        things.extend(roles());
         things
     }
 

@@ -1,6 +1,6 @@
-//! Sessions with custom resources: definitions come, serve, change and go.
+//! Sessions about what the API server does: custom resources that come, serve, change and go; who may do what.
 //!
-//! Picture to hold in mind: a guest house whose rooms are built while the guests are at the door.
+//! Picture to hold in mind: a guest house whose rooms are built while the guests are at the door, each with a key or none.
 //!
 //! A session is a text file (see [`transcript`]). Lines behind `@ ` do something to the cluster: `@ pass 5` (seconds),
 //! `@ stop PROCESS`, `@ start PROCESS`. Times and UIDs are barred.
@@ -45,6 +45,11 @@ fn barred(line: &str) -> String {
 }
 
 #[test]
-fn sessions_print_what_they_printed() {
+fn custom_resources_print_what_they_printed() {
     transcript::check("tests/custom_resources", boot, act, barred);
+}
+
+#[test]
+fn roles_open_the_doors_that_they_opened() {
+    transcript::check("tests/access", boot, act, barred);
 }
