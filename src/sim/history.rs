@@ -40,8 +40,9 @@ pub struct Branch<W: World> {
     pub log: Vec<(Time, CommandOf<W>)>,
 }
 
-/// Events between two checkpoints: a seek replays this many at most, some tens of milliseconds.
-const CHECKPOINT_SPACING: u64 = 10_000;
+/// Events between two checkpoints: a seek replays this many at most, some tens of milliseconds. Half as many between them
+/// costs a tenth more memory.
+const CHECKPOINT_SPACING: u64 = 5_000;
 /// Checkpoints kept at most; past this every second one goes and the spacing doubles.
 const CHECKPOINTS: usize = 256;
 
