@@ -128,7 +128,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-apiserver",
         what: "RBAC: roles of components",
-        message: "the cluster's own components and the accounts of kube-system may do everything: only the roles for people are there from the start, and nobody is kept from granting what he may not do himself",
+        message: "the cluster's own components and the accounts of kube-system may do everything: of upstream's roles only those for people are there from the start",
     },
     Entry {
         component: "kube-apiserver",

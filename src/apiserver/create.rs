@@ -84,6 +84,7 @@ impl ApiServer {
         cycle.key = below(info, &request.namespace, &name);
         seam::prepare_for_create(info, &mut object);
         self.allocate_for_create(exchange.id, info, &mut object, cycle, context)?;
+        self.keep_from_escalating(exchange, info, &object, None)?;
         seam::validate_create(info, &object)?;
         cycle.warnings.extend(seam::warnings(info, &object, None));
         let mut attributes = Attributes {

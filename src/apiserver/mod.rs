@@ -8,7 +8,7 @@
 //! - [`pipeline`](self) requests come in, go through their stages and are answered
 //! - `read`, `cycle`, `create`, `update`, `delete` the verbs; `subresource` the doors beside the main ones
 //! - `admission` what is filled in and refused by policy; `allocation` cluster IPs and node ports
-//! - `access` who asks; `rbac` what roles and bindings allow
+//! - `access` who asks; `rbac` what roles and bindings allow, `escalation` to whom they may be given
 //! - `cache`, `watchers`, `filter`, `store` the watch cache over etcd
 //! - `definitions` what makes a stored CustomResourceDefinition a served resource, and takes it away again
 //! - `custom` what custom resources have instead of the knowledge about built-in kinds
@@ -31,6 +31,7 @@ mod cycle;
 mod definitions;
 mod delete;
 mod discovery;
+mod escalation;
 mod exchange;
 mod filter;
 mod form;

@@ -9,8 +9,9 @@ use crate::api::{Value, meta};
 
 use super::ApiServer;
 use super::access::Question;
+use super::catalog::below;
 
-const GROUP: &str = "rbac.authorization.k8s.io";
+pub(super) const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What the rules say: what allowed it, or what was wrong with bindings that might have.
 pub(super) enum Verdict {
@@ -129,11 +130,8 @@ impl ApiServer {
                     };
                     format!("{what} {name:?} of {kind} {role:?} to {}", describe(subject, namespace))
                 };
-                let found = match kind {
-                    "ClusterRole" => self.role("clusterroles", role),
-                    _ => self.role("roles", &format!("{namespace}/{role}")),
-                };
-                match found {
+                let plural = if kind == "ClusterRole" { "clusterroles" } else { "roles" };
+                match self.referred(plural, namespace, role) {
                     Some(found) => found.items("rules").iter().for_each(|rule| visit(Ok(rule), &source)),
                     None => {
                         let kind = kind.to_ascii_lowercase();
@@ -149,7 +147,9 @@ impl ApiServer {
         let objects = cache.map(|cache| cache.list(namespace)).into_iter().flatten();
         objects.map(|(_, object)| object)
     }
-    fn role(&self, plural: &str, key: &str) -> Option<&Value> {
-        self.shelf(self.catalog.find(GROUP, plural)?.cache?, key)
+    /// The role that a binding in `namespace` refers to.
+    pub(super) fn referred(&self, plural: &str, namespace: &str, name: &str) -> Option<&Value> {
+        let route = self.catalog.find(GROUP, plural)?;
+        self.shelf(route.cache?, &below(&route.info, namespace, name))
     }
 }
