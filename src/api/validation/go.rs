@@ -5,9 +5,9 @@
 //!
 //! The API server validates *internal* types. Most have no JSON names, so an error that quotes a whole struct, or
 //! the diff of two, shows Go's field names in Go's order. `internal.txt` lists them: a line a type, a word a field:
-//! Go name, JSON name, type (`s` string, `b` bool, `i` integer, `q` quantity, `x` a type with JSON names,
-//! `M` ObjectMeta; `*` pointer, `[` list, `{` map; `^` embedded). A JSON name that begins with a slash is found
-//! in the parent. From `pkg/apis/*/types.go`.
+//! JSON name, type (`s` or nothing for a string, `b` bool, `i` integer, `q` quantity, `x` a type with JSON names,
+//! `M` ObjectMeta; `*` pointer, `[` list, `{` map), and Go's name where it is not the JSON name with a capital (`^`
+//! embedded). A JSON name that begins with a slash is found in the parent. From `pkg/apis/*/types.go`.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use crate::arrange::Arrange;
 use crate::sorted::SortedMap;
 
 struct Field {
-    name: &'static str,
+    name: String,
     json: &'static str,
     kind: &'static str,
 }
@@ -30,12 +30,19 @@ static TYPES: LazyLock<SortedMap<&'static str, Vec<Field>>> = LazyLock::new(|| {
         let Some(name) = words.next() else { continue };
         let fields = words.filter_map(|word| {
             let mut parts = word.splitn(3, ':');
-            Some(Field { name: parts.next()?, json: parts.next()?, kind: parts.next()? })
+            let json = parts.next()?;
+            let kind = parts.next().filter(|kind| !kind.is_empty()).unwrap_or("s");
+            let name = parts.next().map_or_else(|| capitalized(json), String::from);
+            Some(Field { name, json, kind })
         });
         types.insert(name, fields.collect());
     }
     types
 });
+
+fn capitalized(name: &str) -> String {
+    name[..1].to_ascii_uppercase() + &name[1..]
+}
 
 /// What ObjectMeta, LabelSelector and OwnerReference print first, in Go's order; what is not here comes after.
 const JSON_ORDER: &[&str] = &[
@@ -233,7 +240,7 @@ type Flat<'a> = (&'a str, &'static str, &'a Value, &'a Value);
 fn flatten<'a>(kind: &'static str, value: &'a Value, parent: &'a Value, out: &mut Vec<Flat<'a>>) {
     let Some(fields) = TYPES.get(kind) else { return };
     for field in fields {
-        match (field.name, field.json) {
+        match (field.name.as_str(), field.json) {
             ("^", "") => flatten(field.kind, value, parent, out),
             ("^", json) => out
                 .extend(ordered(value.at(json)).into_iter().map(|(name, value)| (name, "x", value, parent))),
