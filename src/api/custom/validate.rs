@@ -9,6 +9,7 @@
 
 use super::format;
 use crate::api::field::{BadValue, FieldError, FieldErrorKind, FieldPath};
+use crate::api::float::Decimal;
 use crate::api::regex::Regex;
 use crate::api::value::{Map, Value};
 
@@ -124,7 +125,7 @@ fn format_of<'a>(schema: &'a Value, types: &[&str]) -> &'a str {
 /// A number as Go's `%v` prints it.
 fn go_number(value: &Value) -> String {
     match value {
-        Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e21 => format!("{number:.0}"),
+        Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e21 => Decimal::of(*number).plain(),
         other => other.to_string(),
     }
 }

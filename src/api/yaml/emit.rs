@@ -8,7 +8,7 @@
 
 use std::cmp::Ordering;
 
-use super::resolve::{Scalar, resolve};
+use super::resolve::{Scalar, go_float, resolve};
 use crate::api::value::{Map, Text, Value};
 use crate::arrange::Arrange;
 
@@ -492,9 +492,4 @@ fn compare_keys(a: &str, b: &str) -> Ordering {
         return x.cmp(&y).then(x_end.cmp(&y_end)).then(a[at].cmp(&b[at]));
     }
     a.len().cmp(&b.len())
-}
-
-/// Go's `FormatFloat(value, 'g', -1, 64)`.
-fn go_float(value: f64) -> String {
-    super::resolve::shortest(value, &format!("{value}"), &format!("{value:e}"))
 }

@@ -5,7 +5,7 @@
 //!
 //! Follows resolve.go of go-yaml v2 (YAML 1.1), and Go's JSON encoding for what becomes of floats.
 
-use crate::api::float::parse_float;
+use crate::api::float::{Decimal, parse_float};
 use crate::api::value::Value;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -132,33 +132,24 @@ fn float(text: &str) -> Scalar {
 
 /// A float as a map's key: Go's `FormatFloat(value, 'g', -1, 32)`.
 pub(super) fn float_key(value: f64) -> String {
-    // The double of the fewest digits that is this single: the page has a formatter of doubles anyway.
-    let single = f64::from(value as f32);
-    let candidates = (0..=9).map(|digits| format!("{single:.digits$e}"));
-    let mut readings = candidates.filter_map(|text| parse_float(&text));
-    let short = readings.find(|short| f64::from(*short as f32) == single).unwrap_or(single);
-    shortest(single, &format!("{short}"), &format!("{short:e}"))
+    let single = value as f32;
+    special(single.into()).unwrap_or_else(|| Decimal::of(single).general())
 }
 
-/// Chooses between the plain and the exponent form as Go's `%g` does, and writes the exponent in two digits.
-pub(super) fn shortest(value: f64, plain: &str, scientific: &str) -> String {
-    if !value.is_finite() {
-        let text = if value.is_nan() {
-            ".nan"
-        } else if value > 0.0 {
-            ".inf"
-        } else {
-            "-.inf"
-        };
-        return text.to_owned();
-    }
-    let (mantissa, power) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = power.parse().unwrap_or(0);
-    if (-4..6).contains(&exponent) || value == 0.0 {
-        return plain.to_owned();
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
+/// A float as a value: Go's `FormatFloat(value, 'g', -1, 64)`.
+pub(super) fn go_float(value: f64) -> String {
+    special(value).unwrap_or_else(|| Decimal::of(value).general())
+}
+
+/// YAML's words for what has no digits.
+fn special(value: f64) -> Option<String> {
+    let word = match value {
+        f64::INFINITY => ".inf",
+        f64::NEG_INFINITY => "-.inf",
+        _ if value.is_nan() => ".nan",
+        _ => return None,
+    };
+    Some(word.to_owned())
 }
 
 #[cfg(test)]
