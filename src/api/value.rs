@@ -286,7 +286,7 @@ macro_rules! object {
     ($($key:expr => $value:expr),* $(,)?) => {{
         #[allow(unused_mut)]
         let mut map = $crate::api::value::Map::with_capacity(const { <[&str]>::len(&[$(stringify!($key)),*]) });
-        $(*map.entry($key) = $crate::api::value::Value::from($value);)*
+        $(map.put($key, $value);)*
         $crate::api::value::Value::from(map)
     }};
 }

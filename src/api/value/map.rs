@@ -121,6 +121,13 @@ impl Map {
     pub fn entry(&mut self, key: &str) -> &mut Value {
         self.place(key, &mut || Text::from(key))
     }
+    /// A field of [`object!`](crate::object): there are a thousand of them in the source, so each is one call.
+    pub fn put(&mut self, key: &str, value: impl Into<Value>) {
+        self.put_value(key, value.into());
+    }
+    fn put_value(&mut self, key: &str, value: Value) {
+        *self.entry(key) = value;
+    }
     fn place(&mut self, key: &str, make: &mut dyn FnMut() -> Text) -> &mut Value {
         let index = self.find(key).unwrap_or_else(|| {
             let gap = self.gap(key);
