@@ -34,7 +34,7 @@ impl Action {
 }
 
 /// etcdctl with its papers, in the first member's pod.
-const ETCDCTL: &str = "kubectl -n kube-system exec etcd-cp-1 -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt \
+pub(super) const ETCDCTL: &str = "kubectl -n kube-system exec etcd-cp-1 -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt \
                        --cert /etc/kubernetes/pki/etcd/server.crt --key /etc/kubernetes/pki/etcd/server.key";
 
 /// A disk that is slower than this was slowed by hand; so slow it gets.

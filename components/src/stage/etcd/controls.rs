@@ -4,7 +4,7 @@
 //! at, and the last whistle puts everything back.
 
 use clusterarium::command::{Command, Form};
-use clusterarium::picture::{MEND, Picture, setups};
+use clusterarium::picture::{Action, MEND, STORIES, free_name, scene, setups};
 use leptos::{ev, prelude::*};
 use worker::protocol::ToWorker;
 
@@ -56,25 +56,51 @@ pub fn list(members: &[usize]) -> String {
     members.iter().map(|index| format!("m{}", index + 1)).collect::<Vec<_>>().join(", ")
 }
 
-/// A machine for the next member: `etcd-4`.
-fn free_name(picture: &Picture) -> String {
-    let is_taken = |name: &String| picture.hosts.iter().any(|host| host.name == *name);
-    (2..).map(|number| format!("etcd-{number}")).find(|name| !is_taken(name)).unwrap_or_default()
+/// A story that is being played.
+#[derive(Clone, Copy)]
+struct Play {
+    story: &'static str,
+    next: usize,
+    /// When its next scene is due, in simulated time.
+    due_us: f64,
 }
+
+/// What a group that had to be mended is given to find itself, before the first scene.
+const RECOVERY_US: f64 = 5e6;
 
 #[component]
 pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView {
     let all = Memo::new(move |_| view.picture.with(|picture| setups(picture)));
     let count = Memo::new(move |_| view.picture.with(|picture| picture.etcd.len()));
     let chosen = RwSignal::new(Vec::<usize>::new());
+    let act = move |action: Action| {
+        view.send(ToWorker::Commands(action.commands));
+        let time_us = view.time_us.get_untracked();
+        caption.set(Some(Caption { time_us, text: action.explanation, undo: Vec::new() }));
+    };
+    let play = RwSignal::new(None::<Play>);
     let press = move |label: &str| {
         let action = all.with_untracked(|all| all.iter().find(|action| action.label == label).cloned());
-        if let Some(action) = action {
-            let time_us = view.time_us.get_untracked();
-            view.send(ToWorker::Commands(action.commands));
-            caption.set(Some(Caption { time_us, text: action.explanation, undo: Vec::new() }));
-        }
+        play.set(None);
+        action.clone().map(act);
+        action.is_some()
     };
+    let tell = move |story: &'static str| {
+        let now = view.time_us.get_untracked();
+        let due_us = if press(MEND) { now + RECOVERY_US } else { now };
+        view.play(true);
+        play.set(Some(Play { story, next: 0, due_us }));
+    };
+    Effect::new(move |_| {
+        let now = view.time_us.get();
+        if let Some(Play { story, next, due_us }) = play.get().filter(|play| now >= play.due_us) {
+            let scene = view.picture.with_untracked(|picture| scene(picture, story, next));
+            play.set(scene.map(|(action, pause_us)| {
+                act(action);
+                Play { story, next: next + 1, due_us: due_us + pause_us as f64 }
+            }));
+        }
+    });
     let keys = window_event_listener(ev::keydown, move |event| {
         if is_typing(&event) || event.ctrl_key() || event.meta_key() || event.alt_key() {
             return;
@@ -140,6 +166,10 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
                         </fieldset>
                         <button type="button" class="button" disabled=is_full on:click=move |_| join(false)>"Add a member"</button>
                         <button type="button" class="button" disabled=is_full on:click=move |_| join(true)>"Add a learner"</button>
+                        <span>"Stories"</span>
+                        {STORIES.map(|story| view! {
+                            <button type="button" class="button" on:click=move |_| tell(story)>{story}</button>
+                        }).collect_view()}
                     </form>
                 </details>
             </div>
@@ -153,12 +183,12 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
     }
 }
 
-fn button(index: usize, label: String, press: impl Fn(&str) + 'static) -> impl IntoView {
+fn button(index: usize, label: String, press: impl Fn(&str) -> bool + 'static) -> impl IntoView {
     let is_mend = label == MEND;
     let key = if is_mend { "m".to_string() } else { (index + 1).to_string() };
     let name = label.clone();
     view! {
-        <button type="button" class="button" class:button-primary=is_mend on:click=move |_| press(&name)>
+        <button type="button" class="button" class:button-primary=is_mend on:click=move |_| { press(&name); }>
             {label} " " <kbd>{key}</kbd>
         </button>
     }

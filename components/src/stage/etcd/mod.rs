@@ -4,7 +4,7 @@
 //! first calls an election. Right the ledgers, line under line: what a majority has written down is settled.
 //!
 //! - [`circle`] a member, here and in other lenses
-//! - [`controls`] the set-ups above it; [`cut`] a line across the ring
+//! - [`controls`] the set-ups and stories above it; [`cut`] a line across the ring
 //! - [`layout`] where members, ledger lines and the API server stand
 //! - [`paint`] how they are drawn
 //! - [`situation`] the state of the group in two sentences
