@@ -30,8 +30,9 @@ const MOST: usize = 7;
 pub fn part(view: View, caption: RwSignal<Option<Caption>>, sides: [Vec<usize>; 2]) {
     let picture = view.picture.get_untracked();
     let words = sides.each_ref().map(|side| list(side));
-    let [names, others] =
-        sides.map(|side| side.into_iter().map(|index| picture.etcd[index].name.clone()).collect::<Vec<_>>());
+    // Who was chosen, or stood where the line was drawn, may be gone by now.
+    let name = |index: usize| Some(picture.etcd.get(index)?.name.clone());
+    let [names, others] = sides.map(|side| side.into_iter().filter_map(name).collect::<Vec<_>>());
     let text = if names.is_empty() || others.is_empty() {
         "Nobody is on the other side of that line: drag it between two members.".to_string()
     } else {
@@ -135,9 +136,19 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
     };
     let cut = move |event: ev::SubmitEvent| {
         event.prevent_default();
-        let side = chosen.get_untracked();
-        let rest = (0..count.get_untracked()).filter(|index| !side.contains(index)).collect();
+        let (side, rest) = (0..count.get_untracked())
+            .partition(|index| chosen.with_untracked(|chosen| chosen.contains(index)));
         part(view, caption, [side, rest]);
+    };
+    // What was chosen is to be seen, not covered by the menu.
+    let close = |event: ev::MouseEvent| {
+        let chosen: web_sys::Element = event_target(&event);
+        if let Ok(Some(menu)) = chosen.closest("details")
+            && chosen.tag_name() == "BUTTON"
+        {
+            // Removing an attribute fails for none.
+            let _ = menu.remove_attribute("open");
+        }
     };
     let is_full = move || count.get() >= MOST;
     view! {
@@ -148,7 +159,7 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
                 </For>
                 <details class="menu">
                     <summary class="button">"More"</summary>
-                    <form class="menu-list" on:submit=cut>
+                    <form class="menu-list" on:submit=cut on:click=close>
                         <fieldset>
                             <legend>"Cut off"</legend>
                             <For each=move || 0..count.get() key=|index| *index let(index)>
