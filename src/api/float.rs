@@ -207,7 +207,7 @@ mod tests {
                 }
             }
         }
-        let tie = Decimal::of(180_781_774_559_581.125).plain();
+        let tie = Decimal::of(180_781_774_559_581.0 + 0.125).plain();
         assert_eq!(tie, "180781774559581.12");
     }
 

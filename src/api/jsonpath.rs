@@ -9,6 +9,7 @@ mod parse;
 
 use super::field::go_json;
 use super::value::Value;
+use crate::arrange::Gather;
 use parse::{Node, Slice};
 
 /// A parsed template.
@@ -105,7 +106,7 @@ impl JsonPath {
             Node::Literal(value) => Ok(vec![value.clone(); input.len()]),
             Node::Field(name) => self.field(input, name),
             Node::Slice(slice) => self.slice(&input, slice),
-            Node::Wildcard => Ok(input.iter().flat_map(children).collect()),
+            Node::Wildcard => Ok(input.iter().flat_map(children).gather()),
             Node::Recursive => {
                 let mut found = Vec::new();
                 for value in input {
@@ -129,7 +130,7 @@ impl JsonPath {
         if input.is_empty() {
             return Ok(input);
         }
-        let found: Vec<Value> = input.iter().filter_map(|value| value.get(name).cloned()).collect();
+        let found: Vec<Value> = input.iter().filter_map(|value| value.get(name).cloned()).gather();
         if found.is_empty() && !self.allow_missing_keys {
             return Err(format!("{name} is not found"));
         }

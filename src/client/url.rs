@@ -9,6 +9,7 @@ use crate::api::Text;
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::GroupKind;
 use crate::api::status::Status;
+use crate::arrange::Gather;
 use crate::message::rest::{Options, Resource};
 
 /// A path about a resource, taken apart.
@@ -59,7 +60,7 @@ pub fn query(text: &str) -> Result<Vec<(Text, Text)>, Status> {
 
 /// The resource that a decoded path is about; `None` for paths about none: `/version`, `/apis/apps`.
 pub fn place(path: &str) -> Option<Place> {
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').gather();
     let (group, version, mut parts) = match parts.as_slice() {
         ["api", version, rest @ ..] => ("", *version, rest),
         ["apis", group, version, rest @ ..] => (*group, *version, rest),

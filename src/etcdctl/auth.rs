@@ -8,6 +8,7 @@ use super::keys::prefix_end;
 use super::print::{Format, format_without_table, header, header_fields, plain};
 use super::{Order, Outcome, exit, fail};
 use crate::api::Text;
+use crate::arrange::Gather;
 use crate::message::auth::{AuthOutcome, AuthRequest, Permission};
 use crate::message::etcd::{Operation, Outcome as Answered, Response};
 use crate::shell::Cli;
@@ -211,7 +212,7 @@ fn show_role(cli: &mut Cli, order: &Order, name: &str, response: &Response) -> O
         }
         _ => {
             let lines = |wanted: fn(&Permission) -> bool| -> String {
-                all.iter().filter(|permission| wanted(permission)).map(shown).collect()
+                all.iter().filter(|permission| wanted(permission)).map(shown).gather()
             };
             let (mut read, mut write) = (lines(|one| one.may_read), lines(|one| one.may_write));
             if name == "root" && all.is_empty() {

@@ -11,6 +11,7 @@ use super::print::FORMATS;
 use super::tls::Security;
 use super::{Order, Outcome, Version, exit, fail, json};
 use crate::api::time;
+use crate::arrange::Gather;
 use crate::client::EtcdAnswer;
 use crate::client::etcd::is_own;
 use crate::message::etcd::{Error, Operation, Response};
@@ -246,7 +247,7 @@ impl Client {
                 address: address(endpoint).to_string(),
                 operation: operation.clone(),
             })
-            .collect();
+            .gather();
         let mut replies = cli.call_all(calls, Some(deadline))?.into_iter();
         let whole = deadline.since(began);
         let results: Vec<Asked> = self

@@ -9,7 +9,7 @@ use super::json::{self, array, list, number, object, quote, string, switch};
 use super::print::{Format, format, header, header_fields, is_old};
 use super::{Order, Outcome, Stop, exit, fail, table};
 use crate::api::time_format::go_duration;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::message::etcd::{Operation, Outcome as Answered, Range, Response, Status};
 use crate::shell::{Cli, Halt};
 use crate::sim::Duration;
@@ -25,7 +25,7 @@ pub fn endpoints(cli: &mut Cli, order: &Order, client: &Client) -> Outcome<Vec<S
         Ok(response) => match &response.result {
             Ok(Answered::Members(members)) => {
                 let urls = members.iter().flat_map(|member| member.client_url.split(','));
-                Ok(urls.filter(|url| !url.is_empty()).map(String::from).collect())
+                Ok(urls.filter(|url| !url.is_empty()).map(String::from).gather())
             }
             _ => Ok(Vec::new()),
         },

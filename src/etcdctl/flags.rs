@@ -5,6 +5,7 @@
 use super::commands::Command;
 use super::{Order, Outcome, Stop, Version, client, exit, fail};
 use crate::api::time_format;
+use crate::arrange::Gather;
 use crate::shell::{Cli, Halt};
 use crate::sim::Duration;
 use crate::sorted::SortedMap;
@@ -101,7 +102,7 @@ impl Flags {
     }
     pub fn list(&self, name: &str) -> Vec<String> {
         let text = self.text(name).trim_start_matches('[').trim_end_matches(']');
-        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(String::from).collect()
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(String::from).gather()
     }
     pub fn is_given(&self, name: &str) -> bool {
         self.values.contains_key(name)
@@ -122,7 +123,7 @@ pub fn parse(
         flags.defaults.insert(flag.name, flag.default);
     }
     flags.global =
-        path[0].persistent.iter().filter(|flag| flag.is_in(version)).map(|flag| flag.name).collect();
+        path[0].persistent.iter().filter(|flag| flag.is_in(version)).map(|flag| flag.name).gather();
     let mut operands = Vec::new();
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -210,7 +211,7 @@ pub fn with_environment(cli: &mut Cli, order: &Order) -> Outcome<Order> {
         .variables()
         .filter(|(name, value)| name.starts_with("ETCDCTL_") && !value.is_empty())
         .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
+        .gather();
     for (variable, value) in variables {
         let name = variable["ETCDCTL_".len()..].to_ascii_lowercase().replace('_', "-");
         match super::commands::global_flag(&name, order.version) {

@@ -5,7 +5,7 @@
 use super::commands::Command;
 use super::flags::{Flag, Kind};
 use super::{Version, json};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 /// The usage of the last command of `path`.
 pub fn usage(path: &[&'static Command], version: Version) -> String {
@@ -40,7 +40,7 @@ pub fn usage(path: &[&'static Command], version: Version) -> String {
         }
     }
     let global: Vec<&Flag> =
-        if is_root { Vec::new() } else { path[..path.len() - 1].iter().flat_map(|c| c.persistent).collect() };
+        if is_root { Vec::new() } else { path[..path.len() - 1].iter().flat_map(|c| c.persistent).gather() };
     let help =
         Flag { name: "help", short: Some('h'), kind: Kind::Switch, default: "false", usage: "", only: None };
     let last = command.name();
@@ -54,7 +54,7 @@ pub fn usage(path: &[&'static Command], version: Version) -> String {
 }
 
 fn list(command: &'static Command, above: &str, version: Version, pad: &str, lines: &mut String) {
-    let mut all: Vec<&Command> = command.subcommands.iter().filter(|c| c.is_in(version)).collect();
+    let mut all: Vec<&Command> = command.subcommands.iter().filter(|c| c.is_in(version)).gather();
     all.arrange_by_key(|command| command.name());
     for command in all {
         let name = format!("{above}{}", command.name());
@@ -85,7 +85,7 @@ fn flag_lines(mut flags: Vec<&Flag>, command: &str, version: Version) -> String 
 /// Brings lines with tabs into columns (Go's `tabwriter` with width 8, padded with tabs).
 fn columns(lines: &str) -> String {
     const TAB: usize = 8;
-    let cells: Vec<Vec<&str>> = lines.lines().map(|line| line.split('\t').collect()).collect();
+    let cells: Vec<Vec<&str>> = lines.lines().map(|line| line.split('\t').gather()).gather();
     let most = cells.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths = vec![0; most];
     for (column, width) in widths.iter_mut().enumerate() {
@@ -118,7 +118,7 @@ pub fn unknown_command(root: &'static Command, version: Version, word: &str) -> 
         .map(|command| command.name())
         .filter(|name| is_near(name, word))
         .map(|name| format!("\t{name}\n"))
-        .collect();
+        .gather();
     let hint = match near.is_empty() {
         true => String::new(),
         false => format!("\n\nDid you mean this?\n{}", near.concat()),
@@ -128,7 +128,7 @@ pub fn unknown_command(root: &'static Command, version: Version, word: &str) -> 
 
 /// Two letters differ at most (Levenshtein).
 fn is_near(a: &str, b: &str) -> bool {
-    let b: Vec<char> = b.chars().take(20).collect();
+    let b: Vec<char> = b.chars().take(20).gather();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(20).enumerate() {
         let mut before = row[0];

@@ -2,12 +2,14 @@
 //!
 //! Picture to hold in mind: a typist who leaves out every line of the form on which nothing stands.
 
+use crate::arrange::Gather;
+
 /// An object; a field without a value is left out.
 pub fn object(fields: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
     let fields: Vec<String> = fields
         .into_iter()
         .filter_map(|(name, value)| value.map(|value| format!("\"{name}\":{value}")))
-        .collect();
+        .gather();
     format!("{{{}}}", fields.join(","))
 }
 pub fn array(items: impl IntoIterator<Item = String>) -> String {

@@ -8,6 +8,7 @@ use super::client::{Client, connect, deadline};
 use super::flags::Flags;
 use super::{Order, Outcome, exit, fail, print};
 use crate::api::{Text, Value};
+use crate::arrange::Gather;
 use crate::message::etcd::{
     Change, ChangeResult, Operation, Outcome as Answered, Range, Response, Sort, Target, Txn,
 };
@@ -16,7 +17,7 @@ use crate::sim::Duration;
 
 /// The end of the range of all keys that begin with `prefix` (`clientv3.GetPrefixRangeEnd`).
 pub fn prefix_end(prefix: &str) -> String {
-    let mut end: Vec<char> = prefix.chars().collect();
+    let mut end: Vec<char> = prefix.chars().gather();
     while let Some(last) = end.pop() {
         if let Some(next) = char::from_u32(last as u32 + 1) {
             end.push(next);

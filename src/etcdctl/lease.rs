@@ -8,6 +8,7 @@ use super::client::{Client, Failed, connect, deadline};
 use super::json::{bytes, list as json_list, number, object, quote};
 use super::print::{Format, format_without_table, header_fields, is_hex, plain};
 use super::{Order, Outcome, exit, fail};
+use crate::arrange::Gather;
 use crate::message::etcd::{Error, Operation, Outcome as Answered, Response};
 use crate::shell::Cli;
 use crate::sim::Duration;
@@ -112,7 +113,7 @@ pub fn time_to_live(cli: &mut Cli, order: &Order) -> Outcome {
     let text = match format_without_table(&order)? {
         Format::Json => {
             let mut fields = flat_header(&response);
-            let keys: Vec<String> = keys.iter().filter_map(|key| bytes(key)).collect();
+            let keys: Vec<String> = keys.iter().filter_map(|key| bytes(key)).gather();
             let keys = if keys.is_empty() { "null".into() } else { format!("[{}]", keys.join(",")) };
             fields.extend([
                 ("id", Some(lease.to_string())),

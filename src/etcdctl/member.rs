@@ -6,11 +6,12 @@ use super::client::{connect, deadline};
 use super::json::{self, list as json_list, number, object, string, switch};
 use super::print::{Format, format, header, header_fields, id, is_hex, is_old, plain};
 use super::{Order, Outcome, exit, fail, table};
+use crate::arrange::Gather;
 use crate::message::etcd::{Member, Operation, Outcome as Answered, Response};
 use crate::shell::Cli;
 
 fn urls(text: &str) -> Vec<String> {
-    text.split(',').filter(|url| !url.is_empty()).map(String::from).collect()
+    text.split(',').filter(|url| !url.is_empty()).map(String::from).gather()
 }
 fn member_json(member: &Member) -> String {
     object([

@@ -37,6 +37,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use crate::arrange::Gather;
 use crate::shell::{Cli, Halt, Main, Run};
 
 use commands::Command;
@@ -144,7 +145,7 @@ fn dispatch(cli: &mut Cli, root: &'static Command, version: Version, arguments: 
         match command.find(&word, version) {
             Some(next) if next.name() == "help" => {
                 rest.remove(index);
-                let words: Vec<String> = rest.iter().filter(|word| !word.starts_with('-')).cloned().collect();
+                let words: Vec<String> = rest.iter().filter(|word| !word.starts_with('-')).cloned().gather();
                 return help_for(cli, root, version, &words);
             }
             Some(next) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::json::{self, array, bytes, list, number, object, quote, switch};
 use super::{Order, Outcome, Version, exit, fail};
+use crate::arrange::Gather;
 use crate::message::etcd::{ChangeResult, KeyValue, RangeResult, Response, WatchEvent, text_of};
 use crate::shell::Cli;
 
@@ -74,7 +75,7 @@ pub fn header_fields(order: &Order, response: &Response, with_revision: bool) ->
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("\\x{byte:02x}")).collect()
+    text.bytes().map(|byte| format!("\\x{byte:02x}")).gather()
 }
 fn simple_pair(order: &Order, pair: &KeyValue) -> String {
     let (mut key, mut value) = (pair.key.to_string(), text_of(&pair.value).to_string());

@@ -7,6 +7,7 @@ use super::print::Format;
 use super::snapshot::tell;
 use super::{Order, Outcome, Version, exit, fail, json, print, table};
 use crate::api::{Text, time};
+use crate::arrange::Gather;
 use crate::etcd::identity::{cluster_id, member_id};
 use crate::etcd::snapshot::{Backup, DATABASE, Founding, WRITE_AHEAD_LOG, decode, seal, split};
 use crate::shell::Cli;
@@ -157,7 +158,7 @@ pub fn restore(cli: &mut Cli, order: &Order) -> Outcome {
         return fail(exit::ERROR, format!("error setting up initial cluster: {cluster:?}"));
     };
     let urls = flags.text("initial-advertise-peer-urls");
-    let own: Vec<&str> = members.iter().filter(|(who, _)| who == name).map(|(_, url)| url.as_str()).collect();
+    let own: Vec<&str> = members.iter().filter(|(who, _)| who == name).map(|(_, url)| url.as_str()).gather();
     if own.is_empty() {
         return fail(
             exit::ERROR,

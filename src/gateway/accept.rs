@@ -6,7 +6,7 @@
 
 use crate::api::Value;
 use crate::api::status::Status;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::message::http::{Media, Request};
 use crate::object;
 
@@ -85,7 +85,7 @@ pub fn negotiate(request: &Request, path: &str) -> Result<Form, Status> {
         .map(str::trim)
         .filter(|text| !text.is_empty())
         .map(Clause::read)
-        .collect();
+        .gather();
     clauses.arrange_by(|a, b| b.quality.cmp(&a.quality));
     // Health checks and the like answer with text, whatever is asked for.
     if clauses.is_empty() {

@@ -6,6 +6,7 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/apply` (apply.go, patcher.go) and `pkg/util/apply.go`.
 
 use crate::api::{Text, Value, patch};
+use crate::arrange::Gather;
 use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::object;
@@ -80,7 +81,7 @@ pub fn run(session: &mut Session) -> Outcome {
         true => infos.clone(),
         false => {
             let selector = crate::api::selector::LabelSelector::parse(&selector).map_err(Failure::Message)?;
-            infos.iter().filter(|info| selector.matches_object(&info.object)).cloned().collect()
+            infos.iter().filter(|info| selector.matches_object(&info.object)).cloned().gather()
         }
     };
     if chosen.is_empty() && bad.is_empty() {

@@ -5,6 +5,7 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/auth`.
 
 use crate::api::Value;
+use crate::arrange::Gather;
 use crate::client::request;
 use crate::message::rest::Resource;
 use crate::object;
@@ -181,7 +182,7 @@ pub fn who_am_i(session: &mut Session) -> Outcome {
     }
     let info = answer.at("status.userInfo");
     let list = |value: &Value| {
-        let texts: Vec<&str> = value.as_array().unwrap_or(&[]).iter().filter_map(Value::as_str).collect();
+        let texts: Vec<&str> = value.as_array().unwrap_or(&[]).iter().filter_map(Value::as_str).gather();
         format!("[{}]", texts.join(" "))
     };
     let mut text = "ATTRIBUTE\tVALUE\n".to_string();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::api::yaml;
 use crate::api::{ResourceInfo, Value};
+use crate::arrange::Gather;
 use crate::client::request;
 use crate::shell::files::Entry;
 
@@ -155,14 +156,14 @@ impl Session<'_, '_, '_> {
                 .split(',')
                 .filter(|word| !word.is_empty())
                 .flat_map(|word| names.iter().map(move |name| format!("{word}/{name}")))
-                .collect());
+                .gather());
         }
         Ok(operands.to_vec())
     }
     fn by_tuples(&mut self, operands: &[String], namespace: &str, rules: Rules) -> Outcome<Selection> {
         let mut infos = Vec::new();
         for operand in operands {
-            let parts: Vec<&str> = operand.split('/').collect();
+            let parts: Vec<&str> = operand.split('/').gather();
             let [kind, name] = parts.as_slice() else {
                 return fail("arguments in resource/name form may not have more than one slash");
             };

@@ -5,6 +5,7 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/certificates/certificates.go`.
 
 use crate::api::{Text, time};
+use crate::arrange::Gather;
 use crate::client::request;
 use crate::object;
 
@@ -54,8 +55,7 @@ pub fn judge(session: &mut Session, approves: bool) -> Outcome {
                 "message" => format!("This CSR was {word} by kubectl certificate {verb}."), "reason" => reason,
                 "status" => "True", "type" => kind,
             };
-            let mut kept: Vec<_> =
-                conditions.iter().filter(|old| old.text("type") != kind).cloned().collect();
+            let mut kept: Vec<_> = conditions.iter().filter(|old| old.text("type") != kind).cloned().gather();
             kept.push(condition);
             request.set("status.conditions", kept);
             let update = request::update(&info.mapping.resource(), request).subresource("approval");

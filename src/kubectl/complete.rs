@@ -6,7 +6,7 @@
 //! what exists in the cluster is looked up through [`Known`].
 
 use crate::api::kind::Registry;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 use super::command::{Command, find};
 use super::commands::COMMANDS;
@@ -85,7 +85,7 @@ struct Line<'w> {
 
 fn flags_of(command: Option<&'static Command>) -> Vec<Flag> {
     let own = command.into_iter().flat_map(|command| command.flags.iter().chain(command.more_flags));
-    own.filter_map(|text| Entry::read(text).flag()).chain(flag::global().iter().copied()).collect()
+    own.filter_map(|text| Entry::read(text).flag()).chain(flag::global().iter().copied()).gather()
 }
 
 fn read<'w>(words: &'w [String]) -> Line<'w> {

@@ -6,6 +6,7 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/create`.
 
 use crate::api::{Text, Value};
+use crate::arrange::Gather;
 use crate::object;
 
 use super::apply::{create_request, with_annotation};
@@ -269,7 +270,7 @@ pub fn generate(session: &mut Session, generator: &Generator) -> Outcome {
         .iter()
         .filter(|flag| !session.flags.is_set(flag))
         .map(|flag| format!("{flag:?}"))
-        .collect();
+        .gather();
     if !missing.is_empty() {
         return fail(format!("required flag(s) {} not set", missing.join(", ")));
     }

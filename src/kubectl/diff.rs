@@ -6,7 +6,7 @@
 //! folders.
 
 use crate::api::{Text, Value, time, yaml};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::shell::diff::unified;
@@ -70,7 +70,7 @@ fn compare_all(session: &mut Session) -> Outcome {
     }
     let selector = session.flags.text("selector").to_string();
     let selector = crate::api::selector::LabelSelector::parse(&selector).map_err(Failure::Message)?;
-    let infos: Vec<Info> = infos.into_iter().filter(|info| selector.matches_object(&info.object)).collect();
+    let infos: Vec<Info> = infos.into_iter().filter(|info| selector.matches_object(&info.object)).gather();
     let now = session.now();
     // The two temporary folders, which upstream numbers at random.
     let number = now.as_micros() % 10_000_000_000;

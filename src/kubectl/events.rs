@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use crate::api::{Value, time_format};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::client::{Answer, request};
 use crate::message::rest::WatchType;
 use crate::object;
@@ -103,7 +103,7 @@ pub fn run(session: &mut Session) -> Outcome {
     let namespace = if all { String::new() } else { session.namespace() };
     let mut fields = String::new();
     if let Some(about) = flags.list("for").last() {
-        let parts: Vec<&str> = about.split('/').collect();
+        let parts: Vec<&str> = about.split('/').gather();
         let [kind, name] = parts.as_slice() else {
             return fail(match parts.len() {
                 1 => "--for must be in resource/name form",
@@ -162,8 +162,7 @@ pub fn run(session: &mut Session) -> Outcome {
         return Ok(());
     }
     let list = session.list(&events, &namespace, "", &fields, |_| {})??;
-    let mut found: Vec<Value> =
-        list.items("items").iter().filter(|event| is_wanted(event)).cloned().collect();
+    let mut found: Vec<Value> = list.items("items").iter().filter(|event| is_wanted(event)).cloned().gather();
     if found.is_empty() {
         session.eprintln(match all {
             true => "No events found.".to_string(),

@@ -7,6 +7,7 @@
 
 use crate::api::Value;
 use crate::api::schema::{Schema, SchemaType};
+use crate::arrange::Gather;
 use crate::client::request;
 
 use super::failure::{Failure, Outcome, Stop, fail};
@@ -61,7 +62,7 @@ impl Place {
                     true => Place::BuiltIn(Schema::object_meta()),
                     false => Place::Custom(schema.clone()),
                 };
-                let required: Vec<&str> = schema.items("required").iter().filter_map(Value::as_str).collect();
+                let required: Vec<&str> = schema.items("required").iter().filter_map(Value::as_str).gather();
                 let properties = schema.map("properties").iter();
                 properties
                     .map(|(name, schema)| Road {
@@ -252,7 +253,7 @@ pub fn run(session: &mut Session) -> Outcome {
 
 /// Splits `deployments.apps.spec.template` into the resource and the fields.
 fn target(session: &mut Session, what: &str) -> Outcome<(Mapping, Vec<String>)> {
-    let words: Vec<&str> = what.trim_end_matches('.').split('.').collect();
+    let words: Vec<&str> = what.trim_end_matches('.').split('.').gather();
     let fields = |from: usize| words[from..].iter().map(|word| word.to_string()).collect();
     for length in (2..=words.len()).rev() {
         let name = words[..length].join(".");

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use crate::api::Value;
 use crate::api::jsonpath::{self, JsonPath};
 use crate::api::status::Status;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::client::{Answer, request, url};
 use crate::message::rest::{Request, WatchType};
 use crate::{array, object};
@@ -80,7 +80,7 @@ pub fn run(session: &mut Session) -> Outcome {
 /// What happens to the failure of one part: `--ignore-not-found` forgets some.
 fn kept(session: &Session, failures: Vec<Failure>) -> Vec<Failure> {
     let ignores = session.flags.switch("ignore-not-found");
-    failures.into_iter().filter(|failure| !(ignores && failure.is_not_found())).collect()
+    failures.into_iter().filter(|failure| !(ignores && failure.is_not_found())).gather()
 }
 
 /// Every format but the table: one object, or all in one list.

@@ -2,7 +2,7 @@
 //!
 //! Picture to hold in mind: the leaflet at the counter.
 
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::shell::Cli;
 
 use super::command::{self, Command, Group};
@@ -34,7 +34,7 @@ pub fn overview() -> String {
 }
 
 fn listing(commands: &[Command], wanted: impl Fn(&Command) -> bool) -> String {
-    let chosen: Vec<&Command> = commands.iter().filter(|command| wanted(command)).collect();
+    let chosen: Vec<&Command> = commands.iter().filter(|command| wanted(command)).gather();
     let width = chosen.iter().map(|command| command.name.len()).max().unwrap_or(0).max(11);
     chosen.iter().map(|command| format!("  {:<width$}     {}\n", command.name, command.summary)).collect()
 }
@@ -49,7 +49,7 @@ pub fn of_command(command: &Command, name: &str) -> String {
         text += &format!("Available Commands:\n{}\n", listing(command.subcommands, |_| true));
     }
     let names = command.flags.iter().chain(command.more_flags);
-    let mut flags: Vec<Flag> = names.filter_map(|text| Entry::read(text).flag()).collect();
+    let mut flags: Vec<Flag> = names.filter_map(|text| Entry::read(text).flag()).gather();
     flags.arrange_by_key(|flag| flag.long);
     flags.dedup_by_key(|flag| flag.long);
     if !flags.is_empty() {

@@ -6,6 +6,7 @@
 
 use crate::api::value::Map;
 use crate::api::{Text, Value};
+use crate::arrange::Gather;
 use crate::message::rest::PatchType;
 use crate::object;
 
@@ -83,7 +84,7 @@ fn mark(session: &mut Session, kind: &Kind) -> Outcome {
             None => removed.push(pair.trim_end_matches('-').to_string()),
         }
     }
-    let both: Vec<&String> = removed.iter().filter(|key| added.contains_key(key)).collect();
+    let both: Vec<&String> = removed.iter().filter(|key| added.contains_key(key)).gather();
     if !both.is_empty() {
         return match kind.noun {
             "label" => fail("can not both modify and remove a label in the same command"),
@@ -119,7 +120,7 @@ fn mark(session: &mut Session, kind: &Kind) -> Outcome {
                     let old = before.get(key).filter(|old| *old != value)?.as_str()?;
                     Some(format!("'{key}' already has a value ({old})"))
                 })
-                .collect();
+                .gather();
             if !clashes.is_empty() && kind.noun == "label" {
                 let failures = clashes
                     .into_iter()
@@ -133,9 +134,9 @@ fn mark(session: &mut Session, kind: &Kind) -> Outcome {
                 ));
             }
         }
-        let gone: Vec<&String> = removed.iter().filter(|key| before.contains_key(key)).collect();
+        let gone: Vec<&String> = removed.iter().filter(|key| before.contains_key(key)).gather();
         let new: Vec<(&Text, &Value)> =
-            added.iter().filter(|(key, value)| before.get(key) != Some(value)).collect();
+            added.iter().filter(|(key, value)| before.get(key) != Some(value)).gather();
         if kind.noun == "label" {
             for missing in removed.iter().filter(|key| !before.contains_key(key)) {
                 session.println(format!("label {missing:?} not found."));

@@ -58,6 +58,7 @@ mod wait;
 use std::sync::Arc;
 
 use crate::api::kind::Registry;
+use crate::arrange::Gather;
 use crate::shell::{Cli, Halt, Main, Run};
 
 use command::{Command, find};
@@ -196,13 +197,13 @@ fn suggestions(word: &str) -> String {
         .iter()
         .filter(|command| distance(command.name, word) <= 2 || command.name.starts_with(word))
         .map(|command| format!("\t{}\n", command.name))
-        .collect();
+        .gather();
     if near.is_empty() { String::new() } else { format!("\nDid you mean this?\n{}\n", near.concat()) }
 }
 
 /// How many letters must be changed (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(40).collect();
+    let b: Vec<char> = b.chars().take(40).gather();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(40).enumerate() {
         let mut before = row[0];

@@ -6,6 +6,7 @@
 
 use crate::api::jsonpath::{self, JsonPath};
 use crate::api::{Value, yaml};
+use crate::arrange::Gather;
 use crate::object;
 
 use super::failure::{Failure, Outcome, fail};
@@ -190,7 +191,7 @@ impl Session<'_, '_, '_> {
             },
             Format::JsonPathAsJson(path) => match path.find(object) {
                 Ok(found) => {
-                    let values: Vec<Value> = found.into_iter().flatten().collect();
+                    let values: Vec<Value> = found.into_iter().flatten().gather();
                     self.println(go_json(&Value::from(values)));
                 }
                 Err(error) => return fail(format!("error executing jsonpath: {error}")),
@@ -352,7 +353,7 @@ fn columns_file(text: &str) -> Result<String, Failure> {
     let mut lines = text.lines();
     let (headers, paths) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
     let (headers, paths): (Vec<&str>, Vec<&str>) =
-        (headers.split_whitespace().collect(), paths.split_whitespace().collect());
+        (headers.split_whitespace().gather(), paths.split_whitespace().gather());
     if headers.len() != paths.len() || headers.is_empty() {
         return Err(Failure::Message(format!(
             "number of headers ({}) and field specifications ({}) don't match",
@@ -376,7 +377,7 @@ fn columns_text(columns: &[Column], items: &[Value], headers: bool) -> Result<St
         for column in columns {
             let found = column.path.find(item).map_err(Failure::Message)?;
             let values: Vec<String> =
-                found.into_iter().flatten().map(|value| crate::api::patch::go_display(&value)).collect();
+                found.into_iter().flatten().map(|value| crate::api::patch::go_display(&value)).gather();
             cells.push(if values.is_empty() { "<none>".to_string() } else { values.join(",") });
         }
         text += &format!("{}\n", cells.join("\t"));

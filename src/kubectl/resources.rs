@@ -6,7 +6,7 @@
 
 use crate::api::kind::join_api_version;
 use crate::api::{Text, Value};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::client::request;
 use crate::object;
 use crate::sorted::SortedSet;
@@ -63,7 +63,7 @@ struct Row {
 
 impl Row {
     fn list(&self, field: &str) -> Vec<&str> {
-        self.resource.items(field).iter().filter_map(Value::as_str).collect()
+        self.resource.items(field).iter().filter_map(Value::as_str).gather()
     }
     fn namespaced(&self) -> bool {
         self.resource.text("scope") == "Namespaced"

@@ -446,7 +446,7 @@ pub fn subject(session: &mut Session) -> Outcome {
         }
         let mut all = info.object.items("subjects").to_vec();
         let before = all.len();
-        let new: Vec<Value> = subjects.iter().filter(|subject| !all.contains(subject)).cloned().collect();
+        let new: Vec<Value> = subjects.iter().filter(|subject| !all.contains(subject)).cloned().gather();
         all.extend(new);
         if all.len() == before {
             return Ok(());

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: curtains between cells. A curtain hangs as far down as neighbouring lines have a
 //! cell in that column, and no further; a line without a tab takes all curtains down.
 
+use crate::arrange::Gather;
 use crate::sorted::SortedMap;
 
 /// kubectl's tables: cells at least 6 wide, 3 blanks between.
@@ -27,7 +28,7 @@ pub fn align(text: &str, style: Style) -> String {
 /// Sets `text`, with columns at least as wide as they were the last time: for tables that grow by and by.
 pub fn align_remembering(text: &str, style: Style, remembered: &mut Vec<usize>) -> String {
     let ends_with_line = text.ends_with('\n');
-    let mut lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
+    let mut lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').gather()).gather();
     if ends_with_line {
         lines.pop();
     }

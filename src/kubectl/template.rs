@@ -147,7 +147,7 @@ impl Reader<'_> {
     fn control(&mut self, word: &str, argument: &str) -> Result<Node, String> {
         let (variables, value) = match argument.split_once(":=") {
             Some((names, value)) => {
-                (names.split(',').map(|name| name.trim().to_string()).collect(), value.trim())
+                (names.split(',').map(|name| name.trim().to_string()).gather(), value.trim())
             }
             None => (Vec::new(), argument),
         };
@@ -174,7 +174,7 @@ impl Reader<'_> {
 }
 
 fn pipeline(source: &str) -> Result<Pipeline, String> {
-    let characters: Vec<char> = source.chars().collect();
+    let characters: Vec<char> = source.chars().gather();
     let mut position = 0;
     let commands = commands(&characters, &mut position, 0)?;
     if position < characters.len() {
@@ -251,8 +251,7 @@ fn commands(text: &[char], position: &mut usize, depth: usize) -> Result<Pipelin
 }
 
 fn term(word: &str) -> Result<Term, String> {
-    let fields =
-        |path: &str| path.split('.').filter(|part| !part.is_empty()).map(String::from).collect::<Vec<_>>();
+    let fields = |path: &str| path.split('.').filter(|part| !part.is_empty()).map(String::from).gather();
     if word == "." {
         return Ok(Term::Dot);
     }

@@ -5,6 +5,7 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/version`.
 
 use crate::api::Value;
+use crate::arrange::Gather;
 use crate::client::request;
 use crate::{api::yaml, object};
 
@@ -45,7 +46,7 @@ pub fn info_json(info: &Value, indentation: &str) -> String {
         .iter()
         .filter(|field| info.has(field))
         .map(|field| format!("{indentation}  {field:?}: {:?}", info.text(field)))
-        .collect();
+        .gather();
     format!("{{\n{}\n{indentation}}}", lines.join(",\n"))
 }
 

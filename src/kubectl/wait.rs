@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use crate::api::jsonpath::{self, JsonPath};
 use crate::api::{Value, meta};
+use crate::arrange::Gather;
 use crate::client::{Answer, request};
 use crate::message::rest::WatchType;
 use crate::sim::{Duration, Time};
@@ -173,7 +174,7 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let (infos, failures) = find(session, &operands, rules)?;
     let failures: Vec<Failure> =
-        failures.into_iter().filter(|failure| !(is_for_delete && failure.is_not_found())).collect();
+        failures.into_iter().filter(|failure| !(is_for_delete && failure.is_not_found())).gather();
     if infos.is_empty() {
         Failure::many(failures)?;
         return if is_for_delete { Ok(()) } else { fail("no matching resources found") };

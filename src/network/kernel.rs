@@ -13,7 +13,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::shared_map::SharedMap;
 use crate::sim::{ActorId, Time};
 
@@ -189,7 +189,7 @@ impl Kernel {
     /// A neighbour tells which ranges live there; what it told before is forgotten.
     pub fn learn_ranges(&mut self, node: &str, via: IpAddr, ranges: &[Text]) {
         let mut remote: Vec<RemoteRange> =
-            self.remote.iter().filter(|one| one.node != node).cloned().collect();
+            self.remote.iter().filter(|one| one.node != node).cloned().gather();
         for range in ranges.iter().filter_map(|range| Cidr::parse(range)) {
             remote.push(RemoteRange { range, node: node.into(), via });
         }

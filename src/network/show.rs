@@ -9,6 +9,7 @@ use core::net::IpAddr;
 use super::cni::Attachment;
 use super::kernel::{Connection, Kernel, MACHINES, UPLINK};
 use super::packet::{Packet, Protocol};
+use crate::arrange::Gather;
 use crate::sim::Time;
 
 const LOOPBACK: &str = "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n";
@@ -91,7 +92,7 @@ impl Kernel {
     }
     /// `conntrack -L` on the node, and what it says on the standard error stream.
     pub fn show_connections(&self, now: Time) -> (String, String) {
-        let lines: Vec<String> = self.connections.iter().filter_map(|one| one.show(now)).collect();
+        let lines: Vec<String> = self.connections.iter().filter_map(|one| one.show(now)).gather();
         let text = lines.iter().map(|line| format!("{line}\n")).collect();
         (text, shown(lines.len()))
     }

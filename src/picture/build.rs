@@ -5,6 +5,7 @@
 
 use crate::api::{Value, meta, time};
 use crate::apiserver;
+use crate::arrange::Gather;
 use crate::cluster::{Cluster, MachineKind, Process, Role};
 use crate::etcd::member::Member;
 use crate::sim::{History, HostId};
@@ -241,7 +242,7 @@ fn service(object: &Value) -> Service {
         name: object.text("metadata.name").to_string(),
         kind: object.text("spec.type").to_string(),
         cluster_ip: object.text("spec.clusterIP").to_string(),
-        ports: object.items("spec.ports").iter().filter_map(port).collect(),
+        ports: object.items("spec.ports").iter().filter_map(port).gather(),
     }
 }
 

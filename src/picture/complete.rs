@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::kind::Registry;
 use crate::api::{Value, yaml};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::cluster::{Cluster, Role};
 use crate::kubectl::complete::{Known, complete as complete_kubectl};
 use crate::shell::Terminal;
@@ -48,7 +48,7 @@ pub fn complete(history: &History<Cluster>, session: u64, line: &str) -> Complet
         Some((_, rest)) if !rest.is_empty() => desk.files(word),
         _ => {
             let mut programs: Vec<String> =
-                terminal.program_names().filter(|name| name.starts_with(word)).map(String::from).collect();
+                terminal.program_names().filter(|name| name.starts_with(word)).map(String::from).gather();
             programs.arrange();
             programs.dedup();
             programs
@@ -62,7 +62,7 @@ pub fn complete(history: &History<Cluster>, session: u64, line: &str) -> Complet
 /// word at the cursor, empty after a blank.
 fn words(line: &str) -> Vec<String> {
     let begin = line.rfind(['|', ';', '&', '(']).map_or(0, |at| at + 1);
-    let mut words: Vec<String> = line[begin..].split(' ').map(str::to_string).collect();
+    let mut words: Vec<String> = line[begin..].split(' ').map(str::to_string).gather();
     let last = words.pop().unwrap_or_default();
     words.retain(|word| !word.is_empty());
     // A variable that is set for this command alone is not the command.
@@ -142,7 +142,7 @@ impl Known for Desk<'_> {
             .filter(|path| path.starts_with(beginning))
             // Hidden ones only for who asks for them.
             .filter(|path| !path[shown.len()..].starts_with('.') || beginning[shown.len()..].starts_with('.'))
-            .collect();
+            .gather();
         found.arrange();
         found
     }

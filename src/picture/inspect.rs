@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::Value;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::cluster::{Cluster, Role};
 use crate::command::Command;
 use crate::message::Message;
@@ -187,7 +187,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| format!("{name}={value}"))
             .chain((request.verb == Verb::Watch).then(|| "watch=true".to_string()))
-            .collect();
+            .gather();
             if !query.is_empty() {
                 line = format!("{line}?{}", query.join("&"));
             }
@@ -511,7 +511,7 @@ fn fill(history: &History<Cluster>, detail: &mut Detail, object: &Value, plural:
             message: event.text("message").to_string(),
             is_warning: event.text("type") == "Warning",
         })
-        .collect();
+        .gather();
     events.arrange_by_key(|event| event.time_us);
     detail.events = events;
     let mut owner = owner_of(object);

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::Value;
+use crate::arrange::Gather;
 
 /// A volume of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +33,10 @@ pub(super) fn volumes(pod: &Value) -> Vec<VolumeRow> {
         VolumeRow {
             name: name.to_string(),
             kind,
-            mounted_by: containers().filter(mounts).map(|one| one.text("name").to_string()).collect(),
+            mounted_by: containers().filter(mounts).map(|one| one.text("name").to_string()).gather(),
         }
     };
-    pod.items("spec.volumes").iter().filter(|volume| !is_token(volume)).map(row).collect()
+    pod.items("spec.volumes").iter().filter(|volume| !is_token(volume)).map(row).gather()
 }
 
 /// The service account's token, which admission adds.

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arrange::Gather;
 use crate::cluster::Cluster;
 use crate::command::Command;
 use crate::language::Wire;
@@ -42,7 +43,7 @@ pub fn why(history: &History<Cluster>, id: RecordId) -> Vec<Link> {
             Some(Link { text, time_us: record.time.0, record: id.0 })
         })
         .take(STEPS)
-        .collect()
+        .gather()
 }
 
 /// The last line up to now that changed the object `namespace/name`, by a request of a client.

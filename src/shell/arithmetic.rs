@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::arrange::Gather;
 use crate::sorted::SortedMap;
 
 const MAXIMUM_DEPTH: usize = 60;
@@ -31,7 +32,7 @@ const LEVELS: [&[&str]; 9] = [
 ];
 
 pub fn evaluate(expression: &str, variables: &mut Arc<SortedMap<Text, Text>>) -> Result<i64, String> {
-    let mut calculator = Calculator { text: expression.chars().collect(), position: 0, depth: 0, variables };
+    let mut calculator = Calculator { text: expression.chars().gather(), position: 0, depth: 0, variables };
     calculator.blank();
     if calculator.position == calculator.text.len() {
         return Ok(0);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::arrange::Gather;
 
 use super::builtins;
 use super::files::{self, absolute};
@@ -50,7 +51,7 @@ impl Machine {
         }
         let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
         if let Some(alias) = words.first().and_then(|name| task.shell.aliases.get(name.as_str())) {
-            let parts: Vec<String> = alias.split_whitespace().map(String::from).collect();
+            let parts: Vec<String> = alias.split_whitespace().map(String::from).gather();
             words.splice(0..1, parts);
         }
         let Some(name) = words.first().cloned() else { return Step::Advanced };

@@ -3,6 +3,8 @@
 //! Picture to hold in mind: two ribbons laid side by side, pinned together where their lines agree; the
 //! longest row of pins wins.
 
+use crate::arrange::Gather;
+
 /// Above this many pairs of lines the middle is taken as changed as a whole, so that no input can hang.
 const MAXIMUM_CELLS: usize = 4_000_000;
 
@@ -15,12 +17,12 @@ enum Edit {
 
 /// The hunks of a unified diff with `context` lines around each change; empty when the texts are equal.
 pub fn unified(old: &str, new: &str, context: usize) -> String {
-    let old_lines: Vec<&str> = old.lines().collect();
-    let new_lines: Vec<&str> = new.lines().collect();
+    let old_lines: Vec<&str> = old.lines().gather();
+    let new_lines: Vec<&str> = new.lines().gather();
     let edits = edits(&old_lines, &new_lines);
     let mut result = String::new();
     let changed: Vec<usize> =
-        edits.iter().enumerate().filter(|(_, edit)| **edit != Edit::Keep).map(|(index, _)| index).collect();
+        edits.iter().enumerate().filter(|(_, edit)| **edit != Edit::Keep).map(|(index, _)| index).gather();
     let mut at = 0;
     while at < changed.len() {
         let start = changed[at].saturating_sub(context);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::arrange::Gather;
 use crate::sim::{Duration, Time};
 
 use super::expand::separators;
@@ -273,7 +274,7 @@ fn xargs(arguments: &[String], each: Option<usize>, replace: Option<&str>, input
             .map(|line| arguments.iter().map(|argument| argument.replace(mark, line)).collect())
             .collect();
     }
-    let items: Vec<String> = input.split_whitespace().map(|item| item.replace(['"', '\''], "")).collect();
+    let items: Vec<String> = input.split_whitespace().map(|item| item.replace(['"', '\''], "")).gather();
     if items.is_empty() {
         return vec![arguments.to_vec()];
     }

@@ -11,6 +11,7 @@ use super::files::{FileSystem, absolute};
 use super::syntax::{Operation, Piece, Word};
 use super::task::Substituted;
 use crate::api::Text;
+use crate::arrange::Gather;
 use crate::sorted::SortedMap;
 
 /// What words may refer to.
@@ -218,7 +219,7 @@ impl Scope<'_> {
             Operation::Prefix { longest } => {
                 let pattern = self.pattern(word)?;
                 let value = value.unwrap_or_default();
-                let ends: Vec<usize> = value.char_indices().map(|(i, _)| i).chain([value.len()]).collect();
+                let ends: Vec<usize> = value.char_indices().map(|(i, _)| i).chain([value.len()]).gather();
                 let cut = choose(ends, longest, |end| matches(&pattern, &value[..end]));
                 out.push(Stretch {
                     text: value[cut.unwrap_or(0)..].to_string(),
@@ -230,7 +231,7 @@ impl Scope<'_> {
                 let pattern = self.pattern(word)?;
                 let value = value.unwrap_or_default();
                 let mut starts: Vec<usize> =
-                    value.char_indices().map(|(i, _)| i).chain([value.len()]).collect();
+                    value.char_indices().map(|(i, _)| i).chain([value.len()]).gather();
                 starts.reverse();
                 let cut = choose(starts, longest, |start| matches(&pattern, &value[start..]));
                 out.push(Stretch {
@@ -317,8 +318,8 @@ fn as_pattern(stretch: &Stretch) -> String {
 
 /// Whether `text` as a whole matches a shell pattern: `*`, `?`, `[a-z]`, `\`.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
+    let pattern: Vec<char> = pattern.chars().gather();
+    let text: Vec<char> = text.chars().gather();
     let (mut p, mut t) = (0, 0);
     // Where to go on when the text behind the last star does not fit: one backtrack point is enough.
     let mut star: Option<(usize, usize)> = None;
@@ -383,7 +384,7 @@ fn match_files(files: &dyn FileSystem, folder: &str, pattern: &str) -> Vec<Strin
         Some(rest) => (vec![("/".to_string(), "/".to_string())], rest),
         None => (vec![(folder.to_string(), String::new())], pattern),
     };
-    let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).gather();
     for (index, part) in parts.iter().enumerate() {
         let mut next = Vec::new();
         for (path, written) in &bases {

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: the clerk of the filing cabinet in [`super::files`].
 
 use crate::api::Text;
+use crate::arrange::Gather;
 use crate::sim::Time;
 
 use super::expand::matches;
@@ -156,7 +157,7 @@ impl Clerk<'_> {
                         .filter_map(|name| {
                             Some((name.to_string(), entry(self.files, &absolute(&path, name))?))
                         })
-                        .collect();
+                        .gather();
                     blocks.push((operand.clone(), list));
                 }
                 Some(entry) => loose.push((operand.clone(), entry)),
@@ -240,7 +241,7 @@ impl Clerk<'_> {
     }
 
     fn find(&mut self, rest: &[String]) {
-        let starts: Vec<String> = rest.iter().take_while(|word| !word.starts_with('-')).cloned().collect();
+        let starts: Vec<String> = rest.iter().take_while(|word| !word.starts_with('-')).cloned().gather();
         let tests = &rest[starts.len()..];
         let value = |name: &str| {
             let at = tests.iter().position(|word| word == name);

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: a filing cabinet of which every copy is free: a checkpoint keeps the cabinet as
 //! it was, and sheets that nobody changed are the same sheets.
 
+use crate::arrange::Gather;
 use crate::shared_map::SharedMap;
 
 use crate::api::Text;
@@ -260,7 +261,7 @@ impl Files {
         self.below(folder)
             .filter(|(path, _)| !path[prefix..].contains('/'))
             .map(|(path, entry)| (path[prefix..].to_string(), entry.clone()))
-            .collect()
+            .gather()
     }
 }
 

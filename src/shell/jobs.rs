@@ -3,6 +3,7 @@
 //! Picture to hold in mind: a kitchen with several pots and a shelf of egg timers.
 
 use crate::api::Text;
+use crate::arrange::Gather;
 use crate::sim::Duration;
 
 use super::control::plain_node;
@@ -120,10 +121,10 @@ impl Machine {
     fn wait(&mut self, id: u32, words: &[String]) {
         let wanted: Vec<Option<u32>> = words.iter().map(|word| self.job(id, word)).collect();
         let Some(task) = self.tasks.get(&id) else { return };
-        let mut children: Vec<u32> = wanted.iter().flatten().copied().collect();
+        let mut children: Vec<u32> = wanted.iter().flatten().copied().gather();
         let last = children.last().copied().unwrap_or(0);
         if wanted.is_empty() {
-            children = task.shell.jobs.iter().copied().filter(|job| self.tasks.contains_key(job)).collect();
+            children = task.shell.jobs.iter().copied().filter(|job| self.tasks.contains_key(job)).gather();
         }
         let Some(task) = self.tasks.get_mut(&id) else { return };
         // Who waits for nobody in particular is content with whatever they come to.

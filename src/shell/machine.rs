@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::arrange::Gather;
 use crate::client::{Answer, EtcdAnswer, Listener};
 use crate::message::rest::Request;
 use crate::sim::{Duration, Random, Time};
@@ -220,7 +221,7 @@ impl Machine {
     /// Ends every strand that is not in the background, as Ctrl+C does.
     pub fn interrupt(&mut self, around: &mut Surroundings) {
         let ids: Vec<u32> =
-            self.tasks.iter().filter(|(_, task)| !task.background).map(|(id, _)| *id).collect();
+            self.tasks.iter().filter(|(_, task)| !task.background).map(|(id, _)| *id).gather();
         for id in ids {
             self.end(id, 130, around);
         }

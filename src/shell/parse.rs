@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::arrange::Gather;
 
 use super::syntax::{Node, Piece, Redirection, Simple, Target, Word};
 
@@ -137,7 +138,7 @@ impl<'a> Parser<'a> {
                 .iter()
                 .find(|token| rest.starts_with(**token))
                 .map(|token| token.to_string())
-                .unwrap_or_else(|| rest.chars().take_while(|c| !is_meta(*c)).collect()),
+                .unwrap_or_else(|| rest.chars().take_while(|c| !is_meta(*c)).gather()),
         };
         SyntaxError::Unexpected(token)
     }

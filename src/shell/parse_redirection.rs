@@ -5,6 +5,7 @@
 
 use super::parse::{Parser, SyntaxError, is_meta};
 use super::syntax::{Piece, Redirection, Target, Word};
+use crate::arrange::Gather;
 
 impl Parser<'_> {
     pub(super) fn redirections(&mut self) -> Result<Vec<Redirection>, SyntaxError> {
@@ -107,7 +108,7 @@ impl Parser<'_> {
         if quoted {
             return Ok(vec![Piece::Quoted(body)]);
         }
-        let text: Vec<char> = body.chars().collect();
+        let text: Vec<char> = body.chars().gather();
         let mut inner = Parser { text: &text, position: 0, depth: self.depth, after_line: None };
         inner.double_quoted(None)
     }

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::api::regex::Regex;
 use crate::api::time_format;
 use crate::api::validation::format as names;
+use crate::arrange::Gather;
 
 const KNOWN: &[&str] = &[
     "bsonobjectid",
@@ -68,7 +69,7 @@ fn is_cidr(text: &str) -> bool {
 
 /// The digits of an ISBN, with X for ten at the end of a short one.
 fn is_isbn(text: &str, long: bool) -> bool {
-    let signs: Vec<char> = text.chars().filter(|c| !matches!(c, '-' | ' ')).collect();
+    let signs: Vec<char> = text.chars().filter(|c| !matches!(c, '-' | ' ')).gather();
     let digit = |c: &char| match c {
         'X' if !long => Some(10),
         c => c.to_digit(10),

@@ -6,6 +6,7 @@
 use super::{PatchError, go_display};
 use crate::api::schema::SchemaType;
 use crate::api::value::{Map, Text, Value};
+use crate::arrange::Gather;
 
 pub(super) const DIRECTIVE: &str = "$patch";
 pub(super) const RETAIN_KEYS: &str = "$retainKeys";
@@ -218,7 +219,7 @@ fn element_orders(original: &mut Map, patch: &mut Map, place: Place, options: Op
         .iter()
         .filter(|(key, _)| key.starts_with(ELEMENT_ORDER))
         .map(|(key, order)| (key.clone(), order.clone()))
-        .collect();
+        .gather();
     for (key, order) in orders {
         if !options.carry_out {
             match original.get(&key) {
@@ -340,7 +341,7 @@ fn merge_list(
     let Some(sample) = check_types([old, new])? else { return Ok(old.to_vec()) };
     if !matches!(sample, Value::Object(_)) {
         if deletes && options.carry_out {
-            return Ok(old.iter().filter(|item| !new.contains(item)).cloned().collect());
+            return Ok(old.iter().filter(|item| !new.contains(item)).cloned().gather());
         }
         let merged = deduplicated(old.iter().chain(new).cloned().collect());
         let (mine, others) = partition(&merged, new, None)?;

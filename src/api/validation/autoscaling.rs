@@ -10,6 +10,7 @@ use super::meta::{self, SPEC, STATUS};
 use super::resources::{self, container_resource_name};
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
+use crate::arrange::Gather;
 
 const MAX_PERIOD_SECONDS: i64 = 1800;
 const MAX_WINDOW_SECONDS: i64 = 3600;
@@ -106,7 +107,7 @@ fn metric_spec(metric: &Value, path: &FieldPath, errors: &mut Errors) {
         errors.not_supported(&path.child("type"), kind, SOURCE_TYPES);
     }
     let present: Vec<&str> =
-        SOURCES.iter().map(|(field, _)| *field).filter(|field| metric.has(field)).collect();
+        SOURCES.iter().map(|(field, _)| *field).filter(|field| metric.has(field)).gather();
     if let Some(field) = present.first() {
         metric_source(field, metric.at(field), &path.child(field), errors);
     }

@@ -16,6 +16,7 @@ use crate::api::cron::Schedule;
 use crate::api::field::{FieldPath, go_quote};
 use crate::api::meta::is_condition_true;
 use crate::api::value::Value;
+use crate::arrange::Gather;
 
 const INDEXED: &str = "Indexed";
 const MAX_INDEXED_PARALLELISM: i64 = 100_000;
@@ -271,7 +272,7 @@ fn on_exit_codes(spec: &Value, rule: &Value, path: &FieldPath, errors: &mut Erro
         }
     }
     let list = path.child("values");
-    let values: Vec<i64> = rule.items("values").iter().filter_map(Value::as_integer).collect();
+    let values: Vec<i64> = rule.items("values").iter().filter_map(Value::as_integer).gather();
     if values.is_empty() {
         errors.invalid(&list, rule.at("values"), "at least one value is required");
     } else if values.len() > 255 {
@@ -346,7 +347,7 @@ pub fn count_indexes(text: &str, completions: i64) -> Result<i64, String> {
     }
     let (mut last, mut total) = (None, 0);
     for interval in text.split(',') {
-        let limits: Vec<&str> = interval.split('-').collect();
+        let limits: Vec<&str> = interval.split('-').gather();
         if limits.len() > 2 {
             return Err(format!(
                 "the fragment {} violates the requirement that an index interval can have at most two parts separated by '-'",

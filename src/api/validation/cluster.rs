@@ -15,7 +15,7 @@ use super::resources::{self, amount, shown};
 use super::workloads::{at_most_100_percent, int_or_percent};
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 pub fn node(node: &Value, errors: &mut Errors) {
     meta::object_meta(node, false, name_is_subdomain, errors);
@@ -172,7 +172,7 @@ fn limit_amounts(limit: &Value, path: &FieldPath, errors: &mut Errors) {
     let lists = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"];
     let of_pod = limit.text("type") == "Pod";
     let mut keys: Vec<&str> =
-        lists.iter().flat_map(|list| limit.map(list).keys()).map(|key| key.as_str()).collect();
+        lists.iter().flat_map(|list| limit.map(list).keys()).map(|key| key.as_str()).gather();
     keys.arrange();
     keys.dedup();
     for key in keys {
@@ -287,7 +287,7 @@ pub fn resource_quota(quota: &Value, errors: &mut Errors) {
 fn quota_spec(spec: &Value, errors: &mut Errors) {
     amounts(spec.at("hard"), &SPEC.child("hard"), errors);
     let standard = || spec.map("hard").keys().filter(|name| resources::is_standard_quota(name));
-    let scopes: Vec<&str> = spec.items("scopes").iter().filter_map(Value::as_str).collect();
+    let scopes: Vec<&str> = spec.items("scopes").iter().filter_map(Value::as_str).gather();
     let path = SPEC.child("scopes");
     for scope in &scopes {
         if !SCOPES.contains(scope) {
@@ -350,7 +350,7 @@ pub fn resource_quota_update(new: &Value, old: &Value, errors: &mut Errors) {
     quota_spec(new.at("spec"), errors);
     let scopes = |quota: &Value| {
         let mut names: Vec<String> =
-            quota.items("spec.scopes").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            quota.items("spec.scopes").iter().filter_map(Value::as_str).map(str::to_owned).gather();
         names.arrange();
         names.dedup();
         names

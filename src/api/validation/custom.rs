@@ -12,6 +12,7 @@ use super::meta::{METADATA, STATUS, plain_object_meta, plain_object_meta_update}
 use crate::api::custom::{self, CustomKind, CustomVersion};
 use crate::api::field::{BadValue, FieldError, FieldErrorKind, FieldPath};
 use crate::api::value::Value;
+use crate::arrange::Gather;
 
 /// `customResourceStrategy.Validate`, and `ValidateUpdate` where there is an old object.
 pub fn resource(
@@ -218,7 +219,7 @@ fn list_types(schema: &Value, value: &Value, path: &FieldPath, errors: &mut Erro
 fn second_of_each(items: &[Value]) -> Vec<usize> {
     (0..items.len())
         .filter(|index| items[..*index].iter().filter(|other| **other == items[*index]).count() == 1)
-        .collect()
+        .gather()
 }
 
 fn map_list(schema: &Value, items: &[Value], path: &FieldPath, errors: &mut Errors) {

@@ -8,7 +8,7 @@
 //! lines and more a line that makes up over 1% of them starts no run.
 
 use crate::api::value::Value;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::sorted::SortedMap;
 
 const CONTEXT: usize = 3;
@@ -52,7 +52,7 @@ pub fn unified(old: &str, new: &str) -> String {
 }
 
 fn lines(text: &str) -> Vec<&str> {
-    text.split('\n').collect()
+    text.split('\n').gather()
 }
 
 fn range(from: usize, to: usize) -> String {

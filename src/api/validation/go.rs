@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use crate::api::field::{BadValue, go_json};
 use crate::api::value::Value;
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::sorted::SortedMap;
 
 struct Field {
@@ -102,7 +102,7 @@ fn with_json_names(value: &Value, text: &mut String) {
         return;
     };
     let rank = |name: &str| JSON_ORDER.iter().position(|known| *known == name).unwrap_or(JSON_ORDER.len());
-    let mut fields: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
+    let mut fields: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).gather();
     fields.arrange_by_key(|(name, _)| rank(name));
     text.push('{');
     for (index, (name, value)) in fields.into_iter().enumerate() {
@@ -229,7 +229,7 @@ fn ordered(value: &Value) -> Vec<(&str, &Value)> {
     let rank = |name: &str| JSON_ORDER.iter().position(|known| *known == name).unwrap_or(JSON_ORDER.len());
     let fields = value.as_object().into_iter().flat_map(|map| map.iter());
     let mut fields: Vec<_> =
-        fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), value)).collect();
+        fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), value)).gather();
     fields.arrange_by_key(|(name, _)| rank(name));
     fields
 }

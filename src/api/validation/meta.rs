@@ -12,7 +12,7 @@ use crate::api::field::{BadValue, FieldPath, go_quote};
 use crate::api::meta::split_api_version;
 use crate::api::selector::LabelSelector;
 use crate::api::value::{Map, Value};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 const ANNOTATIONS_SIZE_LIMIT_BYTES: usize = 256 * 1024;
 const FIELD_MANAGER_MAX_LENGTH: usize = 128;
@@ -108,7 +108,7 @@ pub fn plain_object_meta_update(new: &Value, old: &Value, errors: &mut Errors) {
     if old.has("deletionTimestamp") {
         let is_new = |name: &&str| !old.items("finalizers").iter().any(|had| had.as_str() == Some(*name));
         let mut extra: Vec<_> =
-            new.items("finalizers").iter().filter_map(Value::as_str).filter(is_new).collect();
+            new.items("finalizers").iter().filter_map(Value::as_str).filter(is_new).gather();
         extra.arrange();
         extra.dedup();
         if !extra.is_empty() {

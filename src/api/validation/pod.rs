@@ -20,6 +20,7 @@ use super::{address, affinity};
 use crate::api::field::FieldPath;
 use crate::api::meta::annotation;
 use crate::api::value::Value;
+use crate::arrange::Gather;
 
 pub const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 const DELETION_COST_ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -139,7 +140,7 @@ pub fn pod_spec(
     let claims = spec.items("resourceClaims");
     let context = PodContext {
         volumes: volumes(spec.items("volumes"), pod_name, &path.child("volumes"), &options, errors),
-        claims: claims.iter().map(|claim| claim.text("name")).filter(|name| !name.is_empty()).collect(),
+        claims: claims.iter().map(|claim| claim.text("name")).filter(|name| !name.is_empty()).gather(),
         grace_period_seconds,
         restart_policy: spec.text("restartPolicy"),
         host_users: spec.at("hostUsers").as_bool() != Some(false),

@@ -13,6 +13,7 @@ use super::path::local_descending_path;
 use crate::api::field::FieldPath;
 use crate::api::meta::annotation;
 use crate::api::value::Value;
+use crate::arrange::Gather;
 
 const PROFILE_TYPES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 
@@ -227,7 +228,7 @@ fn windows_user_name(name: &str) -> Vec<&'static str> {
     if name.contains(|character: char| character.is_ascii_control()) {
         return vec!["runAsUserName cannot contain control characters"];
     }
-    let parts: Vec<&str> = name.split('\\').collect();
+    let parts: Vec<&str> = name.split('\\').gather();
     let (domain, user) = match parts[..] {
         [user] => (None, user),
         [domain, user] => (Some(domain), user),

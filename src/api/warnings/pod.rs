@@ -6,6 +6,7 @@
 
 use super::super::value::{Text, Value};
 use super::{Notes, claim_spec, deprecated_node_label, fractional, ip, node_selector_term, note};
+use crate::arrange::Gather;
 use crate::sorted::{SortedMap, SortedSet};
 
 const ANNOTATIONS: &[(&str, &str)] = &[
@@ -306,7 +307,7 @@ fn collisions(known: &[Target], new: &Target) -> Vec<Target> {
     let collides = |other: &&Target| {
         !other.path.is_empty() && (lies_in(&other.path, &new.path) || lies_in(&new.path, &other.path))
     };
-    known.iter().filter(collides).cloned().collect()
+    known.iter().filter(collides).cloned().gather()
 }
 
 fn collect(volume: &str, description: &str, found: Vec<Target>, known: &mut Vec<Target>, notes: &mut Notes) {

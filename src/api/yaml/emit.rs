@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 
 use super::resolve::{Scalar, go_float, resolve};
 use crate::api::value::{Map, Text, Value};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 /// Spaces a level.
 const INDENT: i32 = 2;
@@ -417,7 +417,7 @@ fn is_timestamp(text: &str) -> bool {
         Some(at) => (&text[..at], Some((&text[at..at + 1], &text[at + 1..]))),
         None => (text, None),
     };
-    let date: Vec<&str> = date.split('-').collect();
+    let date: Vec<&str> = date.split('-').gather();
     let [year, month, day] = date[..] else { return false };
     if !(number(year, 4..=4, 0..=9999) && number(month, 1..=2, 1..=12) && number(day, 1..=2, 1..=31)) {
         return false;
@@ -437,7 +437,7 @@ fn is_timestamp(text: &str) -> bool {
         _ => false,
     };
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let clock: Vec<&str> = clock.split(':').collect();
+    let clock: Vec<&str> = clock.split(':').gather();
     let [hour, minute, second] = clock[..] else { return false };
     zone_fits
         && number(hour, 1..=2, 0..=23)
@@ -464,7 +464,7 @@ fn compare_keys(a: &str, b: &str) -> Ordering {
         }
         return a.len().cmp(&b.len());
     }
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().gather(), b.chars().gather());
     let number = |text: &[char], from: usize, lead: u64| {
         let digits = text[from..].iter().map_while(|character| character.to_digit(10));
         let (mut end, mut value) = (from, lead);

@@ -281,7 +281,7 @@ fn access_modes(modes: &[Value]) -> String {
     .into_iter()
     .filter(|(mode, _)| modes.iter().any(|other| other.as_str() == Some(mode)))
     .map(|(_, short)| short)
-    .collect::<Vec<_>>()
+    .gather::<Vec<_>>()
     .join(",")
 }
 

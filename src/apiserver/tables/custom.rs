@@ -7,6 +7,7 @@
 use crate::api::custom::CustomVersion;
 use crate::api::jsonpath::JsonPath;
 use crate::api::{Text, Value, meta};
+use crate::arrange::Gather;
 use crate::object;
 
 use super::Printer;
@@ -39,7 +40,7 @@ fn columns(version: &CustomVersion) -> Vec<(Column<'_>, JsonPath)> {
         Some((column, path))
     }
     let count = columns.len();
-    let read: Vec<_> = columns.into_iter().map_while(read).collect();
+    let read: Vec<_> = columns.into_iter().map_while(read).gather();
     if read.len() == count { read } else { Vec::new() }
 }
 

@@ -18,6 +18,7 @@ mod services;
 mod workloads;
 
 use crate::api::{Text, Value, meta, time, time_format};
+use crate::arrange::Gather;
 use crate::sim::Time;
 use crate::{array, object};
 
@@ -75,7 +76,7 @@ fn labels(labels: &Value) -> String {
         .into_iter()
         .flat_map(|map| map.iter())
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or("")))
-        .collect();
+        .gather();
     if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 

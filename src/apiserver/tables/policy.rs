@@ -5,6 +5,7 @@
 //! Follows the printers of these groups in `pkg/printers/internalversion/printers.go`, and the aggregator's of APIService.
 
 use crate::api::{Value, meta, selector, time_format};
+use crate::arrange::Gather;
 
 use super::{Printer, name_of, number, text_or};
 
@@ -24,7 +25,7 @@ pub(super) fn cells(group: &str, kind: &str, object: &Value, printer: &Printer) 
                         }
                         _ => subject.text("name").to_owned(),
                     })
-                    .collect();
+                    .gather();
                 Value::from(names.join(", "))
             };
             let role = object.at("roleRef");

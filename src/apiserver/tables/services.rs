@@ -40,7 +40,7 @@ pub(super) fn cells(group: &str, kind: &str, object: &Value, printer: &Printer) 
                 .flat_map(|endpoint| endpoint.items("addresses"))
                 .filter_map(Value::as_str)
                 .map(str::to_owned)
-                .collect();
+                .gather();
             vec![
                 name_of(object),
                 object.text("addressType").into(),
@@ -77,7 +77,7 @@ pub(super) fn cells(group: &str, kind: &str, object: &Value, printer: &Printer) 
             vec![name_of(object), selector::format(object.at("spec.podSelector")).into(), printer.age(object)]
         }
         ("networking.k8s.io", "ServiceCIDR") => {
-            let cidrs: Vec<&str> = object.items("spec.cidrs").iter().filter_map(Value::as_str).collect();
+            let cidrs: Vec<&str> = object.items("spec.cidrs").iter().filter_map(Value::as_str).gather();
             vec![name_of(object), cidrs.join(",").into(), printer.age(object)]
         }
         ("networking.k8s.io", "IPAddress") => {
@@ -93,7 +93,7 @@ pub(super) fn cells(group: &str, kind: &str, object: &Value, printer: &Printer) 
                     parent.text("namespace").to_owned(),
                     parent.text("name").to_owned(),
                 ];
-                text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+                text = parts.into_iter().filter(|part| !part.is_empty()).gather::<Vec<_>>().join("/");
             }
             vec![name_of(object), text.into()]
         }
@@ -112,14 +112,14 @@ fn load_balancer(object: &Value) -> String {
 }
 
 fn external_address(service: &Value) -> String {
-    let own: Vec<&str> = service.items("spec.externalIPs").iter().filter_map(Value::as_str).collect();
+    let own: Vec<&str> = service.items("spec.externalIPs").iter().filter_map(Value::as_str).gather();
     match service.text("spec.type") {
         "ClusterIP" | "NodePort" if own.is_empty() => "<none>".to_owned(),
         "ClusterIP" | "NodePort" => own.join(","),
         "LoadBalancer" => {
             let balancer = load_balancer(service);
             let all: Vec<&str> =
-                [balancer.as_str()].into_iter().filter(|text| !text.is_empty()).chain(own).collect();
+                [balancer.as_str()].into_iter().filter(|text| !text.is_empty()).chain(own).gather();
             if all.is_empty() { "<pending>".to_owned() } else { all.join(",") }
         }
         "ExternalName" => service.text("spec.externalName").to_owned(),

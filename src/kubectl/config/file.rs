@@ -3,7 +3,7 @@
 //! Picture to hold in mind: see [`super`].
 
 use crate::api::{Value, yaml};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::array;
 use crate::object;
 use crate::shell::Cli;
@@ -186,7 +186,7 @@ impl Context {
         let bytes = crate::shell::tools::base64_decode(&padded).unwrap_or_default();
         let claims: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let subject = claims.text("sub").to_string();
-        let parts: Vec<&str> = subject.split(':').collect();
+        let parts: Vec<&str> = subject.split(':').gather();
         let ["system", "serviceaccount", namespace, _] = parts.as_slice() else {
             let why = "error: You must be logged in to the server (Unauthorized)";
             return Err(Failure::Exact(why.into()));

@@ -11,7 +11,7 @@ pub use change::*;
 pub use file::{Context, File};
 
 use crate::api::{Value, yaml};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 use super::failure::{Failure, Outcome, fail};
 use super::session::Session;
@@ -40,7 +40,7 @@ pub fn view(session: &mut Session) -> Outcome {
         let (cluster, user) = (context.text("context.cluster"), context.text("context.user"));
         for (list, name) in [("contexts", current.as_str()), ("clusters", cluster), ("users", user)] {
             let kept: Vec<Value> =
-                shown.items(list).iter().filter(|entry| entry.text("name") == name).cloned().collect();
+                shown.items(list).iter().filter(|entry| entry.text("name") == name).cloned().gather();
             shown.set(list, kept);
         }
     }
@@ -99,7 +99,7 @@ pub fn get_contexts(session: &mut Session) -> Outcome {
         .iter()
         .filter(|name| !entries.iter().any(|entry| entry.text("name") == name.as_str()))
         .map(|name| Failure::Message(format!("context {name} not found")))
-        .collect();
+        .gather();
     entries.retain(|entry| wanted.is_empty() || wanted.iter().any(|name| name == entry.text("name")));
     let mut text = String::new();
     if output.is_empty() && !session.flags.switch("no-headers") {

@@ -58,7 +58,7 @@ fn used(quota: &Value, name: &str) -> String {
 }
 
 fn scopes(page: &mut Page, quota: &Value, level: usize, bullet: &str) {
-    let mut scopes: Vec<&str> = quota.items("spec.scopes").iter().filter_map(Value::as_str).collect();
+    let mut scopes: Vec<&str> = quota.items("spec.scopes").iter().filter_map(Value::as_str).gather();
     if scopes.is_empty() {
         return;
     }
@@ -182,7 +182,7 @@ pub fn rule_rows(rules: &[Value]) -> Vec<String> {
     }
     let mut rows: Vec<Row> = Vec::new();
     let texts = |rule: &Value, field: &str| -> Vec<String> {
-        rule.items(field).iter().filter_map(Value::as_str).map(String::from).collect()
+        rule.items(field).iter().filter_map(Value::as_str).map(String::from).gather()
     };
     for rule in rules {
         let (verbs, names) = (texts(rule, "verbs"), texts(rule, "resourceNames"));
@@ -275,8 +275,8 @@ fn modes(object: &Value, path: &str) -> String {
         _ => "",
     };
     let order = ["RWO", "ROX", "RWX", "RWOP"];
-    let found: Vec<&str> = object.items(path).iter().filter_map(Value::as_str).map(short).collect();
-    order.into_iter().filter(|mode| found.contains(mode)).collect::<Vec<_>>().join(",")
+    let found: Vec<&str> = object.items(path).iter().filter_map(Value::as_str).map(short).gather();
+    order.into_iter().filter(|mode| found.contains(mode)).gather::<Vec<_>>().join(",")
 }
 
 fn phase(page: &mut Page, object: &Value) {
@@ -357,7 +357,7 @@ pub fn claim(page: &mut Page, claim: &Value, pods: &[Value]) {
                 .any(|volume| volume.text("persistentVolumeClaim.claimName") == name)
         })
         .map(|pod| pod.text("metadata.name").to_string())
-        .collect();
+        .gather();
     users.arrange();
     page.column("Used By", users);
     if !claim.items("status.conditions").is_empty() {
@@ -472,7 +472,7 @@ fn label(field: &str) -> String {
         return field.to_string();
     }
     let mut parts: Vec<String> = Vec::new();
-    let letters: Vec<char> = field.chars().collect();
+    let letters: Vec<char> = field.chars().gather();
     for (index, letter) in letters.iter().enumerate() {
         let starts = letter.is_ascii_uppercase()
             && (index == 0

@@ -17,7 +17,7 @@ pub use cluster::rule_rows;
 pub use node::taint_text;
 
 use crate::api::{Text, Value, meta, selector};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::client::request;
 
 use super::builder::{Info, Rules};
@@ -85,7 +85,7 @@ fn by_prefix(session: &mut Session, kind: &str, prefix: &str, original: Failure)
     let infos: Vec<Info> = super::builder::infos_of_list(&mapping, &list)
         .into_iter()
         .filter(|info| info.name.starts_with(prefix))
-        .collect();
+        .gather();
     if infos.is_empty() {
         return Err(original.into());
     }
@@ -250,7 +250,7 @@ fn describe(session: &mut Session, info: &Info, show_events: bool) -> Outcome<St
 /// A Deployment's ReplicaSets: the old ones, and the one of the present template.
 pub fn replica_sets(deployment: &Value, sets: Vec<Value>) -> (Vec<Value>, Option<Value>) {
     let mut own: Vec<Value> =
-        sets.into_iter().filter(|set| meta::is_controlled_by(set, meta::uid(deployment))).collect();
+        sets.into_iter().filter(|set| meta::is_controlled_by(set, meta::uid(deployment))).gather();
     own.arrange_by_key(|set| (Text::from(meta::creation_timestamp(set)), Text::from(meta::name(set))));
     let plain = |template: &Value| {
         let mut template = template.clone();

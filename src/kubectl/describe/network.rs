@@ -3,7 +3,7 @@
 //! Picture to hold in mind: the switchboard's directory.
 
 use crate::api::{Value, selector};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 use super::page::{Page, joined, line, list, number, or_none, text_of};
 
@@ -180,7 +180,7 @@ pub fn ingress(page: &mut Page, ingress: &Value, backends: &dyn Fn(&Value) -> St
             },
         )
         .filter(|address| !address.is_empty())
-        .collect();
+        .gather();
     addresses.arrange();
     line!(page, 0, "Address:\t{}", addresses.join(","));
     line!(page, 0, "Ingress Class:\t{}", or_none(ingress.text("spec.ingressClassName")));
@@ -202,7 +202,7 @@ pub fn ingress(page: &mut Page, ingress: &Value, backends: &dyn Fn(&Value) -> St
     line!(page, 0, "Rules:");
     line!(page, 1, "Host\tPath\tBackends");
     line!(page, 1, "----\t----\t--------");
-    let rules: Vec<&Value> = ingress.items("spec.rules").iter().filter(|rule| rule.has("http")).collect();
+    let rules: Vec<&Value> = ingress.items("spec.rules").iter().filter(|rule| rule.has("http")).gather();
     for rule in &rules {
         let host = rule.text("host");
         line!(page, 1, "{}\t", if host.is_empty() { "*" } else { host });
@@ -242,7 +242,7 @@ pub fn network_policy(page: &mut Page, policy: &Value) {
         false => selector::format(spec.at("podSelector")),
     };
     line!(page, 1, "PodSelector:     {chosen}");
-    let types: Vec<&str> = spec.items("policyTypes").iter().filter_map(Value::as_str).collect();
+    let types: Vec<&str> = spec.items("policyTypes").iter().filter_map(Value::as_str).gather();
     for (kind, word, field, peers, preposition) in
         [("Ingress", "ingress", "ingress", "from", "From"), ("Egress", "egress", "egress", "to", "To")]
     {

@@ -99,7 +99,7 @@ fn roles(node: &Value) -> String {
             _ if key == "kubernetes.io/role" => value.as_str(),
             _ => None,
         })
-        .collect();
+        .gather();
     roles.arrange();
     roles.dedup();
     roles.join(",")

@@ -9,7 +9,7 @@ use std::fmt::{self, Write};
 
 use crate::api::value::Map;
 use crate::api::{Value, time, time_format};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::sim::Time;
 
 use super::super::tab_writer::{DESCRIBE, align};
@@ -74,7 +74,7 @@ impl Page {
     }
     pub fn annotations(&mut self, title: &str, annotations: &Map) {
         let shown: Vec<_> =
-            annotations.iter().filter(|(key, _)| *key != super::super::apply::LAST_APPLIED).collect();
+            annotations.iter().filter(|(key, _)| *key != super::super::apply::LAST_APPLIED).gather();
         if shown.is_empty() {
             return line!(self, 0, "{title}:\t<none>");
         }
@@ -270,7 +270,7 @@ pub fn truth(value: bool) -> &'static str {
 }
 /// The strings of a list, joined.
 pub fn list(object: &Value, path: &str, separator: &str) -> String {
-    let texts: Vec<&str> = object.items(path).iter().filter_map(Value::as_str).collect();
+    let texts: Vec<&str> = object.items(path).iter().filter_map(Value::as_str).gather();
     texts.join(separator)
 }
 /// `[a b]`, as Go prints a list.

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: the drawer at the bottom of the desk.
 
 use crate::api::{Value, time_format};
+use crate::arrange::Gather;
 
 use super::page::{Page, date, go_list, joined, line, list};
 
@@ -77,7 +78,7 @@ impl Subject {
         Subject(found)
     }
     fn all(&self, attribute: u8) -> Vec<&str> {
-        self.0.iter().filter(|(own, _)| *own == attribute).map(|(_, value)| value.as_str()).collect()
+        self.0.iter().filter(|(own, _)| *own == attribute).map(|(_, value)| value.as_str()).gather()
     }
     fn first(&self, attribute: u8) -> &str {
         self.all(attribute).first().copied().unwrap_or("")

@@ -94,11 +94,9 @@ impl Flags {
         let splits = find(name).is_some_and(|flag| flag.kind == Kind::List);
         values
             .iter()
-            .flat_map(
-                |value| if splits { value.split(',').collect::<Vec<_>>() } else { vec![value.as_str()] },
-            )
+            .flat_map(|value| if splits { value.split(',').gather() } else { vec![value.as_str()] })
             .map(String::from)
-            .collect()
+            .gather()
     }
     /// A duration in microseconds.
     pub fn duration_us(&self, name: &str) -> Option<i64> {
@@ -122,7 +120,7 @@ impl Flags {
             arguments = &arguments[..dashes];
         }
         let usage = |text: String| Failure::Usage(text, command.to_string());
-        let own: Vec<Flag> = allowed.iter().filter_map(|text| Entry::read(text).flag()).collect();
+        let own: Vec<Flag> = allowed.iter().filter_map(|text| Entry::read(text).flag()).gather();
         flags.defaults = own.iter().map(|flag| (flag.long, flag.default)).gather();
         let by_long = |name: &str| own.iter().chain(global()).find(|flag| flag.long == name);
         let by_short = |letter: char| own.iter().chain(global()).find(|flag| flag.short == Some(letter));

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: the back of the switchboard (see [`super`]): each wire with its tag. The tags are lines of
 //! `flags.txt`: long name, letter (`-` for none), kind (see [`Kind`]), default (`""` for none), help.
 
+use crate::arrange::Gather;
 use std::sync::LazyLock;
 
 /// What a flag takes.
@@ -38,7 +39,7 @@ struct Table {
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let (global, shared) = include_str!("flags.txt").split_once("[some commands]\n").unwrap_or(("", ""));
-    let read = |text: &'static str| text.lines().filter_map(flag).collect();
+    let read = |text: &'static str| text.lines().filter_map(flag).gather();
     Table { global: read(global), shared: read(shared) }
 });
 

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: see [`super`]. Follows `create_configmap.go`, `create_secret*.go`, `create_quota.go` ...
 
 use crate::api::{Text, Value};
+use crate::arrange::Gather;
 use crate::object;
 use crate::shell::files::Entry;
 use crate::shell::tools::base64_encode;
@@ -194,7 +195,7 @@ pub fn quota(session: &mut Session, name: &str) -> Outcome<Value> {
         quota.set("spec.hard", hard);
     }
     let scopes: Vec<Value> =
-        session.flags.text("scopes").split(',').filter(|scope| !scope.is_empty()).map(Value::from).collect();
+        session.flags.text("scopes").split(',').filter(|scope| !scope.is_empty()).map(Value::from).gather();
     if !scopes.is_empty() {
         quota.set("spec.scopes", scopes);
     }

@@ -3,6 +3,7 @@
 //! Picture to hold in mind: see [`super`]. Follows `create_deployment.go`, `create_job.go`, `create_cronjob.go`.
 
 use crate::api::Value;
+use crate::arrange::Gather;
 use crate::client::request;
 use crate::{array, object};
 
@@ -20,7 +21,7 @@ fn image_name(image: &str) -> String {
     let name = name.split(['@', ':']).next().unwrap_or(name);
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '-' })
-        .collect()
+        .gather()
 }
 
 pub fn deployment(session: &mut Session, name: &str) -> Outcome<Value> {
@@ -28,8 +29,8 @@ pub fn deployment(session: &mut Session, name: &str) -> Outcome<Value> {
         .flags
         .list("image")
         .iter()
-        .flat_map(|image| image.split(',').map(String::from).collect::<Vec<_>>())
-        .collect();
+        .flat_map(|image| image.split(',').map(String::from).gather::<Vec<_>>())
+        .gather();
     let command = command_of(session);
     if images.len() > 1 && !command.is_empty() {
         return fail("cannot specify multiple --image options and command");
@@ -274,7 +275,7 @@ pub fn is_image_reference(text: &str) -> bool {
         };
         !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) && host.split('.').all(is_label)
     };
-    let mut parts: Vec<&str> = name.split('/').collect();
+    let mut parts: Vec<&str> = name.split('/').gather();
     if parts.len() > 1 && is_host(parts[0]) {
         parts.remove(0);
     }

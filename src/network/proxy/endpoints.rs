@@ -8,7 +8,7 @@
 use core::net::IpAddr;
 
 use crate::api::{Text, Value};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::network::packet::Protocol;
 
 use super::service::{PortName, ServicePort};
@@ -93,8 +93,7 @@ impl Endpoint {
 /// `CategorizeEndpoints`.
 pub fn categorize<'a>(all: &'a [Endpoint], port: &ServicePort, node: &str, zone: &str) -> Chosen<'a> {
     let mut chosen = Chosen::default();
-    let filter =
-        |wanted: &dyn Fn(&Endpoint) -> bool| all.iter().filter(|one| wanted(one)).collect::<Vec<_>>();
+    let filter = |wanted: &dyn Fn(&Endpoint) -> bool| all.iter().filter(|one| wanted(one)).gather();
     let mut topology = Topology::None;
     if port.uses_cluster_endpoints() {
         topology = topology_of(all, node, zone);

@@ -8,6 +8,7 @@
 use core::net::IpAddr;
 
 use crate::api::{Text, Value, meta};
+use crate::arrange::Gather;
 use crate::network::ipam::Cidr;
 use crate::network::packet::Protocol;
 
@@ -86,7 +87,7 @@ impl ServicePort {
         let mut source_ranges: Vec<Cidr> = texts("spec.loadBalancerSourceRanges")
             .filter_map(|range| Cidr::parse(range.trim()))
             .filter(|range| !range.is_ipv6())
-            .collect();
+            .gather();
         if source_ranges.iter().any(|range| range.prefix_length() == 0) {
             source_ranges.clear();
         }
@@ -97,11 +98,11 @@ impl ServicePort {
             cluster_ip,
             port: 0,
             node_port: 0,
-            external_ips: texts("spec.externalIPs").filter_map(v4).collect(),
+            external_ips: texts("spec.externalIPs").filter_map(v4).gather(),
             load_balancer_ips: ingress
                 .filter(|one| one.text("ipMode") != "Proxy")
                 .filter_map(|one| v4(one.text("ip")))
-                .collect(),
+                .gather(),
             source_ranges,
             health_check_node_port: if is_external_local && service.text("spec.type") == "LoadBalancer" {
                 port_number(service.integer("spec.healthCheckNodePort"))

@@ -109,8 +109,8 @@ impl Awk {
         self.line = line.to_string();
         let separator = self.variables.get("FS").cloned().unwrap_or_else(|| self.separator.clone());
         self.fields = match separator.as_str() {
-            " " => line.split_whitespace().map(String::from).collect(),
-            single if single.chars().count() == 1 => line.split(single).map(String::from).collect(),
+            " " => line.split_whitespace().map(String::from).gather(),
+            single if single.chars().count() == 1 => line.split(single).map(String::from).gather(),
             pattern => split_by(line, pattern),
         };
         self.run(out, |pattern| !matches!(pattern, Pattern::Begin | Pattern::End));
@@ -179,7 +179,7 @@ impl Awk {
         match expression {
             Expression::Text(text) => text.clone(),
             Expression::Matches(regex) => {
-                let line: Vec<char> = self.line.chars().collect();
+                let line: Vec<char> = self.line.chars().gather();
                 truth(regex.is_match(&line))
             }
             Expression::Field(index) => match number(&self.value(index)) {
@@ -220,7 +220,7 @@ impl Awk {
                                     .unwrap_or_else(|_| Regex::literal(&pattern, false))
                             }
                         };
-                        let text: Vec<char> = left_value.chars().collect();
+                        let text: Vec<char> = left_value.chars().gather();
                         return truth(found.is_match(&text) == (*sign == "~"));
                     }
                     _ => {}
@@ -258,7 +258,7 @@ impl Awk {
             }
             Expression::Field(index) => match number(&self.value(index)) {
                 0 => {
-                    self.fields = value.split_whitespace().map(String::from).collect();
+                    self.fields = value.split_whitespace().map(String::from).gather();
                     self.line = value;
                 }
                 index @ 1..=1000 => {
@@ -291,7 +291,7 @@ fn call(name: &str, values: &[String], line: &str) -> String {
         "substr" => {
             let start = values.get(1).map_or(1, |start| number(start)).max(1) as usize - 1;
             let length = values.get(2).map_or(usize::MAX, |length| number(length).max(0) as usize);
-            first.chars().skip(start).take(length).collect()
+            first.chars().skip(start).take(length).gather()
         }
         _ => String::new(),
     }
@@ -299,7 +299,7 @@ fn call(name: &str, values: &[String], line: &str) -> String {
 
 fn split_by(line: &str, pattern: &str) -> Vec<String> {
     let Ok(regex) = Regex::new(pattern, true, false) else { return vec![line.to_string()] };
-    let text: Vec<char> = line.chars().collect();
+    let text: Vec<char> = line.chars().gather();
     let mut fields = Vec::new();
     let mut from = 0;
     while let Some((start, end)) = regex.find(&text, from).and_then(|found| found[0]).filter(|(s, e)| e > s) {

@@ -5,6 +5,7 @@
 
 use super::{Filter, Options, Output, Tool, UsageError};
 use crate::api::regex::Regex;
+use crate::arrange::Gather;
 
 #[derive(Clone, Debug)]
 pub struct Grep {
@@ -127,7 +128,7 @@ impl Grep {
     pub fn line(&mut self, line: &str, out: &mut Output) {
         self.line_number += 1;
         let number = self.line_number;
-        let text: Vec<char> = line.chars().collect();
+        let text: Vec<char> = line.chars().gather();
         let fits = |regex: &Regex| match self.whole_line {
             true => regex.find(&text, 0).is_some_and(|found| found[0] == Some((0, text.len()))),
             false => regex.is_match(&text),

@@ -4,6 +4,7 @@
 
 use super::super::system::Dialect;
 use super::{Filter, Options, Output, Tool, UsageError};
+use crate::arrange::Gather;
 
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -203,7 +204,7 @@ impl WordCount {
                 .zip(self.wanted)
                 .filter(|(_, wanted)| *wanted)
                 .map(|(count, _)| format!("{count:>width$}"))
-                .collect();
+                .gather();
             let row = cells.join(" ");
             out.line(&if name.is_empty() { row } else { format!("{row} {name}") });
         }

@@ -5,6 +5,7 @@
 use super::super::files::absolute;
 use super::{Filter, Options, Output, Tool, UsageError};
 use crate::api::regex::Regex;
+use crate::arrange::Gather;
 
 #[derive(Clone, Debug)]
 pub struct Sed {
@@ -61,7 +62,7 @@ impl Sed {
             .iter()
             .filter(|argument| !argument.starts_with("-i") && !argument.starts_with("--in-place"))
             .cloned()
-            .collect();
+            .gather();
         let mut options = Options::read("sed", &rest, "nErsu", "e")?;
         let mut scripts: Vec<String> = options.all_values('e').map(String::from).collect();
         if scripts.is_empty() {
@@ -75,7 +76,7 @@ impl Sed {
         }
         let source = scripts.join("\n");
         let extended = options.has('E') || options.has('r');
-        let mut reader = Reader { text: source.chars().collect(), position: 0, extended };
+        let mut reader = Reader { text: source.chars().gather(), position: 0, extended };
         let commands = reader.commands().map_err(|error| {
             (format!("sed: -e expression #1, char {}: {error}\n", reader.position.max(1)), 1)
         })?;
@@ -165,7 +166,7 @@ impl Sed {
 
 impl Command {
     fn applies(&mut self, line: &str, number: usize, is_last: bool) -> bool {
-        let text: Vec<char> = line.chars().collect();
+        let text: Vec<char> = line.chars().gather();
         let fits = |address: &Address| match address {
             Address::Line(wanted) => *wanted == number,
             Address::Last => is_last,

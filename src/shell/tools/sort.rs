@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use super::{Filter, Options, Output, Tool, UsageError};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 
 #[derive(Clone, Debug)]
 pub struct Sort {
@@ -67,7 +67,7 @@ impl Sort {
                         at = span.1 + separator.len_utf8();
                         span
                     })
-                    .collect()
+                    .gather()
             }
             None => {
                 let mut spans = Vec::new();
@@ -149,7 +149,7 @@ fn number(text: &str) -> i64 {
     let whole: i64 = text[..end].parse().unwrap_or(0);
     let fraction: String = text[end..]
         .strip_prefix('.')
-        .map(|rest| rest.chars().take_while(char::is_ascii_digit).take(3).collect())
+        .map(|rest| rest.chars().take_while(char::is_ascii_digit).take(3).gather())
         .unwrap_or_default();
     let thousandths: i64 = format!("{fraction:0<3}").parse().unwrap_or(0);
     let value = whole.saturating_mul(1000).saturating_add(thousandths);

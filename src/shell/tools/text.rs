@@ -3,6 +3,7 @@
 //! Picture to hold in mind: a typewriter that swaps its letters.
 
 use super::Output;
+use crate::arrange::Gather;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -132,10 +133,10 @@ pub fn printf(format: &str, arguments: &[String]) -> String {
                 'd' | 'i' | 'u' => argument.trim().parse::<i64>().unwrap_or(0).to_string(),
                 'x' => format!("{:x}", argument.trim().parse::<i64>().unwrap_or(0)),
                 'b' => unescape(&argument),
-                'c' => argument.chars().take(1).collect(),
+                'c' => argument.chars().take(1).gather(),
                 'q' => format!("'{}'", argument.replace('\'', "'\\''")),
                 _ => match precision.and_then(|precision| precision.parse::<usize>().ok()) {
-                    Some(precision) => argument.chars().take(precision).collect(),
+                    Some(precision) => argument.chars().take(precision).gather(),
                     None => argument,
                 },
             };

@@ -132,7 +132,7 @@ impl FieldSet {
         let mut set = FieldSet::default();
         for path in paths {
             let path: Vec<PathElement> =
-                path.split('.').map(|name| PathElement::Field(Text::from(name))).collect();
+                path.split('.').map(|name| PathElement::Field(Text::from(name))).gather();
             set.insert(&path);
         }
         set

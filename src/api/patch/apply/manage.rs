@@ -8,7 +8,7 @@ use super::{FieldSet, Writer};
 use crate::api::field::go_quote;
 use crate::api::time_format;
 use crate::api::value::{Text, Value};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::object;
 use crate::sorted::SortedMap;
 
@@ -209,7 +209,7 @@ impl ManagedFields {
             .iter()
             .filter(|(manager, _)| manager.operation == Operation::Update)
             .map(|(manager, entry)| (entry.time.clone(), manager.clone()))
-            .collect();
+            .gather();
         let mut length = updaters.len();
         if length <= max {
             return;

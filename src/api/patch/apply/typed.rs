@@ -6,7 +6,7 @@
 use super::fieldset::{FieldSet, Literal, PathElement};
 use crate::api::schema::{ListKind, SchemaType, Shape, decode};
 use crate::api::value::{Map, Text, Value};
-use crate::arrange::Arrange;
+use crate::arrange::{Arrange, Gather};
 use crate::sorted::SortedMap;
 
 type Place<'a> = Option<SchemaType<'a>>;
@@ -89,7 +89,7 @@ fn item_element(kind: &ListKind, place: Place, item: &Value) -> Result<PathEleme
 /// A list's items by their path elements, in order; items without one are left out.
 fn items<'v>(kind: &ListKind, place: Place, value: Option<&'v Value>) -> Vec<(PathElement, &'v Value)> {
     let list = value.and_then(Value::as_array).unwrap_or(&[]);
-    list.iter().filter_map(|item| Some((item_element(kind, place, item).ok()?, item))).collect()
+    list.iter().filter_map(|item| Some((item_element(kind, place, item).ok()?, item))).gather()
 }
 
 fn is_empty(value: Option<&Value>) -> bool {

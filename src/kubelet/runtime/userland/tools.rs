@@ -2,6 +2,7 @@
 //!
 //! Picture to hold in mind: dials on the wall, and a telephone.
 
+use crate::arrange::Gather;
 use crate::network::netfilter::{TABLES, Table};
 use crate::shell::date;
 use crate::shell::files::absolute;
@@ -50,7 +51,7 @@ impl<'a> Tool<'a, '_, '_> {
         }
     }
     fn flags(&self) -> String {
-        self.arguments.iter().filter_map(|a| a.strip_prefix('-')).filter(|a| !a.starts_with('-')).collect()
+        self.arguments.iter().filter_map(|a| a.strip_prefix('-')).filter(|a| !a.starts_with('-')).gather()
     }
     /// Arguments that are not options; those in `with_value` take the next one.
     pub(super) fn operands(&self, with_value: &[&str]) -> Vec<&'a str> {

@@ -5,12 +5,13 @@
 use super::super::text::unescape;
 use super::{Expression, Pattern, Rule, Statement};
 use crate::api::regex::Regex;
+use crate::arrange::Gather;
 
 const MAXIMUM_DEPTH: usize = 40;
 
 /// The rules of a program.
 pub(super) fn rules(program: &str) -> Result<Vec<Rule>, String> {
-    Reader { text: program.chars().collect(), position: 0, depth: 0 }.rules()
+    Reader { text: program.chars().gather(), position: 0, depth: 0 }.rules()
 }
 
 struct Reader {
