@@ -21,8 +21,8 @@ use crate::coredns::CoreDns;
 use crate::etcd::identity::{TOKEN, member_id};
 use crate::etcd::member::{DISK_LATENCY, Member, Peer, QUOTA_BYTES};
 use crate::gateway::Gateway;
-use crate::kube_proxy::{KubeProxy, ProxyConfig};
-use crate::kube_router::{KubeRouter, RouterConfig};
+use crate::kube_proxy::KubeProxy;
+use crate::kube_router::KubeRouter;
 use crate::kubelet::Kubelet;
 use crate::kubelet::config::KubeletConfig;
 use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
@@ -453,14 +453,14 @@ impl Cluster {
                 cluster_cidr: engine_config.cluster_range,
                 masquerades_all: false,
             };
-            let proxy_role = Role::KubeProxy(KubeProxy::new(ProxyConfig { server, engine, settings }));
+            let proxy_role = Role::KubeProxy(KubeProxy::new(server, engine, settings));
             daemons.push(("kube-proxy", proxy, proxy_role));
             let settings = policy::Settings {
                 node_name: name.into(),
                 node_ip: machine.ip.as_str().into(),
                 service_range: Cidr::parse(SERVICE_CIDR),
             };
-            let router_role = Role::KubeRouter(KubeRouter::new(RouterConfig { server, engine, settings }));
+            let router_role = Role::KubeRouter(KubeRouter::new(server, engine, settings));
             daemons.push(("kube-router", router, router_role));
             daemons.push(("coredns", dns, Role::CoreDns(CoreDns::new(server, engine))));
         }

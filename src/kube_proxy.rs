@@ -12,26 +12,18 @@
 use std::sync::Arc;
 
 use crate::api::{Text, Value, meta};
-use crate::client::informer::{Delta, InformerIndex};
-use crate::client::{Answer, Connection, Informers, Selection, Store, request};
+use crate::client::daemon::{Daemon, Event};
+use crate::client::informer::Delta;
+use crate::client::{Informers, Selection, Store, request};
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::node::NodeMessage;
-use crate::message::rest::{Resource, User};
+use crate::message::rest::Resource;
 use crate::network::netfilter::{Restore, Table};
 use crate::network::proxy::{Proxier, Settings, iptables, service_of_slice};
 use crate::shared_map::SharedSet;
 use crate::sim::{ActorId, Duration, Time};
-use crate::timer::{ClientTimer, ProxyTimer, Timer};
-
-/// What does not change while the machine lives.
-#[derive(Clone, Debug)]
-pub struct ProxyConfig {
-    pub server: ActorId,
-    /// The keeper of the node's kernel and containers.
-    pub engine: ActorId,
-    pub settings: Settings,
-}
+use crate::timer::{ProxyTimer, Timer};
 
 /// The actor. A clone is one pointer.
 #[derive(Clone)]
@@ -41,12 +33,9 @@ pub struct KubeProxy {
 
 #[derive(Clone)]
 struct State {
-    config: Arc<ProxyConfig>,
-    connection: Connection<Purpose>,
-    informers: Informers,
+    daemon: Daemon,
+    settings: Arc<Settings>,
     proxier: Proxier,
-    /// Its container runs.
-    is_running: bool,
     /// Services whose rules are to be computed anew.
     pending: SharedSet<Text>,
     /// All of them are.
@@ -56,18 +45,6 @@ struct State {
     finished_at: Time,
     syncs: u64,
     last_rules: usize,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Purpose {
-    Informer(usize),
-    Node,
-}
-
-impl From<InformerIndex> for Purpose {
-    fn from(index: InformerIndex) -> Purpose {
-        Purpose::Informer(index.0)
-    }
 }
 
 /// Places of the informers.
@@ -86,8 +63,38 @@ fn slice_services(slice: &Value) -> Vec<Text> {
 }
 
 impl KubeProxy {
-    pub fn new(config: ProxyConfig) -> KubeProxy {
-        KubeProxy { state: Arc::new(State::new(Arc::new(config))) }
+    pub fn new(server: ActorId, engine: ActorId, settings: Settings) -> KubeProxy {
+        let all = |group: &str, plural: &str| Selection::all(&Resource::new(group, "v1", plural));
+        let selections = vec![
+            Selection {
+                label_selector: "!service.kubernetes.io/service-proxy-name".into(),
+                field_selector: "spec.clusterIP!=None".into(),
+                ..all("", "services")
+            },
+            Selection {
+                label_selector: "!service.kubernetes.io/headless".into(),
+                ..all("discovery.k8s.io", "endpointslices")
+            },
+            all("networking.k8s.io", "servicecidrs"),
+            Selection {
+                field_selector: arcstr::format!("metadata.name={}", settings.node_name),
+                ..all("", "nodes")
+            },
+        ];
+        let mut daemon = Daemon::new(server, engine, "kube-proxy", selections);
+        daemon.add_index(SLICES, "service", slice_services);
+        let state = State {
+            daemon,
+            settings: Arc::new(settings),
+            proxier: Proxier::default(),
+            pending: SharedSet::default(),
+            is_whole: true,
+            is_due: false,
+            finished_at: Time::ZERO,
+            syncs: 0,
+            last_rules: 0,
+        };
+        KubeProxy { state: Arc::new(state) }
     }
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         Arc::make_mut(&mut self.state).handle(input, context);
@@ -98,7 +105,7 @@ impl KubeProxy {
 impl KubeProxy {
     /// Its container runs.
     pub fn is_running(&self) -> bool {
-        self.state.is_running
+        self.state.daemon.is_running()
     }
     /// Services whose news has not been written into the rules yet, as `namespace/name`.
     pub fn pending(&self) -> impl Iterator<Item = &Text> {
@@ -109,138 +116,49 @@ impl KubeProxy {
         (self.state.syncs, self.state.last_rules)
     }
     pub fn informers(&self) -> &Informers {
-        &self.state.informers
+        self.state.daemon.informers()
     }
 }
 
 impl State {
-    fn new(config: Arc<ProxyConfig>) -> State {
-        let mut connection = Connection::new(config.server);
-        let user = Arc::new(User {
-            name: "system:serviceaccount:kube-system:kube-proxy".into(),
-            groups: Vec::new(),
-        });
-        // The client's defaults: 5 requests a second, 10 in a burst.
-        let window = connection.window(user, "kube-proxy", 5, 10);
-        let mut informers = Informers::default();
-        let all = |group: &str, plural: &str| Selection::all(&Resource::new(group, "v1", plural));
-        let services = informers.add(
-            Selection {
-                label_selector: "!service.kubernetes.io/service-proxy-name".into(),
-                field_selector: "spec.clusterIP!=None".into(),
-                ..all("", "services")
-            },
-            window,
-        );
-        let slices = informers.add(
-            Selection {
-                label_selector: "!service.kubernetes.io/headless".into(),
-                ..all("discovery.k8s.io", "endpointslices")
-            },
-            window,
-        );
-        informers.add(all("networking.k8s.io", "servicecidrs"), window);
-        let name = arcstr::format!("metadata.name={}", config.settings.node_name);
-        let nodes = informers.add(Selection { field_selector: name, ..all("", "nodes") }, window);
-        debug_assert_eq!((services, slices, nodes), (SERVICES, SLICES, NODES));
-        informers.add_index(SLICES, "service", slice_services);
-        State {
-            config,
-            connection,
-            informers,
-            proxier: Proxier::default(),
-            is_running: false,
-            pending: SharedSet::default(),
-            is_whole: true,
-            is_due: false,
-            finished_at: Time::ZERO,
-            syncs: 0,
-            last_rules: 0,
-        }
-    }
-
     fn handle(&mut self, input: Input, context: &mut Context) {
-        match input {
-            Input::Start => {
-                self.forget();
-                context.send(self.config.engine, Message::Node(NodeMessage::Attach));
+        match self.daemon.handle(input, context) {
+            Event::Began => {
+                let nodes = Resource::new("", "v1", "nodes");
+                self.daemon.send(request::get(&nodes, "", &self.settings.node_name), context);
             }
-            Input::Message { message: Message::Node(message), .. } => match message {
-                NodeMessage::Exec { .. } => self.begin(context),
-                NodeMessage::Exit { .. } => {
-                    // The kernel closes what a process leaves open.
-                    for index in 0..self.informers.iter().count() {
-                        self.connection.cancel_watch(&Purpose::Informer(index), context);
-                    }
-                    self.forget();
+            Event::Forgot => self.forget(),
+            Event::News { informer, deltas, is_first } => {
+                let mut has_news = is_first;
+                for delta in &deltas {
+                    has_news |= self.changed(informer, delta);
                 }
-                _ => {}
-            },
-            // What still comes for a process that has ended is read by nobody.
-            _ if !self.is_running => {}
-            Input::Message { from, message } => {
-                if let Some((purpose, answer)) = self.connection.receive(context, from, &message) {
-                    self.answered(purpose, answer, context);
+                if has_news && self.is_synced() {
+                    self.want_sync(context);
                 }
             }
-            Input::Timer(Timer::Client(timer)) => match timer {
-                ClientTimer::Tokens { client } => self.connection.tokens(context, client),
-                ClientTimer::Timeouts => {
-                    for (purpose, answer) in self.connection.timeouts(context) {
-                        self.answered(purpose, answer, context);
-                    }
-                }
-                ClientTimer::Relist { informer } => {
-                    self.informers.retry(context, &mut self.connection, informer);
-                }
-                _ => {}
-            },
-            Input::Timer(Timer::Proxy(ProxyTimer::Sync { syncs })) if syncs == self.syncs => {
+            Event::Other(Input::Timer(Timer::Proxy(ProxyTimer::Sync { syncs }))) if syncs == self.syncs => {
                 self.sync(context);
             }
-            Input::Timer(_) => {}
+            Event::Other(_) | Event::Nothing => {}
         }
     }
 
     /// The process is gone, with all that it held in memory.
     fn forget(&mut self) {
-        let mut connection = self.connection.clone();
-        connection.restart();
-        let (syncs, last_rules) = (self.syncs, self.last_rules);
-        *self = State::new(self.config.clone());
-        self.connection = connection;
+        self.proxier = Proxier::default();
+        self.pending = SharedSet::default();
+        self.is_whole = true;
+        self.is_due = false;
+        self.finished_at = Time::ZERO;
         // An alarm of the former life is for a sync that never comes.
-        self.syncs = syncs + 1;
-        self.last_rules = last_rules;
-    }
-
-    fn begin(&mut self, context: &mut Context) {
-        if self.is_running {
-            return;
-        }
-        self.is_running = true;
-        let nodes = Resource::new("", "v1", "nodes");
-        let request = request::get(&nodes, "", &self.config.settings.node_name);
-        self.connection.send(context, 0, request, Purpose::Node);
-        self.informers.start(context, &mut self.connection);
-    }
-
-    fn answered(&mut self, purpose: Purpose, answer: Answer, context: &mut Context) {
-        let Purpose::Informer(index) = purpose else { return };
-        let was_synced = self.is_synced();
-        let deltas = self.informers.receive(context, &mut self.connection, index, answer);
-        let mut has_news = false;
-        for delta in &deltas {
-            has_news |= self.changed(index, delta);
-        }
-        if self.is_synced() && (has_news || !was_synced) {
-            self.want_sync(context);
-        }
+        self.syncs += 1;
     }
 
     /// Services and endpoints have been seen once: before that no rules are written.
     fn is_synced(&self) -> bool {
-        let is_synced = |index: usize| self.informers.iter().nth(index).is_some_and(|(one, _)| one.synced);
+        let informers = self.daemon.informers();
+        let is_synced = |index: usize| informers.iter().nth(index).is_some_and(|(one, _)| one.synced);
         is_synced(SERVICES) && is_synced(SLICES)
     }
 
@@ -293,7 +211,7 @@ impl State {
         self.syncs += 1;
         let replaces = self.is_whole.then_some((Table::Nat, iptables::SERVICE_CHAINS));
         let mut restore = Restore { replaces, ..Restore::default() };
-        let stores = self.informers.stores().clone();
+        let stores = self.daemon.informers().stores().clone();
         let (services, slices): (&Store, &Store) = (&stores[SERVICES], &stores[SLICES]);
         let was_large = self.proxier.is_large();
         if self.is_whole {
@@ -317,7 +235,11 @@ impl State {
         self.last_rules = restore.chains.iter().flat_map(|(.., chain)| chain).map(|c| c.rules.len()).sum();
         let took = RESTORE_LATENCY + RULE_LATENCY.saturating_mul(self.last_rules as u64);
         self.finished_at = context.now() + took;
-        context.send_after(took, self.config.engine, Message::Node(NodeMessage::Restore(Arc::new(restore))));
+        context.send_after(
+            took,
+            self.daemon.engine(),
+            Message::Node(NodeMessage::Restore(Arc::new(restore))),
+        );
         if self.is_whole {
             self.want_sync(context);
         }
@@ -325,6 +247,6 @@ impl State {
 
     fn update(&mut self, key: &str, services: &Store, slices: &Store, restore: &mut Restore) {
         let slices: Vec<&Value> = slices.by_index("service", key).collect();
-        self.proxier.update(&self.config.settings, key, services.get(key), &slices, restore);
+        self.proxier.update(&self.settings, key, services.get(key), &slices, restore);
     }
 }

@@ -12,24 +12,15 @@
 use std::sync::Arc;
 
 use crate::api::{Value, time};
-use crate::client::informer::InformerIndex;
-use crate::client::{Answer, Connection, DeltaType, Informers, Selection, Store};
+use crate::client::daemon::{Daemon, Event};
+use crate::client::{Delta, DeltaType, Selection, Store};
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::node::NodeMessage;
-use crate::message::rest::{Resource, User};
+use crate::message::rest::Resource;
 use crate::network::policy::{self, Objects, Settings};
 use crate::sim::{ActorId, Duration, Time};
-use crate::timer::{ClientTimer, ProxyTimer, Timer};
-
-/// What does not change while the machine lives.
-#[derive(Clone, Debug)]
-pub struct RouterConfig {
-    pub server: ActorId,
-    /// The keeper of the node's kernel and containers.
-    pub engine: ActorId,
-    pub settings: Settings,
-}
+use crate::timer::{ProxyTimer, Timer};
 
 /// The actor. A clone is one pointer.
 #[derive(Clone)]
@@ -39,26 +30,14 @@ pub struct KubeRouter {
 
 #[derive(Clone)]
 struct State {
-    config: Arc<RouterConfig>,
-    connection: Connection<Purpose>,
-    informers: Informers,
-    /// Its container runs.
-    is_running: bool,
+    daemon: Daemon,
+    settings: Arc<Settings>,
     /// There is news that is not in the rules yet.
     is_pending: bool,
     /// When the sync that is under way will be done.
     busy_until: Time,
     syncs: u64,
     last_rules: usize,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Purpose(usize);
-
-impl From<InformerIndex> for Purpose {
-    fn from(index: InformerIndex) -> Purpose {
-        Purpose(index.0)
-    }
 }
 
 /// Places of the informers.
@@ -73,8 +52,22 @@ const RESTORE_LATENCY: Duration = Duration::from_millis(35);
 const RULE_LATENCY: Duration = Duration(8);
 
 impl KubeRouter {
-    pub fn new(config: RouterConfig) -> KubeRouter {
-        KubeRouter { state: Arc::new(State::new(Arc::new(config))) }
+    pub fn new(server: ActorId, engine: ActorId, settings: Settings) -> KubeRouter {
+        let kinds = [("networking.k8s.io", "networkpolicies"), ("", "pods"), ("", "namespaces")];
+        let selections = kinds
+            .iter()
+            .map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural)))
+            .collect();
+        let daemon = Daemon::new(server, engine, "kube-router", selections);
+        let state = State {
+            daemon,
+            settings: Arc::new(settings),
+            is_pending: false,
+            busy_until: Time::ZERO,
+            syncs: 0,
+            last_rules: 0,
+        };
+        KubeRouter { state: Arc::new(state) }
     }
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         Arc::make_mut(&mut self.state).handle(input, context);
@@ -85,7 +78,7 @@ impl KubeRouter {
 impl KubeRouter {
     /// Its container runs.
     pub fn is_running(&self) -> bool {
-        self.state.is_running
+        self.state.daemon.is_running()
     }
     /// There is news that is not in the rules yet.
     pub fn is_pending(&self) -> bool {
@@ -97,98 +90,36 @@ impl KubeRouter {
     }
 }
 
-impl State {
-    fn new(config: Arc<RouterConfig>) -> State {
-        let mut connection = Connection::new(config.server);
-        let user = Arc::new(User {
-            name: "system:serviceaccount:kube-system:kube-router".into(),
-            groups: Vec::new(),
-        });
-        // The client's defaults: 5 requests a second, 10 in a burst.
-        let window = connection.window(user, "kube-router", 5, 10);
-        let mut informers = Informers::default();
-        for (group, plural) in [("networking.k8s.io", "networkpolicies"), ("", "pods"), ("", "namespaces")] {
-            informers.add(Selection::all(&Resource::new(group, "v1", plural)), window);
+/// Whether a change may change rules.
+fn is_news(informer: usize, delta: &Delta) -> bool {
+    match (&delta.kind, &delta.old) {
+        (DeltaType::Updated, Some(old)) if informer == PODS => policy::is_relevant(old, &delta.object),
+        (DeltaType::Updated, Some(old)) if informer == NAMESPACES => {
+            old.at("metadata.labels") != delta.object.at("metadata.labels")
         }
-        State {
-            config,
-            connection,
-            informers,
-            is_running: false,
-            is_pending: false,
-            busy_until: Time::ZERO,
-            syncs: 0,
-            last_rules: 0,
-        }
+        _ => true,
     }
+}
 
+impl State {
     fn handle(&mut self, input: Input, context: &mut Context) {
-        match input {
-            Input::Start => {
-                self.forget();
-                context.send(self.config.engine, Message::Node(NodeMessage::Attach));
+        match self.daemon.handle(input, context) {
+            Event::Forgot => {
+                // An alarm of the former life is for a sync that never comes.
+                self.syncs += 1;
+                self.is_pending = false;
+                self.busy_until = Time::ZERO;
             }
-            Input::Message { message: Message::Node(message), .. } => match message {
-                NodeMessage::Exec { .. } if !self.is_running => {
-                    self.is_running = true;
-                    self.informers.start(context, &mut self.connection);
-                }
-                NodeMessage::Exit { .. } => {
-                    // The kernel closes what a process leaves open.
-                    for index in 0..self.informers.iter().count() {
-                        self.connection.cancel_watch(&Purpose(index), context);
-                    }
-                    self.forget();
-                }
-                _ => {}
-            },
-            // What still comes for a process that has ended is read by nobody.
-            _ if !self.is_running => {}
-            Input::Message { from, message } => {
-                if let Some((purpose, answer)) = self.connection.receive(context, from, &message) {
-                    self.answered(purpose, answer, context);
+            Event::News { informer, deltas, is_first } => {
+                let is_news = is_first || deltas.iter().any(|delta| is_news(informer, delta));
+                if is_news && self.daemon.informers().have_synced() {
+                    self.want_sync(context);
                 }
             }
-            Input::Timer(Timer::Client(timer)) => match timer {
-                ClientTimer::Tokens { client } => self.connection.tokens(context, client),
-                ClientTimer::Timeouts => {
-                    for (purpose, answer) in self.connection.timeouts(context) {
-                        self.answered(purpose, answer, context);
-                    }
-                }
-                ClientTimer::Relist { informer } => {
-                    self.informers.retry(context, &mut self.connection, informer);
-                }
-                _ => {}
-            },
-            Input::Timer(Timer::Proxy(ProxyTimer::Sync { syncs })) if syncs == self.syncs => {
+            Event::Other(Input::Timer(Timer::Proxy(ProxyTimer::Sync { syncs }))) if syncs == self.syncs => {
                 self.sync(context);
             }
-            Input::Timer(_) => {}
-        }
-    }
-
-    /// The process is gone, with all that it held in memory.
-    fn forget(&mut self) {
-        let mut connection = self.connection.clone();
-        connection.restart();
-        let (syncs, last_rules) = (self.syncs, self.last_rules);
-        // An alarm of the former life is for a sync that never comes.
-        *self = State { connection, syncs: syncs + 1, last_rules, ..State::new(self.config.clone()) };
-    }
-
-    fn answered(&mut self, Purpose(index): Purpose, answer: Answer, context: &mut Context) {
-        let was_synced = self.informers.have_synced();
-        let deltas = self.informers.receive(context, &mut self.connection, index, answer);
-        let is_news = deltas.iter().any(|delta| match (&delta.kind, &delta.old) {
-            (DeltaType::Updated, Some(old)) if index == PODS => policy::is_relevant(old, &delta.object),
-            (DeltaType::Updated, Some(old)) if index == NAMESPACES => {
-                old.at("metadata.labels") != delta.object.at("metadata.labels")
-            }
-            _ => true,
-        });
-        if self.informers.have_synced() && (is_news || !was_synced) {
-            self.want_sync(context);
+            Event::Began | Event::Other(_) | Event::Nothing => {}
         }
     }
 
@@ -204,16 +135,20 @@ impl State {
     fn sync(&mut self, context: &mut Context) {
         self.is_pending = false;
         self.syncs += 1;
-        let stores = self.informers.stores().clone();
+        let stores = self.daemon.informers().stores().clone();
         let all = |index: usize| -> Vec<&Value> { Store::values(&stores[index]).collect() };
         let objects = Objects { policies: all(POLICIES), pods: all(PODS), namespaces: all(NAMESPACES) };
         // The time of the sync in nanoseconds, as Go counts them.
         let version = format!("{}000", time::unix_us(context.now()));
-        let restore = policy::rules(&self.config.settings, &objects, &version);
+        let restore = policy::rules(&self.settings, &objects, &version);
         self.last_rules = restore.chains.iter().flat_map(|(.., chain)| chain).map(|c| c.rules.len()).sum();
         let took = RESTORE_LATENCY + RULE_LATENCY.saturating_mul(self.last_rules as u64);
         self.busy_until = context.now() + took;
-        context.send_after(took, self.config.engine, Message::Node(NodeMessage::Restore(Arc::new(restore))));
+        context.send_after(
+            took,
+            self.daemon.engine(),
+            Message::Node(NodeMessage::Restore(Arc::new(restore))),
+        );
         context.periodic(SYNC_PERIOD, Timer::Proxy(ProxyTimer::Sync { syncs: self.syncs }));
     }
 }

@@ -13,6 +13,7 @@
 //! - [`work_queue`] keys waiting for a worker, with back-off
 //! - [`journal`] straight-line code that waits
 //! - [`call`] what a controller's sync function is given
+//! - [`daemon`] a program on a node that watches a few kinds
 //! - [`runner`] controllers with their queues and workers, in one process
 //! - [`recorder`] events, correlated
 //! - [`leader_election`] one active process of several
@@ -20,6 +21,7 @@
 
 pub mod call;
 pub mod connection;
+pub mod daemon;
 pub mod etcd;
 pub mod informer;
 pub mod journal;

@@ -236,33 +236,24 @@ impl Ending<'_> {
                 _ => None,
             })
             .collect();
-        let other = if is_ingress { packet.source } else { packet.destination };
-        let pods = self.world.nodes().iter().flat_map(|node| &node.pods);
-        let other = pods
-            .filter(|pod| pod.has(other))
-            .map(|pod| format!("{}/{} ({other})", pod.namespace, pod.name))
-            .next()
-            .unwrap_or_else(|| other.to_string());
+        let address = if is_ingress { packet.source } else { packet.destination };
+        let mut pods = self.world.nodes().iter().flat_map(|node| &node.pods);
+        let other = match pods.find(|pod| pod.has(address)) {
+            Some(pod) => format!("{}/{}", pod.namespace, pod.name),
+            None => address.to_string(),
+        };
         let port = match packet.destination_port {
             0 => String::new(),
             port => format!(" on {} port {port}", packet.protocol.upper_name()),
         };
-        let (list, node) = (policies.join(" and "), here.name);
+        let list = policies.join(" and ");
         let (verb, end) = if policies.len() == 1 { ("lets", "it") } else { ("let", "one of them") };
-        let (words, remedy) = match is_ingress {
-            true => (
-                format!(
-                    "NetworkPolicy {list} {verb} nothing in to {whose} from {other}{port}: kube-router of {node} refuses it."
-                ),
-                format!("An ingress rule in {end} that names {other} as a source, and the port."),
-            ),
-            false => (
-                format!(
-                    "NetworkPolicy {list} {verb} nothing out of {whose} to {other}{port}: kube-router of {node} refuses it."
-                ),
-                format!("An egress rule in {end} that names {other} as a destination, and the port."),
-            ),
+        let (way, rule, role) = match is_ingress {
+            true => (format!("in to {whose} from {other}"), "An ingress", "source"),
+            false => (format!("out of {whose} to {other}"), "An egress", "destination"),
         };
+        let words = format!("NetworkPolicy {list} {verb} nothing {way}{port}.");
+        let remedy = format!("{rule} rule in {end} that names {other} as a {role}, and the port.");
         Some((PacketVerdict::Refused, words, remedy))
     }
 

@@ -188,7 +188,13 @@ impl Painter<'_> {
             ComponentKind::KubeRouter => ("kube-router", "router"),
             _ => ("kube-proxy", "proxy"),
         };
-        let (name, size) = if self.layout.is_upright { (brief, 12.0) } else { (name, 14.0) };
+        // Where many stand side by side, a short name is better than the beginning of a long one.
+        let whole = self.brush.measure(name, &font(520, 14.0, &palette.font_text));
+        let (name, size) = match self.layout.is_upright {
+            true => (brief, 12.0),
+            false if whole > rect.width - 4.0 => (brief, 14.0),
+            false => (name, 14.0),
+        };
         self.text(name, rect.center(), rect.width - 4.0, size, 520, color, Align::Center);
     }
 

@@ -1,0 +1,161 @@
+//! A program of a DaemonSet or the like that watches a few kinds: what kube-proxy, kube-router and CoreDNS share.
+//!
+//! Picture to hold in mind: a night watchman's contract. He comes on duty when his first container starts, reads the
+//! news, and is relieved when the last one ends; what he knew by then is forgotten. What he does with the news is
+//! another matter, and not in the contract.
+//!
+//! Other than a controller it has no queue of keys: whatever is news is handed to its owner at once.
+
+use std::sync::Arc;
+
+use crate::api::Text;
+use crate::language::{Context, Input};
+use crate::message::Message;
+use crate::message::node::NodeMessage;
+use crate::message::rest::{Request, User};
+use crate::sim::ActorId;
+use crate::timer::{ClientTimer, Timer};
+
+use super::informer::{Delta, InformerIndex};
+use super::store::IndexFunction;
+use super::{Answer, Connection, Informers, Selection};
+
+#[derive(Clone)]
+pub struct Daemon {
+    /// The keeper of the node's kernel and containers.
+    engine: ActorId,
+    connection: Connection<InformerIndex>,
+    informers: Informers,
+    /// Its containers that run on the node.
+    containers: Vec<Text>,
+}
+
+/// What has happened to it.
+pub enum Event {
+    /// Its first container runs.
+    Began,
+    /// Its last container has ended, or the process was started again: nothing is known any more.
+    Forgot,
+    /// An informer has news; `is_first`: with this, each has seen its first list.
+    News {
+        informer: usize,
+        deltas: Vec<Delta>,
+        is_first: bool,
+    },
+    /// Something that only its owner understands, while it runs.
+    Other(Input),
+    Nothing,
+}
+
+impl Daemon {
+    /// `name` is its service account in `kube-system`, and its user agent.
+    pub fn new(server: ActorId, engine: ActorId, name: &str, selections: Vec<Selection>) -> Daemon {
+        let mut connection = Connection::new(server);
+        let account = arcstr::format!("system:serviceaccount:kube-system:{name}");
+        let user = Arc::new(User { name: account, groups: Vec::new() });
+        // The client's defaults: 5 requests a second, 10 in a burst.
+        let window = connection.window(user, name, 5, 10);
+        let mut informers = Informers::default();
+        for selection in selections {
+            informers.add(selection, window);
+        }
+        Daemon { engine, connection, informers, containers: Vec::new() }
+    }
+    pub fn add_index(&mut self, informer: usize, name: &'static str, function: IndexFunction) {
+        self.informers.add_index(informer, name, function);
+    }
+    /// A container of it runs.
+    pub fn is_running(&self) -> bool {
+        !self.containers.is_empty()
+    }
+    pub fn engine(&self) -> ActorId {
+        self.engine
+    }
+    pub fn informers(&self) -> &Informers {
+        &self.informers
+    }
+    /// A request whose answer nobody waits for.
+    pub fn send(&mut self, request: Request, context: &mut Context) {
+        self.connection.send(context, 0, request, InformerIndex(usize::MAX));
+    }
+
+    pub fn handle(&mut self, input: Input, context: &mut Context) -> Event {
+        match input {
+            Input::Start => {
+                self.forget();
+                context.send(self.engine, Message::Node(NodeMessage::Attach));
+                Event::Forgot
+            }
+            Input::Message { message: Message::Node(NodeMessage::Exec { container }), .. } => {
+                let is_first = self.containers.is_empty();
+                if !self.containers.contains(&container) {
+                    self.containers.push(container);
+                }
+                if !is_first {
+                    return Event::Nothing;
+                }
+                self.informers.start(context, &mut self.connection);
+                Event::Began
+            }
+            Input::Message { message: Message::Node(NodeMessage::Exit { container }), .. } => {
+                self.containers.retain(|other| *other != container);
+                if !self.containers.is_empty() {
+                    return Event::Nothing;
+                }
+                // The kernel closes what a process leaves open.
+                for index in 0..self.informers.iter().count() {
+                    self.connection.cancel_watch(&InformerIndex(index), context);
+                }
+                self.forget();
+                Event::Forgot
+            }
+            // What still comes for a process that has ended is read by nobody.
+            _ if self.containers.is_empty() => Event::Nothing,
+            Input::Message { from, message } => match &message {
+                Message::Node(_) => Event::Other(Input::Message { from, message }),
+                _ => match self.connection.receive(context, from, &message) {
+                    Some((purpose, answer)) => self.answered(purpose, answer, context),
+                    None => Event::Nothing,
+                },
+            },
+            Input::Timer(Timer::Client(timer)) => {
+                match timer {
+                    ClientTimer::Tokens { client } => self.connection.tokens(context, client),
+                    ClientTimer::Timeouts => {
+                        // A request that got no answer in time is a failed one, and brings no news.
+                        for (purpose, answer) in self.connection.timeouts(context) {
+                            self.answered(purpose, answer, context);
+                        }
+                    }
+                    ClientTimer::Relist { informer } => {
+                        self.informers.retry(context, &mut self.connection, informer);
+                    }
+                    _ => {}
+                }
+                Event::Nothing
+            }
+            Input::Timer(_) => Event::Other(input),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        InformerIndex(informer): InformerIndex,
+        answer: Answer,
+        context: &mut Context,
+    ) -> Event {
+        if informer == usize::MAX {
+            return Event::Nothing;
+        }
+        let was_synced = self.informers.have_synced();
+        let deltas = self.informers.receive(context, &mut self.connection, informer, answer);
+        Event::News { informer, deltas, is_first: self.informers.have_synced() && !was_synced }
+    }
+
+    /// The process is gone, with all that it held in memory.
+    fn forget(&mut self) {
+        self.connection.restart();
+        self.informers.restart();
+        self.containers.clear();
+    }
+}
