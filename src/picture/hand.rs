@@ -26,10 +26,12 @@ impl Action {
     pub(super) fn new(
         label: impl Into<String>,
         explanation: impl Into<String>,
-        commands: impl IntoIterator<Item = Command>,
+        commands: impl Into<Vec<Command>>,
     ) -> Action {
-        let commands = commands.into_iter().map(Form::from).collect();
-        Action { label: label.into(), explanation: explanation.into(), commands }
+        Action::of(label.into(), explanation.into(), commands.into())
+    }
+    fn of(label: String, explanation: String, commands: Vec<Command>) -> Action {
+        Action { label, explanation, commands: commands.into_iter().map(Form::from).collect() }
     }
 }
 
@@ -52,94 +54,152 @@ const SPLIT_LINK_US: u64 = 50_000;
 /// The set-ups for the group as it stands, then the one that mends everything, if there is anything to mend. Members are
 /// called as the lens does: `m1` for the first.
 pub fn setups(picture: &Picture) -> Vec<Action> {
-    let members = &picture.etcd;
-    let call = |member: &EtcdMember| {
-        members.iter().position(|other| other.name == member.name).map_or(0, |index| index + 1)
-    };
-    let list = |members: &[&EtcdMember]| {
-        let names: Vec<String> = members.iter().map(|member| format!("m{}", call(member))).collect();
-        names.join(", ")
-    };
-    let names =
-        |members: &[&EtcdMember]| members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
-    let mends = mends(picture);
-    let voters: Vec<&EtcdMember> =
-        members.iter().filter(|member| !member.is_learner && member.role != "Removed").collect();
-    let majority = voters.len() / 2 + 1;
-    let leader = voters.iter().filter(|member| member.is_running && member.role == "Leader");
-    let leader = leader.max_by_key(|member| member.term).or(voters.first());
+    let Group { voters, leader, others, learners, .. } = Group::of(picture);
+    let (count, majority) = (voters.len(), voters.len() / 2 + 1);
     let mut all = Vec::new();
-    if let Some(leader) = leader.filter(|_| voters.len() > 2) {
-        // Learners go with those who will have a leader.
-        let learners = || members.iter().filter(|member| member.is_learner).map(|member| member.name.clone());
-        let with_learners =
-            |side: &[&EtcdMember]| names(side).into_iter().chain(learners()).collect::<Vec<_>>();
-        let others: Vec<&EtcdMember> =
-            voters.iter().copied().filter(|member| member.name != leader.name).collect();
-        let head = format!("m{}", call(leader));
-        let after_mending =
-            |commands: Vec<Command>| mends.iter().cloned().chain(commands).collect::<Vec<_>>();
-
+    let mut add = |label: &str, text: String, commands: Vec<Command>| {
+        let mut all_commands = mends(picture);
+        all_commands.extend(commands);
+        all.push(Action::of(label.to_string(), text, all_commands));
+    };
+    // Learners go with those who will have a leader.
+    let side = |members: &[&EtcdMember], has_learners: bool| {
+        let mut side = names(members);
+        if has_learners {
+            side.extend(names(&learners));
+        }
+        side
+    };
+    if let Some(leader) = leader.or(voters.first().copied())
+        && count > 2
+    {
+        let others = if others.len() < count { others } else { voters[1..].to_vec() };
+        let head = call(picture, leader);
         let mut split = vec![Command::StopProcess { process: leader.name.clone() }];
-        let pairs = others.iter().flat_map(|a| others.iter().map(move |b| (a, b)));
-        split.extend(pairs.filter(|(a, b)| a.host != b.host).map(|(a, b)| Command::DegradeLink {
-            from: a.host.clone(),
-            to: b.host.clone(),
-            extra_delay_us: SPLIT_LINK_US,
-            loss_per_million: 0,
-        }));
-        split.extend(
-            names(&others).into_iter().map(|member| Command::Campaign { member, after_us: LAST_WORDS_US }),
-        );
-        all.push(Action::new(
+        for from in &others {
+            for to in others.iter().filter(|to| to.host != from.host) {
+                split.push(Command::DegradeLink {
+                    from: from.host.clone(),
+                    to: to.host.clone(),
+                    extra_delay_us: SPLIT_LINK_US,
+                    loss_per_million: 0,
+                });
+            }
+        }
+        for member in names(&others) {
+            split.push(Command::Campaign { member, after_us: LAST_WORDS_US });
+        }
+        add(
             "Split vote",
             format!(
-                "{head} is stopped; {} time out at once. Each votes for itself: nobody gets {majority} of {}. Look whose timer \
-                 runs out next.",
-                list(&others),
-                voters.len()
+                "{head} is stopped; {} time out at once. Each votes for itself: nobody gets {majority} of {count}. Look whose \
+                 timer runs out next.",
+                list(picture, &others),
             ),
-            after_mending(split),
-        ));
-        all.push(Action::new(
+            split,
+        );
+        let sides = vec![names(&[leader]), side(&others, true)];
+        add(
             "Leader alone",
             format!(
                 "{head} leads on in its own eyes, but commits nothing: its entries stay dashed. The others elect a leader in a \
                  higher term."
             ),
-            after_mending(vec![Command::Partition { sides: vec![vec![leader.name.clone()], with_learners(&others)] }]),
-        ));
-        let (rest, minority) = others.split_at(others.len() - (voters.len() - 1) / 2);
-        let with_leader: Vec<&EtcdMember> = std::iter::once(*leader).chain(rest.iter().copied()).collect();
-        all.push(Action::new(
+            vec![Command::Partition { sides }],
+        );
+        let (rest, minority) = others.split_at(others.len() - (count - 1) / 2);
+        let mut with_leader = vec![leader];
+        with_leader.extend_from_slice(rest);
+        let sides = vec![side(&with_leader, true), side(minority, false)];
+        add(
             "Minority alone",
             format!(
                 "{} asks for pre-votes in vain, so its term stays. The majority ({}) goes on. Mend it, and look how the log \
                  catches up.",
-                list(minority),
-                list(&with_leader)
+                list(picture, minority),
+                list(picture, &with_leader)
             ),
-            after_mending(vec![Command::Partition { sides: vec![with_learners(&with_leader), names(minority)] }]),
-        ));
-        all.push(Action::new(
+            vec![Command::Partition { sides }],
+        );
+        let mut sides = Vec::new();
+        for name in side(&voters, true) {
+            sides.push(vec![name]);
+        }
+        add(
             "No quorum",
             format!(
-                "Nobody reaches {majority} of {}: within a second nobody leads. kubectl's writes hang and time out; pods run on.",
-                voters.len()
+                "Nobody reaches {majority} of {count}: within a second nobody leads. kubectl's writes hang and time out; pods \
+                 run on."
             ),
-            after_mending(vec![Command::Partition {
-                sides: names(&voters).into_iter().chain(learners()).map(|name| vec![name]).collect(),
-            }]),
-        ));
+            vec![Command::Partition { sides }],
+        );
     }
-    if !mends.is_empty() {
-        all.push(Action::new(
-            MEND,
-            "All links, members and disks are good again. Look for one leader, and logs that end alike.",
-            mends,
-        ));
+    if !mends(picture).is_empty() {
+        let text =
+            "All links, members and disks are good again. Look for one leader, and logs that end alike.";
+        add(MEND, text.to_string(), Vec::new());
     }
     all
+}
+
+/// Who is who among etcd's members.
+pub(super) struct Group<'a> {
+    pub voters: Vec<&'a EtcdMember>,
+    /// Of several that hold themselves for the leader, the one in the highest term.
+    pub leader: Option<&'a EtcdMember>,
+    /// The voters without the leader; of them those that run, and those that do not.
+    pub others: Vec<&'a EtcdMember>,
+    pub running: Vec<&'a EtcdMember>,
+    pub stopped: Vec<&'a EtcdMember>,
+    pub learners: Vec<&'a EtcdMember>,
+}
+
+impl Group<'_> {
+    pub fn of(picture: &Picture) -> Group<'_> {
+        let (mut voters, mut learners, mut leader) = (Vec::new(), Vec::new(), None::<&EtcdMember>);
+        for member in picture.etcd.iter().filter(|member| member.role != "Removed") {
+            if member.is_learner {
+                learners.push(member);
+                continue;
+            }
+            voters.push(member);
+            let leads = member.is_running && member.role == "Leader";
+            if leads && leader.is_none_or(|leader| member.term >= leader.term) {
+                leader = Some(member);
+            }
+        }
+        let (mut others, mut running, mut stopped) = (Vec::new(), Vec::new(), Vec::new());
+        for member in &voters {
+            if leader.is_some_and(|leader| leader.name == member.name) {
+                continue;
+            }
+            others.push(*member);
+            if member.is_running { running.push(*member) } else { stopped.push(*member) }
+        }
+        Group { voters, leader, others, running, stopped, learners }
+    }
+}
+
+/// `m1`: a member by its place in the lens.
+pub(super) fn call(picture: &Picture, member: &EtcdMember) -> String {
+    let place = picture.etcd.iter().position(|other| other.name == member.name);
+    format!("m{}", place.map_or(0, |place| place + 1))
+}
+
+fn list(picture: &Picture, members: &[&EtcdMember]) -> String {
+    let mut words = Vec::new();
+    for member in members {
+        words.push(call(picture, member));
+    }
+    words.join(", ")
+}
+
+pub(super) fn names(members: &[&EtcdMember]) -> Vec<String> {
+    let mut names = Vec::new();
+    for member in members {
+        names.push(member.name.clone());
+    }
+    names
 }
 
 /// The label of the set-up that takes all others back.
@@ -230,7 +290,7 @@ pub(super) fn on_member(picture: &Picture, name: &str) -> Vec<Action> {
             Some(_) => Action::new(
                 "Join its links",
                 "Its machine and those of the other members reach each other again",
-                others.into_iter().map(|b| Command::JoinLink { a: name(), b }),
+                others.into_iter().map(|b| Command::JoinLink { a: name(), b }).collect::<Vec<_>>(),
             ),
         });
     }
@@ -308,7 +368,8 @@ pub(super) fn link(history: &History<Cluster>, a: &str, b: &str) -> Option<Detai
     }
     if there != Fault::default() || back != Fault::default() {
         let join = Command::JoinLink { a: a.into(), b: b.into() };
-        let commands = set(0, 0).into_iter().chain([join]);
+        let [there, back] = set(0, 0);
+        let commands = [there, back, join];
         actions.insert(0, Action::new("Mend it", "All passes again, as fast as before", commands));
     }
     Some(Detail {

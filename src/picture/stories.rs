@@ -5,7 +5,7 @@
 
 use crate::command::Command;
 
-use super::hand::ETCDCTL;
+use super::hand::{ETCDCTL, Group, call, names};
 use super::{Action, EtcdMember, Picture};
 
 /// What the stories are called.
@@ -20,24 +20,13 @@ pub const STORIES: [&str; 5] = [
 /// The scene `number` of a story as things stand: what is done and what to look at; and how long, in microseconds of
 /// simulated time, until the next is due. `None`: the story is over, or this group cannot play it.
 pub fn scene(picture: &Picture, story: &str, number: usize) -> Option<(Action, u64)> {
-    let members = &picture.etcd;
-    let call = |member: &EtcdMember| {
-        let place = members.iter().position(|other| other.name == member.name);
-        format!("m{}", place.map_or(0, |place| place + 1))
-    };
+    let Group { voters, leader, others, running, stopped, learners } = Group::of(picture);
+    let (count, majority) = (voters.len(), voters.len() / 2 + 1);
+    let call = |member: &EtcdMember| call(picture, member);
     let name = |member: &EtcdMember| member.name.clone();
     let stop = |member: &EtcdMember| Command::StopProcess { process: name(member) };
-    let voters: Vec<&EtcdMember> =
-        members.iter().filter(|member| !member.is_learner && member.role != "Removed").collect();
-    let majority = voters.len() / 2 + 1;
-    let leader = voters.iter().copied().filter(|member| member.is_running && member.role == "Leader");
-    let leader = leader.max_by_key(|member| member.term);
-    let others =
-        || voters.iter().copied().filter(|member| leader.is_none_or(|leader| leader.name != member.name));
-    let running = || others().filter(|member| member.is_running);
-    let stopped = || voters.iter().copied().filter(|member| !member.is_running);
-    let first_back = || stopped().take(1).map(|member| Command::StartProcess { process: name(member) });
-    if voters.len() < 3 {
+    let start = |member: &EtcdMember| Command::StartProcess { process: name(member) };
+    if count < 3 {
         return None;
     }
     let (seconds, text, commands): (u64, String, Vec<Command>) = match (story, number) {
@@ -47,25 +36,27 @@ pub fn scene(picture: &Picture, story: &str, number: usize) -> Option<(Action, u
             (4, format!("{} {text}", call(leader)), vec![stop(leader)])
         }
         ("The leader is lost", 1) => {
-            let (leader, back) = (leader?, stopped().next()?);
+            let (leader, back) = (leader?, *stopped.first()?);
             let text = format!(
                 "{} leads term {}. {} comes back with what was on its disk, hears of the higher term, and follows.",
                 call(leader),
                 leader.term,
                 call(back)
             );
-            (3, text, first_back().collect())
+            (3, text, vec![start(back)])
         }
         ("A short log may not win", 0) => {
-            let behind = running().next_back()?;
-            let rest = voters.iter().filter(|member| member.name != behind.name).map(|member| name(member));
-            let sides = vec![vec![name(behind)], rest.collect()];
+            let behind = *running.last()?;
+            let rest = others.iter().filter(|member| member.name != behind.name);
+            let mut side = vec![name(leader?)];
+            side.extend(rest.map(|member| name(member)));
+            let sides = vec![names(&[behind]), side];
             let text = format!("{} is cut off, and the log of the others grows without it.", call(behind));
             (6, text, vec![Command::Partition { sides }])
         }
         ("A short log may not win", 1) => {
             let leader = leader?;
-            let behind = running().min_by_key(|member| member.last_index)?;
+            let behind = running.iter().min_by_key(|member| member.last_index)?;
             let text = format!(
                 "{} is stopped, {} is joined again. Its log ends at {}: whoever has more refuses it the vote.",
                 call(leader),
@@ -80,10 +71,10 @@ pub fn scene(picture: &Picture, story: &str, number: usize) -> Option<(Action, u
                 "{} leads: nothing that was committed is lost. Who was behind gets what it missed.",
                 call(leader?)
             );
-            (3, text, first_back().collect())
+            (3, text, vec![start(stopped.first()?)])
         }
         ("Leadership is handed over", 0) => {
-            let (leader, heir) = (leader?, running().next()?);
+            let (leader, heir) = (leader?, *running.first()?);
             let text = format!(
                 "{} brings {}'s log up to date and tells it to stand at once (MsgTimeoutNow): nobody has to wait for a timer.",
                 call(leader),
@@ -92,24 +83,25 @@ pub fn scene(picture: &Picture, story: &str, number: usize) -> Option<(Action, u
             (2, text, vec![Command::TransferLeader { member: name(heir) }])
         }
         ("Quorum is lost and regained", 0) => {
-            let gone: Vec<&EtcdMember> = leader.into_iter().chain(others()).take(majority).collect();
+            let mut gone = vec![leader?];
+            gone.extend_from_slice(&others[..majority - 1]);
             let names: Vec<String> = gone.iter().map(|member| call(member)).collect();
             let text = format!(
                 "{} are gone: nobody can commit, kubectl's writes hang and time out, and pods that run go on running.",
                 names.join(" and ")
             );
-            (8, text, gone.into_iter().map(stop).collect())
+            (8, text, gone.iter().map(|member| stop(member)).collect())
         }
         ("Quorum is lost and regained", 1) => {
             let text = format!(
                 "{} is back: {majority} of {} are a quorum. Look at the election, and at the writes that follow it.",
-                call(stopped().next()?),
-                voters.len()
+                call(stopped.first()?),
+                count
             );
-            (5, text, first_back().collect())
+            (5, text, vec![start(stopped.first()?)])
         }
         ("Quorum is lost and regained", 2) => {
-            let back = stopped().map(|member| Command::StartProcess { process: name(member) }).collect();
+            let back = stopped.iter().map(|member| start(member)).collect();
             (3, "All are back; who was away longest has the most to catch up with.".into(), back)
         }
         ("A learner catches up", 0) => {
@@ -120,12 +112,12 @@ pub fn scene(picture: &Picture, story: &str, number: usize) -> Option<(Action, u
             (6, text, vec![Command::AddEtcdMember { name: free_name(picture), is_learner: true }])
         }
         ("A learner catches up", 1) => {
-            let learner = members.iter().rfind(|member| member.is_learner)?;
+            let learner = *learners.last()?;
             let text = format!(
                 "{}'s log is as far as the leader's: etcdctl promotes it, and a majority is {} of {}.",
                 call(learner),
-                voters.len().div_ceil(2) + 1,
-                voters.len() + 1
+                count.div_ceil(2) + 1,
+                count + 1
             );
             let line = format!("{ETCDCTL} member promote {}", learner.id);
             (4, text, vec![Command::Exec { session: 0, line, stdin: String::new() }])
