@@ -124,13 +124,17 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
     let said = move || caption.get().filter(|caption| view.time_us.get() >= caption.time_us);
     let text = Memo::new(move |_| said().map(|caption| caption.text));
     let can_undo = Memo::new(move |_| said().is_some_and(|caption| !caption.undo.is_empty()));
-    let undo = move |_| {
+    let undo = move || {
         if let Some(Caption { undo, .. }) = caption.get_untracked() {
             view.send(ToWorker::Commands(undo));
             caption.set(None);
         }
     };
     let join = move |is_learner| {
+        if count.get_untracked() >= MOST {
+            let text = "The ring has room for seven.".to_string();
+            return caption.set(Some(Caption { time_us: 0.0, text, undo: Vec::new() }));
+        }
         let name = view.picture.with_untracked(|picture| free_name(picture));
         view.send(ToWorker::Commands(vec![Command::AddEtcdMember { name, is_learner }.into()]));
     };
@@ -150,19 +154,16 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
             let _ = menu.remove_attribute("open");
         }
     };
-    let is_full = move || count.get() >= MOST;
     view! {
         <div class="hand" role="group" aria-label="Set-ups">
             <div class="hand-row">
-                <For each=move || labels.get().into_iter().enumerate() key=|(_, label)| label.clone() let((index, label))>
-                    {button(index, label, press)}
-                </For>
+                {move || labels.get().into_iter().enumerate().map(|(index, label)| set_up(index, label, press)).collect_view()}
                 <details class="menu">
                     <summary class="button">"More"</summary>
                     <form class="menu-list" on:submit=cut on:click=close>
                         <fieldset>
                             <legend>"Cut off"</legend>
-                            <For each=move || 0..count.get() key=|index| *index let(index)>
+                            {move || (0..count.get()).map(|index| view! {
                                 <label>
                                     <input type="checkbox" on:change=move |_| chosen.update(|chosen| {
                                         match chosen.iter().position(|other| *other == index) {
@@ -172,29 +173,32 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
                                     }) />
                                     {list(&[index])}
                                 </label>
-                            </For>
+                            }).collect_view()}
                             <button type="submit" class="button">"Cut"</button>
                         </fieldset>
-                        <button type="button" class="button" disabled=is_full on:click=move |_| join(false)>"Add a member"</button>
-                        <button type="button" class="button" disabled=is_full on:click=move |_| join(true)>"Add a learner"</button>
+                        {button("Add a member", Box::new(move || join(false)))}
+                        {button("Add a learner", Box::new(move || join(true)))}
                         <span>"Stories"</span>
-                        {STORIES.map(|story| view! {
-                            <button type="button" class="button" on:click=move |_| tell(story)>{story}</button>
-                        }).collect_view()}
+                        {STORIES.map(|story| button(story, Box::new(move || tell(story)))).collect_view()}
                     </form>
                 </details>
             </div>
             <p class="hand-caption" role="status">
                 {move || text.get().unwrap_or_else(|| HINT.to_string())}
                 <Show when=move || can_undo.get()>
-                    " " <button type="button" class="button" on:click=undo>"Undo"</button>
+                    " " {button("Undo", Box::new(undo))}
                 </Show>
             </p>
         </div>
     }
 }
 
-fn button(index: usize, label: String, press: impl Fn(&str) -> bool + 'static) -> impl IntoView {
+/// One form for all, which costs the page the least.
+fn button(label: &'static str, act: Box<dyn Fn()>) -> impl IntoView {
+    view! { <button type="button" class="button" on:click=move |_| act()>{label}</button> }
+}
+
+fn set_up(index: usize, label: String, press: impl Fn(&str) -> bool + 'static) -> impl IntoView {
     let is_mend = label == MEND;
     let key = if is_mend { "m".to_string() } else { (index + 1).to_string() };
     let name = label.clone();
