@@ -19,6 +19,9 @@ pub(super) enum Verdict {
     NoOpinion { errors: Vec<String> },
 }
 
+/// Is shown a rule, or what is wrong with a binding, and who can say where it comes from.
+type Visitor<'a> = dyn FnMut(Result<&Value, String>, &dyn Fn() -> String) + 'a;
+
 fn has(list: &[Value], wanted: &str) -> bool {
     list.iter().filter_map(Value::as_str).any(|one| one == "*" || one == wanted)
 }
@@ -106,11 +109,7 @@ impl ApiServer {
     }
 
     /// `VisitRulesFor`: those of the cluster first, then the namespace's.
-    fn visit_rules(
-        &self,
-        question: &Question,
-        visit: &mut dyn FnMut(Result<&Value, String>, &dyn Fn() -> String),
-    ) {
+    fn visit_rules(&self, question: &Question, visit: &mut Visitor) {
         let places = [("clusterrolebindings", ""), ("rolebindings", question.namespace)];
         for (plural, namespace) in places {
             if plural == "rolebindings" && namespace.is_empty() {

@@ -47,7 +47,7 @@ impl Reach for NodeNetwork<'_> {
     fn resolver(&self) -> &DnsConfig {
         &self.me.config.dns
     }
-    fn from_hosts(&self, name: &str) -> Option<Text> {
+    fn hosts_entry(&self, name: &str) -> Option<Text> {
         match name {
             "localhost" => Some("127.0.0.1".into()),
             name if name == self.me.config.hostname => self.me.ips().first().cloned(),

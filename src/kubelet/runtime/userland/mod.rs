@@ -49,7 +49,7 @@ pub trait Reach {
     /// What `/etc/resolv.conf` says.
     fn resolver(&self) -> &DnsConfig;
     /// The address that `/etc/hosts` has for a name.
-    fn from_hosts(&self, name: &str) -> Option<Text>;
+    fn hosts_entry(&self, name: &str) -> Option<Text>;
     /// Asks the name server for an absolute name; the error: nobody answers. Like [`Reach::request`].
     fn query(&self, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str>;
     /// An HTTP request, or with an empty path a bare connection; to port 0 an echo request. The error is the

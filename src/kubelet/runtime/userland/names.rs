@@ -33,7 +33,7 @@ pub(super) fn resolve(network: &dyn Reach, name: &str) -> Result<Text, Unresolve
     if name.parse::<IpAddr>().is_ok() {
         return Ok(name.into());
     }
-    if let Some(address) = network.from_hosts(name) {
+    if let Some(address) = network.hosts_entry(name) {
         return Ok(address);
     }
     let config = network.resolver();
@@ -75,7 +75,7 @@ impl Tool<'_, '_, '_> {
             "dig" => {
                 let is_kind = |word: &&str| matches!(*word, "A" | "a" | "SRV" | "srv" | "ANY" | "any");
                 let words: Vec<&str> = names.filter(|word| !word.starts_with(['+', '@'])).collect();
-                let kind = words.iter().copied().find(|word| is_kind(&word)).map_or(kind, kind_of);
+                let kind = words.iter().copied().find(|word| is_kind(word)).map_or(kind, kind_of);
                 let name = words.iter().copied().find(|word| !is_kind(word))?;
                 dig(network, name, kind, self.arguments)
             }

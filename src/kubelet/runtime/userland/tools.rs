@@ -83,7 +83,7 @@ impl<'a> Tool<'a, '_, '_> {
         let now = self.command.now;
         Some(match self.name {
             "hostname" if self.flags().contains(['i', 'I']) => {
-                lines([self.userland.network.from_hosts(self.userland.files.hostname).unwrap_or_default()])
+                lines([self.userland.network.hosts_entry(self.userland.files.hostname).unwrap_or_default()])
             }
             "hostname" => lines([self.userland.files.hostname]),
             "whoami" => lines(["root"]),
