@@ -215,8 +215,9 @@ mod tests {
 
     #[test]
     fn a_hand_laid_on_a_message_drops_it_there_or_makes_it_slower_from_there() {
-        let shares =
-            |flow: Flow, times: [f64; 3]| times.map(|now| visible(&[flow.clone()], now, 1.0)[0].share);
+        let shares = |flow: Flow, times: [f64; 3]| {
+            times.map(|now| visible(std::slice::from_ref(&flow), now, 1.0)[0].share)
+        };
         let turned = Some((1800, 800_000));
         let dropped = Flow { turned, ..flow(1000, None) };
         assert_eq!(shares(dropped, [1800.0, 1850.0, 1900.0]), [0.8, 0.8, 0.8]);
