@@ -43,7 +43,6 @@ use kubeadm::Kubeadm;
 
 /// `--cluster-cidr`: the pods of all nodes.
 const CLUSTER_CIDR: &str = "10.244.0.0/16";
-const SERVICE_CIDR: &str = "10.96.0.0/12";
 
 /// All actors of the cluster. A clone is a checkpoint: actors are shared until they next change.
 #[derive(Clone, Default)]
@@ -458,7 +457,7 @@ impl Cluster {
             let settings = policy::Settings {
                 node_name: name.into(),
                 node_ip: machine.ip.as_str().into(),
-                service_range: Cidr::parse(SERVICE_CIDR),
+                service_range: Cidr::parse(apiserver::SERVICE_CLUSTER_IP_RANGE),
             };
             let router_role = Role::KubeRouter(KubeRouter::new(server, engine, settings));
             daemons.push(("kube-router", router, router_role));

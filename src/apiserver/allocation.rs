@@ -23,7 +23,7 @@ use super::watchers::ExchangeId;
 
 /// `--service-cluster-ip-range`: 10.96.0.0/12.
 const NETWORK: u32 = 0x0a60_0000;
-const NETWORK_TEXT: &str = "10.96.0.0/12";
+pub const SERVICE_CLUSTER_IP_RANGE: &str = "10.96.0.0/12";
 const ADDRESSES: u32 = 1 << 20;
 /// The lower addresses are for those that are named: `calculateRangeOffset`, at most 256 of them.
 const STATIC_ADDRESSES: u32 = 256;
@@ -125,7 +125,7 @@ impl Allocator {
         // The network's own address and its broadcast are nobody's.
         if address <= NETWORK || address >= NETWORK + ADDRESSES - 1 {
             return Err(format!(
-                "the provided IP ({text}) is not in the valid range. The range of valid IPs is {NETWORK_TEXT}"
+                "the provided IP ({text}) is not in the valid range. The range of valid IPs is {SERVICE_CLUSTER_IP_RANGE}"
             ));
         }
         if self.has_address(address) {

@@ -51,6 +51,7 @@ mod update;
 mod watch;
 mod watchers;
 
+pub use allocation::SERVICE_CLUSTER_IP_RANGE;
 pub use pipeline::InHand;
 
 use std::sync::Arc;

@@ -62,12 +62,12 @@ pub fn delete(resource: &Resource, namespace: &str, name: &str) -> Request {
 pub fn delete_collection(resource: &Resource, namespace: &str) -> Request {
     form(Verb::DeleteCollection, resource, namespace, "")
 }
-/// A request that is not about a resource: `/version`.
 /// What a GET of a path about a resource asks for; its options are still to be said.
 pub fn at(place: &Place) -> Request {
     let verb = if place.name.is_empty() { Verb::List } else { Verb::Get };
     form(verb, &place.resource, &place.namespace, &place.name).subresource(&place.subresource)
 }
+/// A request that is not about a resource: `/version`.
 pub fn path(path: &str) -> Request {
     Request { path: path.into(), ..form(Verb::Get, &Resource::default(), "", "") }
 }

@@ -7,7 +7,7 @@
 //! `pkg/registry/scheduling/rest` (system priority classes).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::api::value::literal;
 use crate::api::{Text, Value, meta, time, yaml};
@@ -17,8 +17,10 @@ use crate::sim::{Duration, Time};
 use crate::{array, object};
 
 use super::ApiServer;
+use super::allocation::SERVICE_CLUSTER_IP_RANGE;
 use super::catalog::below;
 use super::exchange::Answer;
+use super::rbac::GROUP;
 
 /// The caretaker's round.
 const ROUND: Duration = Duration::from_secs(10);
@@ -63,9 +65,9 @@ fn priority_class(name: &str, value: i64, description: &str) -> Arc<Thing> {
     thing("scheduling.k8s.io", "v1", "priorityclasses", "", object)
 }
 
-/// The roles for people, and who has them from the start (`PostStartHook` of `pkg/registry/rbac/rest`).
-fn roles() -> Vec<Arc<Thing>> {
-    const GROUP: &str = "rbac.authorization.k8s.io";
+/// The roles for people, and who has them from the start (`PostStartHook` of `pkg/registry/rbac/rest`). Read once: the
+/// caretaker goes round every ten seconds.
+static ROLES: LazyLock<Vec<Arc<Thing>>> = LazyLock::new(|| {
     const BINDINGS: [(&str, &[&str]); 4] = [
         ("cluster-admin", &["system:masters"]),
         ("system:basic-user", &["system:authenticated"]),
@@ -96,7 +98,7 @@ fn roles() -> Vec<Arc<Thing>> {
         thing(GROUP, "v1", "clusterrolebindings", "", binding)
     });
     roles.chain(bindings).collect()
-}
+});
 
 impl ApiServer {
     /// The list, in the order in which a fresh server makes it.
@@ -121,7 +123,7 @@ impl ApiServer {
         let service_cidr = object! {
             "kind" => "ServiceCIDR",
             "metadata" => object! { "name" => "kubernetes" },
-            "spec" => object! { "cidrs" => array!["10.96.0.0/12"] },
+            "spec" => object! { "cidrs" => array![SERVICE_CLUSTER_IP_RANGE] },
         };
         things.push(thing("networking.k8s.io", "v1", "servicecidrs", "", service_cidr));
         let service = object! {
@@ -193,7 +195,7 @@ impl ApiServer {
         };
         things.push(thing("", "v1", "configmaps", "kube-system", tracking));
         things.push(Arc::new(Thing { is_update: false, ..self.identity_lease(now) }));
-        things.extend(roles());
+        things.extend(ROLES.iter().cloned());
         things
     }
 

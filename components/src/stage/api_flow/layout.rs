@@ -177,7 +177,7 @@ impl Layout {
             // The control plane's own static pods are drawn as what they are: the components above.
             for index in pods::of_node(picture, &host.name) {
                 let pod = &picture.pods[index];
-                if daemon_of_node(&picture.pods[index]).is_some() {
+                if daemon_of_node(pod).is_some() {
                     chips.push(Chip::Proxy(index));
                 } else if !pod.is_mirror {
                     pods.push(index);
