@@ -58,7 +58,7 @@ pub enum Command {
         pod: String,
         container: String,
     },
-    /// Both directions of the cable between two hosts; a process stands for its host.
+    /// Both directions of the cable between two hosts; a process stands for its host. What is on it is lost.
     CutLink {
         a: String,
         b: String,

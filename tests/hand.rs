@@ -9,7 +9,7 @@ use clusterarium::etcd::Member;
 use clusterarium::message::Message;
 use clusterarium::picture::{self, Action, EtcdMember, Flow, Query};
 use clusterarium::sim::trace::What;
-use clusterarium::sim::{Duration, History, RecordId, Time};
+use clusterarium::sim::{ActorId, Duration, History, RecordId, Time};
 
 const SEEDS: u64 = 3;
 const SECOND: Duration = Duration::from_secs(1);
@@ -191,6 +191,39 @@ fn one_message_is_dropped_or_delayed_while_it_is_under_way() {
             assert!(refused.is_some_and(|text| text.contains("not under way")), "{name}, {label}");
             replays(&mut history);
         }
+    }
+}
+
+#[test]
+fn what_is_on_a_cable_when_it_is_cut_is_lost() {
+    for name in ["MsgHeartbeat", "MsgHeartbeatResp", "MsgApp", "MsgAppResp"] {
+        let mut history = running(1, 3);
+        let record = raft_message(&mut history, name);
+        let flying = history.engine().in_flight();
+        let machine = |actor: ActorId| {
+            let cluster = history.world();
+            cluster.machines()[cluster.processes()[actor.0 as usize].host.0 as usize].name.clone()
+        };
+        let (_, from, to, ..) = *flying.iter().find(|(id, ..)| *id == record).expect("it is under way");
+        let (a, b) = (machine(from), machine(to));
+        let others = flying
+            .iter()
+            .filter(|(_, from, to, ..)| ![(&a, &b), (&b, &a)].contains(&(&machine(*from), &machine(*to))));
+        let others: Vec<RecordId> = others.map(|(id, ..)| *id).collect();
+        let (cut, join) = (Command::CutLink { a: a.clone(), b: b.clone() }, Command::JoinLink { a, b });
+        // That it is joined in the same instant helps nothing that was on it.
+        history.command(cut);
+        history.command(join);
+        let flow = Flow::told(RecordId(history.engine().next_record().0 - 2), &history.trace);
+        let flow = flow.unwrap_or_else(|| panic!("{name}: the record tells of its fate"));
+        assert_eq!((flow.arrives_us, flow.lost.as_deref()), (None, Some("Cut")), "{name}");
+        let detail = card(&history, Query::Message { record: record.0 });
+        assert!(detail.summary.contains(&("Lost".into(), "Cut".into())) && detail.actions.is_empty());
+        let still: Vec<RecordId> = history.engine().in_flight().iter().map(|(id, ..)| *id).collect();
+        assert!(others.iter().all(|id| still.contains(id)) && !still.contains(&record), "{name}");
+        run(&mut history, Duration::from_secs(8));
+        assert_eq!(leaders(&history).len(), 1, "{name}");
+        replays(&mut history);
     }
 }
 

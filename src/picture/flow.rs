@@ -28,7 +28,7 @@ pub struct Flow {
     pub arrives_us: Option<u64>,
     /// Why it does not, or why it is not heard where it arrives.
     pub lost: Option<String>,
-    /// When a hand was last laid on it, and how much of its way it had come by then, in millionths.
+    /// When a hand was last laid on it or its cable, and how much of its way it had come by then, in millionths.
     pub turned: Option<(u64, u32)>,
     pub shape: Shape,
     /// `POST pods`, `201`, `ADDED Pod`, `MsgApp`.
@@ -105,7 +105,8 @@ impl Flow {
             }
             What::Undelivered { sent, why } if *sent == id => {
                 self.lost = Some(format!("{why:?}"));
-                if *why == Lost::Dropped {
+                // Lost on its way, and not found to be unheard where it arrives.
+                if matches!(why, Lost::Dropped | Lost::Cut) {
                     self.arrives_us = None;
                     self.turned = Some((now, come));
                 }

@@ -352,7 +352,7 @@ pub(super) fn link(history: &History<Cluster>, a: &str, b: &str) -> Option<Detai
     };
     let mut actions = Vec::new();
     if !(there.cut && back.cut) {
-        let text = "Nothing passes any more, in either direction";
+        let text = "Nothing passes any more, in either direction; what is on it is lost";
         actions.push(Action::new("Cut it", text, [Command::CutLink { a: a.into(), b: b.into() }]));
     }
     if !there.cut && !back.cut {

@@ -189,10 +189,31 @@ impl<W: World> Engine<W> {
             let random = Random::stream(self.seed, &format!("actor/{number}"));
             self.processes.push(Process { running: false, incarnation: 0, random });
         }
+        self.lose_what_is_cut(id, trace);
         for request in requests {
             self.carry_out(request, id, trace);
         }
         id
+    }
+
+    /// A cable that is cut loses what is on it, for good: a connection that resends is given up like one over which it was
+    /// tried to send. On a cable that was cut before there is nothing.
+    fn lose_what_is_cut(&mut self, cause: RecordId, trace: &mut Trace<W::Language>) {
+        if !self.network.faults().any(|(_, fault)| fault.cut) {
+            return;
+        }
+        let network = &self.network;
+        let is_lost = |entry: &Entry<W::Language>| match &entry.due {
+            Due::Delivery { from, to, .. } => network.is_cut(*from, *to),
+            _ => false,
+        };
+        let mut lost: Vec<RecordId> =
+            self.queue.iter().filter_map(|(_, entry)| entry.cause.filter(|_| is_lost(entry))).collect();
+        self.queue.postpone(is_lost, |_| None);
+        lost.arrange_by_key(|id| *id);
+        for sent in lost {
+            self.record(trace, Some(cause), What::Undelivered { sent, why: Lost::Cut });
+        }
     }
 
     fn carry_out(

@@ -1,8 +1,8 @@
 //! How long a message takes, and whether it arrives at all.
 //!
 //! Picture to hold in mind: hosts joined by cables, all with all. A cable has a length (latency with some
-//! jitter) and faults that the user sets: cut, lossy, slow, or deaf to one class of message. Between two
-//! actors messages never overtake one another, as on a TCP connection.
+//! jitter) and faults that the user sets: cut, lossy, slow, or deaf to one class of message. What is on a cable
+//! when it is cut is lost. Between two actors messages never overtake one another, as on a TCP connection.
 
 use super::actor::ActorId;
 use super::random::Random;
@@ -109,6 +109,11 @@ impl Network {
     pub fn set_cut(&mut self, a: HostId, b: HostId, cut: bool) {
         self.fault_mut(a, b).cut = cut;
         self.fault_mut(b, a).cut = cut;
+    }
+    /// Nothing passes from one actor to another, and what is on its way there is lost.
+    pub(super) fn is_cut(&self, from: ActorId, to: ActorId) -> bool {
+        let hosts = self.host(from).zip(self.host(to));
+        hosts.and_then(|pair| self.faults.get(&pair)).is_some_and(|fault| fault.cut)
     }
     /// Mends every cable. Hosts that are down stay down.
     pub fn heal(&mut self) {
