@@ -19,7 +19,7 @@ use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
 use crate::etcd::identity::{TOKEN, member_id};
-use crate::etcd::member::{DISK_LATENCY, Member, Peer, QUOTA_BYTES};
+use crate::etcd::member::{DISK_LATENCY, Flags, Member, Peer, QUOTA_BYTES};
 use crate::gateway::Gateway;
 use crate::kube_proxy::KubeProxy;
 use crate::kube_router::KubeRouter;
@@ -225,6 +225,13 @@ impl World for Cluster {
             Command::SetQuota { member, bytes } => {
                 if let Some(member) = self.etcd_mut(member) {
                     member.quota_bytes = if *bytes == 0 { QUOTA_BYTES } else { *bytes };
+                }
+            }
+            Command::SetFlags { member, flags } => {
+                if let (Some(member), Ok(flags)) = (self.etcd_mut(member), Flags::read(flags))
+                    && !member.is_running()
+                {
+                    member.flags = flags;
                 }
             }
             Command::AddEtcdMember { name, is_learner } => {

@@ -108,6 +108,11 @@ pub enum Command {
         member: String,
         bytes: u64,
     },
+    /// What an etcd member is started with from now on (`--pre-vote=false`), in place of what it had; it has to be stopped.
+    SetFlags {
+        member: String,
+        flags: Vec<String>,
+    },
     /// A member joins etcd, on a machine of its own. As a learner it has no vote until it is promoted.
     AddEtcdMember {
         name: String,

@@ -238,6 +238,11 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "etcd",
+        what: "flags",
+        message: "of a member that is stopped --pre-vote, --snapshot-count and --snapshot-catchup-entries can be changed",
+    },
+    Entry {
+        component: "etcd",
         what: "restored members",
         message: "a member that starts with a restored backup is not told apart from the old cluster's: stop the others first",
     },

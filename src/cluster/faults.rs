@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::command::Command;
+use crate::etcd::member::Flags;
 use crate::language::Wire;
 use crate::sim::{Control, Engine, HostId};
 use crate::timer::{EngineTimer, Timer};
@@ -73,6 +74,11 @@ pub fn refusal(engine: &Engine<Cluster>, command: &Command) -> Option<String> {
             member(name).or_else(|| contender(name))
         }
         Command::SlowDisk { member: name, .. } | Command::SetQuota { member: name, .. } => member(name),
+        Command::SetFlags { member: name, flags } => {
+            let runs = || cluster.etcd(name).is_some_and(|member| member.is_running());
+            let late = || runs().then(|| format!("{name} runs: it reads its flags when it starts"));
+            member(name).or_else(|| Flags::read(flags).err()).or_else(late)
+        }
         Command::AddEtcdMember { name, .. } | Command::AddNode { name } => fresh(name),
         Command::Partition { sides } => {
             let on_side = |(number, side): (usize, &Vec<String>)| {

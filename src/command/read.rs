@@ -80,6 +80,11 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
             Command::SlowDisk { member: lines.text("member")?, latency_us: lines.number("latency_us")? }
         }
         "SetQuota" => Command::SetQuota { member: lines.text("member")?, bytes: lines.number("bytes")? },
+        "SetFlags" => {
+            let flags = lines.line("flags")?.as_array().and_then(texts);
+            let flags = flags.ok_or("flags is no list of flags")?;
+            Command::SetFlags { member: lines.text("member")?, flags }
+        }
         "AddEtcdMember" => {
             Command::AddEtcdMember { name: lines.text("name")?, is_learner: lines.mark("is_learner")? }
         }
@@ -191,6 +196,7 @@ mod tests {
             Command::Partition { sides: vec![vec![text("a"), text("b")], vec![]] },
             Command::AddNode { name: text("n") },
             Command::CutOneWay { from: text("a"), to: text("b") },
+            Command::SetFlags { member: text("m"), flags: vec![text("--pre-vote=false")] },
         ]
     }
 
@@ -221,6 +227,7 @@ mod tests {
             Command::Partition { .. } => 22,
             Command::AddNode { .. } => 23,
             Command::CutOneWay { .. } => 24,
+            Command::SetFlags { .. } => 25,
         }
     }
 
@@ -251,6 +258,7 @@ mod tests {
             ("{\"WriteFile\":{\"path\":\"a\",\"content\":5}}", "content is no text"),
             ("{\"AddEtcdMember\":{\"name\":\"m\",\"is_learner\":0}}", "neither true nor false"),
             ("{\"Partition\":{\"sides\":[[\"a\"],5]}}", "list of lists"),
+            ("{\"SetFlags\":{\"member\":\"m\",\"flags\":[5]}}", "flags is no list"),
             ("{\"Boot\":{\"workers\":4294967296}}", "control_plane_nodes is missing"),
         ] {
             let refusal = serde_json::from_str::<Command>(text).expect_err(text).to_string();

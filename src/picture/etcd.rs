@@ -63,6 +63,8 @@ pub struct EtcdMember {
     pub db_size_bytes: u64,
     pub db_size_in_use_bytes: u64,
     pub quota_bytes: u64,
+    /// What it is started with besides: `--pre-vote=false`.
+    pub flags: String,
     /// `NOSPACE`, by the member that raised it: `etcd-2: NOSPACE`.
     pub alarms: Vec<String>,
     pub leases: u64,
@@ -195,6 +197,7 @@ pub(super) fn etcd_member(
         db_size_bytes: view.db_size_bytes,
         db_size_in_use_bytes: view.db_size_in_use_bytes,
         quota_bytes: view.quota_bytes,
+        flags: member.flags.text(),
         alarms: view.alarms.iter().map(|(id, alarm)| format!("{}: {}", name(*id), alarm.name())).collect(),
         leases: view.leases as u64,
         watches: view.watches as u64,

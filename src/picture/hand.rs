@@ -54,7 +54,8 @@ const SPLIT_LINK_US: u64 = 50_000;
 /// The set-ups for the group as it stands, then the one that mends everything, if there is anything to mend. Members are
 /// called as the lens does: `m1` for the first.
 pub fn setups(picture: &Picture) -> Vec<Action> {
-    let Group { voters, leader, others, learners, .. } = Group::of(picture);
+    let group = Group::of(picture);
+    let Group { voters, learners, .. } = &group;
     let (count, majority) = (voters.len(), voters.len() / 2 + 1);
     let mut all = Vec::new();
     let mut add = |label: &str, text: String, commands: Vec<Command>| {
@@ -66,29 +67,14 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
     let side = |members: &[&EtcdMember], has_learners: bool| {
         let mut side = names(members);
         if has_learners {
-            side.extend(names(&learners));
+            side.extend(names(learners));
         }
         side
     };
-    if let Some(leader) = leader.or(voters.first().copied())
+    if let Some((leader, others)) = group.head()
         && count > 2
     {
-        let others = if others.len() < count { others } else { voters[1..].to_vec() };
         let head = call(picture, leader);
-        let mut split = vec![Command::StopProcess { process: leader.name.clone() }];
-        for from in &others {
-            for to in others.iter().filter(|to| to.host != from.host) {
-                split.push(Command::DegradeLink {
-                    from: from.host.clone(),
-                    to: to.host.clone(),
-                    extra_delay_us: SPLIT_LINK_US,
-                    loss_per_million: 0,
-                });
-            }
-        }
-        for member in names(&others) {
-            split.push(Command::Campaign { member, after_us: LAST_WORDS_US });
-        }
         add(
             "Split vote",
             format!(
@@ -96,7 +82,7 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
                  timer runs out next.",
                 list(picture, &others),
             ),
-            split,
+            group.split_vote(),
         );
         let sides = vec![names(&[leader]), side(&others, true)];
         add(
@@ -122,7 +108,7 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
             vec![Command::Partition { sides }],
         );
         let mut sides = Vec::new();
-        for name in side(&voters, true) {
+        for name in side(voters, true) {
             sides.push(vec![name]);
         }
         add(
@@ -144,6 +130,7 @@ pub fn setups(picture: &Picture) -> Vec<Action> {
 
 /// Who is who among etcd's members.
 pub(super) struct Group<'a> {
+    pub picture: &'a Picture,
     pub voters: Vec<&'a EtcdMember>,
     /// Of several that hold themselves for the leader, the one in the highest term.
     pub leader: Option<&'a EtcdMember>,
@@ -154,8 +141,8 @@ pub(super) struct Group<'a> {
     pub learners: Vec<&'a EtcdMember>,
 }
 
-impl Group<'_> {
-    pub fn of(picture: &Picture) -> Group<'_> {
+impl<'a> Group<'a> {
+    pub fn of(picture: &'a Picture) -> Group<'a> {
         let (mut voters, mut learners, mut leader) = (Vec::new(), Vec::new(), None::<&EtcdMember>);
         for member in picture.etcd.iter().filter(|member| member.role != "Removed") {
             if member.is_learner {
@@ -176,7 +163,33 @@ impl Group<'_> {
             others.push(*member);
             if member.is_running { running.push(*member) } else { stopped.push(*member) }
         }
-        Group { voters, leader, others, running, stopped, learners }
+        Group { picture, voters, leader, others, running, stopped, learners }
+    }
+
+    /// The leader, or the first where there is none; and the other voters.
+    fn head(&self) -> Option<(&'a EtcdMember, Vec<&'a EtcdMember>)> {
+        let leader = self.leader.or(self.voters.first().copied())?;
+        Some((leader, self.voters.iter().copied().filter(|member| member.name != leader.name).collect()))
+    }
+
+    /// The leader is stopped, and all others stand for election before they hear of one another.
+    pub fn split_vote(&self) -> Vec<Command> {
+        let Some((leader, others)) = self.head() else { return Vec::new() };
+        let mut split = vec![Command::StopProcess { process: leader.name.clone() }];
+        for from in &others {
+            for to in others.iter().filter(|to| to.host != from.host) {
+                split.push(Command::DegradeLink {
+                    from: from.host.clone(),
+                    to: to.host.clone(),
+                    extra_delay_us: SPLIT_LINK_US,
+                    loss_per_million: 0,
+                });
+            }
+        }
+        for member in names(&others) {
+            split.push(Command::Campaign { member, after_us: LAST_WORDS_US });
+        }
+        split
     }
 }
 
@@ -186,7 +199,7 @@ pub(super) fn call(picture: &Picture, member: &EtcdMember) -> String {
     format!("m{}", place.map_or(0, |place| place + 1))
 }
 
-fn list(picture: &Picture, members: &[&EtcdMember]) -> String {
+pub(super) fn list(picture: &Picture, members: &[&EtcdMember]) -> String {
     let mut words = Vec::new();
     for member in members {
         words.push(call(picture, member));
@@ -219,7 +232,12 @@ fn mends(picture: &Picture) -> Vec<Command> {
         if member.quota_bytes < crate::etcd::member::QUOTA_BYTES {
             commands.push(Command::SetQuota { member: name(), bytes: 0 });
         }
-        if !member.is_running {
+        let is_odd = !member.flags.is_empty();
+        if is_odd {
+            commands.push(Command::StopProcess { process: name() });
+            commands.push(Command::SetFlags { member: name(), flags: Vec::new() });
+        }
+        if is_odd || !member.is_running {
             let is_off = picture.hosts.iter().any(|host| host.name == member.host && !host.is_up);
             commands.push(match is_off {
                 true => Command::StartHost { host: member.host.clone() },

@@ -263,6 +263,9 @@ pub(super) fn member_summary(member: &EtcdMember, detail: &mut Detail) {
     if !member.alarms.is_empty() {
         detail.summary.push(text("Alarms", member.alarms.join(", ")));
     }
+    if !member.flags.is_empty() {
+        detail.summary.push(text("Flags", member.flags.clone()));
+    }
     for peer in &member.peers {
         let state = format!("{:?}, match {}, next {}", peer.state, peer.match_index, peer.next_index);
         detail.summary.push((peer.name.clone(), state));

@@ -177,6 +177,10 @@ pub(super) fn command_text(command: &Command) -> String {
         }
         Command::SetQuota { member, bytes: 0 } => format!("you gave {member} its space back"),
         Command::SetQuota { member, bytes } => format!("{member} has no more than {bytes} bytes of space"),
+        Command::SetFlags { member, flags } if flags.is_empty() => {
+            format!("you gave {member} its usual flags")
+        }
+        Command::SetFlags { member, flags } => format!("you gave {member} the flags: {}", flags.join(" ")),
         Command::AddEtcdMember { name, is_learner: true } => format!("you added the learner {name} to etcd"),
         Command::AddEtcdMember { name, .. } => format!("you added the member {name} to etcd"),
         Command::AddNode { name } => format!("you added the node {name}"),

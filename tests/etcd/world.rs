@@ -234,7 +234,7 @@ pub fn boot(seed: u64, clients: bool) -> Simulation {
     let members = peers.iter().map(|me| {
         let mut member = Member::founding(me, &peers);
         // Small, so that snapshots happen.
-        (member.snapshot_entries, member.catch_up_entries) = (100, 40);
+        (member.flags.snapshot_entries, member.flags.catch_up_entries) = (100, 40);
         member
     });
     let world = Cluster {

@@ -9,6 +9,7 @@
 //! - [`apply`] what an entry that is committed does
 //! - [`client`] requests and answers; reads
 //! - [`membership`] who is a member, and how that is changed by clients
+//! - [`flags`] what it is started with
 //! - [`joining`] how a new member finds those that it belongs to
 //! - [`space`] how big the database is, and what happens when it is full
 //! - [`lessor`] the time of leases, which only the leader keeps
@@ -17,6 +18,7 @@
 
 mod apply;
 mod client;
+mod flags;
 mod joining;
 mod lessor;
 mod membership;
@@ -33,7 +35,7 @@ use self::space::Database;
 use self::watch::Watches;
 use super::auth::AuthStore;
 use super::identity::cluster_id;
-use super::raft::{Config, Disk, Event, Raft, Role, Write};
+use super::raft::{Disk, Event, Raft, Role, Write};
 use super::store::Store;
 use crate::api::Text;
 use crate::api::value::literal;
@@ -47,6 +49,7 @@ use crate::sim::{ActorId, Duration, Random, RecordId, Time};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::timer::{EtcdTimer, Timer};
 
+pub use flags::Flags;
 pub use space::QUOTA_BYTES;
 
 /// `--heartbeat-interval`.
@@ -110,10 +113,7 @@ pub struct Member {
     starts: u64,
     /// How long the disk takes to flush, lowest and highest.
     pub disk_latency: (Duration, Duration),
-    /// `--snapshot-count`: entries applied between two snapshots of the member itself.
-    pub snapshot_entries: u64,
-    /// `--experimental-snapshot-catchup-entries`: what of the log is kept for members that lag a little.
-    pub catch_up_entries: u64,
+    pub flags: Flags,
     /// Everything that a crash takes.
     running: Option<Running>,
 }
@@ -209,8 +209,7 @@ impl Member {
             version: VERSION,
             starts: 0,
             disk_latency: DISK_LATENCY,
-            snapshot_entries: 10_000,
-            catch_up_entries: 5_000,
+            flags: Flags::default(),
             running: None,
         }
     }
@@ -281,9 +280,14 @@ impl Member {
     fn begin(&mut self, context: &mut Context) {
         self.starts += 1;
         self.database.open(&self.backend.store);
-        let config = Config { election_ticks: ELECTION_TICKS, ..Config::new(self.me.id) };
         let random = Random::stream(context.random().next(), "raft");
-        let mut raft = Raft::new(config, &self.disk, self.applied, self.configuration.clone(), random);
+        let mut raft = Raft::new(
+            self.flags.raft(self.me.id),
+            &self.disk,
+            self.applied,
+            self.configuration.clone(),
+            random,
+        );
         // `initial-election-tick-advance`: it need not wait a whole timeout for a leader that may not exist.
         let alone = self.configuration.members().len() <= 1;
         raft.advance_ticks(if alone { ELECTION_TICKS - 1 } else { ELECTION_TICKS - 2 });
@@ -530,13 +534,13 @@ impl Member {
     /// Every so many entries the member keeps a snapshot of itself and lets most of the log before it go.
     fn keep_snapshot(&mut self) {
         let last = self.disk.snapshot().map_or(0, |snapshot| snapshot.last.index);
-        if self.applied - last.min(self.applied) < self.snapshot_entries {
+        if self.applied - last.min(self.applied) < self.flags.snapshot_entries {
             return;
         }
         let Some(running) = &mut self.running else { return };
         let snapshot = running.snapshot(self.applied, &self.configuration, &self.backend);
-        self.disk.compact(snapshot.clone(), self.catch_up_entries);
-        running.raft.compact(snapshot, self.catch_up_entries);
+        self.disk.compact(snapshot.clone(), self.flags.catch_up_entries);
+        running.raft.compact(snapshot, self.flags.catch_up_entries);
     }
 }
 

@@ -3,6 +3,8 @@
 //! Picture to hold in mind: a fire drill. The alarm is pulled by the very buttons of the page, and afterwards the log of
 //! what was pressed must tell the whole story again.
 
+mod stories;
+
 use clusterarium::cluster::{self, Cluster, Role, refusal};
 use clusterarium::command::{Command, Scenario};
 use clusterarium::etcd::Member;
@@ -294,95 +296,17 @@ fn a_card_of_a_member_cuts_it_off_and_joins_it() {
     assert_eq!(restarts(&history), before + 1);
 }
 
-/// Plays a story to its end, and shows `look` the group after each scene.
-fn play(history: &mut History<Cluster>, story: &str, mut look: impl FnMut(usize, &[EtcdMember], &Action)) {
-    for number in 0.. {
-        let Some((action, pause_us)) = picture::scene(&picture::build(history), story, number) else {
-            assert!(number > 0, "{story} cannot be played");
-            return;
-        };
-        press(history, &action);
-        run(history, Duration(pause_us));
-        look(number, &seen(history), &action);
-    }
-}
-
 #[test]
-fn a_learner_joins_and_is_promoted() {
+fn a_learner_is_promoted_from_its_card() {
     let mut history = cluster::boot(6, Scenario { workers: 0, ..Scenario::default() });
     history.run_until(Time(40_000_000));
-    play(&mut history, "A learner catches up", |number, group, _| {
-        let leader = group.iter().find(|member| member.role == "Leader").expect("somebody leads");
-        assert_eq!((leader.voters.len(), leader.learners.len()), if number == 0 { (3, 1) } else { (4, 0) });
-    });
-    let member = seen(&history).into_iter().find(|member| member.name == "etcd-4").expect("it is there");
-    assert!(!member.is_learner && member.role == "Follower");
-    // The button on a learner's card does the same.
     history.command(Command::AddEtcdMember { name: "etcd-5".into(), is_learner: true });
     run(&mut history, Duration::from_secs(10));
     let detail = card(&history, Query::Component { name: "etcd-5".into() });
     let promote = detail.actions.iter().find(|action| action.label == "Promote it");
     press(&mut history, promote.unwrap_or_else(|| panic!("{:?}", detail.actions)));
     run(&mut history, Duration::from_secs(5));
-    assert_eq!(leaders(&history).pop().map(|leader| leader.voters.len()), Some(5));
-}
-
-#[test]
-fn a_story_ends_as_it_is_told() {
-    for seed in 0..SEEDS {
-        for count in [3, 5] {
-            for story in picture::STORIES {
-                if story == "A learner catches up" {
-                    continue;
-                }
-                let mut history = running(seed, count);
-                let first = leaders(&history).pop().expect("somebody leads");
-                let mut scenes = 0;
-                play(&mut history, story, |number, group, action| {
-                    scenes += 1;
-                    let leads = |member: &&EtcdMember| member.is_running && member.role == "Leader";
-                    let led: Vec<&EtcdMember> = group.iter().filter(leads).collect();
-                    let what = format!(
-                        "{story}, scene {number}, {count} members, seed {seed}: {}",
-                        action.explanation
-                    );
-                    match (story, number) {
-                        ("Quorum is lost and regained", 0) => assert!(led.is_empty(), "{what}"),
-                        ("A short log may not win", 0) => assert_eq!(led[0].name, first.name, "{what}"),
-                        _ => {
-                            assert_eq!(led.len(), 1, "{what}");
-                            assert!(led[0].term > first.term, "{what}");
-                        }
-                    }
-                });
-                let now = leaders(&history).pop().expect("somebody leads");
-                let told =
-                    format!("{story}, {count} members, seed {seed}: {} after {}", now.name, first.name);
-                assert!(scenes == picture_scenes(story), "{told}");
-                if story == "A short log may not win" {
-                    // The last of the others was cut off while the log grew.
-                    let behind = seen(&history).into_iter().rfind(|member| member.name != first.name);
-                    assert_ne!(Some(&now.name), behind.as_ref().map(|member| &member.name), "{told}");
-                }
-                if story != "Quorum is lost and regained" {
-                    assert_ne!(now.name, first.name, "{told}");
-                }
-                run(&mut history, Duration::from_secs(3));
-                assert!(
-                    seen(&history).iter().all(|member| member.is_running && member.term == now.term),
-                    "{told}"
-                );
-            }
-        }
-    }
-}
-
-fn picture_scenes(story: &str) -> usize {
-    match story {
-        "Leadership is handed over" => 1,
-        "The leader is lost" | "A learner catches up" => 2,
-        _ => 3,
-    }
+    assert_eq!(leaders(&history).pop().map(|leader| leader.voters.len()), Some(4));
 }
 
 #[test]
@@ -435,6 +359,12 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
         (Command::TransferLeader { member: leader }, "already"),
         (Command::AddEtcdMember { name: text("etcd-2"), is_learner: true }, "already"),
         (Command::AddEtcdMember { name: text("No Name"), is_learner: true }, "no name for a machine"),
+        (
+            Command::SetFlags { member: text("etcd-2"), flags: vec![text("--pre-vote=false")] },
+            "when it starts",
+        ),
+        (Command::SetFlags { member: text("etcd-2"), flags: vec![text("--name=x")] }, "is none of"),
+        (Command::SetFlags { member: text("etcd-9"), flags: Vec::new() }, "no etcd member"),
         (sides(&[&["etcd-cp-1"], &[]]), "two sides"),
         (sides(&[&["etcd-cp-1"], &["etcd-8"]]), "no machine etcd-8"),
         (sides(&[&["etcd-cp-1"], &["etcd-2", "cp-1"]]), "one machine"),
