@@ -185,5 +185,19 @@ fn query_of(target: &Target) -> Query {
         },
         Target::Link(a, b) => Query::Link { a, b },
         Target::Entry(member, index) => Query::EtcdEntry { member, index },
+        Target::Key(key) => Query::EtcdKey { key },
+        Target::Keys(prefix, from) => Query::EtcdKeys { prefix, from },
     }
+}
+
+/// What a card refers to, where it can be selected.
+pub fn target_asked(query: &Query) -> Option<Target> {
+    Some(match query.clone() {
+        Query::Host { name } => Target::Host(name),
+        Query::Pod { namespace, name } => Target::Pod(namespace, name),
+        Query::EtcdEntry { member, index } => Target::Entry(member, index),
+        Query::EtcdKey { key } => Target::Key(key),
+        Query::EtcdKeys { prefix, from } => Target::Keys(prefix, from),
+        _ => return None,
+    })
 }

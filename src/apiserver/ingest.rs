@@ -346,6 +346,11 @@ impl ApiServer {
         }
     }
 
+    /// When it next has etcd compacted, and up to which revision; 0: it has not noted one yet.
+    pub fn next_compaction(&self) -> (Time, u64) {
+        (self.feed.next_compaction, self.feed.compact_revision)
+    }
+
     /// Asks the member that serves the watch for a sign of life, and turns to another if it gives none; compacts.
     pub(super) fn look_after_feed(&mut self, context: &mut Context) {
         if !self.feed.is_ready() {

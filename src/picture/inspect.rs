@@ -22,8 +22,8 @@ use super::build::{Ledger, owner_of, stamp_us};
 use super::volumes::volumes;
 use super::why::{creation, flow_of, last_write, name_of, why};
 use super::{
-    Action, ComponentKind, HostRole, KeyRow, Link, Owner, PacketSource, PacketTarget, PacketTrace,
-    RevisionRow, Step, VolumeRow, hand, inspect_etcd, network, story,
+    Action, ComponentKind, HostRole, Link, Owner, PacketSource, PacketTarget, PacketTrace, Reference, Step,
+    VolumeRow, fields, hand, inspect_etcd, network, story,
 };
 
 /// What is asked about.
@@ -54,9 +54,11 @@ pub enum Query {
         namespace: String,
         name: String,
     },
-    /// The keys of etcd below a prefix, one level deep.
+    /// The keys of etcd below a prefix, one level deep; of many those from a name on, or, where that is empty, how they
+    /// can be had piece by piece.
     EtcdKeys {
         prefix: String,
+        from: String,
     },
     /// Every revision of one key that is kept.
     EtcdKey {
@@ -103,10 +105,8 @@ pub struct Detail {
     pub volumes: Vec<VolumeRow>,
     /// The object, or a message's headers and body.
     pub yaml: String,
-    /// For keys of etcd: those below the prefix.
-    pub keys: Vec<KeyRow>,
-    /// For a key of etcd: what it has been, oldest first.
-    pub revisions: Vec<RevisionRow>,
+    /// Lists of what else there is to look at, by their headings.
+    pub references: Vec<(String, Vec<Reference>)>,
     /// For a pod: what happened to it on its node, oldest first.
     pub story: Vec<Step>,
     /// For a packet: its way.
@@ -142,7 +142,7 @@ pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
             pod(history, namespace, name, Some(container))
         }
         Query::Object { kind, namespace, name } => object(history, kind, namespace, name),
-        Query::EtcdKeys { prefix } => inspect_etcd::keys(history, prefix),
+        Query::EtcdKeys { prefix, from } => inspect_etcd::keys(history, prefix, from),
         Query::EtcdKey { key } => inspect_etcd::key(history, key),
         Query::Link { a, b } => hand::link(history, a, b),
         Query::EtcdEntry { member, index } => inspect_etcd::entry(history, member, *index),
@@ -207,13 +207,13 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             "Watch event"
         }
         Message::EtcdRequest(request) => {
-            let (fields, body) = inspect_etcd::request_fields(request);
+            let (fields, body) = fields::request_fields(request);
             summary.extend(fields);
             yaml = body;
             "etcd request"
         }
         Message::EtcdResponse(response) => {
-            summary.extend(inspect_etcd::response_fields(cluster, response));
+            summary.extend(fields::response_fields(cluster, response));
             "etcd response"
         }
         Message::EtcdWatch(response) => {
@@ -236,7 +236,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
         Message::HostFile(_) => "File on a node's disk",
         Message::Closed(_) => "Connection",
         Message::Raft(message) => {
-            let (fields, body) = inspect_etcd::raft_fields(cluster, message);
+            let (fields, body) = fields::raft_fields(cluster, message);
             summary.extend(fields);
             yaml = body;
             "Raft"
@@ -403,8 +403,10 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
         });
     }
     let ledger = Ledger::open(history);
-    if let Some(node) = ledger.get(&format!("/registry/minions/{name}")) {
+    let key = format!("/registry/minions/{name}");
+    if let Some(node) = ledger.get(&key) {
         fill(history, &mut detail, node, "nodes");
+        detail.references.push(("In etcd".into(), vec![Reference::to_key(&key)]));
     }
     Some(detail)
 }
@@ -418,7 +420,8 @@ fn pod(
     let picture = super::build(history);
     let shown = picture.pods.iter().find(|pod| pod.namespace == *namespace && pod.name == *name)?;
     let ledger = Ledger::open(history);
-    let pod = ledger.get(&format!("/registry/pods/{namespace}/{name}"))?;
+    let key = format!("/registry/pods/{namespace}/{name}");
+    let pod = ledger.get(&key)?;
     let mut detail = Detail {
         kind: "Pod".into(),
         title: name.to_string(),
@@ -468,6 +471,7 @@ fn pod(
     let host = history.world().host(pod.text("spec.nodeName"));
     detail.story = story::story(pod, host.and_then(|host| history.world().node(host).1));
     fill(history, &mut detail, pod, "pods");
+    detail.references.push(("In etcd".into(), vec![Reference::to_key(&key)]));
     Some(detail)
 }
 
@@ -481,8 +485,13 @@ fn object(history: &History<Cluster>, kind: &str, namespace: &str, name: &str) -
             && object.text("metadata.name") == name
     })?;
     let mut detail = Detail { kind: kind.into(), title: name.into(), ..Detail::default() };
-    fill(history, &mut detail, object, &format!("{}s", kind.to_ascii_lowercase()));
+    fill_any(history, &mut detail, object);
     Some(detail)
+}
+
+/// The same for an object of any kind; another value is shown as it stands.
+pub(super) fn fill_any(history: &History<Cluster>, detail: &mut Detail, object: &Value) {
+    fill(history, detail, object, &format!("{}s", object.text("kind").to_ascii_lowercase()));
 }
 
 /// What the cards of all objects have: conditions, events, owners, the object itself, and why.

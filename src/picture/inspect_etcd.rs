@@ -1,4 +1,4 @@
-//! The cards of etcd: a key with all its revisions, a folder of keys, a line of the log, and the fields of messages.
+//! The cards of etcd: a key with all its revisions, a folder of keys, and a line of the log.
 //!
 //! Picture to hold in mind: the ledger opened on the table. One finger runs down the catalogue of keys, another along
 //! all the lines on which one key stands; what the next compaction takes is marked in pencil.
@@ -9,173 +9,277 @@ use crate::api::Value;
 use crate::cluster::{Cluster, Role};
 use crate::etcd::member::view;
 use crate::etcd::store::Version;
-use crate::message::etcd::{self, Outcome, Proposed, Replicated};
-use crate::message::raft::{Body, MemberId, Message, Payload};
-use crate::sim::History;
+use crate::message::etcd::{self, Proposed};
+use crate::message::raft::Payload;
+use crate::sim::{History, Time};
 use crate::sorted::SortedMap;
 
-use super::Detail;
 use super::build::Ledger;
 use super::etcd::{EtcdMember, member_names, name_in};
-use super::inspect::to_yaml;
+use super::inspect::{self, to_yaml};
+use super::{Detail, Query};
 
-/// Keys that one card lists at most.
-const KEY_ROWS: usize = 500;
+/// Names that one card lists at most: a level with more is folded into stretches of as many.
+const KEY_ROWS: usize = 100;
+/// Entries of a key that are listed at most, the newest.
+const ENTRY_ROWS: usize = 20;
 /// Fields that a revision is said to have changed at most.
 const CHANGED_FIELDS: usize = 8;
 
-/// A key, or a folder of keys.
+/// Something else that has a card of its own, as a line of a list.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KeyRow {
-    /// The whole key; of a folder, the prefix of its keys, with its slash.
-    pub key: String,
-    /// What is left of it below the prefix that was asked about.
-    pub name: String,
-    pub is_folder: bool,
-    /// Deleted; only its history is still there, until the next compaction.
-    pub is_deleted: bool,
-    /// Keys that exist: 1, or those in the folder.
-    pub keys: u64,
-    /// Revisions that are kept, of the key or in the folder.
-    pub revisions: u64,
-    pub create_revision: u64,
-    pub mod_revision: u64,
-    pub version: u64,
-    /// In hexadecimal; empty without one.
-    pub lease: String,
+pub struct Reference {
+    pub text: String,
+    pub about: String,
+    /// Nobody may ask for it once etcd has been compacted.
+    pub is_going: bool,
+    pub query: Option<Query>,
 }
 
-/// One revision of a key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RevisionRow {
-    pub revision: u64,
-    /// Changes since the key was created; 0 for a deletion.
-    pub version: u64,
-    pub is_deletion: bool,
-    /// A compaction up to now takes it: it has been superseded, or it is a tombstone.
-    pub is_compactable: bool,
-    pub lease: String,
-    /// The fields that it changed: `status.phase`.
-    pub changed: Vec<String>,
+impl Reference {
+    fn new(text: &str, about: String, query: Query) -> Reference {
+        Reference { text: text.to_string(), about, is_going: false, query: Some(query) }
+    }
+    /// To all that a key has been.
+    pub(super) fn to_key(key: &str) -> Reference {
+        Reference::new(key, String::new(), Query::EtcdKey { key: key.to_string() })
+    }
+    fn to_keys(prefix: &str, about: String) -> Reference {
+        let text = if prefix.is_empty() { "all keys" } else { prefix };
+        Reference::new(text, about, Query::EtcdKeys { prefix: prefix.to_string(), from: String::new() })
+    }
 }
 
-fn lease_text(lease: i64) -> String {
-    if lease == 0 { String::new() } else { format!("{lease:016x}") }
+/// How many of something.
+fn counted(count: u64, one: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{many}")
 }
 
-/// The keys below `prefix`, one level deep: what is below the next slash is a folder.
-pub(super) fn keys(history: &History<Cluster>, prefix: &str) -> Option<Detail> {
-    let member = Ledger::open(history).member?;
-    let store = member.store();
-    let mut rows: SortedMap<String, KeyRow> = SortedMap::new();
-    for (key, revisions) in store.keys(prefix, "\0").take_while(|(key, _)| key.starts_with(prefix)) {
+/// Whether a compaction up to `revision` takes a version of a key.
+fn goes(versions: &[Version], index: usize, revision: u64) -> bool {
+    let is_before = |version: &Version| version.revision() <= revision;
+    let version = &versions[index];
+    let is_gone = matches!(version, Version::Tombstone { .. }) && is_before(version);
+    is_gone || versions.get(index + 1).is_some_and(is_before)
+}
+
+/// What stands in one row of a folder.
+#[derive(Default)]
+struct Row {
+    is_folder: bool,
+    /// Keys that exist, revisions that are kept, and those of them that a compaction up to now takes.
+    keys: u64,
+    revisions: u64,
+    going: u64,
+    about: String,
+}
+
+impl Row {
+    fn add(&mut self, other: &Row) {
+        self.keys += other.keys;
+        self.revisions += other.revisions;
+        self.going += other.going;
+    }
+    fn counts(&self) -> String {
+        let mut text = format!("{}, {}", counted(self.keys, "key"), counted(self.revisions, "revision"));
+        if self.going > 0 {
+            text.push_str(&format!(", {} of them superseded", self.going));
+        }
+        text
+    }
+}
+
+/// The keys below `prefix`, one level deep: what is below the next slash is a folder. Of a level with many names, those
+/// from `from` on, or where they can be begun.
+pub(super) fn keys(history: &History<Cluster>, prefix: &str, from: &str) -> Option<Detail> {
+    let store = Ledger::open(history).member?.store();
+    let (mut rows, mut all): (SortedMap<String, Row>, Row) = Default::default();
+    for (key, _) in store.keys(prefix, "\0").take_while(|(key, _)| key.starts_with(prefix)) {
         let rest = &key[prefix.len()..];
         let folder = rest.char_indices().skip(1).find(|(_, letter)| *letter == '/').map(|(at, _)| at + 1);
         let name = &rest[..folder.unwrap_or(rest.len())];
-        let row = rows.entry(name.to_string()).or_default();
-        let pair = store.get(key);
-        row.keys += u64::from(pair.is_some());
-        row.revisions += revisions as u64;
-        if folder.is_none() {
-            row.is_deleted = pair.is_none();
-            if let Some(pair) = pair {
-                row.create_revision = pair.create_revision;
-                row.mod_revision = pair.mod_revision;
-                row.version = pair.version;
-                row.lease = lease_text(pair.lease);
+        let versions = store.history(key);
+        let going = (0..versions.len()).filter(|index| goes(&versions, *index, store.revision())).count();
+        let (about, keys) = match versions.last() {
+            Some(Version::Put(_)) if folder.is_some() => (String::new(), 1),
+            Some(Version::Put(pair)) => {
+                (format!("version {}, revision {}", pair.version, pair.mod_revision), 1)
             }
-        } else {
-            row.is_folder = true;
-            row.mod_revision = row.mod_revision.max(pair.map_or(0, |pair| pair.mod_revision));
+            _ => ("deleted".into(), 0),
+        };
+        let one = Row {
+            is_folder: folder.is_some(),
+            keys,
+            revisions: versions.len() as u64,
+            going: going as u64,
+            about,
+        };
+        all.add(&one);
+        match rows.get_mut(name) {
+            Some(row) => row.add(&one),
+            None => {
+                rows.insert(name.to_string(), one);
+            }
         }
     }
-    let (keys, revisions) =
-        rows.values().fold((0, 0), |(keys, revisions), row| (keys + row.keys, revisions + row.revisions));
-    let shown = rows.into_iter().take(KEY_ROWS).map(|(name, row)| KeyRow {
-        key: format!("{prefix}{name}"),
-        name,
-        ..row
-    });
+    let row = |(name, row): (&String, &Row)| {
+        let key = format!("{prefix}{name}");
+        let mut line =
+            if row.is_folder { Reference::to_keys(&key, row.counts()) } else { Reference::to_key(&key) };
+        line.text = name.clone();
+        if !row.is_folder {
+            line.about = row.about.clone();
+            line.is_going = row.keys == 0;
+        }
+        line
+    };
+    let names: Vec<(&String, &Row)> = rows.iter().collect();
+    let lines: Vec<Reference> = if names.len() <= KEY_ROWS {
+        names.into_iter().map(row).collect()
+    } else if from.is_empty() {
+        let stretch = |names: &[(&String, &Row)]| {
+            let mut sum = Row::default();
+            names.iter().for_each(|(_, row)| sum.add(row));
+            let (first, last) = (names[0].0, names[names.len() - 1].0);
+            let query = Query::EtcdKeys { prefix: prefix.to_string(), from: first.clone() };
+            Reference::new(&format!("{first} … {last}"), sum.counts(), query)
+        };
+        names.chunks(KEY_ROWS).map(stretch).collect()
+    } else {
+        names.into_iter().filter(|(name, _)| name.as_str() >= from).take(KEY_ROWS).map(row).collect()
+    };
+    let mut above = above(prefix);
+    if !from.is_empty() {
+        above.push(Reference::to_keys(prefix, String::new()));
+    }
+    let mut summary = vec![
+        ("Keys".to_string(), all.keys.to_string()),
+        ("Revisions kept".to_string(), all.revisions.to_string()),
+        ("Superseded".to_string(), all.going.to_string()),
+        ("Newest revision".to_string(), store.revision().to_string()),
+        ("Compacted up to".to_string(), store.compacted().to_string()),
+    ];
+    if let Some((at, revision)) = next_compaction(history) {
+        summary.push(("Next compaction".into(), format!("at {at}, up to {revision}")));
+    }
     Some(Detail {
         kind: "etcd keys".into(),
-        title: if prefix.is_empty() { "all keys".into() } else { prefix.into() },
-        explanation: "Values are appended, never written over: each change is a new revision, until a compaction takes \
-                      what has been superseded."
+        title: if prefix.is_empty() { "all keys".into() } else { format!("{prefix}{from}") },
+        explanation: "Values are appended, never written over: each change is a new revision. Every five minutes the API \
+                      server has etcd forget what was superseded five minutes before."
             .into(),
-        summary: vec![
-            ("Keys".into(), keys.to_string()),
-            ("Revisions kept".into(), revisions.to_string()),
-            ("Newest revision".into(), store.revision().to_string()),
-            ("Compacted up to".into(), store.compacted().to_string()),
-        ],
-        keys: shown.collect(),
+        summary,
+        references: vec![("Above".into(), above), ("Keys".into(), lines)],
         ..Detail::default()
     })
 }
 
-/// Every revision of one key that is still there.
+/// The folders that a key or a folder is in, the outermost first.
+fn above(key: &str) -> Vec<Reference> {
+    let mut above = Vec::new();
+    if !key.is_empty() {
+        above.push(Reference::to_keys("", String::new()));
+    }
+    let inner = key.char_indices().skip(1).filter(|(at, letter)| *letter == '/' && at + 1 < key.len());
+    above.extend(inner.map(|(at, _)| Reference::to_keys(&key[..=at], String::new())));
+    above
+}
+
+/// When the API server has etcd compacted next, and up to which revision; `None`: it has not noted one yet.
+fn next_compaction(history: &History<Cluster>) -> Option<(Time, u64)> {
+    history.world().api_server().map(|server| server.next_compaction()).filter(|(_, revision)| *revision > 0)
+}
+
+/// Every revision of one key that is still there, where it stands in the log, and the object.
 pub(super) fn key(history: &History<Cluster>, key: &str) -> Option<Detail> {
     let member = Ledger::open(history).member?;
-    let versions = member.store().history(key);
+    let store = member.store();
+    let versions = store.history(key);
     let last = versions.last()?;
+    let mut detail = Detail {
+        kind: "etcd key".into(),
+        title: key.into(),
+        explanation: "All that this key has been, as far as it is not compacted.".into(),
+        ..Detail::default()
+    };
+    let mut add = |name: &str, value: String| detail.summary.push((name.to_string(), value));
+    match last {
+        Version::Put(pair) => {
+            add("Created at revision", pair.create_revision.to_string());
+            add("Changed at revision", pair.mod_revision.to_string());
+            add("Version", pair.version.to_string());
+            if pair.lease != 0 {
+                add("Lease", format!("{:016x}", pair.lease));
+            }
+            inspect::fill_any(history, &mut detail, &pair.value);
+        }
+        Version::Tombstone { revision } => add("Deleted at revision", revision.to_string()),
+    }
+    let next = next_compaction(history).map_or(0, |(_, revision)| revision);
     let mut before: Option<&Value> = None;
-    let mut rows = Vec::with_capacity(versions.len());
+    let mut revisions = Vec::with_capacity(versions.len());
     for (index, version) in versions.iter().enumerate() {
-        let is_last = index + 1 == versions.len();
-        rows.push(match version {
+        let mut about = String::new();
+        match version {
             Version::Put(pair) => {
                 let mut changed = Vec::new();
                 if let Some(before) = before {
                     changes(before, &pair.value, "", &mut changed);
                 }
                 before = Some(&pair.value);
-                RevisionRow {
-                    revision: pair.mod_revision,
-                    version: pair.version,
-                    is_compactable: !is_last,
-                    lease: lease_text(pair.lease),
-                    changed,
-                    ..RevisionRow::default()
-                }
+                about.push_str(&if pair.version == 1 { "created".into() } else { changed.join(", ") });
             }
-            Version::Tombstone { revision } => {
+            Version::Tombstone { .. } => {
                 before = None;
-                RevisionRow {
-                    revision: *revision,
-                    is_deletion: true,
-                    is_compactable: true,
-                    ..RevisionRow::default()
-                }
+                about.push_str("deleted");
             }
-        });
-    }
-    let mut summary = vec![("Revisions kept".to_string(), versions.len().to_string())];
-    let mut yaml = String::new();
-    match last {
-        Version::Put(pair) => {
-            summary.extend([
-                ("Created at revision".to_string(), pair.create_revision.to_string()),
-                ("Changed at revision".to_string(), pair.mod_revision.to_string()),
-                ("Version".to_string(), pair.version.to_string()),
-            ]);
-            if pair.lease != 0 {
-                summary.push(("Lease".to_string(), lease_text(pair.lease)));
-            }
-            yaml = to_yaml(&pair.value);
         }
-        Version::Tombstone { revision } => {
-            summary.push(("Deleted at revision".to_string(), revision.to_string()));
+        let is_going = goes(&versions, index, store.revision());
+        if is_going {
+            let is_next = goes(&versions, index, next);
+            about.push_str(if is_next {
+                " (the next compaction takes it)"
+            } else {
+                " (a compaction will take it)"
+            });
         }
+        let text = version.revision().to_string();
+        revisions.push(Reference { text, about, is_going, query: None });
     }
-    Some(Detail {
-        kind: "etcd key".into(),
-        title: key.into(),
-        explanation: "All that this key has been, as far as it is not compacted.".into(),
-        summary,
-        yaml,
-        revisions: rows,
-        ..Detail::default()
-    })
+    let name = history.world().processes().iter().find_map(|process| match &*process.role {
+        Role::Etcd(other) if other.peer() == member.peer() => Some(process.name.clone()),
+        _ => None,
+    })?;
+    let view = member.view(history.now(), 0);
+    let mut entries: Vec<Reference> = (view.first_index..=view.last_index)
+        .rev()
+        .filter_map(|index| member.entry(index).filter(|entry| view::changed_key(entry) == key))
+        .take(ENTRY_ROWS)
+        .map(|entry| {
+            let query = Query::EtcdEntry { member: name.clone(), index: entry.index };
+            Reference::new(&format!("entry {}", entry.index), format!("term {}", entry.term), query)
+        })
+        .collect();
+    entries.reverse();
+    let mut see = above(key);
+    match key.strip_prefix("/registry/").unwrap_or_default().split('/').collect::<Vec<_>>()[..] {
+        ["pods", namespace, name] if !detail.yaml.is_empty() => {
+            let query = Query::Pod { namespace: namespace.into(), name: name.into() };
+            see.push(Reference::new(&format!("Pod {name}"), String::new(), query));
+        }
+        ["minions", name] => {
+            see.push(Reference::new(
+                &format!("Node {name}"),
+                String::new(),
+                Query::Host { name: name.into() },
+            ));
+        }
+        _ => {}
+    }
+    detail.references =
+        vec![("Revisions".into(), revisions), ("In the log".into(), entries), ("See".into(), see)];
+    Some(detail)
 }
 
 /// Which fields differ, by their paths.
@@ -225,7 +329,7 @@ pub(super) fn entry(history: &History<Cluster>, member: &str, index: u64) -> Opt
             detail.summary.push(("Proposed by".into(), proposer));
             let key = view::changed_key(entry);
             if !key.is_empty() {
-                detail.summary.push(("Key".into(), key.to_string()));
+                detail.references.push(("Changes".into(), vec![Reference::to_key(&key)]));
             }
             if let Proposed::Request(request) = &proposal.what {
                 detail.yaml = request_yaml(&request.operation);
@@ -236,7 +340,7 @@ pub(super) fn entry(history: &History<Cluster>, member: &str, index: u64) -> Opt
     Some(detail)
 }
 
-fn request_yaml(operation: &etcd::Operation) -> String {
+pub(super) fn request_yaml(operation: &etcd::Operation) -> String {
     let etcd::Operation::Txn(txn) = operation else { return String::new() };
     let put = txn.success.iter().find_map(|change| match change {
         etcd::Change::Put { value, .. } => Some(value),
@@ -263,6 +367,9 @@ pub(super) fn member_summary(member: &EtcdMember, detail: &mut Detail) {
     if !member.alarms.is_empty() {
         detail.summary.push(text("Alarms", member.alarms.join(", ")));
     }
+    detail
+        .references
+        .push(("What it keeps".into(), vec![Reference::to_keys("", counted(member.keys, "key"))]));
     if !member.flags.is_empty() {
         detail.summary.push(text("Flags", member.flags.clone()));
     }
@@ -270,120 +377,4 @@ pub(super) fn member_summary(member: &EtcdMember, detail: &mut Detail) {
         let state = format!("{:?}, match {}, next {}", peer.state, peer.match_index, peer.next_index);
         detail.summary.push((peer.name.clone(), state));
     }
-}
-
-/// The fields of a message between members, as `raftpb` names them.
-pub(super) fn raft_fields(
-    cluster: &Cluster,
-    message: &Message<Replicated>,
-) -> (Vec<(String, String)>, String) {
-    let names = member_names(cluster);
-    let name = |id: MemberId| name_in(&names, id);
-    let mut fields = vec![
-        ("type".to_string(), message.body.name().to_string()),
-        ("from".to_string(), name(message.from)),
-        ("to".to_string(), name(message.to)),
-        ("term".to_string(), message.term.to_string()),
-    ];
-    let mut add = |field: &str, value: String| fields.push((field.to_string(), value));
-    let mut body = String::new();
-    match &message.body {
-        Body::Prop { payloads } => add("entries", payloads.len().to_string()),
-        Body::App { previous, entries, commit } => {
-            add("logTerm", previous.term.to_string());
-            add("index", previous.index.to_string());
-            add("commit", commit.to_string());
-            add("entries", entries.len().to_string());
-            for entry in entries.iter() {
-                body += &format!("{entry}\n");
-            }
-        }
-        Body::AppResp { index, rejected } => {
-            add("index", index.to_string());
-            add("reject", rejected.is_some().to_string());
-            if let Some(rejection) = rejected {
-                add("rejectHint", rejection.hint.index.to_string());
-                add("logTerm", rejection.hint.term.to_string());
-            }
-        }
-        Body::Heartbeat { commit, context } => {
-            add("commit", commit.to_string());
-            add("context", context.to_string());
-        }
-        Body::HeartbeatResp { context } => add("context", context.to_string()),
-        Body::PreVote { last } => {
-            add("logTerm", last.term.to_string());
-            add("index", last.index.to_string());
-        }
-        Body::Vote { last, transfer } => {
-            add("logTerm", last.term.to_string());
-            add("index", last.index.to_string());
-            if *transfer {
-                add("context", "CampaignTransfer".into());
-            }
-        }
-        Body::PreVoteResp { rejected } | Body::VoteResp { rejected } => add("reject", rejected.to_string()),
-        Body::Snap { snapshot } => {
-            add("snapshot.index", snapshot.last.index.to_string());
-            add("snapshot.term", snapshot.last.term.to_string());
-            add("snapshot.confState", snapshot.configuration.to_string());
-        }
-        Body::TransferLeader { transferee } => add("transferee", name(*transferee)),
-        Body::TimeoutNow => {}
-        Body::ReadIndex { request } => add("request", request.to_string()),
-        Body::ReadIndexResp { index, request } => {
-            add("index", index.to_string());
-            add("request", request.to_string());
-        }
-    }
-    (fields, body)
-}
-
-/// The fields of a request to etcd.
-pub(super) fn request_fields(request: &etcd::Request) -> (Vec<(String, String)>, String) {
-    let mut fields = vec![("operation".to_string(), request.operation.to_string())];
-    let mut add = |field: &str, value: String| fields.push((field.to_string(), value));
-    match &request.operation {
-        etcd::Operation::Range(range) => {
-            add("key", range.key.to_string());
-            add("range_end", range.range_end.escape_default().to_string());
-            add("revision", range.revision.to_string());
-            add("limit", range.limit.to_string());
-            add("serializable", range.serializable.to_string());
-        }
-        etcd::Operation::Txn(txn) => {
-            for compare in &txn.compare {
-                add("compare", compare.to_string());
-            }
-            for change in &txn.success {
-                add("success", change.to_string());
-            }
-            for change in &txn.failure {
-                add("failure", change.to_string());
-            }
-        }
-        etcd::Operation::Watch { key, range_end, start_revision, .. } => {
-            add("key", key.to_string());
-            add("range_end", range_end.escape_default().to_string());
-            add("start_revision", start_revision.to_string());
-        }
-        _ => {}
-    }
-    (fields, request_yaml(&request.operation))
-}
-
-/// The fields of an answer of etcd.
-pub(super) fn response_fields(cluster: &Cluster, response: &etcd::Response) -> Vec<(String, String)> {
-    let mut fields = vec![
-        ("member".to_string(), name_in(&member_names(cluster), MemberId(response.member))),
-        ("revision".to_string(), response.revision.to_string()),
-        ("raft_term".to_string(), response.raft_term.to_string()),
-    ];
-    match &response.result {
-        Ok(Outcome::Range(range)) => fields.push(("count".into(), range.count.to_string())),
-        Ok(Outcome::Txn { succeeded, .. }) => fields.push(("succeeded".into(), succeeded.to_string())),
-        Ok(_) => {}
-        Err(error) => fields.push(("error".into(), error.to_string())),
-    }
-    fields
 }

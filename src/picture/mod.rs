@@ -9,6 +9,7 @@
 mod build;
 mod complete;
 mod etcd;
+mod fields;
 pub mod flow;
 mod hand;
 mod inspect;
@@ -33,7 +34,7 @@ pub use etcd::{EntryState, EtcdMember, LogEntry, PeerProgress, ProgressState, Vo
 pub use flow::{Flow, Shape, is_routine};
 pub use hand::{Action, MEND, setups};
 pub use inspect::{ConditionRow, Detail, EventRow, Query, inspect};
-pub use inspect_etcd::{KeyRow, RevisionRow};
+pub use inspect_etcd::Reference;
 pub use narration::{Sentence, Teller, tell};
 pub use network::trace_packet;
 pub use stories::{STORIES, free_name, scene};

@@ -94,3 +94,25 @@ visit("a story is played scene by scene, and each scene says what to look at", a
   const names = (await log(page)).map((command) => Object.keys(command)[0]);
   assert.deepEqual(names.slice(-4), ["StopProcess", "StopProcess", "StartProcess", "StartProcess"]);
 });
+
+visit("down the tree of keys to one of them, to its entry, and back", async (page) => {
+  await etcd(page);
+  await page.getByRole("button", { name: "Pause", exact: true }).first().click();
+  await hand(page).getByRole("button", { name: "Keys", exact: true }).click();
+  const open = (name) => inspector(page).getByRole("button", { name, exact: true }).click();
+  await open("/registry/");
+  await open("leases/");
+  await open("kube-node-lease/");
+  await open("worker-1");
+  // All but the newest revision have been superseded.
+  const revisions = inspector(page).locator("section", { hasText: "Revisions" }).getByRole("listitem");
+  await revisions.first().waitFor();
+  const going = await revisions.evaluateAll((rows) => rows.map((row) => row.classList.contains("going")));
+  assert.ok(going.length > 1 && going.every((isGoing, place) => isGoing === place < going.length - 1), `${going}`);
+  await inspector(page).getByRole("button", { name: /^entry \d+$/ }).last().click();
+  await inspector(page).getByText("Raft entry").waitFor();
+  await open("/registry/leases/kube-node-lease/worker-1");
+  await open("/registry/leases/");
+  await open("all keys");
+  await open("/registry/");
+});

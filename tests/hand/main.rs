@@ -3,6 +3,7 @@
 //! Picture to hold in mind: a fire drill. The alarm is pulled by the very buttons of the page, and afterwards the log of
 //! what was pressed must tell the whole story again.
 
+mod keys;
 mod stories;
 
 use clusterarium::cluster::{self, Cluster, Role, refusal};

@@ -8,14 +8,14 @@ mod story;
 
 use std::sync::Arc;
 
-use clusterarium::picture::Detail;
+use clusterarium::picture::{Detail, Reference};
 use leptos::prelude::*;
 use worker::protocol::ToWorker;
 
 use crate::app::{Page, divider, fold_button};
 use crate::layout::{Edge, Panel};
 use crate::timeline::clock;
-use crate::view::View;
+use crate::view::{View, target_asked};
 
 #[component]
 pub fn Inspector(page: Page) -> impl IntoView {
@@ -134,6 +134,7 @@ fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
                     </ol>
                 </section>
             })}
+            {detail.references.iter().map(|(heading, all)| references(view, heading, all)).collect_view()}
             {(!yaml.is_empty()).then(|| view! {
                 <section>
                     <h3>"As it stands"</h3>
@@ -142,4 +143,26 @@ fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
             })}
         </article>
     }
+}
+
+/// What else there is to look at.
+fn references(view: View, heading: &str, all: &[Reference]) -> impl IntoView + use<> {
+    let heading = heading.to_string();
+    (!all.is_empty()).then(|| view! {
+        <section>
+            <h3>{heading}</h3>
+            <ol class="card-references">
+                {all.iter().map(|one| {
+                    let (text, about, target) = (one.text.clone(), one.about.clone(), one.query.as_ref().and_then(target_asked));
+                    let cannot = target.is_none();
+                    view! {
+                        <li class:going=one.is_going>
+                            <button type="button" disabled=cannot on:click=move |_| view.select(target.clone())>{text}</button>
+                            <span>{about}</span>
+                        </li>
+                    }
+                }).collect_view()}
+            </ol>
+        </section>
+    })
 }

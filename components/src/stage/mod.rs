@@ -532,7 +532,9 @@ fn current_theme() -> String {
 /// One line about what is under the pointer.
 fn describe(picture: &Picture, view: View, target: &Target) -> String {
     match target {
-        Target::Component(name) | Target::Host(name) => name.clone(),
+        Target::Component(name) | Target::Host(name) | Target::Key(name) | Target::Keys(name, _) => {
+            name.clone()
+        }
         Target::Pod(namespace, name) => picture
             .pods
             .iter()

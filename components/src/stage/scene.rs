@@ -27,6 +27,9 @@ pub enum Target {
     Entry(String, u64),
     /// The cable between two machines.
     Link(String, String),
+    /// A key of etcd, and those below a prefix from a name on: only the inspector shows them.
+    Key(String),
+    Keys(String, String),
     /// A packet to be followed.
     Packet(Packet),
 }

@@ -591,7 +591,7 @@ mod tests {
             Query::Pod { namespace: namespace(), name: pod() },
             Query::Container { namespace: namespace(), pod: pod(), container: pod() },
             Query::Object { kind: "Pod".into(), namespace: namespace(), name: pod() },
-            Query::EtcdKeys { prefix: "/registry/".into() },
+            Query::EtcdKeys { prefix: "/registry/".into(), from: String::new() },
         ] {
             let mut out = Vec::new();
             clerk.receive(ToWorker::Inspect(Some(query.clone())), &mut out);

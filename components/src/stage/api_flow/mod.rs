@@ -88,7 +88,7 @@ impl Scene for ApiFlow {
                 layout.proxies.iter().find(is_it).map(|placed| placed.rect)
             }),
             Target::Container(..) => pods::find(picture, &layout.pods, target),
-            Target::Message(_) | Target::Entry(..) | Target::Link(..) | Target::Packet(_) => None,
+            _ => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use leptos::{ev, prelude::*};
 use worker::protocol::ToWorker;
 
 use crate::app::is_typing;
+use crate::stage::Target;
 use crate::view::View;
 
 /// What was done last, and what to look at.
@@ -158,6 +159,7 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
         <div class="hand" role="group" aria-label="Set-ups">
             <div class="hand-row">
                 {move || labels.get().into_iter().enumerate().map(|(index, label)| set_up(index, label, press)).collect_view()}
+                {button("Keys", Box::new(move || view.select(Some(Target::Keys(String::new(), String::new())))))}
                 <details class="menu">
                     <summary class="button">"More"</summary>
                     <form class="menu-list" on:submit=cut on:click=close>
