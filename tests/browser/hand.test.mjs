@@ -116,3 +116,27 @@ visit("down the tree of keys to one of them, to its entry, and back", async (pag
   await open("all keys");
   await open("/registry/");
 });
+
+visit("a cable in the API flow has a card, and a cut is seen there", async (page) => {
+  await exec(page, "kubectl get nodes");
+  await page.getByRole("button", { name: "Pause", exact: true }).first().click();
+  const { x, y, width, height } = await page.locator(".stage canvas").boundingBox();
+  const tip = page.locator(".stage-tip");
+  const find = async () => {
+    // Between the control plane and the nodes run the nodes' cables.
+    for (let down = 0.5; down < 0.68; down += 0.02) {
+      for (let across = 0.03; across < 0.97; across += 0.01) {
+        const place = [x + width * across, y + height * down];
+        await page.mouse.move(...place);
+        if ((await tip.count()) > 0 && /^the cable between .*worker/.test(await tip.innerText())) return place;
+      }
+    }
+  };
+  const place = await find();
+  assert.ok(place, "a cable of a worker was met");
+  await page.mouse.click(...place);
+  await inspector(page).getByRole("button", { name: "Cut it" }).click();
+  const { a, b } = await logged(page, "CutLink");
+  assert.ok([a, b].some((name) => name.startsWith("worker-")), `${a} ${b}`);
+  await inspector(page).getByRole("button", { name: "Mend it" }).waitFor();
+});

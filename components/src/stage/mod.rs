@@ -9,10 +9,11 @@
 //! - [`api_flow`] the cluster as the course draws it; [`pods`] a pod at every size
 //! - [`etcd`] who leads, and how far the logs are
 //! - [`pod`] one pod from the sandbox up; [`network`] one packet, hop by hop
-//! - [`flows`] the messages, in every lens
+//! - [`flows`] the messages, [`cables`] what they run along, in every lens
 
 pub mod api_flow;
 pub mod brush;
+pub mod cables;
 pub mod etcd;
 pub mod flows;
 pub mod geometry;

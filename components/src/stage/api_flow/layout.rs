@@ -11,6 +11,7 @@ use clusterarium::picture::{Component, ComponentKind, Host, HostRole, Picture, P
 use clusterarium::sorted::SortedMap;
 
 use crate::arithmetic::{cos, sin};
+use crate::stage::cables::Cable;
 use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::{self, Placed};
 
@@ -43,11 +44,20 @@ pub struct Layout {
     bus: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Door {
     rect: Rect,
+    /// The machine that it is a door of.
+    host: String,
     kind: ComponentKind,
     is_on_worker: bool,
+}
+
+impl Door {
+    fn of(picture: &Picture, component: &Component, rect: Rect) -> Door {
+        let is_on_worker = role_of(picture, &component.host) == Some(HostRole::Worker);
+        Door { rect, host: component.host.clone(), kind: component.kind, is_on_worker }
+    }
 }
 
 /// The least world that the drawing needs, set wide and set upright.
@@ -255,9 +265,7 @@ impl Layout {
     fn open_doors(&mut self, picture: &Picture) {
         for placed in &self.components {
             let component = &picture.components[placed.index];
-            let is_on_worker = role_of(picture, &component.host) == Some(HostRole::Worker);
-            let door = Door { rect: placed.rect, kind: component.kind, is_on_worker };
-            self.doors.insert(component.actor, door);
+            self.doors.insert(component.actor, Door::of(picture, component, placed.rect));
         }
         // CoreDNS speaks from the pod that it lives in.
         for component in of_kind(picture, ComponentKind::CoreDns) {
@@ -268,14 +276,13 @@ impl Layout {
                     && pod.name.starts_with("coredns-")
             };
             if let Some(placed) = self.pods.iter().find(is_its) {
-                let is_on_worker = role_of(picture, &component.host) == Some(HostRole::Worker);
-                let door = Door { rect: placed.rect, kind: component.kind, is_on_worker };
-                self.doors.insert(component.actor, door);
+                self.doors.insert(component.actor, Door::of(picture, component, placed.rect));
             }
         }
         for placed in &self.members {
-            let door = Door { rect: placed.rect, kind: ComponentKind::Etcd, is_on_worker: false };
-            self.doors.insert(picture.etcd[placed.index].actor, door);
+            let member = &picture.etcd[placed.index];
+            let (host, kind) = (member.host.clone(), ComponentKind::Etcd);
+            self.doors.insert(member.actor, Door { rect: placed.rect, host, kind, is_on_worker: false });
         }
     }
 
@@ -370,19 +377,29 @@ impl Layout {
     }
 
     /// The cables to draw: one a component that speaks to an API server, and those between etcd members.
-    pub fn cables(&self) -> Vec<Route> {
+    pub fn cables(&self) -> Vec<Cable<'_>> {
         let servers = self.doors.values().filter(|door| door.kind == ComponentKind::ApiServer);
-        let mut cables: Vec<Route> = Vec::new();
+        let mut cables: Vec<Cable> = Vec::new();
         for server in servers {
             let speaks = |door: &&Door| {
                 !matches!(door.kind, ComponentKind::ApiServer | ComponentKind::ContainerEngine)
             };
-            cables.extend(self.doors.values().filter(speaks).map(|door| self.way(door, server.rect)));
+            cables.extend(self.doors.values().filter(speaks).map(|door| Cable {
+                route: self.way(door, server.rect),
+                from: &door.host,
+                to: &server.host,
+                is_between_members: false,
+            }));
         }
-        for (position, a) in self.members.iter().enumerate() {
-            for b in &self.members[position + 1..] {
-                cables.push(between_circles(a.rect, b.rect));
-            }
+        let members: Vec<&Door> =
+            self.doors.values().filter(|door| door.kind == ComponentKind::Etcd).collect();
+        for (position, a) in members.iter().enumerate() {
+            cables.extend(members[position + 1..].iter().map(|b| Cable {
+                route: between_circles(a.rect, b.rect),
+                from: &a.host,
+                to: &b.host,
+                is_between_members: true,
+            }));
         }
         cables
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use clusterarium::picture::Picture;
 
 use super::brush::Brush;
+use super::cables;
 use super::geometry::{Point, Rect, Route};
 use super::pods;
 use super::scene::{Frame, Scene, Subject, Target};
@@ -63,7 +64,9 @@ impl Scene for ApiFlow {
             let placed = layout.nodes.iter().find(|placed| placed.rect.contains(at))?;
             Some(Target::Host(picture.hosts[placed.index].name.clone()))
         };
-        pods::hit(picture, &layout.pods, at).or_else(proxy).or_else(member).or_else(component).or_else(node)
+        let cable = || cables::hit(&layout.cables(), at);
+        let part = pods::hit(picture, &layout.pods, at).or_else(proxy).or_else(member).or_else(component);
+        part.or_else(node).or_else(cable)
     }
 
     fn find(&self, target: &Target) -> Option<Rect> {
@@ -88,6 +91,7 @@ impl Scene for ApiFlow {
                 layout.proxies.iter().find(is_it).map(|placed| placed.rect)
             }),
             Target::Container(..) => pods::find(picture, &layout.pods, target),
+            Target::Link(a, b) => cables::find(&layout.cables(), a, b),
             _ => None,
         }
     }

@@ -55,8 +55,9 @@ impl Lettering for Painter<'_> {
 impl Painter<'_> {
     pub fn paint(&self) {
         self.control_plane();
-        for route in self.layout.cables() {
-            self.brush.route(&route, &self.palette().line, 1.5, false);
+        for cable in self.layout.cables() {
+            let (color, width, is_dashed) = cable.look(self.picture, self.palette());
+            self.brush.route(&cable.route, color, width, is_dashed);
         }
         self.nodes();
         self.components();

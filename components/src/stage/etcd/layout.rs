@@ -7,6 +7,7 @@ use clusterarium::picture::{ComponentKind, Picture};
 use clusterarium::sorted::SortedMap;
 
 use crate::arithmetic::{cos, sin};
+use crate::stage::cables::Cable;
 use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::Placed;
 
@@ -29,15 +30,6 @@ pub struct Layout {
     pub note: Rect,
     rows: usize,
     doors: SortedMap<u32, Rect>,
-}
-
-/// A line between two circles or boxes, and the machines at its ends: where they are one there is no cable to cut.
-pub struct Cable<'a> {
-    pub route: Route,
-    pub from: &'a str,
-    pub to: &'a str,
-    /// Else to an API server, on the same machine as one of the members or not.
-    pub is_between_members: bool,
 }
 
 const WIDE: (f64, f64) = (980.0, 600.0);

@@ -21,12 +21,10 @@ use std::sync::Arc;
 use clusterarium::picture::{Flow, Picture, Shape};
 
 use super::brush::Brush;
+use super::cables;
 use super::geometry::{Point, Rect, Route};
 use super::scene::{Frame, Scene, Subject, Target};
 use layout::Layout;
-
-/// World units from a cable within which it is meant.
-const CLOSE: f64 = 10.0;
 
 pub struct Etcd {
     picture: Arc<Picture>,
@@ -66,9 +64,7 @@ impl Scene for Etcd {
             let is_kept = member.log.iter().any(|entry| entry.index == index);
             return is_kept.then(|| Target::Entry(member.name.clone(), index));
         }
-        let cables = layout.cables(picture);
-        let cable = cables.iter().find(|cable| cable.from != cable.to && cable.route.distance(at) < CLOSE)?;
-        Some(Target::Link(cable.from.to_string(), cable.to.to_string()))
+        cables::hit(&layout.cables(picture), at)
     }
 
     fn sides(&self, from: Point, to: Point) -> Option<[Vec<usize>; 2]> {
@@ -91,14 +87,7 @@ impl Scene for Etcd {
                 let row = picture.etcd.iter().position(|other| other.name == *member)?;
                 layout.cell(row, *index)
             }
-            Target::Link(a, b) => {
-                let cables = layout.cables(picture);
-                let is_it = |cable: &&layout::Cable| {
-                    [(a, b), (b, a)].contains(&(&cable.from.into(), &cable.to.into()))
-                };
-                let middle = cables.iter().find(is_it)?.route.at(0.5);
-                Some(Rect::new(middle.x - 60.0, middle.y - 16.0, 120.0, 32.0))
-            }
+            Target::Link(a, b) => cables::find(&layout.cables(picture), a, b),
             _ => None,
         }
     }

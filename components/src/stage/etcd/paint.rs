@@ -6,9 +6,10 @@
 use clusterarium::picture::{EntryState, EtcdMember, LinkFault, Picture};
 
 use super::circle::{self, Stroke};
-use super::layout::{Cable, Layout};
+use super::layout::Layout;
 use super::{controls, cut, situation};
 use crate::stage::brush::{Align, Brush, font};
+use crate::stage::cables::Cable;
 use crate::stage::geometry::{Point, Rect, Route};
 use crate::stage::lettering::Lettering;
 use crate::stage::palette::Palette;
@@ -63,26 +64,16 @@ impl Painter<'_> {
     /// A cable: what is cut is dashed, with a cross where it ends; what is slow or lossy says so.
     fn cable(&self, cable: &Cable) {
         let palette = self.palette();
-        let fault = |from: &str, to: &str| {
-            self.picture
-                .links
-                .iter()
-                .find(|link| cable.from != cable.to && link.from == from && link.to == to)
-        };
-        let ways = [(fault(cable.from, cable.to), 0.62), (fault(cable.to, cable.from), 0.38)];
-        let is_cut = ways.iter().any(|(fault, _)| fault.is_some_and(|fault| fault.is_cut));
-        let is_bad = ways.iter().any(|(fault, _)| fault.is_some());
-        let (color, width) = match (is_cut, is_bad) {
-            (true, _) => (&palette.failed, 2.0),
-            (false, true) => (&palette.motion, 3.0),
-            (false, false) => (&palette.line, 1.5),
-        };
+        let [there, back] = cable.faults(self.picture);
+        let ways = [(there, 0.62), (back, 0.38)];
+        let (color, width, is_bad) = cable.look(self.picture, palette);
         self.brush.route(&cable.route, color, width, is_bad);
         if !cable.is_between_members {
             return;
         }
         let alike =
             |fault: Option<&LinkFault>| fault.map(|fault| (fault.extra_delay_us, fault.loss_per_million));
+        let is_cut = [there, back].into_iter().flatten().any(|fault| fault.is_cut);
         let is_alike = !is_cut && alike(ways[0].0) == alike(ways[1].0);
         for (fault, share) in &ways[usize::from(is_alike)..] {
             let Some(fault) = fault else { continue };
