@@ -4,6 +4,8 @@
 //!
 //! Follows `k8s.io/kubectl/pkg/cmd/exec`.
 
+use std::ops::ControlFlow;
+
 use crate::api::{Text, Value, meta};
 use crate::client::request;
 use crate::message::rest::{Request, Verb};
@@ -77,12 +79,10 @@ pub fn run(session: &mut Session) -> Outcome {
     if flags.switch("tty") {
         more.push(("tty".into(), "true".into()));
     }
-    let ran = execute_with(session, &pod, &container, &words, more)?;
+    let ran = execute_with(session, &pod, &container, &words, more, true)?;
     if ran.leaves {
         session.cli.detach();
     }
-    session.print(ran.stdout);
-    session.cli.eprint(ran.stderr);
     match ran.code {
         0 => Ok(()),
         // A shell that goes on says nothing of a command that failed.
@@ -95,6 +95,7 @@ pub fn run(session: &mut Session) -> Outcome {
 }
 
 /// What a command in a container said, and how it ended.
+#[derive(Clone, Default)]
 pub struct Ran {
     pub stdout: String,
     pub stderr: String,
@@ -105,33 +106,51 @@ pub struct Ran {
 
 /// Runs a command in a container of `pod`.
 pub fn execute(session: &mut Session, pod: &Value, container: &str, words: &[String]) -> Outcome<Ran> {
-    execute_with(session, pod, container, words, Vec::new())
+    execute_with(session, pod, container, words, Vec::new(), false)
 }
 
+/// Asks for one piece of output after the other; `shows` prints them as they come.
 fn execute_with(
     session: &mut Session,
     pod: &Value,
     container: &str,
     words: &[String],
     more: Vec<(Text, Text)>,
+    shows: bool,
 ) -> Outcome<Ran> {
     let mut parameters: Vec<(Text, Text)> = vec![("container".into(), container.into())];
     parameters.extend(words.iter().map(|word| (Text::from("command"), Text::from(word.as_str()))));
     parameters.push(("stdout".into(), "true".into()));
     parameters.push(("stderr".into(), "true".into()));
     parameters.extend(more);
-    let pods = session.built_in("", "pods").resource();
-    let request = Request {
-        verb: Verb::Create,
-        ..request::get(&pods, meta::namespace(pod), meta::name(pod))
-            .subresource("exec")
-            .options(|options| options.parameters = parameters)
-    };
-    let answer = session.send(request)?;
-    Ok(Ran {
-        stdout: answer.text("stdout").to_string(),
-        stderr: answer.text("stderr").to_string(),
-        code: answer.integer("exitCode").unwrap_or(0),
-        leaves: answer.is_true("leaves"),
-    })
+    let (ran, _) = session.fold((Ran::default(), Text::new()), |session, (mut ran, stream)| {
+        let parameters = match stream.is_empty() {
+            true => parameters.clone(),
+            false => vec![("container".into(), container.into()), ("stream".into(), stream)],
+        };
+        let pods = session.built_in("", "pods").resource();
+        let request = Request {
+            verb: Verb::Create,
+            ..request::get(&pods, meta::namespace(pod), meta::name(pod))
+                .subresource("exec")
+                .options(|options| options.parameters = parameters)
+        };
+        let answer = session.send(request)?;
+        if shows {
+            session.print(answer.text("stdout"));
+            session.cli.eprint(answer.text("stderr"));
+        } else {
+            ran.stdout += answer.text("stdout");
+            ran.stderr += answer.text("stderr");
+        }
+        Ok(match answer.integer("stream") {
+            Some(stream) => ControlFlow::Continue((ran, stream.to_string().into())),
+            None => {
+                ran.code = answer.integer("exitCode").unwrap_or(0);
+                ran.leaves = answer.is_true("leaves");
+                ControlFlow::Break((ran, Text::new()))
+            }
+        })
+    })?;
+    Ok(ran)
 }

@@ -455,13 +455,7 @@ pub fn port(container: &Value, port: &Value) -> u16 {
 pub fn hook_call(hook: &Value, id: &Text, sandbox: &Text, container: &Value) -> Option<Call> {
     if hook.has("exec") {
         let command = hook.items("exec.command").iter().filter_map(|w| w.as_str().map(Text::from)).collect();
-        return Some(Call::ExecSync {
-            container: id.clone(),
-            command,
-            timeout_seconds: 0,
-            input: Text::new(),
-            tty: false,
-        });
+        return Some(Call::ExecSync { container: id.clone(), command, timeout_seconds: 0 });
     }
     let (port, request) = if hook.has("httpGet") {
         let request = DialRequest::HttpGet { path: hook.shared_text("httpGet.path") };

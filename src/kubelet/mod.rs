@@ -149,6 +149,11 @@ enum CallPurpose {
         client: crate::sim::ActorId,
         id: u64,
     },
+    Dial {
+        client: crate::sim::ActorId,
+        id: u64,
+        is_proxy: bool,
+    },
     Ignored,
 }
 
@@ -365,6 +370,9 @@ impl State {
             CallPurpose::Images => self.images_listed(result),
             CallPurpose::Logs { client, id, view } => server::logs_read(client, id, &view, result, context),
             CallPurpose::Exec { client, id } => server::executed(client, id, result, context),
+            CallPurpose::Dial { client, id, is_proxy } => {
+                server::dialed(client, id, is_proxy, result, context);
+            }
             CallPurpose::Ignored => {}
         }
     }

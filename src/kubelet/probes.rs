@@ -244,7 +244,7 @@ impl State {
         let call = if spec.has("exec") {
             let command =
                 spec.items("exec.command").iter().filter_map(|w| w.as_str().map(Text::from)).collect();
-            Call::ExecSync { container: id, command, timeout_seconds, input: Text::new(), tty: false }
+            Call::ExecSync { container: id, command, timeout_seconds }
         } else {
             let (port, request) = if spec.has("httpGet") {
                 let path = spec.shared_text("httpGet.path");

@@ -4,7 +4,10 @@
 //! it.
 //!
 //! Requests come as they came to the API server: `pods/log` and `pods/exec` with their parameters. The answer to
-//! `log` is a string; to `exec` an object with `stdout`, `stderr` and `exitCode`. Follows
+//! `log` is a string; to `exec` an object with `stdout`, `stderr` and `exitCode`, or with `stream` while the command goes
+//! on: with that as a parameter the next piece is asked for, and with `feed` too it is given more to read. `pods/portforward` connects to one
+//! `port` of the pod's own loopback and asks for a `path`, if there is one: an object with the HTTP `status` (0: a bare
+//! connection) and `body`; `pods/proxy` does the same and is answered as the pod answers. Follows
 //! `pkg/kubelet/server/server.go`.
 
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use crate::api::{Text, Value, time};
 use crate::arrange::Arrange;
 use crate::language::Context;
 use crate::message::Message;
-use crate::message::cri::{Call, ContainerState, ContainerStatus, Reply};
+use crate::message::cri::{Call, ContainerState, ContainerStatus, DialRequest, Reply};
 use crate::message::rest::{Request, Response};
 use crate::object;
 use crate::sim::{ActorId, Duration, Time};
@@ -93,6 +96,18 @@ impl State {
             self.call(Call::ContainerLogs { container: status.id.clone(), tail }, purpose, context);
             return;
         }
+        if matches!(request.subresource.as_str(), "portforward" | "proxy") {
+            let path = parameter(request, "path").map(Text::from);
+            let call = Call::Dial {
+                sandbox: worker.sandboxes.first().map(|sandbox| sandbox.id.clone()).unwrap_or_default(),
+                port: parameter(request, "port").and_then(|port| port.parse().ok()).unwrap_or(0),
+                request: path.map_or(DialRequest::TcpSocket, |path| DialRequest::HttpGet { path }),
+                timeout_seconds: 30,
+            };
+            let is_proxy = request.subresource == "proxy";
+            self.call(call, CallPurpose::Dial { client, id: request.id, is_proxy }, context);
+            return;
+        }
         let running = of_name.first().filter(|status| matches!(status.state, ContainerState::Running { .. }));
         let Some(status) = running else {
             let message = format!("container not found (\"{name}\")");
@@ -107,13 +122,21 @@ impl State {
             .collect();
         let text = |name: &str| parameter(request, name).map(Text::from);
         let container = status.id.clone();
-        let call = match (text("shell"), text("line")) {
-            (Some(shell), Some(line)) => Call::ExecLine { container, shell, line },
-            _ => {
-                let input = text("input").unwrap_or_default();
-                let tty = parameter(request, "tty") == Some("true");
-                Call::ExecSync { container, command, timeout_seconds: 0, input, tty }
+        let input = text("input").unwrap_or_default();
+        let is_set = |name: &str| parameter(request, name) == Some("true");
+        // Who does not say that more will come has said all.
+        let is_input_over = !is_set("stdinOpen");
+        let stream = parameter(request, "stream").and_then(|stream| stream.parse().ok());
+        let call = match (stream, text("shell"), text("line")) {
+            (Some(stream), ..) if is_set("feed") => {
+                let is_interrupted = is_set("interrupt");
+                Call::ExecInput { container, stream, input, is_input_over, is_interrupted }
             }
+            (Some(stream), ..) => Call::ExecMore { container, stream },
+            (None, Some(shell), Some(line)) => {
+                Call::ExecLine { container, shell, line, is_input_over, tty: is_set("tty") }
+            }
+            _ => Call::Exec { container, command, input, is_input_over, tty: is_set("tty") },
         };
         self.call(call, CallPurpose::Exec { client, id: request.id }, context);
     }
@@ -181,8 +204,15 @@ pub(super) fn logs_read(
 
 pub(super) fn executed(client: ActorId, id: u64, result: Result<Reply, Text>, context: &mut Context) {
     match result {
-        Ok(Reply::Exec { exit_code, stdout, stderr, leaves }) => {
-            let mut body = object! { "exitCode" => exit_code, "stdout" => stdout, "stderr" => stderr };
+        Ok(Reply::Exec { exit_code, stdout, stderr, leaves, stream, unread }) => {
+            let mut body = object! { "stdout" => stdout, "stderr" => stderr };
+            match stream {
+                Some(stream) => body.set("stream", stream),
+                None => body.set("exitCode", exit_code),
+            };
+            if !unread.is_empty() {
+                body.set("unread", unread);
+            }
             if leaves {
                 body.set("leaves", true);
             }
@@ -193,5 +223,25 @@ pub(super) fn executed(client: ActorId, id: u64, result: Result<Reply, Text>, co
             let message = format!("Internal error occurred: error executing command in container: {error}");
             refuse(client, id, 500, "InternalError", message, context);
         }
+    }
+}
+
+/// What a port of a pod has answered.
+pub(super) fn dialed(
+    client: ActorId,
+    id: u64,
+    is_proxy: bool,
+    result: Result<Reply, Text>,
+    context: &mut Context,
+) {
+    match result {
+        Ok(Reply::Dialed { status, body }) if is_proxy => {
+            respond(client, id, status, Value::from(body), context);
+        }
+        Ok(Reply::Dialed { status, body }) => {
+            respond(client, id, 200, object! { "status" => i64::from(status), "body" => body }, context);
+        }
+        Ok(_) => respond(client, id, 200, Value::object(), context),
+        Err(error) => refuse(client, id, 503, "ServiceUnavailable", error.to_string(), context),
     }
 }

@@ -51,14 +51,20 @@ pub enum Call {
     RemoveContainer {
         container: Text,
     },
-    /// Runs a command in a container (probes and lifecycle hooks of the exec kind, `kubectl exec`).
+    /// Runs a command in a container to its end (probes and lifecycle hooks of the exec kind).
     ExecSync {
         container: Text,
         command: Vec<Text>,
         /// 0: none.
         timeout_seconds: u64,
-        /// What it reads.
+    },
+    /// Runs a command whose output is answered in pieces, as they come (`kubectl exec`).
+    Exec {
+        container: Text,
+        command: Vec<Text>,
+        /// What it reads, and whether that is all.
         input: Text,
+        is_input_over: bool,
         /// It writes to a terminal: both outputs come as one.
         tty: bool,
     },
@@ -68,6 +74,24 @@ pub enum Call {
         /// Names the shell; a new name begins one.
         shell: Text,
         line: Text,
+        /// Whether what the line runs has nothing to read.
+        is_input_over: bool,
+        tty: bool,
+    },
+    /// The next piece of a command's output, once there is one.
+    ExecMore {
+        container: Text,
+        /// As the last piece named it.
+        stream: u64,
+    },
+    /// More for a command to read; answered at once, without output.
+    ExecInput {
+        container: Text,
+        stream: u64,
+        input: Text,
+        is_input_over: bool,
+        /// Ctrl+C.
+        is_interrupted: bool,
     },
     /// Everything that the engine knows: sandboxes and containers with their states.
     ListPodSandboxes,
@@ -133,7 +157,9 @@ impl Call {
             Call::StopContainer { .. } => "StopContainer",
             Call::RemoveContainer { .. } => "RemoveContainer",
             Call::ExecSync { .. } => "ExecSync",
-            Call::ExecLine { .. } => "Exec",
+            Call::Exec { .. } | Call::ExecLine { .. } | Call::ExecMore { .. } | Call::ExecInput { .. } => {
+                "Exec"
+            }
             Call::ListPodSandboxes => "ListPodSandbox",
             Call::PodSandboxStatus { .. } => "PodSandboxStatus",
             Call::ContainerLogs { .. } => "ContainerLogs",
@@ -227,6 +253,10 @@ pub enum Reply {
         stderr: Text,
         /// The shell that a line was for has been left.
         leaves: bool,
+        /// The command goes on, under this number; its exit code is not known yet.
+        stream: Option<u64>,
+        /// What it was given and has not read before it ended: its shell may.
+        unread: Text,
     },
     Sandboxes(Vec<SandboxStatus>),
     Logs(Vec<(Time, Text)>),

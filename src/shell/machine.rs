@@ -34,6 +34,8 @@ pub(super) const MAXIMUM_DEPTH: usize = 100;
 pub struct Machine {
     pub(super) tasks: SortedMap<u32, Task>,
     pub(super) pipes: SortedMap<u32, Pipe>,
+    /// The pipe that is written to from outside, and whether more may come.
+    outside: Option<(u32, bool)>,
     next: u32,
     /// Statuses of strands that somebody waits for.
     pub(super) ended: SortedMap<u32, i32>,
@@ -130,6 +132,7 @@ impl Machine {
     }
     fn begin(&mut self, frame: Frame, stdin: &str) {
         (self.steps, self.written, self.status, self.is_ready) = (0, 0, None, true);
+        self.outside = None;
         let input =
             if stdin.is_empty() { Stream::Null } else { Stream::Pipe(self.add_pipe(Pipe::of(stdin))) };
         let streams = [input, Stream::Outside { on_error: false }, Stream::Outside { on_error: true }];
@@ -137,6 +140,36 @@ impl Machine {
         let (frames, signals) = (vec![frame], Vec::new());
         let task = Task { shell, frames, streams, background: false, depth: 0, signals };
         self.main = Some(self.add_task(task));
+    }
+    /// From now on there may be more to read than there is: see [`Machine::feed`].
+    pub fn open_input(&mut self) {
+        let empty = self.add_pipe(Pipe::of(""));
+        let main = self.main.and_then(|main| self.tasks.get_mut(&main));
+        let Some(stream) = main.map(|task| &mut task.streams[0]) else { return };
+        if !matches!(stream, Stream::Pipe(_)) {
+            *stream = Stream::Pipe(empty);
+        }
+        if let Stream::Pipe(pipe) = *stream {
+            self.outside = Some((pipe, true));
+            if let Some(pipe) = self.pipes.get_mut(&pipe) {
+                pipe.sealed = false;
+            }
+        }
+    }
+    /// More for the line at hand to read, where its input is open, and whether that is all.
+    pub fn feed(&mut self, text: &str, is_over: bool) {
+        if let Some((id, is_open)) = &mut self.outside {
+            *is_open &= !is_over;
+            if let Some(pipe) = self.pipes.get_mut(id) {
+                pipe.write(text);
+            }
+        }
+        self.is_ready = true;
+    }
+    /// What was fed and nobody has read.
+    pub fn take_unread(&mut self) -> String {
+        let pipe = self.outside.take().and_then(|(pipe, _)| self.pipes.get_mut(&pipe));
+        pipe.map(Pipe::take_all).unwrap_or_default()
     }
     pub(super) fn add_task(&mut self, task: Task) -> u32 {
         self.next += 1;
@@ -281,6 +314,7 @@ impl Machine {
             return;
         }
         let mut used = SortedSet::new();
+        used.extend(self.outside.map(|(pipe, _)| pipe));
         for task in self.tasks.values() {
             for stream in task.all_streams() {
                 if let Stream::Pipe(pipe) = stream {
@@ -327,7 +361,7 @@ impl Machine {
                     matches!(frame, Frame::Restore(streams) if streams[1..].contains(&Stream::Pipe(pipe)))
                 })
         };
-        self.tasks.values().any(is_writer)
+        self.outside == Some((pipe, true)) || self.tasks.values().any(is_writer)
     }
     pub(super) fn has_reader(&self, pipe: u32) -> bool {
         self.tasks.values().any(|task| {

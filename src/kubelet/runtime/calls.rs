@@ -8,23 +8,23 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::language::Context;
 use crate::message::cri::{
-    Call, ContainerConfig, ContainerState, DialRequest, EventType, Image, Reply, Request, SandboxConfig,
+    Call, ContainerConfig, DialRequest, EventType, Image, Reply, Request, SandboxConfig,
 };
 use crate::network::cni;
 use crate::sim::{ActorId, Duration};
 
 use super::ContainerEngine;
 use super::container::Container;
+use super::exec::{Answers, Input};
 use super::images::{self, Reference};
-use super::operation::{Exec, Operation, Work};
+use super::operation::{Operation, Work};
 use super::reach;
 use super::sandbox::{Sandbox, Stage, step};
-use super::userland;
 
 /// The address of every hollow pod (`pkg/kubelet/cri ... fake_runtime_service.go`).
 const HOLLOW_POD_IP: &str = "192.168.192.168";
 
-type Answer = Option<Result<Reply, Text>>;
+pub(super) type Answer = Option<Result<Reply, Text>>;
 
 impl ContainerEngine {
     pub(super) fn call(&mut self, from: ActorId, request: &Request, context: &mut Context) {
@@ -41,11 +41,22 @@ impl ContainerEngine {
                 self.stop_container(client, container, Duration::from_secs(*grace_period_seconds), context)
             }
             Call::RemoveContainer { container } => Some(self.remove_container(container, context)),
-            Call::ExecSync { container, command, timeout_seconds, input, tty } => {
-                self.exec(client, container, command, *timeout_seconds, (input, *tty), context)
+            Call::ExecSync { container, command, timeout_seconds } => {
+                let input = Input { text: &Text::new(), is_over: true };
+                let timeout = Some(*timeout_seconds).filter(|seconds| *seconds > 0);
+                self.exec(client, container, command, (input, false), Answers::Once { timeout }, context)
             }
-            Call::ExecLine { container, shell, line } => {
-                self.exec_line(client, container, shell, line, context)
+            Call::Exec { container, command, input, is_input_over, tty } => {
+                let input = Input { text: input, is_over: *is_input_over };
+                self.exec(client, container, command, (input, *tty), Answers::InPieces, context)
+            }
+            Call::ExecLine { container, shell, line, is_input_over, tty } => {
+                self.exec_line(client, container, shell, (line, *is_input_over, *tty), context)
+            }
+            Call::ExecMore { container, stream } => self.exec_more(client, container, *stream, context),
+            Call::ExecInput { container, stream, input, is_input_over, is_interrupted } => {
+                let input = Input { text: input, is_over: *is_input_over };
+                self.exec_input(container, *stream, (input, *is_interrupted), context)
             }
             Call::ListPodSandboxes => {
                 let all = self.state.sandboxes.keys().filter_map(|id| self.sandbox_status(id)).collect();
@@ -310,104 +321,6 @@ impl ContainerEngine {
         Ok(Reply::Done)
     }
 
-    fn exec(
-        &mut self,
-        client: (ActorId, u64),
-        id: &Text,
-        command: &[Text],
-        timeout_seconds: u64,
-        (input, is_terminal): (&Text, bool),
-        context: &mut Context,
-    ) -> Answer {
-        let Some(container) = self.state.containers.get(id) else {
-            return Some(Err(not_found("container", id)));
-        };
-        if !container.is_running() {
-            let state = if matches!(container.state, ContainerState::Created) { "CREATED" } else { "EXITED" };
-            return Some(Err(arcstr::format!(
-                "rpc error: code = Unknown desc = failed to exec in container: container is in CONTAINER_{state} state"
-            )));
-        }
-        if self.config.hollow {
-            return Some(Ok(Reply::Exec {
-                exit_code: 0,
-                stdout: Text::new(),
-                stderr: Text::new(),
-                leaves: false,
-            }));
-        }
-        let name = command.first().map(Text::as_str).unwrap_or("");
-        let base = name.rsplit('/').next().unwrap_or("");
-        let own = self.state.calling.programs_of(&container.image);
-        let is_missing = match container.content.is_minimal {
-            true => {
-                !userland::is_in_minimal_image(base)
-                    && !own.iter().any(|(program, _)| *program == base)
-                    && super::program::server(base, &[]).is_none()
-            }
-            false => container.content.is_closed && !userland::is_known(base),
-        };
-        if is_missing && !name.contains('/') {
-            return Some(Err(arcstr::format!(
-                "rpc error: code = Unknown desc = failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: exec: \"{name}\": executable file not found in $PATH"
-            )));
-        }
-        let machine = userland::process(command, &container.config.environment, "/", input);
-        let deadline = (timeout_seconds > 0)
-            .then(|| (context.now() + Duration::from_secs(timeout_seconds), timeout_seconds));
-        let exec = Exec {
-            container: id.clone(),
-            machine,
-            stdout: String::new(),
-            stderr: String::new(),
-            journal: Vec::new(),
-            is_asking: false,
-            deadline,
-            alarm: None,
-            shell: None,
-            is_terminal,
-        };
-        let work = Work::Exec(Box::new(exec));
-        let after = context.random().duration(Duration::from_millis(20), Duration::from_millis(60));
-        self.begin(Operation { client, work }, after, context);
-        None
-    }
-
-    /// Hands a line to a shell that waits for one.
-    fn exec_line(
-        &mut self,
-        client: (ActorId, u64),
-        id: &Text,
-        shell: &Text,
-        line: &Text,
-        context: &mut Context,
-    ) -> Answer {
-        let Some(container) = self.state.containers.get(id).filter(|container| container.is_running()) else {
-            return Some(Err(not_found("container", id)));
-        };
-        let environment = container.config.environment.clone();
-        let state = Arc::make_mut(&mut self.state);
-        let mut machine = state.shells.remove(shell).unwrap_or_else(|| userland::interactive(&environment));
-        machine.start(line, "");
-        let (stdout, stderr) = (String::new(), String::new());
-        let shell = Some(shell.clone());
-        let exec = Exec {
-            container: id.clone(),
-            machine,
-            stdout,
-            stderr,
-            journal: Vec::new(),
-            is_asking: false,
-            deadline: None,
-            alarm: None,
-            shell,
-            is_terminal: true,
-        };
-        let after = context.random().duration(Duration::from_millis(1), Duration::from_millis(3));
-        self.begin(Operation { client, work: Work::Exec(Box::new(exec)) }, after, context);
-        None
-    }
-
     fn dial(
         &mut self,
         client: (ActorId, u64),
@@ -438,7 +351,7 @@ impl ContainerEngine {
     }
 }
 
-fn not_found(what: &str, id: &str) -> Text {
+pub(super) fn not_found(what: &str, id: &str) -> Text {
     arcstr::format!(
         "rpc error: code = NotFound desc = an error occurred when try to find {what} \"{id}\": not found"
     )

@@ -17,6 +17,7 @@
 mod calling;
 mod calls;
 pub mod container;
+mod exec;
 pub mod files;
 pub mod images;
 pub mod operation;
@@ -497,7 +498,8 @@ impl State {
         let container = container.clone();
         let mut output = Output::new();
         let owner = Owner::Container(id.clone());
-        let open = self.run_beside(&container, &owner, &mut machine, &container.journal, now, &mut output);
+        let open =
+            self.run_beside(&container, &owner, &mut machine, false, &container.journal, now, &mut output);
         // Released before the container is changed, or the change would copy it.
         drop(container);
         let container = Arc::make_mut(self.containers.get_mut(id)?);
@@ -525,6 +527,7 @@ impl State {
         container: &Container,
         owner: &Owner,
         machine: &mut Machine,
+        is_interrupted: bool,
         journal: &Journal,
         now: Time,
         output: &mut Output,
@@ -566,6 +569,9 @@ impl State {
             output: Output::new(),
             effects: Vec::new(),
         };
+        if is_interrupted {
+            machine.interrupt(&mut surroundings);
+        }
         machine.run(&mut surroundings);
         let effects = surroundings.effects;
         output.append(&mut surroundings.output);

@@ -10,19 +10,14 @@ use crate::language::Context;
 use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Reply};
 use crate::message::node::NodeMessage;
-use crate::shell::Machine;
-use crate::shell::machine::Output;
-use crate::sim::{ActorId, Duration, Time};
-use crate::timer::{EngineTimer, Timer};
+use crate::sim::{ActorId, Duration};
 
-use super::calling::Owner;
+use super::exec::Exec;
 use super::files::View;
 use super::images::{self, Reference};
 use super::sandbox::{Stage, step};
-use super::talk::{Ask, Asker, Journal};
 use super::userland;
 use super::{CNI_NOT_INITIALIZED, ContainerEngine};
-use crate::message::node::Reached;
 
 #[derive(Clone, Debug)]
 pub struct Operation {
@@ -53,30 +48,6 @@ pub enum Work {
     Answer {
         result: Result<Reply, Text>,
     },
-}
-
-/// The terminal at the console sees the machine's disk by messages, which are under way no longer than this. Who hears
-/// that a command has ended must find there what it wrote.
-const CONSOLE_LAG: Duration = Duration::from_millis(1);
-
-/// A command that runs in a container beside its first process.
-#[derive(Clone, Debug)]
-pub struct Exec {
-    pub container: Text,
-    pub machine: Machine,
-    pub stdout: String,
-    pub stderr: String,
-    /// As for a container's own script.
-    pub journal: Journal,
-    pub is_asking: bool,
-    /// When it is given up, and after how many seconds that is.
-    pub deadline: Option<(Time, u64)>,
-    /// The alarm that is set.
-    pub alarm: Option<Time>,
-    /// The shell that goes on after this line.
-    pub shell: Option<Text>,
-    /// Both outputs lead to a terminal, and come as one.
-    pub is_terminal: bool,
 }
 
 impl ContainerEngine {
@@ -336,96 +307,6 @@ impl ContainerEngine {
             self.advance(id, context);
         }
         Ok(())
-    }
-
-    /// Lets a command in a container go on.
-    fn exec_step(&mut self, number: u64, client: (ActorId, u64), mut exec: Box<Exec>, context: &mut Context) {
-        let now = context.now();
-        let state = Arc::make_mut(&mut self.state);
-        let Some(container) = state.containers.get(&exec.container).filter(|c| c.is_running()).cloned()
-        else {
-            let error = "rpc error: code = Unknown desc = failed to exec in container: container is in CONTAINER_EXITED state";
-            self.reply(client, Err(error.into()), context);
-            return;
-        };
-        let mut output = Output::new();
-        if exec.is_asking && exec.deadline.is_none_or(|(at, _)| now < at) {
-            state.operations.insert(number, Operation { client, work: Work::Exec(exec) });
-            return;
-        }
-        let mut has_told = false;
-        if !exec.is_asking {
-            let (owner, machine) = (Owner::Exec(number), &mut exec.machine);
-            let open = state.run_beside(&container, &owner, machine, &exec.journal, now, &mut output);
-            if let Some((answered, ask)) = open {
-                exec.journal.truncate(answered);
-                exec.is_asking = true;
-                if let Some((at, _)) = exec.deadline.filter(|(at, _)| *at > now) {
-                    context.timer(at.since(now), Timer::Engine(EngineTimer::Step { operation: number }));
-                }
-                state.operations.insert(number, Operation { client, work: Work::Exec(exec) });
-                return self.ask(Asker::Operation(number), &container.sandbox, ask, context);
-            }
-            exec.journal.clear();
-            has_told = self.make_calls(context);
-        }
-        for (on_error, text) in output {
-            if on_error && !exec.is_terminal { exec.stderr += &text } else { exec.stdout += &text }
-        }
-        let done = |exec: &Exec, exit_code| Reply::Exec {
-            exit_code,
-            stdout: exec.stdout.as_str().into(),
-            stderr: exec.stderr.as_str().into(),
-            leaves: exec.machine.has_left(),
-        };
-        if let Some(exit_code) = exec.machine.status() {
-            let reply = done(&exec, exit_code);
-            if let Some(shell) = exec.shell.filter(|_| !exec.machine.has_left()) {
-                Arc::make_mut(&mut self.state).shells.insert(shell, exec.machine);
-            }
-            return match has_told {
-                true => self.answer_after(client, CONSOLE_LAG, Ok(reply), context),
-                false => self.reply(client, Ok(reply), context),
-            };
-        }
-        let deadline = exec.deadline.map(|(at, _)| at);
-        match [exec.machine.wake(), deadline].into_iter().flatten().min() {
-            Some(next) if deadline.is_none_or(|deadline| now < deadline) => {
-                exec.alarm = exec.alarm.filter(|alarm| *alarm > now);
-                if next.0 < u64::MAX / 8 && exec.alarm != Some(next) {
-                    exec.alarm = Some(next);
-                    context.timer(next.since(now), Timer::Engine(EngineTimer::Step { operation: number }));
-                }
-                Arc::make_mut(&mut self.state)
-                    .operations
-                    .insert(number, Operation { client, work: Work::Exec(exec) });
-            }
-            Some(_) => {
-                let seconds = exec.deadline.map_or(0, |(_, seconds)| seconds);
-                let error = arcstr::format!(
-                    "rpc error: code = DeadlineExceeded desc = failed to exec in container: timeout {seconds}s exceeded: context deadline exceeded"
-                );
-                self.reply(client, Err(error), context);
-            }
-            // Until it is answered.
-            None if exec.machine.is_calling() => {
-                Arc::make_mut(&mut self.state)
-                    .operations
-                    .insert(number, Operation { client, work: Work::Exec(exec) });
-            }
-            // A program that never ends by itself, and that nobody limits: what it printed is the answer.
-            None => self.reply(client, Ok(done(&exec, 0)), context),
-        }
-    }
-
-    /// An answer for a command that waits for one.
-    pub(super) fn exec_answered(&mut self, number: u64, answer: (Ask, Reached), context: &mut Context) {
-        let state = Arc::make_mut(&mut self.state);
-        if let Some(Operation { work: Work::Exec(exec), .. }) = state.operations.get_mut(&number) {
-            exec.journal.push(answer);
-            exec.is_asking = false;
-            self.step(number, context);
-        }
     }
 
     /// Answers once `after` has passed.

@@ -366,8 +366,6 @@ fn two_containers_share_a_volume_and_the_loopback() {
         container: web.clone(),
         command: command.iter().map(|word| Text::from(*word)).collect(),
         timeout_seconds: 5,
-        input: Text::new(),
-        tty: false,
     };
     let Ok(Reply::Exec { exit_code: 0, stdout, .. }) = site.ask(exec(&["curl", "-s", "localhost"])) else {
         panic!()
