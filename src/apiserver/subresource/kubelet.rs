@@ -30,6 +30,8 @@ pub(in crate::apiserver) struct Call {
     exchange: ExchangeId,
     url: Text,
     address: Text,
+    /// The address that the kubelet is to dial in the server's name.
+    proxied: Option<Text>,
     since: Time,
 }
 
@@ -51,20 +53,23 @@ impl ApiServer {
         context: &mut Context,
     ) -> Result<Step, Status> {
         let request = Arc::clone(&exchange.request);
-        let key = below(&route.info, &request.namespace, &request.name);
-        let object = self
-            .shelf(cache, &key)
-            .ok_or_else(|| Status::not_found(&route.info.group_resource(), &request.name))?;
-        let node = match route.info.kind.as_str() {
-            "Pod" => {
-                check_container(object, &request)?;
-                object.shared_text("spec.nodeName")
-            }
-            "Node" => request.name.clone(),
-            _ => {
-                let message = format!("{}/proxy is not simulated", request.resource.plural);
-                return Err(Status::new(501, Reason::Unknown, message));
-            }
+        let kind = route.info.kind.as_str();
+        let mut forwarded = (*request).clone();
+        let (node, proxied) = if request.subresource == "proxy" {
+            let target = self.proxy_target(&request, kind)?;
+            let parameters = &mut forwarded.options.parameters;
+            let path =
+                parameters.iter().find(|(name, _)| name == "path").map_or("", |(_, path)| path.as_str());
+            *parameters = vec![("path".into(), arcstr::format!("/{path}")), ("port".into(), target.port)];
+            forwarded.name = target.pod;
+            (target.node, Some(target.address))
+        } else {
+            let key = below(&route.info, &request.namespace, &request.name);
+            let object = self
+                .shelf(cache, &key)
+                .ok_or_else(|| Status::not_found(&route.info.group_resource(), &request.name))?;
+            check_container(object, &request)?;
+            (object.shared_text("spec.nodeName"), None)
         };
         if node.is_empty() {
             // A log of a pod without a node is empty.
@@ -85,11 +90,10 @@ impl ApiServer {
         };
         self.own_requests += 1;
         let id = self.own_requests;
-        let mut forwarded = (*request).clone();
         forwarded.id = id;
         forwarded.user_agent = "kube-apiserver".into();
         context.send(kubelet, Message::Request(Arc::new(forwarded)));
-        let call = Call { exchange: exchange.id, url, address, since: context.now() };
+        let call = Call { exchange: exchange.id, url, address, proxied, since: context.now() };
         self.calls.insert(id, call);
         exchange.state = State::Forwarded;
         Ok(Step::Waiting)
@@ -116,6 +120,14 @@ impl ApiServer {
     pub(in crate::apiserver) fn kubelet_answered(&mut self, response: &Response, context: &mut Context) {
         let Some(call) = self.calls.get(&response.id).cloned() else { return };
         self.calls.remove(&response.id);
+        if let (Some(address), 503) = (&call.proxied, response.code)
+            && response.body.text("kind") == "Status"
+        {
+            let why = response.body.text("message");
+            let message = format!("error trying to reach service: dial tcp {address}: connect: {why}");
+            let status = Status::service_unavailable(message);
+            return self.answer_exchange(call.exchange, status.into(), context);
+        }
         let answer = Answer {
             code: response.code,
             body: response.body.clone(),

@@ -8,6 +8,7 @@ mod access_review;
 mod binding;
 pub(super) mod eviction;
 pub(super) mod kubelet;
+mod proxy;
 mod scale;
 mod token;
 
