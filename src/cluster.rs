@@ -20,6 +20,7 @@ use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
 use crate::etcd::identity::{TOKEN, member_id};
 use crate::etcd::member::{DISK_LATENCY, Flags, Member, Peer, QUOTA_BYTES};
+#[cfg(feature = "gateway")]
 use crate::gateway::Gateway;
 use crate::kube_proxy::KubeProxy;
 use crate::kube_router::KubeRouter;
@@ -35,7 +36,9 @@ use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
 use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, Time, World};
-use crate::timer::{EtcdTimer, GatewayTimer, TerminalTimer, Timer};
+#[cfg(feature = "gateway")]
+use crate::timer::GatewayTimer;
+use crate::timer::{EtcdTimer, TerminalTimer, Timer};
 
 pub use faults::refusal;
 
@@ -97,6 +100,7 @@ pub enum Role {
     KubeProxy(KubeProxy),
     KubeRouter(KubeRouter),
     CoreDns(CoreDns),
+    #[cfg(feature = "gateway")]
     Gateway(Gateway),
 }
 
@@ -130,6 +134,7 @@ impl World for Cluster {
             Role::KubeProxy(proxy) => proxy.handle(input, context),
             Role::KubeRouter(router) => router.handle(input, context),
             Role::CoreDns(server) => server.handle(input, context),
+            #[cfg(feature = "gateway")]
             Role::Gateway(gateway) => gateway.handle(input, context),
         }
     }
@@ -149,18 +154,23 @@ impl World for Cluster {
                     control.wake(actor, Timer::Terminal(TerminalTimer::Enter { id }));
                 }
             }
+            #[cfg(feature = "gateway")]
             Command::Http { exchange, request } => {
                 if let Some((actor, gateway)) = self.gateway(control) {
                     gateway.take(*exchange, request.clone());
                     control.wake(actor, Timer::Gateway(GatewayTimer::Begin { exchange: *exchange }));
                 }
             }
+            #[cfg(feature = "gateway")]
             Command::HangUp { exchange } => {
                 if let Some((actor, gateway)) = self.gateway(control) {
                     gateway.hang_up(*exchange);
                     control.wake(actor, Timer::Gateway(GatewayTimer::Begin { exchange: *exchange }));
                 }
             }
+            // Nobody outside can knock at a page.
+            #[cfg(not(feature = "gateway"))]
+            Command::Http { .. } | Command::HangUp { .. } => {}
             Command::WriteFile { path, content } => {
                 if let Some((_, terminal)) = self.terminal() {
                     // A path that cannot be written changes nothing; the shell says so when it is used.
@@ -300,6 +310,7 @@ impl Cluster {
     }
 
     /// The gateway on the workstation, set up when somebody outside first knocks.
+    #[cfg(feature = "gateway")]
     fn gateway(&mut self, control: &mut Control<Wire>) -> Option<(ActorId, &mut Gateway)> {
         if !self.processes.iter().any(|process| matches!(*process.role, Role::Gateway(_))) {
             let server = self.processes.iter().find(|process| matches!(*process.role, Role::ApiServer(_)))?;

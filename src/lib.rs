@@ -16,6 +16,7 @@ pub mod coredns;
 pub mod etcd;
 pub mod etcdctl;
 pub mod fidelity;
+#[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod kube_proxy;
 pub mod kube_router;

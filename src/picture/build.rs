@@ -198,7 +198,9 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         Role::Etcd(_) => component.kind = ComponentKind::Etcd,
         Role::Kubelet(_) => component.kind = ComponentKind::Kubelet,
         Role::Engine(_) => component.kind = ComponentKind::ContainerEngine,
-        Role::Terminal(_) | Role::Kubeadm(_) | Role::Gateway(_) => component.kind = ComponentKind::Terminal,
+        Role::Terminal(_) | Role::Kubeadm(_) => component.kind = ComponentKind::Terminal,
+        #[cfg(feature = "gateway")]
+        Role::Gateway(_) => component.kind = ComponentKind::Terminal,
         Role::KubeProxy(proxy) => {
             component.kind = ComponentKind::KubeProxy;
             component.is_running &= proxy.is_running();
