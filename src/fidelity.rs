@@ -82,18 +82,13 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "serve",
-        what: "exec",
-        message: "commands in containers cannot be run from outside of the simulation: use clusterarium shell -c 'kubectl exec POD -- COMMAND'",
+        what: "exec, attach",
+        message: "text goes in and out, bytes that are no UTF-8 are lost; attach shows what the container says from then on, and what is typed does not reach it",
     },
     Entry {
         component: "serve",
-        what: "attach",
-        message: "there is no terminal inside of a simulated container: use \"kubectl logs --follow\"",
-    },
-    Entry {
-        component: "serve",
-        what: "portforward",
-        message: "simulated containers have no sockets of their own that a port of this machine could lead to",
+        what: "port-forward, proxy",
+        message: "a container that serves HTTP answers, whatever the method, with what a GET gets; other protocols are not spoken; the kubelet of the pod's node dials, so routes and policies have no say",
     },
     Entry {
         component: "serve",

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use crate::api::status::{Reason, Status};
 use crate::api::{Text, yaml};
 use crate::client::request;
-use crate::fidelity;
 use crate::message::http;
 use crate::message::rest::{PatchType, Request, User, Verb};
 
@@ -91,15 +90,11 @@ fn about_a_resource(
         "DELETE" => Verb::Delete,
         _ => return Err(method_not_allowed()),
     };
-    if is_stream {
-        if http.header("upgrade").is_empty() {
-            return Err(Status::bad_request("Upgrade request required"));
-        }
-        let told = fidelity::message("serve", &place.subresource).unwrap_or("not simulated");
-        return Err(Status::new(501, Reason::Unknown, told));
+    if is_stream && http.header("upgrade").is_empty() {
+        return Err(Status::bad_request("Upgrade request required"));
     }
     let mut request = request::get(&place.resource, &place.namespace, &place.name);
-    request.verb = verb;
+    request.verb = if is_stream { Verb::Create } else { verb };
     request.subresource = place.subresource;
     request.options = options;
     if !place.rest.is_empty() {
@@ -110,7 +105,10 @@ fn about_a_resource(
         request.options.field_selector = Text::from(format!("metadata.name={}", request.name));
         request.name = Text::new();
     }
-    if !verb.is_read() {
+    if is_stream {
+        // Whoever holds the conversation has waited until all that a command reads had come.
+        request.options.parameters.push(("input".into(), http.body.as_str().into()));
+    } else if !verb.is_read() && request.subresource != "proxy" {
         read_body(http, &mut request)?;
     }
     Ok(request)

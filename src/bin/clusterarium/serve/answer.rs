@@ -10,6 +10,8 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::order::InOrder;
+
 /// Status line and headers.
 pub fn head<B>(answer: &Answer, is_stream: bool, body: B) -> Response<B> {
     let mut response = Response::new(body);
@@ -59,7 +61,7 @@ pub fn body(answer: &Answer) -> Bytes {
     match (answer.media, &answer.body) {
         (Media::Json { .. } | Media::Yaml, Value::String(text)) => text.to_string().into(),
         (Media::Json { pretty: true }, value) => {
-            let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
+            let pretty = serde_json::to_string_pretty(&InOrder::new(value)).unwrap_or_default();
             (pretty + "\n").into()
         }
         (Media::Yaml, value) => yaml::to_string(value).into(),
@@ -77,7 +79,7 @@ pub fn piece(value: &Value) -> Bytes {
 }
 
 fn line(value: &Value) -> Bytes {
-    let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+    let mut bytes = serde_json::to_vec(&InOrder::new(value)).unwrap_or_default();
     bytes.push(b'\n');
     bytes.into()
 }

@@ -10,30 +10,27 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender as Orders;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use clusterarium::api::status::{Reason, Status};
-use clusterarium::message::http::{Answer, Media, Part, Request as Letter};
+use clusterarium::message::http::{Answer, Part, Request as Letter};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::mpsc::Receiver;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 
+use super::desk::{self, Desk, Waiting};
 use super::simulation::Order;
-use super::{answer, protobuf};
+use super::{answer, protobuf, streams};
 
 /// `MaxRequestBodyBytes` of the real server.
 const BODY_BYTES: usize = 3 << 20;
 /// Open connections; more wait in the system's queue.
 const CONNECTIONS: usize = 1000;
-/// Events that a watch may be behind before it is cut off.
-const BACKLOG: usize = 16_384;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a graceful stop gives to requests that are under way.
@@ -48,8 +45,7 @@ pub struct Access {
 
 struct Port {
     access: Access,
-    orders: Orders<Order>,
-    next_exchange: AtomicU64,
+    desk: Arc<Desk>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -70,7 +66,7 @@ async fn listen(socket: std::net::TcpListener, access: Access, orders: Orders<Or
     socket.set_nonblocking(true)?;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let (stop, stopping) = watch::channel(false);
-    let port = Arc::new(Port { access, orders, next_exchange: AtomicU64::new(1), stopping });
+    let port = Arc::new(Port { access, desk: Arc::new(Desk::new(orders)), stopping });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
@@ -141,7 +137,8 @@ async fn connection(port: Arc<Port>, stream: tokio::net::TcpStream) {
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut served = std::pin::pin!(served);
     // What goes wrong on one connection is its client's concern.
     tokio::select! {
@@ -161,35 +158,47 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 type AnswerBody = Either<Full<Bytes>, Stream>;
 
 /// One request and its answer.
-async fn exchange(port: Arc<Port>, request: Request<Incoming>) -> Response<AnswerBody> {
+async fn exchange(port: Arc<Port>, mut request: Request<Incoming>) -> Response<AnswerBody> {
     let is_head = request.method() == Method::HEAD;
+    // Taken before the request is read to its end: what comes after the answer is a conversation of its own.
+    let upgrade = streams::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let headers = request.headers().clone();
     let letter = match letter(&port, request).await {
         Ok(letter) => letter,
         Err(status) => return refusal(&status),
     };
-    let number = port.next_exchange.fetch_add(1, Ordering::Relaxed);
-    let (parts, mut received) = mpsc::channel(BACKLOG);
-    let order = Order::Request { exchange: number, request: letter, parts };
-    if port.orders.send(order).is_err() {
-        return refusal(&Status::service_unavailable("the simulation has stopped"));
+    if let (Some(upgrade), Some(call)) = (upgrade, streams::call(&letter)) {
+        return match streams::open(&port.desk, call, &headers).await {
+            Ok(opened) => {
+                let (response, talk) = opened.begin(upgrade);
+                let stopping = port.stopping.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = talk => {}
+                        () = stopped(stopping) => {}
+                    }
+                });
+                response.map(|()| Either::Left(Full::new(Bytes::new())))
+            }
+            Err(answer) => whole(&answer, is_head),
+        };
     }
-    let mut hang_up = HangUp { exchange: number, orders: port.orders.clone(), is_over: false };
+    let mut waiting = match port.desk.hand_in(letter) {
+        Ok(waiting) => waiting,
+        Err(status) => return refusal(&status),
+    };
     let first = tokio::select! {
-        first = received.recv() => first,
+        first = waiting.next() => first,
         () = stopped(port.stopping.clone()) => {
             // What is under way gets its answer, if it comes soon.
-            tokio::time::timeout(STOP_TIMEOUT, received.recv()).await.unwrap_or(None)
+            tokio::time::timeout(STOP_TIMEOUT, waiting.next()).await.unwrap_or(None)
         }
     };
     match first {
-        Some(Part::Whole(answer)) => {
-            hang_up.is_over = true;
-            whole(&answer, is_head)
-        }
+        Some(Part::Whole(answer)) => whole(&answer, is_head),
         Some(Part::Opening(answer)) => {
             let stopped = Box::pin(stopped(port.stopping.clone()));
-            let stream = Stream { received, stopped, hang_up };
-            answer::head(&answer, true, Either::Right(stream))
+            answer::head(&answer, true, Either::Right(Stream { waiting, stopped }))
         }
         _ => refusal(&Status::service_unavailable("the request was not answered")),
     }
@@ -201,19 +210,11 @@ fn whole(answer: &Answer, is_head: bool) -> Response<AnswerBody> {
 }
 
 fn refusal(status: &Status) -> Response<AnswerBody> {
-    let answer = Answer {
-        code: status.code,
-        media: Media::Json { pretty: false },
-        body: status.to_value(),
-        warnings: Vec::new(),
-        retry_after_seconds: None,
-    };
-    whole(&answer, false)
+    whole(&desk::refusal(status), false)
 }
 
 /// Headers that mean something to the API server; others stay outside.
-const HEADERS: [&str; 6] =
-    ["accept", "authorization", "content-type", "upgrade", "user-agent", "sec-websocket-protocol"];
+const HEADERS: [&str; 5] = ["accept", "authorization", "content-type", "upgrade", "user-agent"];
 
 /// Reads a request to its end.
 async fn letter(port: &Port, request: Request<Incoming>) -> Result<Letter, Status> {
@@ -267,51 +268,43 @@ fn text(headers: &mut [(String, String)], bytes: &[u8]) -> Result<String, Status
 }
 
 /// A web page must not reach the cluster through the browser of the one who runs it: neither by a name that was made to
-/// point here, nor by a form or script of another site. `kubectl proxy` checks hosts for the same reason.
+/// point here, nor by a form or script of another site. `kubectl proxy` checks hosts for the same reason. Libraries that
+/// open WebSockets (Python's) name the address that they connect to as the origin: that is no page.
 fn check_origin(access: Access, request: &Request<Incoming>) -> Result<(), Status> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let forbidden = |why: String| Err(Status::new(403, Reason::Forbidden, why));
-    if header("origin").is_some()
+    let authority = header("host").map(str::to_owned).or(request.uri().authority().map(ToString::to_string));
+    let address = authority.as_deref().map(host_of);
+    let is_own = |origin: &str| {
+        let origin = origin.strip_prefix("http://");
+        // A name could have been made to point here; a number could not.
+        origin == authority.as_deref()
+            && address.is_some_and(|host| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost")
+    };
+    if header("origin").is_some_and(|origin| !is_own(origin))
         || header("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin")
     {
         return forbidden("requests of web pages are not answered".into());
     }
-    if access.allows_remote {
-        return Ok(());
-    }
-    let authority = header("host").map(str::to_owned).or(request.uri().authority().map(ToString::to_string));
-    let Some(authority) = authority else { return Ok(()) };
-    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, _)) => host,
-        None => authority.split(':').next().unwrap_or(""),
-    };
+    let Some(host) = address.filter(|_| !access.allows_remote) else { return Ok(()) };
     let is_loopback = host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == access.address.ip());
     if is_loopback { Ok(()) } else { forbidden(format!("the host {host:?} is not this one")) }
 }
 
-/// Tells the simulation that a client has gone, when it goes.
-struct HangUp {
-    exchange: u64,
-    orders: Orders<Order>,
-    /// It has got all of its answer.
-    is_over: bool,
-}
-
-impl Drop for HangUp {
-    fn drop(&mut self) {
-        if !self.is_over {
-            let _ = self.orders.send(Order::HangUp { exchange: self.exchange });
-        }
+/// `[::1]:80` is `::1`, `localhost:80` is `localhost`.
+fn host_of(authority: &str) -> &str {
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or(""),
     }
 }
 
 /// The body of a watch.
 struct Stream {
-    received: Receiver<Part>,
+    waiting: Waiting,
     /// Done when the program is to stop.
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
-    hang_up: HangUp,
 }
 
 impl Body for Stream {
@@ -325,17 +318,13 @@ impl Body for Stream {
         if self.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
         }
-        match self.received.poll_recv(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Part::Piece(value))) => {
-                Poll::Ready(Some(Ok(Frame::data(answer::piece(&value)))))
-            }
-            Poll::Ready(Some(Part::End)) => {
-                self.hang_up.is_over = true;
-                Poll::Ready(None)
-            }
+        let Poll::Ready(part) = self.waiting.received.poll_recv(context) else { return Poll::Pending };
+        self.waiting.seen(part.as_ref());
+        Poll::Ready(match part {
+            Some(Part::Piece(value)) => Some(Ok(Frame::data(answer::piece(&value)))),
+            Some(Part::End) => None,
             // Without the last chunk, so that the client knows.
-            Poll::Ready(_) => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
-        }
+            _ => Some(Err(std::io::ErrorKind::ConnectionReset.into())),
+        })
     }
 }

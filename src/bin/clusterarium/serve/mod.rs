@@ -5,11 +5,14 @@
 //! main thread, its clock geared to the clock on the wall.
 
 mod answer;
+mod desk;
 mod kubeconfig;
 mod listener;
 mod openapi;
+mod order;
 mod protobuf;
 mod simulation;
+mod streams;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
