@@ -49,6 +49,8 @@ pub struct Machine {
     has_left: bool,
     /// A script that goes on without a pause takes time instead of being stopped.
     is_patient: bool,
+    /// Ctrl+C was pressed.
+    is_interrupted: bool,
     /// Nothing happens before.
     paused_until: Option<Time>,
     /// Something has come since it last stood still.
@@ -259,12 +261,19 @@ impl Machine {
             self.end(id, 130, around);
         }
     }
+    /// As [`Machine::interrupt`], when it runs next.
+    pub fn interrupt_soon(&mut self) {
+        (self.is_interrupted, self.is_ready, self.paused_until) = (true, true, None);
+    }
     /// Runs until every strand waits. Time has passed since the last time, so counting begins anew.
     pub fn run(&mut self, around: &mut Surroundings) {
         if self.paused_until.is_some_and(|until| until > around.now) {
             return;
         }
         (self.steps, self.paused_until, self.is_ready) = (0, None, false);
+        if std::mem::take(&mut self.is_interrupted) {
+            self.interrupt(around);
+        }
         loop {
             let mut advanced = false;
             let ids: Vec<u32> = self.tasks.keys().copied().collect();

@@ -46,7 +46,6 @@ pub struct Exec {
     answers: Answers,
     /// Who waits for the next piece, and since when.
     listener: Option<((ActorId, u64), Time)>,
-    is_interrupted: bool,
     /// Who has more for it to read wants to know its number at once, whether it has written anything or not.
     is_awaited: bool,
     /// When it is given up.
@@ -226,7 +225,8 @@ impl ContainerEngine {
         let Some(mut exec) = self.take_stream(container, stream) else { return Some(Ok(gone())) };
         exec.machine.feed(input.text, input.is_over);
         if is_interrupted {
-            (exec.is_interrupted, exec.is_asking) = (true, false);
+            exec.machine.interrupt_soon();
+            exec.is_asking = false;
             exec.journal.clear();
         }
         let nobody = (context.me(), 0);
@@ -258,17 +258,8 @@ impl ContainerEngine {
         if !exec.is_asking && exec.machine.status().is_none() {
             let mut output = Output::new();
             let owner = Owner::Exec(number);
-            let is_interrupted = std::mem::take(&mut exec.is_interrupted);
             let machine = &mut exec.machine;
-            let open = state.run_beside(
-                &container,
-                &owner,
-                machine,
-                is_interrupted,
-                &exec.journal,
-                now,
-                &mut output,
-            );
+            let open = state.run_beside(&container, &owner, machine, &exec.journal, now, &mut output);
             if let Some((answered, ask)) = open {
                 exec.journal.truncate(answered);
                 exec.is_asking = true;
@@ -375,7 +366,6 @@ impl Exec {
             is_asking: false,
             answers,
             listener: None,
-            is_interrupted: false,
             is_awaited: !is_input_over,
             deadline: None,
             alarm: None,

@@ -498,8 +498,7 @@ impl State {
         let container = container.clone();
         let mut output = Output::new();
         let owner = Owner::Container(id.clone());
-        let open =
-            self.run_beside(&container, &owner, &mut machine, false, &container.journal, now, &mut output);
+        let open = self.run_beside(&container, &owner, &mut machine, &container.journal, now, &mut output);
         // Released before the container is changed, or the change would copy it.
         drop(container);
         let container = Arc::make_mut(self.containers.get_mut(id)?);
@@ -527,7 +526,6 @@ impl State {
         container: &Container,
         owner: &Owner,
         machine: &mut Machine,
-        is_interrupted: bool,
         journal: &Journal,
         now: Time,
         output: &mut Output,
@@ -569,9 +567,6 @@ impl State {
             output: Output::new(),
             effects: Vec::new(),
         };
-        if is_interrupted {
-            machine.interrupt(&mut surroundings);
-        }
         machine.run(&mut surroundings);
         let effects = surroundings.effects;
         output.append(&mut surroundings.output);

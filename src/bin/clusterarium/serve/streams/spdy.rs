@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{Call, FromClient, Kind, ToClient, Wire};
 
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 const EXEC_PROTOCOLS: [&str; 4] =
     ["v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"];
 const PORT_FORWARD_PROTOCOLS: [&str; 1] = ["portforward.k8s.io"];
@@ -31,11 +31,11 @@ const STREAMS: usize = 4096;
 /// Chooses a protocol; what the answer's headers say.
 pub fn shake_hands(kind: Kind, headers: &HeaderMap) -> Result<Vec<(HeaderName, String)>, String> {
     let known: &[&str] = if kind == Kind::PortForward { &PORT_FORWARD_PROTOCOLS } else { &EXEC_PROTOCOLS };
-    let offered = headers.get_all(PROTOCOL_VERSION).iter().filter_map(|value| value.to_str().ok());
+    let offered = headers.get_all(&PROTOCOL_VERSION).iter().filter_map(|value| value.to_str().ok());
     let offered: Vec<&str> = offered.flat_map(|list| list.split(',')).map(str::trim).collect();
     let mut answer = vec![(UPGRADE, "SPDY/3.1".into())];
     match offered.iter().find(|name| known.contains(name)) {
-        Some(name) => answer.push((PROTOCOL_VERSION, (*name).to_owned())),
+        Some(name) => answer.push((PROTOCOL_VERSION.clone(), (*name).to_owned())),
         // A client of the first version does not say.
         None if offered.is_empty() => {}
         None => {
