@@ -87,7 +87,7 @@ visit("a message on its way is held by a click, and dropped from its card", asyn
 
 visit("a story is played scene by scene, and each scene says what to look at", async (page) => {
   await etcd(page);
-  await hand(page).getByText("More").click();
+  await hand(page).getByText("Stories").click();
   await hand(page).getByRole("button", { name: "Quorum is lost and regained" }).click();
   await caption(page).getByText("nobody can commit").waitFor();
   await caption(page).getByText("All are back").waitFor();

@@ -46,6 +46,24 @@ const lens = async (page, name) => {
   await page.waitForTimeout(2500);
 };
 STATES.etcd = (page) => lens(page, "etcd");
+STATES.keys = async (page) => {
+  await lens(page, "etcd");
+  await page.getByRole("group", { name: "Set-ups" }).getByRole("button", { name: "Keys", exact: true }).click();
+  await tab(page, "Inspector");
+  for (const name of ["/registry/", "leases/", "kube-node-lease/", "worker-1"]) {
+    await page.getByRole("region", { name: "Inspector" }).getByRole("button", { name, exact: true }).click();
+    await page.waitForTimeout(400);
+  }
+};
+STATES.stories = async (page) => {
+  await lens(page, "etcd");
+  await page.getByRole("group", { name: "Set-ups" }).getByText("Stories").click();
+};
+STATES.story = async (page) => {
+  await STATES.stories(page);
+  await page.getByRole("group", { name: "Set-ups" }).getByRole("button", { name: "The leader is cut off" }).click();
+  await page.waitForTimeout(9000);
+};
 STATES.pod = (page) => lens(page, "Pod");
 STATES.network = (page) => lens(page, "Network");
 

@@ -159,6 +159,14 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
         <div class="hand" role="group" aria-label="Set-ups">
             <div class="hand-row">
                 {move || labels.get().into_iter().enumerate().map(|(index, label)| set_up(index, label, press)).collect_view()}
+                <details class="menu">
+                    <summary class="button">"Stories"</summary>
+                    <div class="menu-list stories" on:click=close>
+                        {STORIES.map(|story| view! {
+                            <button type="button" class="menu-item" on:click=move |_| tell(story)>{story}</button>
+                        }).collect_view()}
+                    </div>
+                </details>
                 {button("Keys", Box::new(move || view.select(Some(Target::Keys(String::new(), String::new())))))}
                 <details class="menu">
                     <summary class="button">"More"</summary>
@@ -180,8 +188,6 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
                         </fieldset>
                         {button("Add a member", Box::new(move || join(false)))}
                         {button("Add a learner", Box::new(move || join(true)))}
-                        <span>"Stories"</span>
-                        {STORIES.map(|story| button(story, Box::new(move || tell(story)))).collect_view()}
                     </form>
                 </details>
             </div>
