@@ -1,4 +1,5 @@
-//! Sessions about what the API server does: custom resources that come, serve, change and go; who may do what.
+//! Sessions about what the API server does: custom resources that come, serve, change and go; who may do what; what is
+//! wrong with objects that the recorded conformance data do not hold.
 //!
 //! Picture to hold in mind: a guest house whose rooms are built while the guests are at the door, each with a key or none.
 //!
@@ -52,4 +53,9 @@ fn custom_resources_print_what_they_printed() {
 #[test]
 fn roles_open_the_doors_that_they_opened() {
     transcript::check("tests/access", boot, act, barred);
+}
+
+#[test]
+fn what_is_wrong_is_told_in_the_same_words() {
+    transcript::check("tests/validation", boot, act, barred);
 }

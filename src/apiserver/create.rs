@@ -83,6 +83,12 @@ impl ApiServer {
         let name = object.shared_text("metadata.name");
         cycle.key = below(info, &request.namespace, &name);
         seam::prepare_for_create(info, &mut object);
+        if info.group == "certificates.k8s.io" {
+            // Whoever signs it has to know who asks, not who says that he does.
+            let groups = exchange.user.groups.iter().map(|group| Value::from(group.clone()));
+            object.set("spec.groups", Value::array(groups));
+            object.set("spec.username", exchange.user.name.clone());
+        }
         self.allocate_for_create(exchange.id, info, &mut object, cycle, context)?;
         self.keep_from_escalating(exchange, info, &object, None)?;
         seam::validate_create(info, &object)?;

@@ -1,9 +1,10 @@
-//! Signer names, and the projections of trust bundles and pod certificates.
+//! Signer names, requests for certificates, and the projections of trust bundles and pod certificates.
 //!
 //! Picture to hold in mind: whose seal is on the letter.
 //!
-//! Follows `pkg/apis/core/validation/names.go` and the projections of `validateProjectionSources` in
-//! `pkg/apis/core/validation/validation.go`.
+//! Follows `pkg/apis/core/validation/names.go`, `pkg/apis/certificates/validation/validation.go` and the projections of
+//! `validateProjectionSources` in `pkg/apis/core/validation/validation.go`. What is inside of a request is not read: it
+//! has to be a PEM block of the right name, and its signature counts as good.
 
 use super::errors::Errors;
 use super::format::{dns1123_label, dns1123_subdomain, name_is_subdomain};
@@ -127,6 +128,111 @@ pub fn pod_certificate_projection(source: &Value, path: &FieldPath, errors: &mut
         let most = HOUR_SECONDS * 24 * if is_kubernetes_signer(signer) { 1 } else { 91 };
         if seconds > most {
             errors.invalid(&path, seconds, format!("if provided, maxExpirationSeconds must be <= {most}"));
+        }
+    }
+}
+
+const USAGES: [&str; 23] = [
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
+
+pub fn signing_request(request: &Value, errors: &mut Errors) {
+    meta::object_meta(request, false, |_, _| Vec::new(), errors);
+    let spec = request.at("spec");
+    let pem = super::config::decode_base64(spec.text("request"));
+    let is_request = String::from_utf8_lossy(&pem).lines().any(|line| {
+        matches!(
+            line.trim(),
+            "-----BEGIN CERTIFICATE REQUEST-----" | "-----BEGIN NEW CERTIFICATE REQUEST-----"
+        )
+    });
+    if !is_request {
+        let message = "PEM block type must be CERTIFICATE REQUEST";
+        errors.invalid(&meta::SPEC.child("request"), spec.text("request"), message);
+    }
+    let (usages, path) = (spec.items("usages"), meta::SPEC.child("usages"));
+    if usages.is_empty() {
+        errors.required(&path, "");
+    }
+    for (index, usage) in usages.iter().enumerate() {
+        let usage = usage.as_str().unwrap_or("");
+        if !USAGES.contains(&usage) {
+            errors.not_supported(&path.index(index), usage, &USAGES);
+        }
+    }
+    for (index, usage) in usages.iter().enumerate() {
+        if usages[..index].contains(usage) {
+            errors.duplicate(&path.index(index), usage.as_str().unwrap_or(""));
+        }
+    }
+    let (name, path) = (spec.text("signerName"), meta::SPEC.child("signerName"));
+    if name == "kubernetes.io/legacy-unknown" {
+        errors.invalid(&path, name, "the legacy signerName is not allowed via this API version");
+    } else {
+        signer_name(name, &path, errors);
+    }
+    if let Some(seconds) = spec.integer("expirationSeconds").filter(|seconds| *seconds < 600) {
+        let message = "may not specify a duration less than 600 seconds (10 minutes)";
+        errors.invalid(&meta::SPEC.child("expirationSeconds"), seconds, message);
+    }
+    signing_conditions(request, errors);
+}
+
+fn signing_conditions(request: &Value, errors: &mut Errors) {
+    let list = meta::STATUS.child("conditions");
+    let conditions = request.at("status").items("conditions");
+    for (index, condition) in conditions.iter().enumerate() {
+        let (path, type_) = (list.index(index), condition.text("type"));
+        if type_.is_empty() {
+            errors.required(&path.child("type"), "");
+        }
+        let is_verdict = matches!(type_, "Approved" | "Denied" | "Failed");
+        let allowed: &[&str] = if is_verdict { &["True"] } else { &["False", "True", "Unknown"] };
+        errors.one_of(condition.text("status"), &path.child("status"), allowed);
+        let earlier = &conditions[..index];
+        let has = |wanted: &str| earlier.iter().any(|condition| condition.text("type") == wanted);
+        if (type_ == "Approved" && has("Denied")) || (type_ == "Denied" && has("Approved")) {
+            errors.invalid(&list, type_, "Approved and Denied conditions are mutually exclusive");
+        }
+        if has(type_) {
+            errors.duplicate(&path.child("type"), type_);
+        }
+    }
+}
+
+pub fn signing_request_update(new: &Value, old: &Value, errors: &mut Errors) {
+    signing_request(new, errors);
+    meta::object_meta_update(new, old, errors);
+    let count = |request: &Value, wanted: &str| {
+        let conditions = request.at("status").items("conditions").iter();
+        conditions.filter(|condition| condition.text("type") == wanted).count()
+    };
+    for verdict in ["Approved", "Denied", "Failed"] {
+        if count(new, verdict) < count(old, verdict) {
+            let message = format!("updates may not remove a condition of type {}", go_quote(verdict));
+            errors.forbidden(&meta::STATUS.child("conditions"), message);
         }
     }
 }

@@ -7,8 +7,8 @@
 use super::errors::Errors;
 use super::format::name_is_subdomain;
 use super::{
-    admission, autoscaling, batch, cluster, config, definition, meta, network, pod, pod_update, rbac,
-    service, storage, storage_class, workloads,
+    admission, autoscaling, batch, certificates, cluster, config, definition, flow_control, meta, network,
+    pod, pod_update, rbac, registration, service, storage, storage_class, workloads,
 };
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
@@ -64,6 +64,9 @@ pub fn create(group: &str, version: &str, kind: &str, object: &Value, errors: &m
         "coordination.k8s.io" if kind == "Lease" => cluster::lease(object, None, errors),
         "discovery.k8s.io" if kind == "EndpointSlice" => network::endpoint_slice(object, None, errors),
         "events.k8s.io" if kind == "Event" => config::event(group, object, errors),
+        "certificates.k8s.io" => certificates::signing_request(object, errors),
+        "apiregistration.k8s.io" => registration::api_service(object, errors),
+        "flowcontrol.apiserver.k8s.io" => flow_control(kind, object, errors),
         _ => {}
     }
 }
@@ -160,7 +163,17 @@ pub fn update(group: &str, version: &str, kind: &str, new: &Value, old: &Value, 
         "coordination.k8s.io" if kind == "Lease" => cluster::lease(new, Some(old), errors),
         "discovery.k8s.io" if kind == "EndpointSlice" => network::endpoint_slice(new, Some(old), errors),
         "events.k8s.io" if kind == "Event" => config::event_update(group, new, old, errors),
+        "certificates.k8s.io" => certificates::signing_request_update(new, old, errors),
+        "apiregistration.k8s.io" => registration::api_service_update(new, old, errors),
+        "flowcontrol.apiserver.k8s.io" => flow_control(kind, new, errors),
         _ => meta::object_meta_update(new, old, errors),
+    }
+}
+
+fn flow_control(kind: &str, object: &Value, errors: &mut Errors) {
+    match kind {
+        "FlowSchema" => flow_control::flow_schema(object, errors),
+        _ => flow_control::priority_level(object, errors),
     }
 }
 
