@@ -16,7 +16,13 @@ pub fn short(now: Time) -> String {
 }
 
 /// The output of `date` with these arguments.
-pub fn date(now: Time, arguments: &[String]) -> String {
+///
+/// # Errors
+/// In `date`'s words, where it is to set the clock: nobody may.
+pub fn date(now: Time, arguments: &[String]) -> Result<String, String> {
+    if let Some(word) = arguments.iter().find(|word| !word.starts_with(['+', '-'])) {
+        return Err(format!("date: invalid date '{word}'"));
+    }
     let mut text = match arguments.iter().find_map(|argument| argument.strip_prefix('+')) {
         Some(wanted) => format(now, wanted),
         None if arguments.iter().any(|word| word.starts_with("-I") || word.starts_with("--rfc-3339")) => {
@@ -25,7 +31,7 @@ pub fn date(now: Time, arguments: &[String]) -> String {
         None => format(now, "%a %b %e %H:%M:%S UTC %Y"),
     };
     text.push('\n');
-    text
+    Ok(text)
 }
 
 /// `strftime` for the conversions that scripts use; others stay as they are. UTC.

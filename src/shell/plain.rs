@@ -25,7 +25,10 @@ pub(super) fn run(
                 task.shell.variables.iter().for_each(|(name, value)| out.line(format!("{name}={value}")));
             }
         },
-        "date" => out.stdout = super::date::date(around.now, rest),
+        "date" => match super::date::date(around.now, rest) {
+            Ok(text) => out.stdout = text,
+            Err(complaint) => out.fail(1, complaint),
+        },
         "seq" => seq(rest, out),
         "basename" => {
             let path = rest.first().map_or("", String::as_str).trim_end_matches('/');
