@@ -57,28 +57,36 @@ impl Forward {
         Ok(Forward { desk, call: Arc::new(call) })
     }
 
-    /// Connects whatever the client opens, and what is `open` from the start, until the client goes.
-    pub async fn talk(self, open: Vec<u16>, mut line: Line) {
+    /// Connects what is `open` from the start until all of it is over, or else whatever the client opens until it goes.
+    pub async fn talk(self, open: Vec<u16>, line: Line) {
+        let Line { mut input, output } = line;
         let mut inward: BTreeMap<u32, WriteHalf<DuplexStream>> = BTreeMap::new();
-        let connect = |inward: &mut BTreeMap<_, _>, channel: u32, port: u16| {
+        let connect = |inward: &mut BTreeMap<_, _>, channel: u32, port: u16, output: &mpsc::Sender<ToClient>| {
             if inward.len() < CONNECTIONS {
                 let (near, far) = tokio::io::duplex(PIPE_BYTES);
                 let (outward, into) = tokio::io::split(near);
                 inward.insert(channel, into);
-                tokio::spawn(self.clone().connection(channel, port, outward, far, line.output.clone()));
+                tokio::spawn(self.clone().connection(channel, port, outward, far, output.clone()));
             }
         };
+        let opens_later = open.is_empty();
         for (place, port) in open.into_iter().enumerate() {
             let channel = 2 * place as u32;
             for channel in [channel, channel + 1] {
                 let bytes = port.to_le_bytes().to_vec();
-                let _ = line.output.send(ToClient::Data { channel, bytes }).await;
+                let _ = output.send(ToClient::Data { channel, bytes }).await;
             }
-            connect(&mut inward, channel, port);
+            connect(&mut inward, channel, port, &output);
         }
-        while let Some(heard) = line.input.recv().await {
+        // The line ends with the last who may say something on it.
+        let output = Some(output).filter(|_| opens_later);
+        while let Some(heard) = input.recv().await {
             match heard {
-                FromClient::Open { channel, port } => connect(&mut inward, channel, port),
+                FromClient::Open { channel, port } => {
+                    if let Some(output) = &output {
+                        connect(&mut inward, channel, port, output);
+                    }
+                }
                 FromClient::Data { channel, bytes } => {
                     // A connection that is over takes nothing more.
                     if let Some(pipe) = inward.get_mut(&channel)
