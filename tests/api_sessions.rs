@@ -59,3 +59,15 @@ fn roles_open_the_doors_that_they_opened() {
 fn what_is_wrong_is_told_in_the_same_words() {
     transcript::check("tests/validation", boot, act, barred);
 }
+
+/// A cluster that is not hollow: what it does when something of it is gone.
+fn boot_whole(_: &str) -> Console {
+    let mut console = Console::boot(1, Scenario::default());
+    console.settle(|_| {});
+    console
+}
+
+#[test]
+fn an_outage_is_felt_where_it_is_felt() {
+    transcript::check("tests/outages", boot_whole, act, barred);
+}
