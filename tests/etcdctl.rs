@@ -4,7 +4,7 @@
 //! repetition.
 //!
 //! A session is a text file (see [`transcript`]). Lines behind `@ ` do something to the cluster: `@ stop m2`,
-//! `@ start m2`, `@ pass 5` (seconds). The first line says which cluster it is: `# local` has three members of etcd beside the
+//! `@ start m2`, `@ pass 5` (seconds), `@ quota m1 20000` (bytes). The first line says which cluster it is: `# local` has three members of etcd beside the
 //! terminal, `# kubeadm` is one node and a worker, `# cluster` the same with three members. Times, and names that are drawn by lot or made of the time, are barred.
 //! `CLUSTERARIUM_UPDATE=1 cargo test --test etcdctl` writes the answers anew; read the difference before you keep it.
 
@@ -45,7 +45,11 @@ fn act(console: &mut Console, order: &str) {
         "stop" => drop(console.history.command(Command::StopProcess { process })),
         "start" => drop(console.history.command(Command::StartProcess { process })),
         "pass" => console.pass(Duration::from_secs(rest.parse().expect("seconds")), &mut |_| {}),
-        "quota" => drop(console.history.command(Command::SetQuota { member: process, bytes: 20_000 })),
+        "quota" => {
+            let (member, bytes) = rest.split_once(' ').expect("a member and bytes");
+            let (member, bytes) = (member.to_string(), bytes.parse().expect("bytes"));
+            console.history.command(Command::SetQuota { member, bytes });
+        }
         other => panic!("unknown order {other}"),
     }
 }

@@ -61,14 +61,15 @@ impl Forward {
     pub async fn talk(self, open: Vec<u16>, line: Line) {
         let Line { mut input, output } = line;
         let mut inward: BTreeMap<u32, WriteHalf<DuplexStream>> = BTreeMap::new();
-        let connect = |inward: &mut BTreeMap<_, _>, channel: u32, port: u16, output: &mpsc::Sender<ToClient>| {
-            if inward.len() < CONNECTIONS {
-                let (near, far) = tokio::io::duplex(PIPE_BYTES);
-                let (outward, into) = tokio::io::split(near);
-                inward.insert(channel, into);
-                tokio::spawn(self.clone().connection(channel, port, outward, far, output.clone()));
-            }
-        };
+        let connect =
+            |inward: &mut BTreeMap<_, _>, channel: u32, port: u16, output: &mpsc::Sender<ToClient>| {
+                if inward.len() < CONNECTIONS {
+                    let (near, far) = tokio::io::duplex(PIPE_BYTES);
+                    let (outward, into) = tokio::io::split(near);
+                    inward.insert(channel, into);
+                    tokio::spawn(self.clone().connection(channel, port, outward, far, output.clone()));
+                }
+            };
         let opens_later = open.is_empty();
         for (place, port) in open.into_iter().enumerate() {
             let channel = 2 * place as u32;
