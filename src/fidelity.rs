@@ -227,6 +227,21 @@ pub const REGISTRY: &[Entry] = &[
         message: "a stopped lock or elect gives nothing back: its key stays until the lease runs out",
     },
     Entry {
+        component: "etcdctl",
+        what: "make-mirror",
+        message: "there is no second cluster here to mirror the keys to: save a snapshot and restore it",
+    },
+    Entry {
+        component: "etcdctl",
+        what: "downgrade",
+        message: "all members run one release here: there is none to go back to",
+    },
+    Entry {
+        component: "etcdutl",
+        what: "defrag",
+        message: "the files of a stopped member are not at hand here: use etcdctl defrag while it runs",
+    },
+    Entry {
         component: "etcd",
         what: "auth enable",
         message: "users and roles are kept, but nobody is asked for a password",

@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kubectl", &["api", "client", "fidelity", "language", "message", "note", "shell", "sim", "timer"]),
     ("shell", &["api", "client", "fidelity", "language", "message", "note", "sim", "timer"]),
     ("etcdctl", &["api", "client", "etcd", "fidelity", "message", "shell", "sim"]),
-    ("gateway", &["api", "client", "fidelity", "language", "message", "note", "sim", "timer"]),
+    ("gateway", &["api", "client", "language", "message", "note", "sim", "timer"]),
     ("fidelity", &["api"]),
     ("lesson", &["api", "command", "sim"]),
     (

@@ -111,6 +111,9 @@ fn columns(lines: &str) -> String {
 
 /// What is told of a command that does not exist, with those that are spelt alike.
 pub fn unknown_command(root: &'static Command, version: Version, word: &str) -> String {
+    if let Some(told) = crate::fidelity::message(root.name(), word) {
+        return told.to_string();
+    }
     let near: Vec<String> = root
         .subcommands
         .iter()
