@@ -103,7 +103,16 @@ impl Regex {
     }
     /// The first match at or behind `from`.
     pub fn find(&self, text: &[char], from: usize) -> Option<Match> {
+        self.find_and_count(text, from).1
+    }
+    /// The same, and how many forks it took.
+    pub fn find_and_count(&self, text: &[char], from: usize) -> (usize, Option<Match>) {
         let mut runner = Runner { text, budget: BUDGET, ignore_case: self.ignore_case };
+        let found = self.search(&mut runner, from);
+        (BUDGET - runner.budget, found)
+    }
+    fn search(&self, runner: &mut Runner, from: usize) -> Option<Match> {
+        let text = runner.text;
         for start in from..=text.len() {
             let mut groups = vec![None; self.groups + 1];
             let mut end = None;

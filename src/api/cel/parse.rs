@@ -1,0 +1,579 @@
+//! Expressions as text: words, the tree that they make, and where that fails.
+//!
+//! Picture to hold in mind: a sentence diagram on squared paper. There is room for so many lines below each other; a
+//! sentence that needs more is not drawn.
+
+use super::{Cel, functions};
+use crate::api::value::{Text, Value};
+use crate::arrange::Arrange;
+
+/// Of an expression, in bytes.
+const MAXIMUM_LENGTH: usize = 16 * 1024;
+/// How deep brackets may go: each level costs space on the stack.
+const MAXIMUM_DEPTH: u16 = 48;
+/// How high the tree may be.
+const MAXIMUM_HEIGHT: u16 = 80;
+const EXPECTING: &str = "expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+const RESERVED: &str =
+    " as break const continue else for function if import let loop package namespace return var void while ";
+
+/// A place in the tree, with what hangs below it.
+#[derive(Debug)]
+pub struct Node {
+    pub kind: Kind,
+    pub children: Vec<Node>,
+    /// The byte at which it stands in the text.
+    place: usize,
+    height: u16,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    Literal(Cel),
+    Name(Text),
+    Select(Text),
+    /// `a.?b`
+    OptionalSelect(Text),
+    Has(Text),
+    Index,
+    /// `a[?b]`
+    OptionalIndex,
+    /// Operators are called by their sign.
+    Call(Text),
+    MemberCall(Text),
+    And,
+    Or,
+    If,
+    List,
+    /// Keys and values in turn.
+    Map,
+    /// What is gone through, then what is asked of each; of a map with a filter, the filter between.
+    Loop(Macro, Text),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Macro {
+    All,
+    Exists,
+    ExistsOne,
+    Map,
+    Filter,
+    OptionalMap,
+}
+
+/// The names that an expression may use.
+pub struct Declared<'a> {
+    pub names: &'a [&'a str],
+    /// What may stand behind `variables.`.
+    pub variables: &'a [&'a str],
+}
+
+#[derive(Clone)]
+enum Token {
+    Name(Text),
+    Int(u64),
+    Literal(Cel),
+    Sign(&'static str),
+    End,
+}
+
+/// What is wrong, and at which byte.
+type Trouble = (usize, String);
+
+const SIGNS: [&str; 26] = [
+    "==", "!=", "<=", ">=", "&&", "||", ".?", "[?", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", ".",
+    ",", "(", ")", "[", "]", "{", "}",
+];
+
+/// Reads an expression and makes sure that all names in it are known. The error is in upstream's words.
+pub fn compile(source: &str, declared: &Declared) -> Result<Node, String> {
+    let mut troubles = Vec::new();
+    match read(source) {
+        Ok(node) => {
+            check(&node, declared, &mut Vec::new(), &mut troubles);
+            if troubles.is_empty() {
+                return Ok(node);
+            }
+        }
+        Err(trouble) => troubles.push(trouble),
+    }
+    troubles.arrange_by_key(|(place, _)| *place);
+    let mut text = String::from("compilation failed: ");
+    for (index, (place, trouble)) in troubles.iter().take(20).enumerate() {
+        let before = source.get(..*place).unwrap_or(source);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let column = before[line_start..].chars().count();
+        let line = source[line_start..].lines().next().unwrap_or("");
+        let (row, separator) = (before.matches('\n').count() + 1, if index > 0 { "\n" } else { "" });
+        let (after, dots) = (column + 1, ".".repeat(column));
+        text.push_str(&format!("{separator}ERROR: <input>:{row}:{after}: {trouble}\n | {line}\n | {dots}^"));
+    }
+    Err(text)
+}
+
+fn read(source: &str) -> Result<Node, Trouble> {
+    if source.len() > MAXIMUM_LENGTH {
+        return Err((
+            0,
+            format!(
+                "expression code point size exceeds limit: size: {}, limit {MAXIMUM_LENGTH}",
+                source.len()
+            ),
+        ));
+    }
+    let mut parser = Parser { source, tokens: lex(source)?, position: 0, depth: 0 };
+    let node = parser.expression()?;
+    match parser.tokens[parser.position].0 {
+        Token::End => Ok(node),
+        _ => Err(parser.unexpected("extraneous input", "expecting <EOF>")),
+    }
+}
+
+fn unknown_token(source: &str, place: usize) -> Trouble {
+    let character = source[place..].chars().next().unwrap_or(' ');
+    (place, format!("Syntax error: token recognition error at: '{character}'"))
+}
+
+fn lex(source: &str) -> Result<Vec<(Token, usize)>, Trouble> {
+    let bytes = source.as_bytes();
+    let mut tokens = Vec::new();
+    let mut place = 0;
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    while let Some(byte) = bytes.get(place) {
+        let rest = &source[place..];
+        if byte.is_ascii_whitespace() {
+            place += 1;
+            continue;
+        }
+        if rest.starts_with("//") {
+            place += rest.find('\n').unwrap_or(rest.len());
+            continue;
+        }
+        let word = bytes[place..].iter().take_while(|byte| is_name(byte)).count();
+        let quote = bytes.get(place + word).is_some_and(|byte| matches!(byte, b'"' | b'\''));
+        let (token, length) = if quote && word <= 2 && rest[..word].bytes().all(|b| b"rRbB".contains(&b)) {
+            text(rest, word).ok_or_else(|| unknown_token(source, place))?
+        } else if byte.is_ascii_digit()
+            || (*byte == b'.' && bytes.get(place + 1).is_some_and(u8::is_ascii_digit))
+        {
+            number(rest).ok_or_else(|| (place, "invalid numeric literal".to_owned()))?
+        } else if word > 0 {
+            let token = match &rest[..word] {
+                "true" => Token::Literal(true.into()),
+                "false" => Token::Literal(false.into()),
+                "null" => Token::Literal(Cel::NULL),
+                "in" => Token::Sign("in"),
+                name => Token::Name(name.into()),
+            };
+            (token, word)
+        } else if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
+            (Token::Sign(sign), sign.len())
+        } else {
+            return Err(unknown_token(source, place));
+        };
+        tokens.push((token, place));
+        place += length;
+    }
+    tokens.push((Token::End, source.len()));
+    Ok(tokens)
+}
+
+fn number(rest: &str) -> Option<(Token, usize)> {
+    let bytes = rest.as_bytes();
+    let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_unsigned = |end: usize| matches!(bytes.get(end), Some(b'u' | b'U'));
+    let whole = |text: &str, radix: u32, end: usize| {
+        let number = u64::from_str_radix(text, radix).ok()?;
+        let token = if is_unsigned(end) { Token::Literal(Cel::Uint(number)) } else { Token::Int(number) };
+        Some((token, end + usize::from(is_unsigned(end))))
+    };
+    if rest.starts_with("0x") || rest.starts_with("0X") {
+        let end = 2 + bytes[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        return whole(&rest[2..end], 16, end);
+    }
+    let mut end = digits(0);
+    let mut is_float = false;
+    if bytes.get(end) == Some(&b'.') && digits(end + 1) > 0 {
+        (is_float, end) = (true, end + 1 + digits(end + 1));
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        let count = if end + 1 + sign < bytes.len() { digits(end + 1 + sign) } else { 0 };
+        if count > 0 {
+            (is_float, end) = (true, end + 1 + sign + count);
+        }
+    }
+    if is_float {
+        let number = crate::api::float::parse_float(&rest[..end])?;
+        return Some((Token::Literal(Value::Float(number).into()), end));
+    }
+    whole(&rest[..end], 10, end)
+}
+
+/// A literal in quotes, behind a prefix such as `r` or `b`.
+fn text(rest: &str, prefix: usize) -> Option<(Token, usize)> {
+    let flags = rest[..prefix].to_ascii_lowercase();
+    let (raw, bytes) = (flags.contains('r'), flags.contains('b'));
+    let quote = rest.get(prefix..prefix + 1)?;
+    let body = &rest[prefix..];
+    let triple = quote.repeat(3);
+    let end = if body.starts_with(&triple) { triple.as_str() } else { quote };
+    let (mut place, mut out) = (prefix + end.len(), Vec::new());
+    loop {
+        let here = &rest[place..];
+        if here.starts_with(end) {
+            break;
+        }
+        let character = here.chars().next()?;
+        place += character.len_utf8();
+        if character == '\n' && end.len() == 1 {
+            return None;
+        }
+        if character != '\\' || raw {
+            out.extend_from_slice(&here.as_bytes()[..character.len_utf8()]);
+            if raw && character == '\\' && rest[place..].starts_with(quote) && end.len() == 1 {
+                // Even where it escapes nothing a backslash keeps the quote from ending the text.
+                out.extend_from_slice(quote.as_bytes());
+                place += 1;
+            }
+            continue;
+        }
+        let kind = rest[place..].chars().next()?;
+        place += kind.len_utf8();
+        let plain = "abfnrtv\\?\"'`".find(kind).map(|index| b"\x07\x08\x0c\n\r\t\x0b\\?\"'`"[index]);
+        if let Some(plain) = plain {
+            out.push(plain);
+            continue;
+        }
+        let (radix, count) = match kind {
+            'x' | 'X' => (16, 2),
+            'u' => (16, 4),
+            'U' => (16, 8),
+            '0'..='3' => {
+                place -= 1;
+                (8, 3)
+            }
+            _ => return None,
+        };
+        let code = u32::from_str_radix(rest.get(place..place + count)?, radix).ok()?;
+        place += count;
+        if bytes && matches!(kind, 'x' | 'X' | '0'..='3') {
+            out.push(u8::try_from(code).ok()?);
+        } else {
+            let mut buffer = [0; 4];
+            out.extend_from_slice(char::from_u32(code)?.encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+    let value = if bytes { Cel::Bytes(out.into()) } else { String::from_utf8(out).ok()?.into() };
+    Some((Token::Literal(value), place + end.len()))
+}
+
+struct Parser<'a> {
+    source: &'a str,
+    tokens: Vec<(Token, usize)>,
+    position: usize,
+    depth: u16,
+}
+
+impl Parser<'_> {
+    fn place(&self) -> usize {
+        self.tokens[self.position].1
+    }
+    fn is(&self, sign: &str) -> bool {
+        matches!(self.tokens[self.position].0, Token::Sign(own) if own == sign)
+    }
+    fn take(&mut self, sign: &str) -> bool {
+        let is = self.is(sign);
+        self.position += usize::from(is);
+        is
+    }
+    fn expect(&mut self, sign: &str) -> Result<(), Trouble> {
+        if self.take(sign) {
+            return Ok(());
+        }
+        Err(self.unexpected("mismatched input", &format!("expecting '{sign}'")))
+    }
+    fn unexpected(&self, what: &str, wanted: &str) -> Trouble {
+        let place = self.place();
+        let end = self.tokens.get(self.position + 1).map_or(self.source.len(), |next| next.1);
+        let shown = self.source[place..end].trim_end();
+        let shown = if shown.is_empty() { "<EOF>" } else { shown };
+        (place, format!("Syntax error: {what} '{shown}' {wanted}"))
+    }
+    fn node(&self, place: usize, kind: Kind, children: Vec<Node>) -> Result<Node, Trouble> {
+        let height = children.iter().map(|child| child.height).max().unwrap_or(0) + 1;
+        if height > MAXIMUM_HEIGHT {
+            return Err((place, format!("expression recursion limit exceeded: {MAXIMUM_HEIGHT}")));
+        }
+        Ok(Node { kind, children, place, height })
+    }
+    fn call(&self, place: usize, name: &'static str, children: Vec<Node>) -> Result<Node, Trouble> {
+        self.node(place, Kind::Call(Text::from(name)), children)
+    }
+    fn expression(&mut self) -> Result<Node, Trouble> {
+        self.depth += 1;
+        if self.depth > MAXIMUM_DEPTH {
+            return Err((self.place(), format!("expression recursion limit exceeded: {MAXIMUM_DEPTH}")));
+        }
+        let mut node = self.binary(0)?;
+        let place = self.place();
+        if self.take("?") {
+            let yes = self.binary(0)?;
+            self.expect(":")?;
+            let no = self.expression()?;
+            node = self.node(place, Kind::If, vec![node, yes, no])?;
+        }
+        self.depth -= 1;
+        Ok(node)
+    }
+    /// What operators of at least this level join.
+    fn binary(&mut self, least: usize) -> Result<Node, Trouble> {
+        const LEVELS: [&[&str]; 5] =
+            [&["||"], &["&&"], &["==", "!=", "<=", ">=", "<", ">", "in"], &["+", "-"], &["*", "/", "%"]];
+        let mut left = self.unary()?;
+        loop {
+            let place = self.place();
+            let found = LEVELS
+                .iter()
+                .enumerate()
+                .skip(least)
+                .find_map(|(level, signs)| Some((level, signs.iter().find(|sign| self.is(sign))?)));
+            let Some((level, sign)) = found else { return Ok(left) };
+            self.position += 1;
+            let right = self.binary(level + 1)?;
+            // Chains of these lie flat: they may be long.
+            left = match (level, left.kind) {
+                (0, Kind::Or) | (1, Kind::And) => {
+                    let kind = if level == 0 { Kind::Or } else { Kind::And };
+                    left.children.push(right);
+                    self.node(place, kind, left.children)?
+                }
+                (0, kind) => self.node(place, Kind::Or, vec![Node { kind, ..left }, right])?,
+                (1, kind) => self.node(place, Kind::And, vec![Node { kind, ..left }, right])?,
+                (_, kind) => self.call(place, sign, vec![Node { kind, ..left }, right])?,
+            };
+        }
+    }
+    fn unary(&mut self) -> Result<Node, Trouble> {
+        let place = self.place();
+        for sign in ["!", "-"] {
+            if !self.take(sign) {
+                continue;
+            }
+            let number = match self.tokens[self.position].0 {
+                Token::Int(number) if sign == "-" => Some(number),
+                _ => None,
+            };
+            // The smallest integer has no positive one.
+            if let Some(number) = number
+                && number == i64::MIN.unsigned_abs()
+            {
+                self.position += 1;
+                return self.node(place, Kind::Literal(Value::Integer(i64::MIN).into()), Vec::new());
+            }
+            self.depth += 1;
+            if self.depth > MAXIMUM_DEPTH {
+                return Err((place, format!("expression recursion limit exceeded: {MAXIMUM_DEPTH}")));
+            }
+            let inner = self.unary()?;
+            self.depth -= 1;
+            return self.call(place, sign, vec![inner]);
+        }
+        self.member()
+    }
+    fn name(&mut self) -> Result<Text, Trouble> {
+        match &self.tokens[self.position].0 {
+            Token::Name(name) => {
+                let name = name.clone();
+                self.position += 1;
+                Ok(name)
+            }
+            _ => Err((self.place(), "Syntax error: no viable alternative at input '.'".to_owned())),
+        }
+    }
+    fn member(&mut self) -> Result<Node, Trouble> {
+        let mut node = self.primary()?;
+        loop {
+            let place = self.place();
+            if self.take(".?") {
+                let name = self.name()?;
+                node = self.node(place, Kind::OptionalSelect(name), vec![node])?;
+            } else if self.take(".") {
+                let name = self.name()?;
+                let open = self.place();
+                node = if self.take("(") {
+                    let arguments = self.list(")")?;
+                    self.member_call(open, node, name, arguments)?
+                } else {
+                    self.node(place, Kind::Select(name), vec![node])?
+                };
+            } else if self.is("[") || self.is("[?") {
+                let kind = if self.is("[") { Kind::Index } else { Kind::OptionalIndex };
+                self.position += 1;
+                let index = self.expression()?;
+                self.expect("]")?;
+                node = self.node(place, kind, vec![node, index])?;
+            } else {
+                return Ok(node);
+            }
+        }
+    }
+    fn member_call(
+        &self,
+        place: usize,
+        target: Node,
+        name: Text,
+        mut arguments: Vec<Node>,
+    ) -> Result<Node, Trouble> {
+        let named = match (name.as_str(), arguments.len()) {
+            ("all", 2) => Some(Macro::All),
+            ("exists", 2) => Some(Macro::Exists),
+            ("exists_one" | "existsOne", 2) => Some(Macro::ExistsOne),
+            ("map", 2 | 3) => Some(Macro::Map),
+            ("filter", 2) => Some(Macro::Filter),
+            ("optMap", 2) => Some(Macro::OptionalMap),
+            _ => None,
+        };
+        let Some(named) = named else {
+            arguments.insert(0, target);
+            return self.node(place, Kind::MemberCall(name), arguments);
+        };
+        let first = std::mem::replace(&mut arguments[0], target);
+        match first.kind {
+            Kind::Name(variable) => self.node(place, Kind::Loop(named, variable), arguments),
+            _ => Err((first.place, "argument must be a simple name".to_owned())),
+        }
+    }
+    /// Expressions up to a closing sign, which is taken too.
+    fn list(&mut self, close: &str) -> Result<Vec<Node>, Trouble> {
+        let mut items = Vec::new();
+        while !self.take(close) {
+            items.push(self.expression()?);
+            if !self.take(",") {
+                self.expect(close)?;
+                break;
+            }
+        }
+        Ok(items)
+    }
+    fn primary(&mut self) -> Result<Node, Trouble> {
+        let (token, place) = self.tokens[self.position].clone();
+        let literal = match token {
+            Token::Literal(literal) => literal,
+            Token::Int(number) => match i64::try_from(number) {
+                Ok(number) => number.into(),
+                Err(_) => return Err((place, "invalid int literal".to_owned())),
+            },
+            Token::Name(name) => {
+                self.position += 1;
+                if RESERVED.split(' ').any(|word| word == name) {
+                    return Err((place, format!("reserved identifier: {name}")));
+                }
+                let open = self.place();
+                if !self.take("(") {
+                    return self.node(place, Kind::Name(name), Vec::new());
+                }
+                let mut arguments = self.list(")")?;
+                if name != "has" {
+                    return self.node(open, Kind::Call(name), arguments);
+                }
+                return match (arguments.pop(), arguments.len()) {
+                    (Some(Node { kind: Kind::Select(field), children, .. }), 0) => {
+                        self.node(open, Kind::Has(field), children)
+                    }
+                    _ => Err((open, "invalid argument to has() macro".to_owned())),
+                };
+            }
+            Token::Sign("(") => {
+                self.position += 1;
+                let inner = self.expression()?;
+                self.expect(")")?;
+                return Ok(inner);
+            }
+            Token::Sign("[") => {
+                self.position += 1;
+                let items = self.list("]")?;
+                return self.node(place, Kind::List, items);
+            }
+            Token::Sign("{") => {
+                self.position += 1;
+                let mut entries = Vec::new();
+                while !self.take("}") {
+                    entries.push(self.expression()?);
+                    self.expect(":")?;
+                    entries.push(self.expression()?);
+                    if !self.take(",") {
+                        self.expect("}")?;
+                        break;
+                    }
+                }
+                return self.node(place, Kind::Map, entries);
+            }
+            Token::Sign(".") => {
+                // The name of the root: there are no containers here.
+                self.position += 1;
+                let name = self.name()?;
+                return self.node(place, Kind::Name(name), Vec::new());
+            }
+            _ => return Err(self.unexpected("mismatched input", EXPECTING)),
+        };
+        self.position += 1;
+        self.node(place, Kind::Literal(literal), Vec::new())
+    }
+}
+
+/// Names and functions that nobody has declared. `bound` are the names of the loops around.
+fn check<'a>(node: &'a Node, declared: &Declared, bound: &mut Vec<&'a str>, troubles: &mut Vec<Trouble>) {
+    let mut say = |text: String| troubles.push((node.place, text));
+    let unknown = |name: &str| format!("undeclared reference to '{name}' (in container '')");
+    match &node.kind {
+        Kind::Name(name) => {
+            let is_known = bound.contains(&name.as_str()) || declared.names.contains(&name.as_str());
+            if !is_known && !functions::TYPES.contains(&name.as_str()) {
+                say(unknown(name));
+            }
+        }
+        Kind::Call(name) | Kind::MemberCall(name) => {
+            let is_member = matches!(node.kind, Kind::MemberCall(_));
+            let is_library = is_member && functions::library(node, bound);
+            if functions::is_left_out(name) {
+                say(format!("'{name}' is not evaluated in this simulation"));
+            } else if !functions::is_known(name, is_member && !is_library) {
+                say(unknown(name));
+            }
+            if is_library {
+                for child in &node.children[1..] {
+                    check(child, declared, bound, troubles);
+                }
+                return;
+            }
+        }
+        Kind::Select(field) | Kind::OptionalSelect(field) | Kind::Has(field)
+            if !bound.contains(&"variables")
+                && matches!(&node.children[0].kind, Kind::Name(name) if name == "variables")
+                && declared.names.contains(&"variables")
+                && !declared.variables.contains(&field.as_str()) =>
+        {
+            say(format!("undefined field '{field}'"));
+        }
+        Kind::Loop(_, variable) => {
+            check(&node.children[0], declared, bound, troubles);
+            bound.push(variable);
+            for child in &node.children[1..] {
+                check(child, declared, bound, troubles);
+            }
+            bound.pop();
+            return;
+        }
+        _ => {}
+    }
+    for child in &node.children {
+        check(child, declared, bound, troubles);
+    }
+}
+
+/// Whether `name` is used anywhere in the tree.
+pub fn uses(node: &Node, name: &str) -> bool {
+    matches!(&node.kind, Kind::Name(own) if own == name)
+        || node.children.iter().any(|child| uses(child, name))
+}
