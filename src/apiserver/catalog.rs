@@ -35,6 +35,8 @@ pub(crate) struct Shelves {
     pub ingress_classes: usize,
     pub disruption_budgets: usize,
     pub definitions: usize,
+    pub policies: usize,
+    pub policy_bindings: usize,
 }
 
 pub(crate) struct Catalog {
@@ -88,6 +90,8 @@ impl Catalog {
             ingress_classes: shelf("networking.k8s.io", "ingressclasses"),
             disruption_budgets: shelf("policy", "poddisruptionbudgets"),
             definitions: shelf("apiextensions.k8s.io", "customresourcedefinitions"),
+            policies: shelf("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+            policy_bindings: shelf("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
         };
         Catalog { registry, routes, prefixes, by_cache, shelves }
     }

@@ -38,13 +38,8 @@ impl ApiServer {
             seam::manage_fields(&route.info, &request, &mut object, &Value::Null, context.now());
         }
         let mut attributes = Attributes {
-            operation: Operation::Create,
-            info: &route.info,
-            namespace: request.namespace.clone(),
             name: object.shared_text("metadata.name"),
-            subresource: Text::new(),
-            dry_run: request.options.dry_run,
-            companions: Vec::new(),
+            ..Attributes::new(Operation::Create, &route.info, exchange)
         };
         self.mutate(&mut attributes, &mut object, None, context)?;
         let cycle = Cycle::new(Job::Create(object), cache, Text::new());
@@ -93,17 +88,10 @@ impl ApiServer {
         self.keep_from_escalating(exchange, info, &object, None)?;
         seam::validate_create(info, &object)?;
         cycle.warnings.extend(seam::warnings(info, &object, None));
-        let mut attributes = Attributes {
-            operation: Operation::Create,
-            info,
-            namespace: request.namespace.clone(),
-            name,
-            subresource: Text::new(),
-            dry_run: request.options.dry_run,
-            companions: Vec::new(),
-        };
+        let mut attributes = Attributes { name, ..Attributes::new(Operation::Create, info, exchange) };
         self.validate(&mut attributes, &object, None, context)?;
         cycle.companions.append(&mut attributes.companions);
+        cycle.warnings.append(&mut attributes.warnings);
         Ok(super::custom::stored(info, object))
     }
 }

@@ -262,7 +262,6 @@ impl ApiServer {
         context: &mut Context,
     ) -> Result<Change, Status> {
         let info = &route.info;
-        let request = &exchange.request;
         let name = cycle.key.rsplit('/').next().unwrap_or("").to_owned();
         let Some(current) = current else {
             return match deletion.last.take() {
@@ -281,15 +280,12 @@ impl ApiServer {
             return Ok(Change::Remove(object.clone()));
         }
         let mut attributes = Attributes {
-            operation: Operation::Delete,
-            info,
-            namespace: request.namespace.clone(),
             name: name.as_str().into(),
             subresource: Text::new(),
-            dry_run: request.options.dry_run,
-            companions: Vec::new(),
+            ..Attributes::new(Operation::Delete, info, exchange)
         };
         self.validate(&mut attributes, &Value::Null, Some(object), context)?;
+        cycle.warnings.append(&mut attributes.warnings);
         deletion.check(info, object)?;
         if info.kind == "Namespace" && info.group.is_empty() {
             return Ok(self.decide_delete_namespace(cycle, object, context));

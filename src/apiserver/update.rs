@@ -95,7 +95,7 @@ impl ApiServer {
             }
         }
         if request.subresource.is_empty() || request.subresource == "status" {
-            let mut attributes = self.update_attributes(route, &request);
+            let mut attributes = Attributes::new(Operation::Update, &route.info, exchange);
             self.mutate(&mut attributes, &mut object, Some(old), context)?;
         }
         let revision = object.text("metadata.resourceVersion");
@@ -123,18 +123,6 @@ impl ApiServer {
         self.settle_update(exchange, route, cycle, object, old, context)
     }
 
-    fn update_attributes<'a>(&self, route: &'a Route, request: &Request) -> Attributes<'a> {
-        Attributes {
-            operation: Operation::Update,
-            info: &route.info,
-            namespace: request.namespace.clone(),
-            name: request.name.clone(),
-            subresource: request.subresource.clone(),
-            dry_run: request.options.dry_run,
-            companions: Vec::new(),
-        }
-    }
-
     /// What every update goes through once it is known what is wanted: `rest.BeforeUpdate`, validating admission,
     /// and the removal of an object whose last finalizer it takes.
     pub(super) fn settle_update(
@@ -156,9 +144,10 @@ impl ApiServer {
         if request.subresource.is_empty() {
             cycle.warnings.extend(seam::warnings(info, &object, Some(old)));
         }
-        let mut attributes = self.update_attributes(route, &request);
+        let mut attributes = Attributes::new(Operation::Update, &route.info, exchange);
         self.validate(&mut attributes, &object, Some(old), context)?;
         cycle.companions.append(&mut attributes.companions);
+        cycle.warnings.append(&mut attributes.warnings);
         if is_emptied(info, &object, old) {
             self.release_on_delete(info, old, cycle);
             return Ok(Change::Remove(object));
@@ -204,8 +193,7 @@ impl ApiServer {
         if self.tracks_fields(&exchange.user) && !is_apply {
             seam::manage_fields(info, &request, &mut object, &Value::Null, context.now());
         }
-        let mut attributes =
-            Attributes { operation: Operation::Create, ..self.update_attributes(route, &request) };
+        let mut attributes = Attributes::new(Operation::Create, &route.info, exchange);
         self.mutate(&mut attributes, &mut object, None, context)?;
         let mut exchange = exchange.clone();
         self.finish_create(&mut exchange, route, cycle, object, context).map(Change::Create)

@@ -3,12 +3,13 @@
 //! Picture to hold in mind: the standing orders of the guards at the gate: whom to stop, whom to ask, and how long
 //! to wait for an answer.
 //!
-//! Follows `pkg/apis/admissionregistration/validation/validation.go`. That expressions are there is checked here;
-//! what they say is for the CEL compiler.
+//! Follows `pkg/apis/admissionregistration/validation/validation.go`. The expressions of webhooks and mutating policies
+//! are not read: they are not carried out either.
 
 use super::errors::Errors;
 use super::format::{dns1035_label, dns1123_subdomain, name_is_path_segment, name_is_subdomain};
 use super::meta::{self, METADATA, SPEC, STATUS};
+use crate::api::cel::{self, Declared};
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
 
@@ -68,7 +69,7 @@ fn webhook(hook: &Value, mutating: bool, path: &FieldPath, errors: &mut Errors) 
         errors.one_of_if_given(hook, "reinvocationPolicy", path, &["IfNeeded", "Never"]);
     }
     client_config(hook.at("clientConfig"), &path.child("clientConfig"), errors);
-    match_conditions(hook.items("matchConditions"), &path.child("matchConditions"), errors);
+    match_conditions(hook.items("matchConditions"), &[], &path.child("matchConditions"), errors);
 }
 
 /// Where a webhook is: a URL or a service, and not both.
@@ -249,7 +250,17 @@ fn rule_resources(rule: &Value, path: &FieldPath, errors: &mut Errors) {
     }
 }
 
-fn match_conditions(conditions: &[Value], path: &FieldPath, errors: &mut Errors) {
+/// What is wrong with an expression, if it may use any names at all; that one is missing is told elsewhere.
+fn compile(expression: &str, names: &[&str], variables: &[&str], path: &FieldPath, errors: &mut Errors) {
+    if names.is_empty() || expression.trim().is_empty() {
+        return;
+    }
+    if let Err(error) = cel::compile(expression, &Declared { names, variables }) {
+        errors.invalid(path, expression, error);
+    }
+}
+
+fn match_conditions(conditions: &[Value], names: &[&str], path: &FieldPath, errors: &mut Errors) {
     if conditions.len() > 64 {
         errors.too_many(path, conditions.len(), 64);
     }
@@ -258,6 +269,7 @@ fn match_conditions(conditions: &[Value], path: &FieldPath, errors: &mut Errors)
         if condition.text("expression").trim().is_empty() {
             errors.required(&item.child("expression"), "");
         }
+        compile(condition.text("expression"), names, &[], &item.child("expression"), errors);
         let name = condition.text("name");
         if name.is_empty() {
             errors.required(&item.child("name"), "");
@@ -347,8 +359,9 @@ const CEL_RESERVED: &[&str] = &[
     "while",
 ];
 
-fn variables(spec: &Value, errors: &mut Errors) {
+fn variables(spec: &Value, names: &[&str], errors: &mut Errors) {
     let list = SPEC.child("variables");
+    let all = cel::variables_of(spec);
     for (index, variable) in spec.items("variables").iter().enumerate() {
         let path = list.index(index);
         let name = variable.text("name");
@@ -359,6 +372,9 @@ fn variables(spec: &Value, errors: &mut Errors) {
         }
         if variable.text("expression").trim().is_empty() {
             errors.required(&path.child("expression"), "expression is not specified");
+        } else {
+            // Those before are known.
+            compile(variable.text("expression"), names, &all[..index], &path.child("expression"), errors);
         }
     }
 }
@@ -387,8 +403,10 @@ fn policy_head(policy: &Value, mutating: bool, errors: &mut Errors) {
             mutating_operations(constraints, &path, errors);
         }
     }
-    match_conditions(spec.items("matchConditions"), &SPEC.child("matchConditions"), errors);
-    variables(spec, errors);
+    let names = if mutating { Vec::new() } else { cel::policy_names(spec) };
+    let plain: Vec<&str> = names.iter().copied().filter(|name| *name != "variables").collect();
+    match_conditions(spec.items("matchConditions"), &plain, &SPEC.child("matchConditions"), errors);
+    variables(spec, &names, errors);
 }
 
 fn mutating_operations(resources: &Value, path: &FieldPath, errors: &mut Errors) {
@@ -410,10 +428,15 @@ pub fn validating_policy(policy: &Value, errors: &mut Errors) {
         errors.required(&annotations_list, MESSAGE);
         return;
     }
+    let (names, variables) = (cel::policy_names(spec), cel::variables_of(spec));
+    let messages: Vec<&str> = names.iter().copied().filter(|name| *name != "authorizer").collect();
     for (index, validation) in validations.iter().enumerate() {
         let path = list.index(index);
         if validation.text("expression").trim().is_empty() {
             errors.required(&path.child("expression"), "expression is not specified");
+        }
+        for (name, names) in [("expression", &names), ("messageExpression", &messages)] {
+            compile(validation.text(name), names, &variables, &path.child(name), errors);
         }
         for name in ["messageExpression", "message"] {
             let text = validation.text(name);
@@ -447,6 +470,8 @@ pub fn validating_policy(policy: &Value, errors: &mut Errors) {
             errors.required(&path.child("valueExpression"), "valueExpression is not specified");
         } else if expression.len() > 5 * 1024 {
             errors.required(&path.child("valueExpression"), "must not exceed 5120 bytes in length");
+        } else {
+            compile(expression, &names, &variables, &path.child("valueExpression"), errors);
         }
         if annotations[..index].iter().any(|other| other.text("key") == key) {
             errors.duplicate(&path.child("key"), key);

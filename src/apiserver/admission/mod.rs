@@ -8,17 +8,22 @@
 mod limit_ranger;
 mod namespaces;
 mod pods;
+mod policy;
 mod quota;
 mod service_account;
 mod storage;
+
+use std::sync::Arc;
 
 use crate::api::kind::ResourceInfo;
 use crate::api::status::Status;
 use crate::api::{Text, Value, meta};
 use crate::language::Context;
+use crate::message::rest::{Request, User};
 
 use super::ApiServer;
 use super::cycle::Companion;
+use super::exchange::Exchange;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -35,11 +40,32 @@ pub(crate) struct Attributes<'a> {
     pub name: Text,
     pub subresource: Text,
     pub dry_run: bool,
+    pub request: Arc<Request>,
+    /// Who asks, after impersonation.
+    pub user: Arc<User>,
     /// What is to be written together with the object.
     pub companions: Vec<Companion>,
+    /// `Warning` headers of the answer.
+    pub warnings: Vec<Text>,
 }
 
-impl Attributes<'_> {
+impl<'a> Attributes<'a> {
+    /// Of the object that a request names.
+    pub(crate) fn new(operation: Operation, info: &'a ResourceInfo, exchange: &Exchange) -> Attributes<'a> {
+        let request = &exchange.request;
+        Attributes {
+            operation,
+            info,
+            namespace: request.namespace.clone(),
+            name: request.name.clone(),
+            subresource: request.subresource.clone(),
+            dry_run: request.options.dry_run,
+            request: Arc::clone(request),
+            user: Arc::clone(&exchange.user),
+            companions: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
     /// Whether it is about `kind` of `group` itself, not one of its subresources.
     fn is(&self, group: &str, kind: &str) -> bool {
         self.subresource.is_empty() && self.info.kind == kind && self.info.group == group
@@ -103,7 +129,10 @@ impl ApiServer {
         context: &mut Context,
     ) -> Result<(), Status> {
         match attributes.operation {
-            Operation::Delete => self.check_namespace(attributes, old.unwrap_or(object)),
+            Operation::Delete => {
+                self.check_namespace(attributes, old.unwrap_or(object))?;
+                self.check_policies(attributes, object, old)
+            }
             _ => {
                 if attributes.operation == Operation::Create && attributes.is("", "Pod") {
                     self.check_limits(attributes, object)?;
@@ -117,6 +146,7 @@ impl ApiServer {
                 if attributes.is("scheduling.k8s.io", "PriorityClass") {
                     self.check_priority_class(attributes, object)?;
                 }
+                self.check_policies(attributes, object, old)?;
                 self.check_quota(attributes, object, old, context.now())
             }
         }

@@ -47,16 +47,12 @@ impl ApiServer {
             return Err(Status::new(500, Reason::Unknown, text));
         }
         let mut attributes = Attributes {
-            operation: Operation::Create,
-            info: &route.info,
-            namespace: request.namespace.clone(),
-            name: request.name.clone(),
             subresource: "binding".into(),
-            dry_run: request.options.dry_run,
-            companions: Vec::new(),
+            ..Attributes::new(Operation::Create, &route.info, exchange)
         };
         self.mutate(&mut attributes, &mut binding, None, context)?;
         self.validate(&mut attributes, &binding, None, context)?;
+        exchange.warnings.append(&mut attributes.warnings);
         let key = below(&route.info, &request.namespace, &request.name);
         self.write(exchange, Cycle::new(Job::Update(binding), cache, key), context)
     }

@@ -74,16 +74,9 @@ impl ApiServer {
         let mut options = (*request).clone();
         options.body = body.at("deleteOptions").clone();
         let deletion = Deletion::read(&options)?;
-        let mut attributes = Attributes {
-            operation: Operation::Create,
-            info: &route.info,
-            namespace: request.namespace.clone(),
-            name: request.name.clone(),
-            subresource: "eviction".into(),
-            dry_run: request.options.dry_run,
-            companions: Vec::new(),
-        };
+        let mut attributes = Attributes::new(Operation::Create, &route.info, exchange);
         self.validate(&mut attributes, body, None, context)?;
+        exchange.warnings.append(&mut attributes.warnings);
         let key = below(&route.info, &request.namespace, &request.name);
         let eviction = Eviction {
             deletion,

@@ -28,6 +28,8 @@ use super::exchange::{Answer, Exchange, Step};
 use super::form::Form;
 use super::pipeline::method_not_allowed;
 
+pub(super) use scale::of as scale;
+
 fn kind_verb(verb: Verb) -> KindVerb {
     match verb {
         Verb::Get => KindVerb::Get,

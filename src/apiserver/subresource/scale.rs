@@ -52,7 +52,7 @@ pub(super) fn shown(info: &ResourceInfo, request: &Request, object: &Value) -> R
 }
 
 /// The Scale of an object.
-pub(super) fn of(info: &ResourceInfo, request: &Request, object: &Value) -> Value {
+pub(in crate::apiserver) fn of(info: &ResourceInfo, request: &Request, object: &Value) -> Value {
     let paths = paths(info, request);
     let mut metadata = Value::object();
     for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {

@@ -1,0 +1,385 @@
+//! ValidatingAdmissionPolicy: rules of the cluster's own, as expressions.
+//!
+//! Picture to hold in mind: house rules on a board at the gate. A rule says whom it is about; a slip pinned to it says
+//! where it holds, and whether breaking it closes the gate or only earns a word. Without slips nobody looks at the board.
+//!
+//! Follows `k8s.io/apiserver/pkg/admission/plugin/policy/{validating,generic,matching}`. Expressions are read anew for each
+//! request; there is no audit log to annotate.
+
+use super::{Attributes, Operation};
+use crate::api::cel::{self, Cel, Declared, Evaluator};
+use crate::api::kind::{ResourceInfo, join_api_version};
+use crate::api::status::{Reason, Status};
+use crate::api::{LabelSelector, Text, Value, meta};
+use crate::apiserver::{ApiServer, conversion, custom, subresource};
+use crate::object;
+
+const LONGEST_MESSAGE: usize = 5 * 1024;
+
+/// What is held against a request, and the reason that the answer gives.
+struct Objection {
+    message: String,
+    reason: Text,
+    /// Refuses whatever the binding's actions are.
+    is_final: bool,
+}
+
+impl Objection {
+    fn new(message: String) -> Objection {
+        Objection { message, reason: Text::new(), is_final: false }
+    }
+}
+
+/// What the policies look at, in the version that their rules name.
+struct Subject {
+    object: Value,
+    old: Value,
+    request: Value,
+}
+
+impl ApiServer {
+    pub(super) fn check_policies(
+        &self,
+        attributes: &mut Attributes,
+        object: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        let shelves = self.catalog.shelves;
+        let is_used = |shelf: usize| self.caches.get(shelf).filter(|own| !own.objects.is_empty());
+        let Some(bindings) = is_used(shelves.policy_bindings) else { return Ok(()) };
+        let Some(policies) = is_used(shelves.policies) else { return Ok(()) };
+        // Who locks himself out must be able to take the lock off again.
+        if attributes.info.group == "admissionregistration.k8s.io" {
+            return Ok(());
+        }
+        let old = old.unwrap_or(&Value::Null);
+        let mut refusal: Option<(String, Text)> = None;
+        let mut left = cel::WHOLE_BUDGET;
+        for (_, policy) in policies.objects.iter() {
+            let constraints = policy.at("spec.matchConstraints");
+            let Some(version) = self.matches(attributes, constraints, object, old) else { continue };
+            let (name, spec) = (meta::name(policy), policy.at("spec"));
+            let mut subject: Option<Subject> = None;
+            for (_, binding) in bindings.objects.iter() {
+                let resources = binding.at("spec.matchResources");
+                if binding.text("spec.policyName") != name
+                    || (!resources.is_null() && self.matches(attributes, resources, object, old).is_none())
+                {
+                    continue;
+                }
+                let subject = subject.get_or_insert_with(|| subject_of(attributes, &version, object, old));
+                let objections = match self.parameters(attributes, spec, binding.at("spec.paramRef")) {
+                    Ok(params) => params
+                        .into_iter()
+                        .flat_map(|params| self.objections(attributes, spec, subject, params, &mut left))
+                        .collect(),
+                    Err(_) if spec.text("failurePolicy") == "Ignore" => Vec::new(),
+                    Err(error) => {
+                        let message = format!("failed to configure binding: {error}");
+                        vec![Objection { is_final: true, ..Objection::new(message) }]
+                    }
+                };
+                let own = meta::name(binding);
+                let asks_for = |action: &str| {
+                    binding.items("spec.validationActions").iter().any(|own| own.as_str() == Some(action))
+                };
+                for Objection { message, reason, is_final } in objections {
+                    if !is_final && asks_for("Warn") {
+                        attributes.warnings.push(Text::from(format!(
+                            "Validation failed for ValidatingAdmissionPolicy '{name}' with binding '{own}': {message}"
+                        )));
+                    }
+                    if refusal.is_none() && (is_final || asks_for("Deny")) {
+                        let message = format!(
+                            "ValidatingAdmissionPolicy '{name}' with binding '{own}' denied request: {message}"
+                        );
+                        refusal = Some((message, reason));
+                    }
+                }
+            }
+        }
+        let Some((message, reason)) = refusal else { return Ok(()) };
+        let named = if object.is_null() { old } else { object };
+        let mut status = attributes.forbidden(named, &message).with_cause("", &message, "");
+        (status.reason, status.code) = match reason.as_str() {
+            "Unauthorized" => (Reason::Unauthorized, 401),
+            "Forbidden" => (Reason::Forbidden, 403),
+            "RequestEntityTooLarge" => (Reason::RequestEntityTooLarge, 413),
+            _ => (Reason::Invalid, 422),
+        };
+        Err(status)
+    }
+
+    /// The version in which a request is one of those that `resources` is about.
+    fn matches(
+        &self,
+        attributes: &Attributes,
+        resources: &Value,
+        object: &Value,
+        old: &Value,
+    ) -> Option<Text> {
+        let selects = |name: &str, labelled: &[&Value]| {
+            let selector = resources.at(name);
+            selector.is_empty()
+                || LabelSelector::from_value(selector)
+                    .is_ok_and(|selector| labelled.iter().any(|own| selector.matches_object(own)))
+        };
+        let is_namespace = attributes.info.kind == "Namespace" && attributes.info.group.is_empty();
+        let namespace = self.shelf(self.catalog.shelves.namespaces, &attributes.namespace);
+        let labelled = match namespace {
+            _ if is_namespace && !object.is_null() => Some(object),
+            _ if is_namespace => Some(old),
+            namespace => namespace,
+        };
+        if labelled.is_some_and(|labelled| !selects("namespaceSelector", &[labelled])) {
+            return None;
+        }
+        let both: Vec<&Value> = [object, old].into_iter().filter(|own| !own.is_null()).collect();
+        if !selects("objectSelector", &both) {
+            return None;
+        }
+        let rules = resources.items("resourceRules");
+        let is_exact = resources.text("matchPolicy") == "Exact";
+        if matched(attributes, resources.items("excludeResourceRules"), is_exact).is_some() {
+            return None;
+        }
+        if rules.is_empty() {
+            return Some(attributes.request.resource.version.clone());
+        }
+        matched(attributes, rules, is_exact)
+    }
+
+    /// What a binding hands its policy, one by one; `Null` where there is nothing to hand (`CollectParams`).
+    fn parameters(
+        &self,
+        attributes: &Attributes,
+        spec: &Value,
+        reference: &Value,
+    ) -> Result<Vec<Value>, String> {
+        let (api_version, kind) = (spec.text("paramKind.apiVersion"), spec.text("paramKind.kind"));
+        if kind.is_empty() || reference.is_null() {
+            return Ok(vec![Value::Null]);
+        }
+        let info = self.catalog.registry.for_api_version(api_version, kind);
+        let route = info.and_then(|info| self.catalog.find(&info.group, &info.plural));
+        let cache = route.and_then(|route| self.caches.get(route.cache?));
+        let (Some(info), Some(cache)) = (info, cache) else {
+            return Err(format!("paramKind kind `{api_version}, Kind={kind}` not known"));
+        };
+        let own = reference.text("namespace");
+        let namespace = match (info.namespaced, own.is_empty()) {
+            (false, true) => "",
+            (false, false) => {
+                return Err(
+                    "paramRef.namespace must not be provided for a cluster-scoped `paramKind`".to_owned()
+                );
+            }
+            (true, false) => own,
+            (true, true) if attributes.namespace.is_empty() => {
+                return Err(
+                    "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"
+                        .to_owned(),
+                );
+            }
+            (true, true) => attributes.namespace.as_str(),
+        };
+        let name = reference.text("name");
+        let selector = LabelSelector::from_value(reference.at("selector"))?;
+        let fits = |param: &Value| {
+            if name.is_empty() { selector.matches_object(param) } else { meta::name(param) == name }
+        };
+        let version = meta::split_api_version(api_version).1;
+        let found: Vec<Value> = cache
+            .list(namespace)
+            .filter(|(_, param)| fits(param))
+            .map(|(_, param)| in_version(info, version, param))
+            .collect();
+        if found.is_empty() && reference.text("parameterNotFoundAction") == "Deny" {
+            return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
+        }
+        Ok(found)
+    }
+
+    /// What one policy, with one parameter, holds against the request.
+    fn objections(
+        &self,
+        attributes: &Attributes,
+        spec: &Value,
+        subject: &Subject,
+        params: Value,
+        left: &mut usize,
+    ) -> Vec<Objection> {
+        let is_namespace = attributes.info.kind == "Namespace" && attributes.info.group.is_empty();
+        let namespace = match self.shelf(self.catalog.shelves.namespaces, &attributes.namespace) {
+            Some(namespace) if !is_namespace => namespace.clone(),
+            _ => Value::Null,
+        };
+        let mut names = [
+            ("object", Cel::from(&subject.object)),
+            ("oldObject", Cel::from(&subject.old)),
+            ("request", Cel::from(&subject.request)),
+            ("params", Cel::from(params)),
+            ("namespaceObject", Cel::NULL),
+        ];
+        let is_strict = spec.text("failurePolicy") != "Ignore";
+        let (known, variables) = (cel::policy_names(spec), cel::variables_of(spec));
+        let declared = Declared { names: &known, variables: &variables };
+        let evaluate = |names: &[(&str, Cel)], left: &mut usize, expression: &str| {
+            let error = |error: &dyn std::fmt::Display| {
+                Text::from(format!("expression '{expression}' resulted in error: {error}"))
+            };
+            if *left == 0 {
+                return Err(Text::from(
+                    "validation failed due to running out of cost budget, no further validation rules will be run",
+                ));
+            }
+            let node = cel::compile(expression, &declared)
+                .map_err(|error| Text::from(format!("compilation error: {error}")))?;
+            let mut evaluator = Evaluator::new(names, *left);
+            for variable in spec.items("variables") {
+                evaluator.define(variable.text("name"), cel::compile(variable.text("expression"), &declared));
+            }
+            let value = evaluator.run(&node);
+            *left = evaluator.left;
+            value.map_err(|failure| error(&failure))
+        };
+        let mut troubles: Vec<Text> = Vec::new();
+        for condition in spec.items("matchConditions") {
+            match evaluate(&names, left, condition.text("expression")) {
+                Ok(value) if value.as_bool() == Some(false) => return Vec::new(),
+                Ok(_) => {}
+                Err(error) => troubles.push(error),
+            }
+        }
+        if let Some(text) = crate::api::field::aggregate(&troubles) {
+            return if is_strict { vec![Objection::new(text)] } else { Vec::new() };
+        }
+        names[4].1 = Cel::from(namespace);
+        let mut objections = Vec::new();
+        for validation in spec.items("validations") {
+            match evaluate(&names, left, validation.text("expression")) {
+                Ok(value) if value.as_bool() == Some(true) => {}
+                Ok(_) => {
+                    let expression = validation.text("messageExpression");
+                    let own = match expression.is_empty() {
+                        true => None,
+                        false => evaluate(&names, left, expression).ok(),
+                    };
+                    let own = own.as_ref().and_then(Cel::as_str).unwrap_or("").trim();
+                    let fits = own.len() <= LONGEST_MESSAGE && !own.contains('\n');
+                    let message = match (own, validation.text("message").trim()) {
+                        (own, _) if fits && !own.is_empty() => own.to_owned(),
+                        (_, "") => format!("failed expression: {}", validation.text("expression").trim()),
+                        (_, message) => message.to_owned(),
+                    };
+                    let reason = validation.shared_text("reason");
+                    objections.push(Objection { reason, ..Objection::new(message) });
+                }
+                Err(error) if is_strict => objections.push(Objection::new(error.to_string())),
+                Err(_) => {}
+            }
+        }
+        for annotation in spec.items("auditAnnotations") {
+            if let (Err(error), true) =
+                (evaluate(&names, left, annotation.text("valueExpression").trim()), is_strict)
+            {
+                objections.push(Objection { is_final: true, ..Objection::new(error.to_string()) });
+            }
+        }
+        objections
+    }
+}
+
+/// An object as one of its kind's versions shows it.
+fn in_version(info: &ResourceInfo, version: &str, object: &Value) -> Value {
+    match &info.definition {
+        _ if object.is_null() => Value::Null,
+        Some(kind) => custom::shown(kind, version, object),
+        None => conversion::to_version(object, &join_api_version(&info.group, version), &info.kind),
+    }
+}
+
+/// What is looked at, and the request as expressions see it (`CreateAdmissionRequest`).
+fn subject_of(attributes: &Attributes, version: &Text, object: &Value, old: &Value) -> Subject {
+    let (info, request) = (attributes.info, &attributes.request);
+    let own = info.subresource(&attributes.subresource);
+    let api_version =
+        own.map_or_else(|| join_api_version(&info.group, version), |own| own.api_version.clone());
+    let kind = own.map_or(&info.kind, |own| &own.kind);
+    let (group, kind_version) = meta::split_api_version(&api_version);
+    let kind = object! { "group" => group, "version" => kind_version, "kind" => kind };
+    let resource = object! { "group" => &info.group, "version" => version, "resource" => &info.plural };
+    let user = &attributes.user;
+    let groups: Value = Value::array(user.groups.iter().map(Value::from));
+    let (operation, options) = match attributes.operation {
+        Operation::Create => ("CREATE", "CreateOptions"),
+        Operation::Update => ("UPDATE", "UpdateOptions"),
+        Operation::Delete => ("DELETE", "DeleteOptions"),
+    };
+    let mut options = object! { "kind" => options, "apiVersion" => "meta.k8s.io/v1" };
+    if attributes.dry_run {
+        options.set("dryRun", Value::array([Value::from("All")]));
+    }
+    let mut admission = object! {
+        "kind" => &kind,
+        "requestKind" => &kind,
+        "resource" => &resource,
+        "requestResource" => &resource,
+        "operation" => operation,
+        "userInfo" => object! { "username" => &user.name, "groups" => groups },
+        "dryRun" => attributes.dry_run,
+        "options" => options,
+    };
+    for (field, text) in [
+        ("subResource", &attributes.subresource),
+        ("requestSubResource", &attributes.subresource),
+        ("name", &attributes.name),
+        ("namespace", &attributes.namespace),
+    ] {
+        if !text.is_empty() {
+            admission.set(field, text);
+        }
+    }
+    let shown = |object: &Value| match attributes.subresource.as_str() {
+        "scale" if !object.is_null() => subresource::scale(info, request, object),
+        "" | "status" => in_version(info, version, object),
+        _ => object.clone(),
+    };
+    Subject { object: shown(object), old: shown(old), request: admission }
+}
+
+/// The version in which one of the rules is about the request; of others than its own only if those count too.
+fn matched(attributes: &Attributes, rules: &[Value], is_exact: bool) -> Option<Text> {
+    let own = &attributes.request.resource.version;
+    let others = attributes.info.versions.iter().filter(|version| !is_exact && *version != own);
+    std::iter::once(own)
+        .chain(others)
+        .find(|version| rules.iter().any(|rule| is_about(rule, attributes, version)))
+        .cloned()
+}
+
+fn is_about(rule: &Value, attributes: &Attributes, version: &str) -> bool {
+    let info = attributes.info;
+    let has = |name: &str, wanted: &str| {
+        rule.items(name).iter().filter_map(Value::as_str).any(|own| own == "*" || own == wanted)
+    };
+    let operation = match attributes.operation {
+        Operation::Create => "CREATE",
+        Operation::Update => "UPDATE",
+        Operation::Delete => "DELETE",
+    };
+    let scope = if info.namespaced { "Namespaced" } else { "Cluster" };
+    let is_resource = rule.items("resources").iter().filter_map(Value::as_str).any(|own| {
+        let (resource, subresource) = own.split_once('/').unwrap_or((own, ""));
+        (resource == "*" || resource == info.plural.as_str())
+            && (subresource == "*" || subresource == attributes.subresource.as_str())
+    });
+    has("operations", operation)
+        && has("apiGroups", &info.group)
+        && has("apiVersions", version)
+        && is_resource
+        && matches!(rule.text("scope"), "" | "*" | "Namespaced" | "Cluster")
+        && (matches!(rule.text("scope"), "" | "*") || rule.text("scope") == scope)
+        && (rule.items("resourceNames").is_empty()
+            || rule.items("resourceNames").iter().any(|own| own.as_str() == Some(attributes.name.as_str())))
+}
