@@ -117,8 +117,18 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kube-apiserver",
-        what: "x-kubernetes-validations",
-        message: "rules in CEL (x-kubernetes-validations) are kept but not evaluated here: objects that break them are taken",
+        what: "CEL",
+        message: "expressions are evaluated, but their types and their cost are not checked beforehand: a mistake shows when the rule is used; the authorizer and the libraries for URLs, IP addresses, CIDRs, versions and formats are missing",
+    },
+    Entry {
+        component: "kube-apiserver",
+        what: "MutatingAdmissionPolicy",
+        message: "mutating admission policies are kept but not carried out: objects stay as they were sent",
+    },
+    Entry {
+        component: "kube-apiserver",
+        what: "admission policies: Audit",
+        message: "there is no audit log whose entries could be annotated: the action Audit and audit annotations leave no trace",
     },
     Entry {
         component: "kube-apiserver",

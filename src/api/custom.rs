@@ -5,11 +5,13 @@
 //!
 //! - [`coerce`] pruning, nulls and defaults
 //! - [`validate`] what values a schema takes
+//! - [`rules`] what its expressions demand of them
 //!
 //! Follows apiextensions-apiserver `pkg/apiserver/customresource_handler.go` (`getOrCreateServingInfoFor`).
 
 mod coerce;
 mod format;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -22,6 +24,7 @@ use super::value::{Text, Value};
 
 pub use coerce::{Coerced, coerce, has_unknown, settle};
 pub use format::is_known as is_known_format;
+pub use rules::{NAMES as RULE_NAMES, check_rules, field_path};
 pub use validate::validate;
 
 /// The kind of a CustomResourceDefinition.
@@ -46,6 +49,7 @@ pub struct CustomVersion {
 pub fn has_rules(schema: &Value) -> bool {
     let is_set = |part: &Value| matches!(part, Value::Object(_)) && has_rules(part);
     !schema.items("x-kubernetes-validations").is_empty()
+        || schema.items("allOf").iter().any(has_rules)
         || schema.map("properties").iter().any(|(_, property)| has_rules(property))
         || is_set(schema.at("items"))
         || is_set(schema.at("additionalProperties"))

@@ -151,9 +151,6 @@ pub(super) fn definition_warnings(definition: &Value, old: Option<&Value>) -> Ve
             warnings.extend(fidelity::message("kube-apiserver", what).map(Text::from));
         };
         let schemas = || definition.items("spec.versions").iter().map(|own| own.at("schema.openAPIV3Schema"));
-        if schemas().any(custom::has_rules) {
-            asks_for("x-kubernetes-validations");
-        }
         if definition.text("spec.conversion.strategy") == "Webhook" {
             asks_for("conversion webhooks");
         }

@@ -323,7 +323,7 @@ fn check_number(schema: &Value, types: &[&str], format: &str, value: &Value, pat
 }
 
 /// The item that is the same one, in the list as it was before: only maps' items can be told.
-fn item_before<'a>(schema: &Value, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
+pub(super) fn item_before<'a>(schema: &Value, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
     if schema.text("x-kubernetes-list-type") != "map" {
         return None;
     }

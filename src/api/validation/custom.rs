@@ -48,7 +48,7 @@ pub fn resource(
     if !had_duplicates {
         list_types(schema, object, &FieldPath::ROOT, errors);
     }
-    rules(version, errors);
+    rules(version, object, old, errors);
 }
 
 /// `statusStrategy.ValidateUpdate`.
@@ -69,7 +69,7 @@ pub fn status(version: &CustomVersion, object: &Value, old: &Value, errors: &mut
     if duplicates(schema, old).is_empty() {
         list_types(schema, object, &FieldPath::ROOT, errors);
     }
-    rules(version, errors);
+    rules(version, object, Some(old), errors);
 }
 
 /// `ValidateTypeMeta`.
@@ -250,8 +250,8 @@ fn duplicates(schema: &Value, object: &Value) -> Vec<FieldError> {
     errors.into_list()
 }
 
-/// Rules in CEL are not evaluated (see [`crate::fidelity`]); upstream says when it cannot either.
-fn rules(version: &CustomVersion, errors: &mut Errors) {
+/// Rules in CEL, unless the object is too far off for them.
+fn rules(version: &CustomVersion, object: &Value, old: Option<&Value>, errors: &mut Errors) {
     let blocks = |kind: FieldErrorKind| {
         matches!(
             kind,
@@ -262,12 +262,19 @@ fn rules(version: &CustomVersion, errors: &mut Errors) {
                 | FieldErrorKind::TypeInvalid
         )
     };
-    if version.has_rules() && errors.any(blocks) {
+    if !version.has_rules() {
+        return;
+    }
+    if errors.any(blocks) {
         errors.push(FieldError {
             kind: FieldErrorKind::Invalid,
             field: "<nil>".to_owned(),
             value: BadValue::Value(Value::Null),
             detail: "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation".to_owned(),
         });
+        return;
+    }
+    for error in custom::check_rules(version.schema(), object, old) {
+        errors.push(error);
     }
 }

@@ -4,12 +4,13 @@
 //! struck out.
 //!
 //! Follows `ValidateCustomResourceDefinitionOpenAPISchema` and what is around it in apiextensions-apiserver
-//! `pkg/apis/apiextensions/validation/validation.go`. Rules in CEL are checked for their form, not compiled.
+//! `pkg/apis/apiextensions/validation/validation.go`. What rules in CEL would cost is not estimated.
 
 use super::super::errors::Errors;
 use super::structural;
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
+use crate::api::{cel, custom};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const REASONS: [&str; 4] =
@@ -81,7 +82,7 @@ pub fn validation(validation: &Value, has_status: bool, path: &FieldPath, errors
     for error in found {
         errors.push(error);
     }
-    let walk = Walk { forbids_defaults: None, inside_metadata: false };
+    let walk = Walk { forbids_defaults: None, inside_metadata: false, uncorrelatable: None };
     walk.schema(schema, &path, true, errors);
 }
 
@@ -115,6 +116,8 @@ struct Walk<'a> {
     forbids_defaults: Option<&'a str>,
     /// Inside of an object's own type or metadata.
     inside_metadata: bool,
+    /// The first part around that cannot be found again in an older object.
+    uncorrelatable: Option<&'a FieldPath<'a>>,
 }
 
 impl Walk<'_> {
@@ -122,6 +125,7 @@ impl Walk<'_> {
         if schema.as_object().is_none() {
             return;
         }
+        let before = errors.len();
         self.standard(schema, path, errors);
         if schema.is_true("uniqueItems") {
             let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
@@ -129,6 +133,9 @@ impl Walk<'_> {
         }
         let others = schema.at("additionalProperties");
         let properties = schema.map("properties");
+        let is_atomic = schema.text("x-kubernetes-map-type") == "atomic";
+        let here = Some(path).filter(|_| is_atomic);
+        let below = Walk { uncorrelatable: self.uncorrelatable.or(here), ..self };
         if !others.is_null() {
             let others_path = path.child("additionalProperties");
             if !properties.is_empty() && *others != Value::Bool(true) {
@@ -137,8 +144,8 @@ impl Walk<'_> {
             }
             let why = "inside additionalProperties applying to object metadata";
             let inner = match self.inside_metadata {
-                true => Walk { forbids_defaults: Some(why), ..self },
-                false => self,
+                true => Walk { forbids_defaults: Some(why), ..below },
+                false => below,
             };
             inner.schema(others, &others_path, false, errors);
         }
@@ -150,6 +157,7 @@ impl Walk<'_> {
             let inner = Walk {
                 inside_metadata: self.inside_metadata || is_metadata,
                 forbids_defaults: if is_metadata && is_root { Some(&why) } else { self.forbids_defaults },
+                uncorrelatable: below.uncorrelatable,
             };
             inner.schema(property, &properties_path.key(name), false, errors);
         }
@@ -167,10 +175,52 @@ impl Walk<'_> {
                     self.schema(item, &items_path.index(index), false, errors);
                 }
             }
-            items => self.schema(items, &items_path, false, errors),
+            items => {
+                let is_map = schema.text("x-kubernetes-list-type") == "map";
+                let here = Some(path).filter(|_| !is_map);
+                let inner = Walk { uncorrelatable: self.uncorrelatable.or(here), ..self };
+                inner.schema(items, &items_path, false, errors);
+            }
         }
         extensions(schema, path, errors);
         rules(schema, path, errors);
+        if errors.len() == before {
+            self.compile(schema, path, errors);
+        }
+    }
+
+    /// Rules that are no expressions, or ask for what is not there.
+    fn compile(self, schema: &Value, path: &FieldPath, errors: &mut Errors) {
+        let list_path = path.child("x-kubernetes-validations");
+        for (index, rule) in schema.items("x-kubernetes-validations").iter().enumerate() {
+            let path = list_path.index(index);
+            let quoted = || super::super::go::internal("ValidationRule")(rule);
+            let node = match cel::compile(rule.text("rule"), &custom::RULE_NAMES) {
+                Ok(node) => node,
+                Err(error) => {
+                    errors.invalid(&path.child("rule"), quoted(), error);
+                    continue;
+                }
+            };
+            let message = rule.text("messageExpression");
+            if !message.is_empty()
+                && let Err(error) = cel::compile(message, &custom::RULE_NAMES)
+            {
+                let detail = format!("messageExpression {error}");
+                errors.invalid(&path.child("messageExpression"), quoted(), detail);
+            }
+            if !cel::uses(&node, "oldSelf") {
+                if let Some(is) = rule.at("optionalOldSelf").as_bool() {
+                    let detail = "may not be set if oldSelf is not used in rule";
+                    errors.invalid(&path.child("optionalOldSelf"), is, detail);
+                }
+            } else if let Some(part) = self.uncorrelatable {
+                let detail = format!(
+                    "oldSelf cannot be used on the uncorrelatable portion of the schema within {part}"
+                );
+                errors.invalid(&path.child("rule"), rule.text("rule"), detail);
+            }
+        }
     }
 
     /// `specStandardValidatorV3`.
@@ -358,6 +408,9 @@ fn rules(schema: &Value, path: &FieldPath, errors: &mut Errors) {
         }
         if has_lines(field) {
             errors.invalid(&path.child("fieldPath"), field, "must not contain line breaks");
+        }
+        if !field.is_empty() && custom::field_path(schema, field).is_none() {
+            errors.invalid(&path.child("fieldPath"), field, "must be a valid path");
         }
     }
 }
