@@ -14,6 +14,9 @@ const BUDGET: usize = 1_000_000;
 pub const WHOLE_BUDGET: usize = 10 * BUDGET;
 /// Upstream's words for an expression that takes too long.
 pub const COST_EXCEEDED: &str = "operation cancelled: actual cost limit exceeded";
+/// The same, for a request whose expressions take too long together.
+pub const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
 /// Variables may stand on the shoulders of others: so high, all in all.
 const MAXIMUM_DEPTH: usize = 120;
 /// How deep values may lie in each other: they are compared and dropped by recursion.
@@ -44,6 +47,9 @@ impl<'a> Evaluator<'a> {
     /// `left` is what all its expressions together may cost.
     pub fn new(names: &'a [(&'a str, Cel)], left: usize) -> Evaluator<'a> {
         Evaluator { names, variables: Vec::new(), bound: Vec::new(), steps: 0, left, depth: 0 }
+    }
+    pub fn has_no_variables(&self) -> bool {
+        self.variables.is_empty()
     }
     pub fn define(&mut self, name: &'a str, node: Result<Node, String>) {
         self.variables.push(Variable { name, node, value: None });

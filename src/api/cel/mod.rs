@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::quantity::Quantity;
 use super::value::{Text, Value};
 
-pub use evaluate::{COST_EXCEEDED, Evaluator, WHOLE_BUDGET};
+pub use evaluate::{COST_EXCEEDED, Evaluator, OUT_OF_BUDGET, WHOLE_BUDGET};
 pub use parse::{Declared, Node, compile, uses};
 
 /// A value of the language. What JSON can say stays as it is, shared with the object that it comes from.

@@ -7,21 +7,21 @@
 //! order is chance, names are taken in their order; what upstream only warns of, because the part has not changed, is let
 //! pass.
 
+use std::sync::Arc;
+
 use super::validate::item_before;
-use crate::api::cel::{self, COST_EXCEEDED, Cel, Declared, Evaluator};
+use crate::api::cel::{self, COST_EXCEEDED, Cel, Declared, Evaluator, Node};
 use crate::api::field::{BadValue, FieldError, FieldPath, go_quote};
 use crate::api::time_format::{parse_go_duration, parse_unix_micros};
 use crate::api::value::Value;
 
 const LONGEST_MESSAGE: usize = 5 * 1024;
-const OUT_OF_BUDGET: &str =
-    "validation failed due to running out of cost budget, no further validation rules will be run";
 
 pub const NAMES: Declared = Declared { names: &["self", "oldSelf"], variables: &[] };
 
 /// What the rules of `schema` hold against `object`. `old` is what it was before an update.
 pub fn check_rules(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut walk = Walk { errors: Vec::new(), left: cel::WHOLE_BUDGET, is_over: false };
+    let mut walk = Walk { errors: Vec::new(), compiled: Vec::new(), left: cel::WHOLE_BUDGET, is_over: false };
     if super::has_rules(schema) {
         walk.value(schema, object, old, false, &FieldPath::ROOT);
     }
@@ -31,18 +31,20 @@ pub fn check_rules(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<F
     walk.errors
 }
 
-struct Walk {
+struct Walk<'a> {
     errors: Vec<FieldError>,
+    /// The rules read so far: items of a list share theirs.
+    compiled: Vec<(&'a Value, Arc<Result<Node, String>>)>,
     left: usize,
     /// No further rules will be run.
     is_over: bool,
 }
 
-impl Walk {
+impl<'a> Walk<'a> {
     /// `unchanged`: the nearest part around that can be told in the old object is what it was.
     fn value(
         &mut self,
-        schema: &Value,
+        schema: &'a Value,
         value: &Value,
         old: Option<&Value>,
         unchanged: bool,
@@ -83,7 +85,7 @@ impl Walk {
     }
     fn rules(
         &mut self,
-        schema: &Value,
+        schema: &'a Value,
         value: &Value,
         old: Option<&Value>,
         unchanged: bool,
@@ -99,8 +101,19 @@ impl Walk {
         for rule in rules {
             let (text, message) = (rule.text("rule").trim(), rule.text("message").trim());
             let shown = if message.is_empty() { text } else { message };
-            let node = match cel::compile(rule.text("rule"), &NAMES) {
-                _ if text.is_empty() => continue,
+            if text.is_empty() {
+                continue;
+            }
+            let known = self.compiled.iter().find(|(own, _)| std::ptr::eq(*own, rule));
+            let compiled = match known {
+                Some((_, compiled)) => Arc::clone(compiled),
+                None => {
+                    let compiled = Arc::new(cel::compile(rule.text("rule"), &NAMES));
+                    self.compiled.push((rule, Arc::clone(&compiled)));
+                    compiled
+                }
+            };
+            let node = match &*compiled {
                 Ok(node) => node,
                 Err(error) => {
                     self.errors.push(FieldError::invalid(path, kind, format!("rule compile error: {error}")));
@@ -108,9 +121,9 @@ impl Walk {
                 }
             };
             if self.left == 0 {
-                return self.end(FieldError::invalid(path, kind, OUT_OF_BUDGET));
+                return self.end(FieldError::invalid(path, kind, cel::OUT_OF_BUDGET));
             }
-            let is_transition = cel::uses(&node, "oldSelf");
+            let is_transition = cel::uses(node, "oldSelf");
             let is_optional = rule.is_true("optionalOldSelf");
             if is_transition && old.is_none() && !is_optional {
                 continue;
@@ -119,7 +132,7 @@ impl Walk {
                 if is_optional { Cel::optional(before.clone()) } else { before.clone().unwrap_or(Cel::NULL) };
             let names = [("self", own.clone()), ("oldSelf", before)];
             let mut evaluator = Evaluator::new(&names, self.left);
-            let result = evaluator.run(&node);
+            let result = evaluator.run(node);
             self.left = evaluator.left;
             match result {
                 Ok(result) if result.as_bool() == Some(true) => continue,

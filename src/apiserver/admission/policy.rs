@@ -8,6 +8,7 @@
 
 use super::{Attributes, Operation};
 use crate::api::cel::{self, Cel, Declared, Evaluator};
+use crate::api::field::aggregate;
 use crate::api::kind::{ResourceInfo, join_api_version};
 use crate::api::status::{Reason, Status};
 use crate::api::{LabelSelector, Text, Value, meta};
@@ -214,63 +215,52 @@ impl ApiServer {
             Some(namespace) if !is_namespace => namespace.clone(),
             _ => Value::Null,
         };
-        let mut names = [
-            ("object", Cel::from(&subject.object)),
-            ("oldObject", Cel::from(&subject.old)),
-            ("request", Cel::from(&subject.request)),
-            ("params", Cel::from(params)),
-            ("namespaceObject", Cel::NULL),
-        ];
+        let names = |namespace: Value| {
+            [
+                ("object", Cel::from(&subject.object)),
+                ("oldObject", Cel::from(&subject.old)),
+                ("request", Cel::from(&subject.request)),
+                ("params", Cel::from(&params)),
+                ("namespaceObject", Cel::from(namespace)),
+            ]
+        };
         let is_strict = spec.text("failurePolicy") != "Ignore";
         let (known, variables) = (cel::policy_names(spec), cel::variables_of(spec));
         let declared = Declared { names: &known, variables: &variables };
-        let evaluate = |names: &[(&str, Cel)], left: &mut usize, expression: &str| {
-            let error = |error: &dyn std::fmt::Display| {
-                Text::from(format!("expression '{expression}' resulted in error: {error}"))
-            };
-            if *left == 0 {
-                return Err(Text::from(
-                    "validation failed due to running out of cost budget, no further validation rules will be run",
-                ));
-            }
-            let node = cel::compile(expression, &declared)
-                .map_err(|error| Text::from(format!("compilation error: {error}")))?;
-            let mut evaluator = Evaluator::new(names, *left);
-            for variable in spec.items("variables") {
-                evaluator.define(variable.text("name"), cel::compile(variable.text("expression"), &declared));
-            }
-            let value = evaluator.run(&node);
-            *left = evaluator.left;
-            value.map_err(|failure| error(&failure))
-        };
+        // Conditions are not told of the namespace.
+        let bare = names(Value::Null);
+        let mut evaluator = Evaluator::new(&bare, *left);
         let mut troubles: Vec<Text> = Vec::new();
         for condition in spec.items("matchConditions") {
-            match evaluate(&names, left, condition.text("expression")) {
-                Ok(value) if value.as_bool() == Some(false) => return Vec::new(),
+            match evaluate(&mut evaluator, spec, &declared, condition.text("expression")) {
+                Ok(value) if value.as_bool() == Some(false) => {
+                    *left = evaluator.left;
+                    return Vec::new();
+                }
                 Ok(_) => {}
                 Err(error) => troubles.push(error),
             }
         }
-        if let Some(text) = crate::api::field::aggregate(&troubles) {
+        *left = evaluator.left;
+        if let Some(text) = aggregate(&troubles) {
             return if is_strict { vec![Objection::new(text)] } else { Vec::new() };
         }
-        names[4].1 = Cel::from(namespace);
+        let whole = names(namespace);
+        let mut evaluator = Evaluator::new(&whole, *left);
+        let mut ask = |expression: &str| evaluate(&mut evaluator, spec, &declared, expression);
         let mut objections = Vec::new();
         for validation in spec.items("validations") {
-            match evaluate(&names, left, validation.text("expression")) {
+            match ask(validation.text("expression")) {
                 Ok(value) if value.as_bool() == Some(true) => {}
                 Ok(_) => {
                     let expression = validation.text("messageExpression");
-                    let own = match expression.is_empty() {
-                        true => None,
-                        false => evaluate(&names, left, expression).ok(),
-                    };
+                    let own = if expression.is_empty() { None } else { ask(expression).ok() };
                     let own = own.as_ref().and_then(Cel::as_str).unwrap_or("").trim();
-                    let fits = own.len() <= LONGEST_MESSAGE && !own.contains('\n');
-                    let message = match (own, validation.text("message").trim()) {
-                        (own, _) if fits && !own.is_empty() => own.to_owned(),
-                        (_, "") => format!("failed expression: {}", validation.text("expression").trim()),
-                        (_, message) => message.to_owned(),
+                    let fits = !own.is_empty() && own.len() <= LONGEST_MESSAGE && !own.contains('\n');
+                    let message = match validation.text("message").trim() {
+                        _ if fits => own.to_owned(),
+                        "" => format!("failed expression: {}", validation.text("expression").trim()),
+                        message => message.to_owned(),
                     };
                     let reason = validation.shared_text("reason");
                     objections.push(Objection { reason, ..Objection::new(message) });
@@ -280,14 +270,38 @@ impl ApiServer {
             }
         }
         for annotation in spec.items("auditAnnotations") {
-            if let (Err(error), true) =
-                (evaluate(&names, left, annotation.text("valueExpression").trim()), is_strict)
-            {
+            if let (Err(error), true) = (ask(annotation.text("valueExpression").trim()), is_strict) {
                 objections.push(Objection { is_final: true, ..Objection::new(error.to_string()) });
             }
         }
+        *left = evaluator.left;
         objections
     }
+}
+
+/// What one expression comes to; reading it costs as well.
+fn evaluate<'a>(
+    evaluator: &mut Evaluator<'a>,
+    spec: &'a Value,
+    declared: &Declared,
+    expression: &str,
+) -> Result<Cel, Text> {
+    if evaluator.has_no_variables() {
+        for variable in spec.items("variables") {
+            let own = variable.text("expression");
+            evaluator.left = evaluator.left.saturating_sub(own.len());
+            evaluator.define(variable.text("name"), cel::compile(own, declared));
+        }
+    }
+    evaluator.left = evaluator.left.saturating_sub(expression.len());
+    if evaluator.left == 0 {
+        return Err(cel::OUT_OF_BUDGET.into());
+    }
+    let node = cel::compile(expression, declared)
+        .map_err(|error| Text::from(format!("compilation error: {error}")))?;
+    evaluator
+        .run(&node)
+        .map_err(|error| Text::from(format!("expression '{expression}' resulted in error: {error}")))
 }
 
 /// An object as one of its kind's versions shows it.
