@@ -50,22 +50,36 @@ impl ApiServer {
         let Some(bindings) = is_used(shelves.policy_bindings) else { return Ok(()) };
         let Some(policies) = is_used(shelves.policies) else { return Ok(()) };
         // Who locks himself out must be able to take the lock off again.
-        if attributes.info.group == "admissionregistration.k8s.io" {
+        if attributes.info.kind.contains("AdmissionPolicy") && !attributes.info.custom {
             return Ok(());
         }
         let old = old.unwrap_or(&Value::Null);
         let mut refusal: Option<(String, Text)> = None;
         let mut left = cel::WHOLE_BUDGET;
         for (_, policy) in policies.objects.iter() {
-            let constraints = policy.at("spec.matchConstraints");
-            let Some(version) = self.matches(attributes, constraints, object, old) else { continue };
             let (name, spec) = (meta::name(policy), policy.at("spec"));
+            let mut own =
+                bindings.objects.iter().filter(|(_, own)| own.text("spec.policyName") == name).peekable();
+            if own.peek().is_none() {
+                continue;
+            }
+            let constraints = spec.at("matchConstraints");
+            let Some(version) = self.matches(attributes, constraints, object, old) else { continue };
+            let (api_version, kind) = (spec.text("paramKind.apiVersion"), spec.text("paramKind.kind"));
+            if !kind.is_empty() && self.catalog.registry.for_api_version(api_version, kind).is_none() {
+                if refusal.is_none() && spec.text("failurePolicy") != "Ignore" {
+                    let (group, version) = meta::split_api_version(api_version);
+                    let message = format!(
+                        "ValidatingAdmissionPolicy '{name}' denied request: failed to configure policy: failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'"
+                    );
+                    refusal = Some((message, Text::new()));
+                }
+                continue;
+            }
             let mut subject: Option<Subject> = None;
-            for (_, binding) in bindings.objects.iter() {
+            for (_, binding) in own {
                 let resources = binding.at("spec.matchResources");
-                if binding.text("spec.policyName") != name
-                    || (!resources.is_null() && self.matches(attributes, resources, object, old).is_none())
-                {
+                if !resources.is_null() && self.matches(attributes, resources, object, old).is_none() {
                     continue;
                 }
                 let subject = subject.get_or_insert_with(|| subject_of(attributes, &version, object, old));
