@@ -9,6 +9,12 @@ use super::parse::{Kind, Macro, Node};
 use super::{Cel, Failure, functions};
 use crate::api::value::{Text, Value, literal};
 
+/// What went wrong, in parts.
+#[inline(never)]
+pub(super) fn failure(parts: &[&str]) -> Failure {
+    Text::from(parts.concat())
+}
+
 /// Steps that one expression may take (`PerCallLimit`), and all for one request (`RuntimeCELCostBudget`).
 const BUDGET: usize = 1_000_000;
 pub const WHOLE_BUDGET: usize = 10 * BUDGET;
@@ -29,7 +35,7 @@ pub(super) fn no_such_overload() -> Failure {
 /// An expression with a name, worked out when it is first asked for.
 pub struct Variable<'a> {
     name: &'a str,
-    node: Result<Node, String>,
+    node: Result<Node, Text>,
     value: Option<Result<Cel, Failure>>,
 }
 
@@ -51,7 +57,7 @@ impl<'a> Evaluator<'a> {
     pub fn has_no_variables(&self) -> bool {
         self.variables.is_empty()
     }
-    pub fn define(&mut self, name: &'a str, node: Result<Node, String>) {
+    pub fn define(&mut self, name: &'a str, node: Result<Node, Text>) {
         self.variables.push(Variable { name, node, value: None });
     }
     /// The value of a whole expression, which may cost [`BUDGET`] if so much is left.
@@ -62,6 +68,7 @@ impl<'a> Evaluator<'a> {
         self.left -= before - self.steps;
         value
     }
+    #[inline(never)]
     pub(super) fn spend(&mut self, steps: usize) -> Result<(), Failure> {
         match self.steps.checked_sub(steps) {
             Some(left) => {
@@ -134,7 +141,7 @@ impl<'a> Evaluator<'a> {
                     let (key, value) = (self.evaluate(&pair[0])?, self.evaluate(&pair[1])?);
                     for (other, _) in &entries {
                         if self.equal(other, &key)? {
-                            return Err(Text::from(format!("map key conflict: {}", shown(&key))));
+                            return Err(failure(&["map key conflict: ", &shown(&key)]));
                         }
                     }
                     entries.push((key, value));
@@ -156,7 +163,7 @@ impl<'a> Evaluator<'a> {
         }
         match functions::TYPES.iter().find(|own| **own == name) {
             Some(name) => Ok(Cel::Type(name)),
-            None => Err(Text::from(format!("no such attribute(s): {name}"))),
+            None => Err(failure(&["no such attribute(s): ", name])),
         }
     }
     /// `variables.name`, worked out once.
@@ -172,11 +179,12 @@ impl<'a> Evaluator<'a> {
             Ok(node) => self
                 .evaluate(node)
                 .and_then(|value| self.measure(&value, MAXIMUM_NESTING).map(|()| value))
-                .map_err(|error| {
-                    Text::from(format!("composited variable {name:?} fails to evaluate: {error}"))
-                }),
-            Err(error) => Err(Text::from(format!("composited variable {name:?} fails to compile: {error}"))),
+                .map_err(|error| ("evaluate", error)),
+            Err(error) => Err(("compile", error.clone())),
         };
+        let value = value.map_err(|(what, error)| {
+            failure(&["composited variable \"", name, "\" fails to ", what, ": ", &error])
+        });
         self.bound = bound;
         own.value = Some(value.clone());
         self.variables.push(own);
@@ -413,6 +421,7 @@ fn whole(value: &Cel) -> Option<i128> {
     }
 }
 
+#[inline(never)]
 pub(super) fn float(value: &Cel) -> Option<f64> {
     match value {
         Cel::Value(Value::Float(number)) => Some(*number),
@@ -432,12 +441,11 @@ fn field_of(owner: &Cel, name: &str) -> Option<Cel> {
     owner.field(reserved.unwrap_or(&plain))
 }
 
+#[inline(never)]
 fn select(owner: &Cel, field: &str) -> Result<Cel, Failure> {
     match owner {
         Cel::Optional(inner) => Ok(Cel::optional(inner.as_ref().and_then(|inner| field_of(inner, field)))),
-        _ if owner.is_map() => {
-            field_of(owner, field).ok_or_else(|| Text::from(format!("no such key: {field}")))
-        }
+        _ if owner.is_map() => field_of(owner, field).ok_or_else(|| failure(&["no such key: ", field])),
         _ => Err(no_such_overload()),
     }
 }
@@ -452,6 +460,5 @@ fn shown(value: &Cel) -> String {
 }
 
 fn missing(owner: &Cel, index: &Cel) -> Failure {
-    let what = if owner.is_list() { "index out of bounds" } else { "no such key" };
-    Text::from(format!("{what}: {}", shown(index)))
+    failure(&[if owner.is_list() { "index out of bounds: " } else { "no such key: " }, &shown(index)])
 }

@@ -6,7 +6,7 @@
 //! Follows cel-spec's standard definitions, cel-go's `ext/strings.go` and `sets.go`, and the lists, regex and quantity
 //! libraries of `k8s.io/apiserver/pkg/cel/library`.
 
-use super::evaluate::{Evaluator, float, no_such_overload};
+use super::evaluate::{Evaluator, failure, float, no_such_overload};
 use super::parse::{Kind, Node};
 use super::{Cel, Failure};
 use crate::api::float::{Decimal, parse_float};
@@ -14,7 +14,7 @@ use crate::api::quantity::Quantity;
 use crate::api::regex::Regex;
 use crate::api::time::{self, Calendar, calendar};
 use crate::api::time_format::{parse_go_duration, parse_unix_micros};
-use crate::api::value::{Text, Value, literal};
+use crate::api::value::{Value, literal};
 
 /// The names of types, which are values.
 pub const TYPES: &[&str] = &[
@@ -41,6 +41,7 @@ const LIBRARIES: &[(&str, &str)] = &[
 ];
 
 /// `name`, padded, so that no list of names has to be taken apart.
+#[inline(never)]
 fn among(names: &str, name: &str) -> bool {
     names.split(' ').any(|own| own == name)
 }
@@ -70,10 +71,6 @@ fn overflow() -> Failure {
     literal!("integer overflow")
 }
 
-fn failure(text: String) -> Failure {
-    Text::from(text)
-}
-
 fn float_of(number: f64) -> Cel {
     Cel::Value(Value::Float(number))
 }
@@ -88,8 +85,8 @@ pub fn global(evaluator: &mut Evaluator, name: &str, arguments: &[Cel]) -> Outco
         ("+" | "-" | "*" | "/" | "%", [a, b]) => arithmetic(evaluator, name, a, b),
         ("matches" | "size", _) => member(evaluator, name, arguments),
         ("quantity", [Cel::Value(Value::String(text))]) => match Quantity::parse(text) {
-            Ok(quantity) => Ok(Cel::Quantity(quantity)),
-            Err(error) => Err(failure(error.to_string())),
+            Ok(quantity) => Ok(Cel::Quantity(quantity.into())),
+            Err(error) => Err(failure(&[&error.to_string()])),
         },
         ("isQuantity", [Cel::Value(Value::String(text))]) => Ok(Quantity::parse(text).is_ok().into()),
         ("dyn", [value]) => Ok(value.clone()),
@@ -102,7 +99,7 @@ pub fn global(evaluator: &mut Evaluator, name: &str, arguments: &[Cel]) -> Outco
 fn arithmetic(evaluator: &mut Evaluator, sign: &str, a: &Cel, b: &Cel) -> Outcome {
     if let ("+", Some(a), Some(b)) = (sign, a.as_str(), b.as_str()) {
         evaluator.spend((a.len() + b.len()) / 8)?;
-        return Ok(format!("{a}{b}").into());
+        return Ok([a, b].concat().into());
     }
     if sign == "+" && a.is_list() && b.is_list() {
         evaluator.spend(a.count() + b.count())?;
@@ -110,29 +107,14 @@ fn arithmetic(evaluator: &mut Evaluator, sign: &str, a: &Cel, b: &Cel) -> Outcom
         items.extend(b.items().unwrap_or_default());
         return Ok(Cel::list(items));
     }
-    let by_zero = || if sign == "%" { literal!("modulus by zero") } else { literal!("division by zero") };
     match (a, b) {
         (Cel::Value(Value::Integer(a)), Cel::Value(Value::Integer(b))) => {
-            let result = match sign {
-                "+" => a.checked_add(*b),
-                "-" => a.checked_sub(*b),
-                "*" => a.checked_mul(*b),
-                _ if *b == 0 => return Err(by_zero()),
-                "/" => a.checked_div(*b),
-                _ => a.checked_rem(*b),
-            };
-            Ok(result.ok_or_else(overflow)?.into())
+            let result = whole(sign, i128::from(*a), i128::from(*b))?;
+            Ok(i64::try_from(result).map_err(|_| overflow())?.into())
         }
         (Cel::Uint(a), Cel::Uint(b)) => {
-            let result = match sign {
-                "+" => a.checked_add(*b),
-                "-" => a.checked_sub(*b),
-                "*" => a.checked_mul(*b),
-                _ if *b == 0 => return Err(by_zero()),
-                "/" => a.checked_div(*b),
-                _ => a.checked_rem(*b),
-            };
-            Ok(Cel::Uint(result.ok_or_else(|| literal!("unsigned integer overflow"))?))
+            let result = whole(sign, i128::from(*a), i128::from(*b))?;
+            u64::try_from(result).map(Cel::Uint).map_err(|_| literal!("unsigned integer overflow"))
         }
         (Cel::Bytes(a), Cel::Bytes(b)) if sign == "+" => {
             evaluator.spend((a.len() + b.len()) / 8)?;
@@ -164,11 +146,24 @@ fn arithmetic(evaluator: &mut Evaluator, sign: &str, a: &Cel, b: &Cel) -> Outcom
     }
 }
 
+/// Products of two 64-bit numbers fit.
+fn whole(sign: &str, a: i128, b: i128) -> Result<i128, Failure> {
+    Ok(match sign {
+        "+" => a + b,
+        "-" => a - b,
+        "*" => a.saturating_mul(b),
+        "%" if b == 0 => return Err(literal!("modulus by zero")),
+        _ if b == 0 => return Err(literal!("division by zero")),
+        "/" => a / b,
+        _ => a % b,
+    })
+}
+
 fn convert(evaluator: &mut Evaluator, name: &str, value: &Cel) -> Outcome {
     let text = value.as_str();
     evaluator.spend(text.map_or(0, str::len) / 8)?;
     let wrong =
-        |what: &str| failure(format!("type conversion error from '{}' to '{what}'", value.type_name()));
+        |what: &str| failure(&["type conversion error from '", value.type_name(), "' to '", what, "'"]);
     match name {
         "int" => match value {
             Cel::Value(Value::Integer(_)) => Some(value.clone()),
@@ -214,6 +209,7 @@ fn convert(evaluator: &mut Evaluator, name: &str, value: &Cel) -> Outcome {
     .ok_or_else(|| wrong(name))
 }
 
+#[inline(never)]
 fn print(value: &Cel) -> Option<String> {
     Some(match value {
         Cel::Value(Value::String(text)) => text.to_string(),
@@ -235,7 +231,7 @@ fn print(value: &Cel) -> Option<String> {
             let fraction = format!("{rest:06}");
             let fraction = fraction.trim_end_matches('0');
             let point = if fraction.is_empty() { "" } else { "." };
-            format!("{sign}{whole}{point}{fraction}s")
+            [sign, &whole.to_string(), point, fraction, "s"].concat()
         }
         Cel::Quantity(quantity) => quantity.to_string(),
         _ => return None,
@@ -275,7 +271,7 @@ pub fn member(evaluator: &mut Evaluator, name: &str, arguments: &[Cel]) -> Outco
                 _ => return Err(no_such_overload()),
             })
         .into()),
-        Cel::Quantity(quantity) => of_quantity(name, *quantity, rest),
+        Cel::Quantity(quantity) => of_quantity(name, **quantity, rest),
         Cel::Optional(inner) => match (name, rest, inner) {
             ("hasValue", [], _) => Ok(inner.is_some().into()),
             ("value", [], Some(inner)) => Ok(Cel::clone(inner)),
@@ -289,16 +285,18 @@ pub fn member(evaluator: &mut Evaluator, name: &str, arguments: &[Cel]) -> Outco
 }
 
 /// A position in a text of `length` characters.
+#[inline(never)]
 fn position(value: &Cel, length: usize) -> Result<usize, Failure> {
     match value {
         Cel::Value(Value::Integer(index)) => usize::try_from(*index)
             .ok()
             .filter(|index| *index <= length)
-            .ok_or_else(|| failure(format!("index out of range: {index}"))),
+            .ok_or_else(|| failure(&["index out of range: ", &index.to_string()])),
         _ => Err(no_such_overload()),
     }
 }
 
+#[inline(never)]
 fn count_of(value: &Cel) -> Result<usize, Failure> {
     match value {
         Cel::Value(Value::Integer(count)) => Ok(usize::try_from(*count).unwrap_or(usize::MAX)),
@@ -360,7 +358,12 @@ fn of_text(evaluator: &mut Evaluator, name: &str, text: &str, rest: &[Cel]) -> O
             let from = position(from, length)?;
             let to = rest.get(1).map_or(Ok(length), |to| position(to, length))?;
             if to < from {
-                return Err(failure(format!("invalid substring range. start: {from}, end: {to}")));
+                return Err(failure(&[
+                    "invalid substring range. start: ",
+                    &from.to_string(),
+                    ", end: ",
+                    &to.to_string(),
+                ]));
             }
             Ok(text.chars().skip(from).take(to - from).collect::<String>().into())
         }
@@ -385,8 +388,8 @@ fn split(evaluator: &mut Evaluator, text: &str, separator: &str, most: usize) ->
 
 /// Up to `most` matches of a pattern.
 fn find(evaluator: &mut Evaluator, text: &str, pattern: &str, most: usize) -> Result<Vec<Cel>, Failure> {
-    let regex =
-        Regex::go(pattern).map_err(|error| failure(format!("error parsing regexp: {error}: `{pattern}`")))?;
+    let regex = Regex::go(pattern)
+        .map_err(|error| failure(&["error parsing regexp: ", error, ": `", pattern, "`"]))?;
     let characters: Vec<char> = text.chars().collect();
     let (mut found, mut from) = (Vec::new(), 0);
     while found.len() < most && from <= characters.len() {
@@ -413,7 +416,7 @@ fn format(evaluator: &mut Evaluator, text: &str, list: &Cel) -> Outcome {
             Some('%') => out.push('%'),
             Some('s' | 'd') => {
                 let Some(item) = list.item(index) else {
-                    return Err(failure(format!("index {index} out of range")));
+                    return Err(failure(&["index ", &index.to_string(), " out of range"]));
                 };
                 index += 1;
                 let printed = match (&item, print(&item)) {
@@ -453,7 +456,7 @@ fn of_list(evaluator: &mut Evaluator, name: &str, list: &Cel, rest: &[Cel]) -> O
         ("min" | "max", []) => {
             let mut items = items.into_iter();
             let Some(mut best) = items.next() else {
-                return Err(failure(format!("{name} called on empty list")));
+                return Err(failure(&[name, " called on empty list"]));
             };
             for item in items {
                 let order = evaluator.compare(&item, &best)?.ok_or_else(no_such_overload)?;
@@ -518,7 +521,7 @@ fn of_timestamp(name: &str, us: i64, rest: &[Cel]) -> Outcome {
 fn of_quantity(name: &str, own: Quantity, rest: &[Cel]) -> Outcome {
     let other = match rest {
         [] => None,
-        [Cel::Quantity(other)] => Some(*other),
+        [Cel::Quantity(other)] => Some(**other),
         [Cel::Value(Value::Integer(number))] => Some(Quantity::from_units(*number, own.format())),
         _ => return Err(no_such_overload()),
     };
@@ -527,8 +530,8 @@ fn of_quantity(name: &str, own: Quantity, rest: &[Cel]) -> Outcome {
         ("isGreaterThan", _, Some(order)) => order.is_gt().into(),
         ("isLessThan", _, Some(order)) => order.is_lt().into(),
         ("compareTo", _, Some(order)) => (order as i64).into(),
-        ("add", Some(other), _) => Cel::Quantity(own + other),
-        ("sub", Some(other), _) => Cel::Quantity(own - other),
+        ("add", Some(other), _) => Cel::Quantity((own + other).into()),
+        ("sub", Some(other), _) => Cel::Quantity((own - other).into()),
         ("sign", None, _) => own.sign().into(),
         ("isInteger", None, _) => own.is_integer().into(),
         ("asInteger", None, _) if own.is_integer() => own.value().into(),

@@ -8,6 +8,8 @@
 //! - [`evaluate`] from a tree and names to a value
 //! - [`functions`] what can be called
 //!
+//! Many small functions are kept from being copied into their callers: the page counts its bytes.
+//!
 //! Follows the language's definition (<https://github.com/google/cel-spec>), the words of cel-go's errors and the
 //! libraries of `k8s.io/apiserver/pkg/cel/library`. There is no type checker, and not every library is here (see
 //! [`crate::fidelity`]).
@@ -38,7 +40,7 @@ pub enum Cel {
     Duration(i64),
     /// In microseconds since 1970.
     Timestamp(i64),
-    Quantity(Quantity),
+    Quantity(Arc<Quantity>),
     Type(&'static str),
     Optional(Option<Arc<Cel>>),
 }
@@ -64,10 +66,12 @@ impl Cel {
     pub fn as_bool(&self) -> Option<bool> {
         if let Cel::Value(value) = self { value.as_bool() } else { None }
     }
+    #[inline(never)]
     pub fn as_str(&self) -> Option<&str> {
         if let Cel::Value(value) = self { value.as_str() } else { None }
     }
     /// As `type(x)` names it.
+    #[inline(never)]
     fn type_name(&self) -> &'static str {
         match self {
             Cel::Value(Value::Null) => "null_type",
@@ -93,6 +97,7 @@ impl Cel {
         self.type_name() == "map"
     }
     /// How many items a list or a map has.
+    #[inline(never)]
     fn count(&self) -> usize {
         match self {
             Cel::Value(Value::Array(items)) => items.len(),
@@ -103,6 +108,7 @@ impl Cel {
         }
     }
     /// What a list holds, or the keys of a map; `None` for anything else.
+    #[inline(never)]
     fn items(&self) -> Option<Vec<Cel>> {
         Some(match self {
             Cel::Value(Value::Array(items)) => items.iter().map(Cel::from).collect(),
@@ -113,6 +119,7 @@ impl Cel {
         })
     }
     /// The item of a list at `index`.
+    #[inline(never)]
     fn item(&self, index: usize) -> Option<Cel> {
         match self {
             Cel::Value(Value::Array(items)) => items.get(index).map(Cel::from),
@@ -121,6 +128,7 @@ impl Cel {
         }
     }
     /// The field of a map.
+    #[inline(never)]
     pub fn field(&self, name: &str) -> Option<Cel> {
         match self {
             Cel::Value(Value::Object(map)) => map.get(name).map(Cel::from),

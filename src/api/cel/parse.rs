@@ -86,7 +86,7 @@ const SIGNS: [&str; 26] = [
 ];
 
 /// Reads an expression and makes sure that all names in it are known. The error is in upstream's words.
-pub fn compile(source: &str, declared: &Declared) -> Result<Node, String> {
+pub fn compile(source: &str, declared: &Declared) -> Result<Node, Text> {
     let mut troubles = Vec::new();
     match read(source) {
         Ok(node) => {
@@ -108,7 +108,7 @@ pub fn compile(source: &str, declared: &Declared) -> Result<Node, String> {
         let (after, dots) = (column + 1, ".".repeat(column));
         text.push_str(&format!("{separator}ERROR: <input>:{row}:{after}: {trouble}\n | {line}\n | {dots}^"));
     }
-    Err(text)
+    Err(text.into())
 }
 
 fn read(source: &str) -> Result<Node, Trouble> {
@@ -121,12 +121,13 @@ fn read(source: &str) -> Result<Node, Trouble> {
             ),
         ));
     }
-    let mut parser = Parser { source, tokens: lex(source)?, position: 0, depth: 0 };
-    let node = parser.expression()?;
-    match parser.tokens[parser.position].0 {
-        Token::End => Ok(node),
-        _ => Err(parser.unexpected("extraneous input", "expecting <EOF>")),
-    }
+    let mut parser =
+        Parser { source, tokens: lex(source)?, position: 0, depth: 0, trouble: (0, String::new()) };
+    let node = parser.expression().and_then(|node| match parser.tokens[parser.position].0 {
+        Token::End => Some(node),
+        _ => parser.unexpected("extraneous input", "expecting <EOF>"),
+    });
+    node.ok_or(parser.trouble)
 }
 
 fn unknown_token(source: &str, place: usize) -> Trouble {
@@ -273,47 +274,60 @@ struct Parser<'a> {
     tokens: Vec<(Token, usize)>,
     position: usize,
     depth: u16,
+    /// Why there was nothing to give.
+    trouble: Trouble,
 }
 
 impl Parser<'_> {
     fn place(&self) -> usize {
         self.tokens[self.position].1
     }
+    #[inline(never)]
     fn is(&self, sign: &str) -> bool {
         matches!(self.tokens[self.position].0, Token::Sign(own) if own == sign)
     }
+    #[inline(never)]
     fn take(&mut self, sign: &str) -> bool {
         let is = self.is(sign);
         self.position += usize::from(is);
         is
     }
-    fn expect(&mut self, sign: &str) -> Result<(), Trouble> {
+    #[inline(never)]
+    fn expect(&mut self, sign: &str) -> Option<()> {
         if self.take(sign) {
-            return Ok(());
+            return Some(());
         }
-        Err(self.unexpected("mismatched input", &format!("expecting '{sign}'")))
+        self.unexpected("mismatched input", &["expecting '", sign, "'"].concat())
     }
-    fn unexpected(&self, what: &str, wanted: &str) -> Trouble {
+    #[inline(never)]
+    fn fail<T>(&mut self, place: usize, parts: &[&str]) -> Option<T> {
+        self.trouble = (place, parts.concat());
+        None
+    }
+    fn too_deep<T>(&mut self) -> Option<T> {
+        self.fail(self.place(), &["expression recursion limit exceeded"])
+    }
+    fn unexpected<T>(&mut self, what: &str, wanted: &str) -> Option<T> {
         let place = self.place();
         let end = self.tokens.get(self.position + 1).map_or(self.source.len(), |next| next.1);
         let shown = self.source[place..end].trim_end();
         let shown = if shown.is_empty() { "<EOF>" } else { shown };
-        (place, format!("Syntax error: {what} '{shown}' {wanted}"))
+        self.fail(place, &["Syntax error: ", what, " '", shown, "' ", wanted])
     }
-    fn node(&self, place: usize, kind: Kind, children: Vec<Node>) -> Result<Node, Trouble> {
+    fn node(&mut self, place: usize, kind: Kind, children: Vec<Node>) -> Option<Node> {
         let height = children.iter().map(|child| child.height).max().unwrap_or(0) + 1;
         if height > MAXIMUM_HEIGHT {
-            return Err((place, format!("expression recursion limit exceeded: {MAXIMUM_HEIGHT}")));
+            return self.too_deep();
         }
-        Ok(Node { kind, children, place, height })
+        Some(Node { kind, children, place, height })
     }
-    fn call(&self, place: usize, name: &'static str, children: Vec<Node>) -> Result<Node, Trouble> {
+    fn call(&mut self, place: usize, name: &'static str, children: Vec<Node>) -> Option<Node> {
         self.node(place, Kind::Call(Text::from(name)), children)
     }
-    fn expression(&mut self) -> Result<Node, Trouble> {
+    fn expression(&mut self) -> Option<Node> {
         self.depth += 1;
         if self.depth > MAXIMUM_DEPTH {
-            return Err((self.place(), format!("expression recursion limit exceeded: {MAXIMUM_DEPTH}")));
+            return self.too_deep();
         }
         let mut node = self.binary(0)?;
         let place = self.place();
@@ -324,10 +338,10 @@ impl Parser<'_> {
             node = self.node(place, Kind::If, vec![node, yes, no])?;
         }
         self.depth -= 1;
-        Ok(node)
+        Some(node)
     }
     /// What operators of at least this level join.
-    fn binary(&mut self, least: usize) -> Result<Node, Trouble> {
+    fn binary(&mut self, least: usize) -> Option<Node> {
         const LEVELS: [&[&str]; 5] =
             [&["||"], &["&&"], &["==", "!=", "<=", ">=", "<", ">", "in"], &["+", "-"], &["*", "/", "%"]];
         let mut left = self.unary()?;
@@ -338,7 +352,7 @@ impl Parser<'_> {
                 .enumerate()
                 .skip(least)
                 .find_map(|(level, signs)| Some((level, signs.iter().find(|sign| self.is(sign))?)));
-            let Some((level, sign)) = found else { return Ok(left) };
+            let Some((level, sign)) = found else { return Some(left) };
             self.position += 1;
             let right = self.binary(level + 1)?;
             // Chains of these lie flat: they may be long.
@@ -354,7 +368,7 @@ impl Parser<'_> {
             };
         }
     }
-    fn unary(&mut self) -> Result<Node, Trouble> {
+    fn unary(&mut self) -> Option<Node> {
         let place = self.place();
         for sign in ["!", "-"] {
             if !self.take(sign) {
@@ -373,7 +387,7 @@ impl Parser<'_> {
             }
             self.depth += 1;
             if self.depth > MAXIMUM_DEPTH {
-                return Err((place, format!("expression recursion limit exceeded: {MAXIMUM_DEPTH}")));
+                return self.too_deep();
             }
             let inner = self.unary()?;
             self.depth -= 1;
@@ -381,17 +395,18 @@ impl Parser<'_> {
         }
         self.member()
     }
-    fn name(&mut self) -> Result<Text, Trouble> {
+    #[inline(never)]
+    fn name(&mut self) -> Option<Text> {
         match &self.tokens[self.position].0 {
             Token::Name(name) => {
                 let name = name.clone();
                 self.position += 1;
-                Ok(name)
+                Some(name)
             }
-            _ => Err((self.place(), "Syntax error: no viable alternative at input '.'".to_owned())),
+            _ => self.fail(self.place(), &["Syntax error: no viable alternative at input '.'"]),
         }
     }
-    fn member(&mut self) -> Result<Node, Trouble> {
+    fn member(&mut self) -> Option<Node> {
         let mut node = self.primary()?;
         loop {
             let place = self.place();
@@ -414,17 +429,17 @@ impl Parser<'_> {
                 self.expect("]")?;
                 node = self.node(place, kind, vec![node, index])?;
             } else {
-                return Ok(node);
+                return Some(node);
             }
         }
     }
     fn member_call(
-        &self,
+        &mut self,
         place: usize,
         target: Node,
         name: Text,
         mut arguments: Vec<Node>,
-    ) -> Result<Node, Trouble> {
+    ) -> Option<Node> {
         let named = match (name.as_str(), arguments.len()) {
             ("all", 2) => Some(Macro::All),
             ("exists", 2) => Some(Macro::Exists),
@@ -441,11 +456,11 @@ impl Parser<'_> {
         let first = std::mem::replace(&mut arguments[0], target);
         match first.kind {
             Kind::Name(variable) => self.node(place, Kind::Loop(named, variable), arguments),
-            _ => Err((first.place, "argument must be a simple name".to_owned())),
+            _ => self.fail(first.place, &["argument must be a simple name"]),
         }
     }
     /// Expressions up to a closing sign, which is taken too.
-    fn list(&mut self, close: &str) -> Result<Vec<Node>, Trouble> {
+    fn list(&mut self, close: &str) -> Option<Vec<Node>> {
         let mut items = Vec::new();
         while !self.take(close) {
             items.push(self.expression()?);
@@ -454,20 +469,20 @@ impl Parser<'_> {
                 break;
             }
         }
-        Ok(items)
+        Some(items)
     }
-    fn primary(&mut self) -> Result<Node, Trouble> {
+    fn primary(&mut self) -> Option<Node> {
         let (token, place) = self.tokens[self.position].clone();
         let literal = match token {
             Token::Literal(literal) => literal,
             Token::Int(number) => match i64::try_from(number) {
                 Ok(number) => number.into(),
-                Err(_) => return Err((place, "invalid int literal".to_owned())),
+                Err(_) => return self.fail(place, &["invalid int literal"]),
             },
             Token::Name(name) => {
                 self.position += 1;
                 if RESERVED.split(' ').any(|word| word == name) {
-                    return Err((place, format!("reserved identifier: {name}")));
+                    return self.fail(place, &["reserved identifier: ", &name]);
                 }
                 let open = self.place();
                 if !self.take("(") {
@@ -481,14 +496,14 @@ impl Parser<'_> {
                     (Some(Node { kind: Kind::Select(field), children, .. }), 0) => {
                         self.node(open, Kind::Has(field), children)
                     }
-                    _ => Err((open, "invalid argument to has() macro".to_owned())),
+                    _ => self.fail(open, &["invalid argument to has() macro"]),
                 };
             }
             Token::Sign("(") => {
                 self.position += 1;
                 let inner = self.expression()?;
                 self.expect(")")?;
-                return Ok(inner);
+                return Some(inner);
             }
             Token::Sign("[") => {
                 self.position += 1;
@@ -515,7 +530,7 @@ impl Parser<'_> {
                 let name = self.name()?;
                 return self.node(place, Kind::Name(name), Vec::new());
             }
-            _ => return Err(self.unexpected("mismatched input", EXPECTING)),
+            _ => return self.unexpected("mismatched input", EXPECTING),
         };
         self.position += 1;
         self.node(place, Kind::Literal(literal), Vec::new())
@@ -525,7 +540,7 @@ impl Parser<'_> {
 /// Names and functions that nobody has declared. `bound` are the names of the loops around.
 fn check<'a>(node: &'a Node, declared: &Declared, bound: &mut Vec<&'a str>, troubles: &mut Vec<Trouble>) {
     let mut say = |text: String| troubles.push((node.place, text));
-    let unknown = |name: &str| format!("undeclared reference to '{name}' (in container '')");
+    let unknown = |name: &str| ["undeclared reference to '", name, "' (in container '')"].concat();
     match &node.kind {
         Kind::Name(name) => {
             let is_known = bound.contains(&name.as_str()) || declared.names.contains(&name.as_str());
@@ -537,7 +552,7 @@ fn check<'a>(node: &'a Node, declared: &Declared, bound: &mut Vec<&'a str>, trou
             let is_member = matches!(node.kind, Kind::MemberCall(_));
             let is_library = is_member && functions::library(node, bound);
             if functions::is_left_out(name) {
-                say(format!("'{name}' is not evaluated in this simulation"));
+                say(["'", name, "' is not evaluated in this simulation"].concat());
             } else if !functions::is_known(name, is_member && !is_library) {
                 say(unknown(name));
             }
@@ -554,7 +569,7 @@ fn check<'a>(node: &'a Node, declared: &Declared, bound: &mut Vec<&'a str>, trou
                 && declared.names.contains(&"variables")
                 && !declared.variables.contains(&field.as_str()) =>
         {
-            say(format!("undefined field '{field}'"));
+            say(["undefined field '", field, "'"].concat());
         }
         Kind::Loop(_, variable) => {
             check(&node.children[0], declared, bound, troubles);

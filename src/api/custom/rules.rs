@@ -13,7 +13,7 @@ use super::validate::item_before;
 use crate::api::cel::{self, COST_EXCEEDED, Cel, Declared, Evaluator, Node};
 use crate::api::field::{BadValue, FieldError, FieldPath, go_quote};
 use crate::api::time_format::{parse_go_duration, parse_unix_micros};
-use crate::api::value::Value;
+use crate::api::value::{Text, Value};
 
 const LONGEST_MESSAGE: usize = 5 * 1024;
 
@@ -34,7 +34,7 @@ pub fn check_rules(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<F
 struct Walk<'a> {
     errors: Vec<FieldError>,
     /// The rules read so far: items of a list share theirs.
-    compiled: Vec<(&'a Value, Arc<Result<Node, String>>)>,
+    compiled: Vec<(&'a Value, Arc<Result<Node, Text>>)>,
     left: usize,
     /// No further rules will be run.
     is_over: bool,

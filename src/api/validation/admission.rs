@@ -256,7 +256,7 @@ fn compile(expression: &str, names: &[&str], variables: &[&str], path: &FieldPat
         return;
     }
     if let Err(error) = cel::compile(expression, &Declared { names, variables }) {
-        errors.invalid(path, expression, error);
+        errors.invalid(path, expression, error.as_str());
     }
 }
 

@@ -198,7 +198,7 @@ impl Walk<'_> {
             let node = match cel::compile(rule.text("rule"), &custom::RULE_NAMES) {
                 Ok(node) => node,
                 Err(error) => {
-                    errors.invalid(&path.child("rule"), quoted(), error);
+                    errors.invalid(&path.child("rule"), quoted(), error.as_str());
                     continue;
                 }
             };
