@@ -1,5 +1,5 @@
 // Functions that resemble each other are put side by side: brotli describes what it has just seen in fewer bits. In front
-// of them stay those that are called most, where wasm-opt has put them: their numbers take one byte. 2 % of the worker.
+// of them stay those that are called most, whose numbers take one byte. 3 % of the worker.
 //
 // Picture to hold in mind: a row of portraits hung so that each is next to the one that looks most like it.
 //
@@ -11,11 +11,12 @@ import { functionsOf, instructionsOf } from "./wasm.mjs";
 
 /** Functions below this number are called by one byte. */
 const SHORT = 128;
-/** Bytes that make up one feature of a function's looks, and which of them count: those whose hash ends in zeros. */
+/** Bytes that make up one feature of a function's looks. */
 const SHINGLE = 5;
-const SAMPLE = 1;
 /** A feature that more functions have says nothing of any. */
 const COMMON = 1000;
+/** What a feature still counts when one more function hangs between: not the last one alone is near enough to copy from. */
+const FADING = 0.7;
 
 /** Hangs the functions of the module at `path` anew. */
 export function order(path) {
@@ -48,51 +49,52 @@ function trust(body) {
   });
 }
 
-/** Indices of `bodies`: the `first` as they are, then each followed by the one not yet hung that shares most features with it. */
+/** Indices of `bodies`, the `first` ones before all others: each followed by the one that shares most with those just hung. */
 function neighbours(bodies, first) {
-  const features = bodies.map((body) => {
+  const looks = bodies.map((body) => {
     const found = new Set();
     for (let start = 0; start + SHINGLE <= body.length; start += 1) {
       let hash = 0x811c9dc5;
       for (let index = start; index < start + SHINGLE; index += 1) hash = Math.imul(hash ^ body[index], 0x01000193);
-      hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
-      if ((hash & SAMPLE) === 0) found.add(hash);
+      found.add(hash);
     }
     return [...found];
   });
   const owners = new Map();
-  features.forEach((all, body) =>
+  looks.forEach((all, body) =>
     all.forEach((feature) => {
       if (!owners.has(feature)) owners.set(feature, []);
       owners.get(feature).push(body);
     }),
   );
+  // What nobody else has is no help either.
+  const tells = (feature) => owners.get(feature).length > 1 && owners.get(feature).length <= COMMON;
+  const features = looks.map((all) => all.filter(tells));
   const shared = new Float64Array(bodies.length);
-  const alike = (body) => {
-    shared.fill(0);
+  const hung = new Set();
+  /** Hangs one; says which of those before `end` looks most like it and what hangs before it. */
+  const hang = (body, end) => {
+    hung.add(body);
+    shared.forEach((weight, other) => (shared[other] = weight * FADING));
     for (const feature of features[body]) {
       const all = owners.get(feature);
-      if (all.length > COMMON) continue;
       // What few have tells more.
       const weight = 1 / Math.log2(1 + all.length);
       for (const other of all) shared[other] += weight;
     }
     let [best, most] = [undefined, 0];
-    shared.forEach((weight, other) => {
-      if (weight === 0 || hung.has(other)) return;
-      const likeness = weight / Math.sqrt(8 + features[other].length);
+    for (let other = 0; other < end; other += 1) {
+      if (shared[other] === 0 || hung.has(other)) continue;
+      const likeness = shared[other] / (8 + features[other].length);
       if (likeness > most) [best, most] = [other, likeness];
-    });
+    }
     return best;
   };
-  const hung = new Set([...bodies.keys()].slice(0, first));
-  // Where nothing resembles the last one, the row goes on with the first of those left, by their bytes.
+  // Where nothing resembles the last ones, the row goes on with the first of those left, by their bytes.
   const rest = bodies.map((_, body) => body).sort((a, b) => Buffer.compare(bodies[a], bodies[b]));
-  let next;
-  while (hung.size < bodies.length) {
-    if (next === undefined) next = rest.find((body) => !hung.has(body));
-    hung.add(next);
-    next = alike(next);
+  for (const end of [first, bodies.length]) {
+    let next;
+    while (hung.size < end) next = hang(next ?? rest.find((body) => body < end && !hung.has(body)), end);
   }
   return [...hung];
 }
