@@ -8,7 +8,9 @@
 //! - [`evaluate`] from a tree and names to a value
 //! - [`functions`] what can be called
 //!
-//! Many small functions are kept from being copied into their callers: the page counts its bytes.
+//! Our own and not the crate `cel`, because that (0.15, with its ANTLR runtime, without optional parts) is 223 kB of the page
+//! after brotli, and this a tenth of it. Many small functions are kept from being copied into their callers for the same
+//! reason.
 //!
 //! Follows the language's definition (<https://github.com/google/cel-spec>), the words of cel-go's errors and the
 //! libraries of `k8s.io/apiserver/pkg/cel/library`. There is no type checker, and not every library is here (see
