@@ -50,6 +50,7 @@ pub trait Message: Clone {
 }
 
 /// What comes in.
+#[derive(Clone)]
 pub enum Input<L: Language> {
     /// The process begins, the first time or after a stop: everything volatile is gone.
     Start,

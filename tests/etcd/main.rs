@@ -5,5 +5,6 @@
 //! at the end. `ETCD_SEED=17 cargo test --test etcd` plays one day again, `ETCD_SEEDS=1000` plays many.
 
 mod faults;
+mod laws;
 mod stories;
 mod world;

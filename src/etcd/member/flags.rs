@@ -3,7 +3,7 @@
 //! Picture to hold in mind: the note beside the power switch. It is read when the switch is turned, and not again.
 
 use super::ELECTION_TICKS;
-use crate::etcd::raft::Config;
+use crate::etcd::raft::{Config, Flaw};
 use crate::message::raft::MemberId;
 
 /// The defaults are etcd's.
@@ -15,11 +15,13 @@ pub struct Flags {
     pub snapshot_entries: u64,
     /// `--snapshot-catchup-entries`: what of the log is kept for members that lag a little.
     pub catch_up_entries: u64,
+    /// A rule of Raft that it breaks, for tests of the laws; no flag of etcd's.
+    pub flaw: Option<Flaw>,
 }
 
 impl Default for Flags {
     fn default() -> Flags {
-        Flags { pre_vote: true, snapshot_entries: 10_000, catch_up_entries: 5_000 }
+        Flags { pre_vote: true, snapshot_entries: 10_000, catch_up_entries: 5_000, flaw: None }
     }
 }
 
@@ -63,7 +65,12 @@ impl Flags {
     }
 
     pub(super) fn raft(&self, id: MemberId) -> Config {
-        Config { election_ticks: ELECTION_TICKS, pre_vote: self.pre_vote, ..Config::new(id) }
+        Config {
+            election_ticks: ELECTION_TICKS,
+            pre_vote: self.pre_vote,
+            flaw: self.flaw,
+            ..Config::new(id)
+        }
     }
 }
 

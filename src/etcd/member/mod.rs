@@ -113,6 +113,8 @@ pub struct Member {
     starts: u64,
     /// How long the disk takes to flush, lowest and highest.
     pub disk_latency: (Duration, Duration),
+    /// How long its clock takes for what it calls [`TICK`]: no two clocks are quite alike.
+    pub tick: Duration,
     pub flags: Flags,
     /// Everything that a crash takes.
     running: Option<Running>,
@@ -209,6 +211,7 @@ impl Member {
             version: VERSION,
             starts: 0,
             disk_latency: DISK_LATENCY,
+            tick: TICK,
             flags: Flags::default(),
             running: None,
         }
@@ -269,9 +272,9 @@ impl Member {
             let line = "the member has been permanently removed from the cluster";
             context.note(Note::Log { line: line.into() });
         } else if self.joining.is_some() {
-            context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+            context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
         } else {
-            context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+            context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
             self.begin(context);
         }
     }
@@ -326,7 +329,7 @@ impl Member {
 
     fn tick(&mut self, context: &mut Context) {
         if !self.is_removed {
-            context.periodic(TICK, Timer::Etcd(EtcdTimer::Tick));
+            context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
         }
         self.look_for_others(context);
         let Some(running) = &mut self.running else { return };

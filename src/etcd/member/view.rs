@@ -5,6 +5,7 @@
 
 use super::{ELECTION_TICKS, Member, Peer, TICK};
 use crate::api::Text;
+use crate::etcd::raft::log::Log;
 use crate::etcd::raft::{Role, Status};
 use crate::etcd::store::{Store, Version};
 use crate::message::etcd::{self, Alarm, Proposed};
@@ -113,6 +114,14 @@ impl Member {
     pub fn applied(&self) -> u64 {
         self.applied
     }
+    /// The log of a member that takes part.
+    pub fn raft_log(&self) -> Option<&Log<etcd::Replicated>> {
+        self.running.as_ref().map(|running| running.raft.log())
+    }
+    /// A write is under way to the disk, which has not flushed it yet.
+    pub fn is_writing(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.writing.is_some())
+    }
     /// What stands on line `index` of the log, as far as it is kept.
     pub fn entry(&self, index: u64) -> Option<&Entry<etcd::Replicated>> {
         match &self.running {
@@ -154,7 +163,7 @@ impl Member {
             watches: running.map_or(0, |running| running.watches.len()),
             leases: store.leases().count(),
             waiting: self.waiting_count(),
-            is_writing: running.is_some_and(|running| running.writing.is_some()),
+            is_writing: self.is_writing(),
             election_elapsed: elapsed.min(election_timeout),
             election_timeout,
             log: self.log_rows(raft.as_ref(), rows),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::event::Event;
+use super::flaw::Flaw;
 use super::machine::{ProposalDropped, Raft, Role};
 use super::progress::ProgressState;
 use super::read::{ReadState, WaitingRead};
@@ -135,7 +136,8 @@ impl<A: Application> Raft<A> {
     /// Commits what a quorum has on disk, if the last of it is of this term. Says whether anything was.
     fn maybe_commit(&mut self) -> bool {
         let index = self.tracker.committed();
-        let is_new = index > self.log.committed && self.log.term(index) == Some(self.term);
+        let is_new = index > self.log.committed
+            && (self.log.term(index) == Some(self.term) || self.has(Flaw::CommitsOlderTerms));
         if is_new {
             if self.config.max_uncommitted_size < u64::MAX {
                 let size: u64 =

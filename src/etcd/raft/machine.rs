@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::event::{Ballot, Event};
+use super::flaw::Flaw;
 use super::log::Log;
 use super::progress::{InflightLimits, Progress, Tracker};
 use super::read::{ReadOnly, ReadState, WaitingRead};
@@ -56,6 +57,8 @@ pub struct Config {
     pub max_uncommitted_size: u64,
     /// A leader that is removed or demoted steps down at once.
     pub step_down_on_removal: bool,
+    /// A rule that it breaks, for tests of the laws.
+    pub flaw: Option<Flaw>,
 }
 
 impl Config {
@@ -70,6 +73,7 @@ impl Config {
             inflights: InflightLimits { messages: 512, bytes: 0 },
             max_uncommitted_size: u64::MAX,
             step_down_on_removal: true,
+            flaw: None,
         }
     }
 }
@@ -174,6 +178,9 @@ impl<A: Application> Raft<A> {
             is_writing: false,
             random,
         };
+        if raft.has(Flaw::ForgetsVote) {
+            raft.vote = None;
+        }
         raft.is_learner = raft.own_progress().is_some_and(|progress| progress.is_learner);
         raft.events.push(Event::SwitchedConfiguration(raft.tracker.configuration.clone()));
         raft.become_follower(hard_state.term, None);
@@ -454,7 +461,7 @@ impl<A: Application> Raft<A> {
             if !self.meet_higher_term(&message) {
                 return;
             }
-        } else if message.term != 0 && message.term < self.term {
+        } else if message.term != 0 && message.term < self.term && !self.has(Flaw::NoTermCheck) {
             self.meet_lower_term(&message);
             return;
         }
@@ -534,7 +541,8 @@ impl<A: Application> Raft<A> {
         // A learner may vote: it may have been promoted without knowing yet.
         let can_vote = self.vote == Some(candidate)
             || (self.vote.is_none() && self.lead.is_none())
-            || (is_pre_vote && term > self.term);
+            || (is_pre_vote && term > self.term)
+            || self.has(Flaw::VotesTwice);
         let granted = can_vote && self.log.is_up_to_date(last);
         let ballot = self.ballot(candidate, last, is_pre_vote);
         self.events.push(if granted { Event::CastVote(ballot) } else { Event::RejectedVote(ballot) });

@@ -13,10 +13,12 @@
 //! - [`read`] how a leader proves that it still is one before it answers a read
 //! - [`ready`] the two trays, and the disk
 //! - [`event`] what happened, in etcd's words; [`status`] what can be seen of a member
+//! - [`flaw`] rules that tests leave out
 //! - [`script`] members, messages and commands in a text file: the best explanation of an election
 
 pub mod confchange;
 pub mod event;
+pub mod flaw;
 pub mod follower;
 pub mod leader;
 pub mod log;
@@ -29,6 +31,7 @@ pub mod script;
 pub mod status;
 
 pub use event::Event;
+pub use flaw::Flaw;
 pub use machine::{Config, ProposalDropped, Raft, Role};
 pub use read::ReadState;
 pub use ready::{Disk, Persisted, Ready, Released, Write};

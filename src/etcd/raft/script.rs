@@ -8,7 +8,7 @@
 //!
 //! | command | what it does |
 //! | --- | --- |
-//! | `members 3 [pre-vote=off] [check-quorum=off] [max-inflight=2] [joining=4,5]` | sets the stage |
+//! | `members 3 [pre-vote=off] [check-quorum=off] [max-inflight=2] [max-size=1] [joining=4,5]` | sets the stage |
 //! | `campaign 1`, `tick 1 [5]`, `timeout 1 12` | the election timer rings; the clock strikes; the timer is set |
 //! | `propose 1 x`, `read 2`, `transfer 1 2` | asks member 1 for an entry, 2 for a read, 1 to hand over to 2 |
 //! | `change 1 v4 l5 r2 [explicit]`, `change 1 leave` | a change of the membership |
@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::flaw::Flaw;
 use super::machine::{Config, Raft, Role};
 use super::ready::{Disk, Write};
 use crate::api::Text;
@@ -75,6 +76,8 @@ pub struct Stage {
     options: SortedMap<String, String>,
     is_quiet: bool,
     restarts: u64,
+    /// A rule that all members break, for tests of the laws.
+    pub flaw: Option<Flaw>,
     book: String,
 }
 
@@ -254,12 +257,15 @@ impl Stage {
     }
 
     fn config(&self, id: MemberId) -> Config {
-        let mut config = Config::new(id);
+        let mut config = Config { flaw: self.flaw, ..Config::new(id) };
         let is_off = |name: &str| self.options.get(name).is_some_and(|value| value == "off");
         config.pre_vote = !is_off("pre-vote");
         config.check_quorum = !is_off("check-quorum");
         if let Some(limit) = self.options.get("max-inflight").and_then(|word| word.parse().ok()) {
             config.inflights.messages = limit;
+        }
+        if let Some(bytes) = self.options.get("max-size").and_then(|word| word.parse().ok()) {
+            config.max_size_per_message = bytes;
         }
         config
     }
