@@ -22,10 +22,10 @@ fn setup(random: &mut Random, flaw: Option<Flaw>) -> Setup {
         founders: [1, 3, 3, 5][random.below(4) as usize],
         spares: random.below(3) as u32,
         has_customers: true,
+        pre_vote: random.below(3) > 0,
         flaw,
         repeated_per_million: random.below(2) as u32 * 50_000,
         tick: (Duration::from_millis(90), Duration::from_millis(110)),
-        ..Setup::default()
     }
 }
 
@@ -83,11 +83,56 @@ fn crash_while_writing(simulation: &mut Simulation, number: u32, inspector: &mut
     }
 }
 
+/// The leader is cut off, or all crash at once; and several who may not know of one another stand for election.
+fn contest(simulation: &mut Simulation, random: &mut Random, inspector: &mut Inspector) {
+    let command = |simulation: &mut Simulation, command: Command| {
+        simulation.0.command(&command, &mut simulation.1);
+    };
+    let slots = simulation.0.world.slots();
+    let Some(last) = leader(&simulation.0.world) else { return };
+    let is_power_failure = random.below(2) == 0;
+    let runs = |number: &u32| simulation.0.is_running(ActorId(*number));
+    let mut others: Vec<u32> = (0..slots).filter(runs).collect();
+    command(simulation, Command::HealNetwork);
+    if is_power_failure {
+        for number in &others {
+            command(simulation, Command::StartProcess { process: name(*number) });
+        }
+    } else {
+        others.retain(|number| *number != last);
+        for other in &others {
+            command(simulation, Command::CutLink { a: name(last), b: name(*other) });
+        }
+        let pause = random.duration(Duration::from_millis(1_000), Duration::from_millis(1_600));
+        inspector.run(simulation, pause);
+    }
+    if others.len() < 2 {
+        return;
+    }
+    let first = random.below(others.len() as u64) as usize;
+    let (a, b, voter) =
+        (others[first], others[(first + 1) % others.len()], others[(first + 2) % others.len()]);
+    if random.below(2) == 0 {
+        command(simulation, Command::CutLink { a: name(a), b: name(b) });
+    }
+    command(simulation, Command::Campaign { member: name(a), after_us: 0 });
+    if random.below(2) == 0 {
+        // Who has just voted crashes, and is asked again.
+        inspector.run(simulation, Duration(random.below(12_000)));
+        command(simulation, Command::StartProcess { process: name(voter) });
+    }
+    command(simulation, Command::Campaign { member: name(b), after_us: 0 });
+    inspector.run(simulation, Duration(random.below(20_000)));
+    if random.below(2) == 0 {
+        command(simulation, Command::HealNetwork);
+    }
+}
+
 fn fault(simulation: &mut Simulation, random: &mut Random, inspector: &mut Inspector) {
     let slots = simulation.0.world.slots();
     let number = random.below(u64::from(slots)) as u32;
     let (a, b) = (name(number), name(random.below(u64::from(slots)) as u32));
-    let command = match random.below(26) {
+    let command = match random.below(28) {
         0 | 1 => Command::StopProcess { process: a },
         // To start a process that runs is to restart it: a crash too. The spare ones are for `change_membership`.
         2..=5 if simulation.0.world.has_begun(number) => Command::StartProcess { process: a },
@@ -119,6 +164,7 @@ fn fault(simulation: &mut Simulation, random: &mut Random, inspector: &mut Inspe
         21 | 22 => return resume(simulation, number),
         23 => return crash_while_writing(simulation, number, inspector),
         24 | 25 => return change_membership(simulation, random),
+        26 | 27 => return contest(simulation, random, inspector),
         _ => return,
     };
     simulation.0.command(&command, &mut simulation.1);
@@ -126,14 +172,14 @@ fn fault(simulation: &mut Simulation, random: &mut Random, inspector: &mut Inspe
 
 /// What one day came to.
 #[derive(Default)]
-struct Day {
-    answered: usize,
+pub struct Day {
+    pub answered: usize,
     expired: u64,
     compacted: u64,
 }
 
 /// One day: faults, then peace.
-fn play(seed: u64, flaw: Option<Flaw>) -> Day {
+pub fn play(seed: u64, flaw: Option<Flaw>) -> Day {
     let mut random = random(seed);
     let mut simulation = boot_with(seed, &setup(&mut random, flaw));
     let mut inspector = Inspector::default();
@@ -206,26 +252,18 @@ fn the_laws_hold_under_random_faults() {
     assert!(total.answered as u64 > count * 100, "only {} requests were answered", total.answered);
 }
 
-/// The law that a day under `seed` breaks.
-#[cfg(debug_assertions)]
-fn broken_law(seed: u64, flaw: Flaw) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(|| play(seed, Some(flaw)))).err()?;
-    let text = panic.downcast_ref::<String>().cloned();
-    Some(text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default())
-}
-
+/// The swarm finds a member that votes twice within few days; the flaws that need rarer chances have directed stories, in
+/// `tests/raft.rs`.
 #[cfg(debug_assertions)]
 #[test]
-fn random_faults_find_flaws() {
-    for (flaw, seeds) in [
-        (Flaw::NoTermCheck, 0..20),
-        (Flaw::VotesTwice, 0..20),
-        (Flaw::ForgetsVote, 0..20),
-        (Flaw::CommitsOlderTerms, 0..20),
-    ] {
-        let found = seeds.clone().find_map(|seed| broken_law(seed, flaw).map(|law| (seed, law)));
-        eprintln!("FOUND {flaw:?} {found:?}");
-    }
+fn random_faults_find_two_votes_in_one_term() {
+    let broken = (0..10).find_map(|seed| {
+        let day = || play(seed, Some(Flaw::VotesTwice));
+        let panic = catch_unwind(AssertUnwindSafe(day)).err()?;
+        Some(panic.downcast_ref::<String>().cloned().unwrap_or_default())
+    });
+    let broken = broken.expect("a law is broken");
+    assert!(broken.contains("election safety"), "{broken}");
 }
 
 /// A leader whom all but one hear goes on when that one comes back: without pre-vote it does not.

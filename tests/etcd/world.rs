@@ -72,11 +72,22 @@ pub struct Exchange {
 
 #[derive(Clone, Debug)]
 pub enum Asked {
-    Put { key: Text, value: i64 },
-    Read { key: Text },
+    Put {
+        key: Text,
+        value: i64,
+    },
+    Read {
+        key: Text,
+    },
     /// If the key is as it was at this revision, put; else read.
-    Swap { key: Text, known: u64, value: i64 },
-    Delete { key: Text },
+    Swap {
+        key: Text,
+        known: u64,
+        value: i64,
+    },
+    Delete {
+        key: Text,
+    },
 }
 
 #[derive(Clone, Default)]
@@ -241,7 +252,8 @@ impl Cluster {
             {
                 member.handle(Input::Message { from: *from, message }, context);
             }
-            if context.random().chance(200_000) {
+            // Some are of long ago, of another leader's time.
+            if context.random().chance(20_000) || !self.old.contains_key(&number) {
                 self.old.insert(number, Message::Raft(message.clone()));
             }
         }
@@ -344,8 +356,7 @@ impl Client {
             }
         };
         let asked = context.now();
-        let exchange =
-            Exchange { asked, answered: None, what, revision: 0, found: None, has_changed: false };
+        let exchange = Exchange { asked, answered: None, what, revision: 0, found: None, has_changed: false };
         self.history.insert(id, exchange);
         Client::send(id, to, operation, context);
     }

@@ -65,12 +65,7 @@ impl Flags {
     }
 
     pub(super) fn raft(&self, id: MemberId) -> Config {
-        Config {
-            election_ticks: ELECTION_TICKS,
-            pre_vote: self.pre_vote,
-            flaw: self.flaw,
-            ..Config::new(id)
-        }
+        Config { election_ticks: ELECTION_TICKS, pre_vote: self.pre_vote, flaw: self.flaw, ..Config::new(id) }
     }
 }
 

@@ -21,6 +21,9 @@ const RETRY: Duration = Duration::from_secs(3);
 /// Ends proposed at a time at most (`leaseRevokeRate`).
 const ENDS_AT_A_TIME: usize = 500;
 
+/// A leader whose clock has not struck for so long does not trust itself (`isActive` in `server.go`).
+const ACTIVE_TICKS: u64 = 3;
+
 /// `--lease-checkpoint-interval`: how often it is noted what is left of leases that are longer than that.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -126,6 +129,10 @@ impl Member {
     ) -> Result<Outcome, Error> {
         let now = context.now();
         let Some(running) = &mut self.running else { return Err(Error::NotLeader) };
+        // A process that stood still may have been followed by another leader, whose hourglasses this one does not see.
+        if now.since(running.last_tick) > TICK.saturating_mul(ACTIVE_TICKS) {
+            return Err(Error::NotLeader);
+        }
         match operation {
             Operation::LeaseKeepAlive { lease } => {
                 let lease = *lease;
