@@ -4,7 +4,7 @@ use clusterarium::command::Command;
 use clusterarium::message::etcd::{Change, Error, Operation, Outcome, Range, Txn};
 use clusterarium::sim::{Duration, Time};
 
-use crate::world::{MEMBERS, Simulation, ask, boot, leader, put};
+use crate::world::{MEMBERS, Simulation, ask, boot, leader, put, resume, send};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -122,6 +122,30 @@ fn a_lease_ends_after_its_time_and_never_before() {
     assert!(!exists(&simulation));
     let answer = ask(&mut simulation, leader, Operation::LeaseKeepAlive { lease: 7 }, PATIENCE);
     assert_eq!(answer.expect("answered").err(), Some(Error::LeaseNotFound));
+}
+
+#[test]
+fn a_leader_that_stood_still_renews_no_lease() {
+    let (mut simulation, old) = settled(10);
+    let grant = Operation::LeaseGrant { lease: 7, ttl_seconds: 60 };
+    ask(&mut simulation, old, grant, PATIENCE).expect("answered").expect("granted");
+    simulation.0.world.pause(old);
+    for other in (0..MEMBERS).filter(|other| *other != old) {
+        let cut = Command::CutLink { a: format!("etcd-{old}"), b: format!("etcd-{other}") };
+        simulation.0.command(&cut, &mut simulation.1);
+    }
+    run(&mut simulation, Duration::from_secs(4));
+    let new = leader(&simulation.0.world);
+    assert!(new.is_some_and(|new| new != old), "another leads: {new:?}");
+    let asked = send(&mut simulation, old, Operation::LeaseKeepAlive { lease: 7 });
+    resume(&mut simulation, old);
+    run(&mut simulation, Duration::from_secs(1));
+    // It waits for a proof that does not come.
+    assert_eq!(simulation.0.world.answers.get(&asked).map(|answer| answer.is_ok()), None);
+    simulation.0.command(&Command::HealNetwork, &mut simulation.1);
+    run(&mut simulation, Duration::from_secs(3));
+    let answer = simulation.0.world.answers.get(&asked).expect("answered");
+    assert_eq!(answer.as_ref().err(), Some(&Error::NotLeader));
 }
 
 #[test]

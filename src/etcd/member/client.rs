@@ -90,7 +90,9 @@ impl Member {
                 self.reply(client, id, Ok(Outcome::Done), context);
             }
             Operation::LeaseKeepAlive { .. } | Operation::LeaseTimeToLive { .. } => {
-                if running.raft.is_leader() {
+                if running.raft.is_leader() && self.has_stood_still(since) {
+                    self.queue_read(client, request, context);
+                } else if running.raft.is_leader() {
                     let result = self.ask_lessor(&request.operation, context);
                     self.reply(client, id, result, context);
                 } else {
@@ -235,7 +237,13 @@ impl Member {
         }
         let ready: Vec<_> = reads.confirmed.extract_if(.., |(index, _)| *index <= applied).collect();
         for reader in ready.into_iter().flat_map(|(_, readers)| readers) {
-            let result = self.read(&reader.request.operation);
+            let operation = &reader.request.operation;
+            let result = match operation {
+                Operation::LeaseKeepAlive { .. } | Operation::LeaseTimeToLive { .. } => {
+                    self.ask_lessor(operation, context)
+                }
+                _ => self.read(operation),
+            };
             self.reply(reader.client, reader.request.id, result, context);
         }
         self.next_round(context);

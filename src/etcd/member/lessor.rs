@@ -21,8 +21,10 @@ const RETRY: Duration = Duration::from_secs(3);
 /// Ends proposed at a time at most (`leaseRevokeRate`).
 const ENDS_AT_A_TIME: usize = 500;
 
-/// A leader whose clock has not struck for so long does not trust itself (`isActive` in `server.go`).
-const ACTIVE_TICKS: u64 = 3;
+/// A member whose clock has not struck for so long has stood still (`isActive`).
+pub(super) const ACTIVE: Duration = Duration(3 * TICK.0);
+/// By then a leader that has no quorum any more has found that out.
+pub(super) const DOUBT: Duration = Duration(2 * ELECTION_TICKS as u64 * TICK.0);
 
 /// `--lease-checkpoint-interval`: how often it is noted what is left of leases that are longer than that.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
@@ -121,6 +123,14 @@ impl Member {
         }
     }
 
+    /// Whether this process stood still lately: another may lead since, whose hourglasses it does not see. Then a
+    /// lease is only renewed after the proof that it still leads (`ensureLeadership`).
+    pub(super) fn has_stood_still(&self, now: Time) -> bool {
+        self.running.as_ref().is_some_and(|running| {
+            now < running.doubtful_until || now.since(running.last_tick) > ACTIVE
+        })
+    }
+
     /// What only the leader can answer about a lease.
     pub(super) fn ask_lessor(
         &mut self,
@@ -129,8 +139,7 @@ impl Member {
     ) -> Result<Outcome, Error> {
         let now = context.now();
         let Some(running) = &mut self.running else { return Err(Error::NotLeader) };
-        // A process that stood still may have been followed by another leader, whose hourglasses this one does not see.
-        if now.since(running.last_tick) > TICK.saturating_mul(ACTIVE_TICKS) {
+        if !running.raft.is_leader() {
             return Err(Error::NotLeader);
         }
         match operation {

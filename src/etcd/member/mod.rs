@@ -139,6 +139,8 @@ struct Running {
     origins: SortedMap<u64, RecordId>,
     ticks: u64,
     last_tick: Time,
+    /// It stood still, and does not trust itself before that.
+    doubtful_until: Time,
     /// Since when there has been no leader.
     leaderless_since: Option<Time>,
     published: Option<Time>,
@@ -308,6 +310,7 @@ impl Member {
             origins: SortedMap::new(),
             ticks: 0,
             last_tick: context.now(),
+            doubtful_until: Time::ZERO,
             leaderless_since: Some(context.now()),
             published: None,
             version_proposed: None,
@@ -334,6 +337,9 @@ impl Member {
         self.look_for_others(context);
         let Some(running) = &mut self.running else { return };
         running.ticks += 1;
+        if context.now().since(running.last_tick) > lessor::ACTIVE {
+            running.doubtful_until = context.now() + lessor::DOUBT;
+        }
         running.last_tick = context.now();
         running.raft.tick();
         // One that is not acknowledged by now is lost, or older than what the log still has: it is tried again.
