@@ -249,7 +249,13 @@ impl Member {
                 }
             }
             Input::Timer(_) => {}
-            Input::Message { message: Message::Raft(message), .. } => self.receive(&message, context),
+            Input::Message { from, message: Message::Raft(message) } => {
+                if let Some(running) = &mut self.running {
+                    // Its log may not have come to the one yet that leads by now (rafthttp's `addRemoteFromRequest`).
+                    running.peers.entry(message.from).or_insert(from);
+                }
+                self.receive(&message, context);
+            }
             Input::Message { from, message: Message::EtcdRequest(request) } if self.running.is_none() => {
                 // Its port is not open (yet, or any more).
                 let (id, result) = (request.id, Err(Error::Unavailable));
