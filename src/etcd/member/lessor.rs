@@ -126,9 +126,9 @@ impl Member {
     /// Whether this process stood still lately: another may lead since, whose hourglasses it does not see. Then a
     /// lease is only renewed after the proof that it still leads (`ensureLeadership`).
     pub(super) fn has_stood_still(&self, now: Time) -> bool {
-        self.running.as_ref().is_some_and(|running| {
-            now < running.doubtful_until || now.since(running.last_tick) > ACTIVE
-        })
+        self.running
+            .as_ref()
+            .is_some_and(|running| now < running.doubtful_until || now.since(running.last_tick) > ACTIVE)
     }
 
     /// What only the leader can answer about a lease.

@@ -16,6 +16,9 @@ use crate::message::raft::{ConfChange, ConfChangeKind, MemberId, Payload};
 /// A learner may be promoted once it has this share of the leader's log, in percent (`readyPercentThreshold`).
 const READY_PERCENT: u64 = 90;
 
+const PEER_URL_EXISTS: &str = "etcdserver: Peer URLs already exists";
+const TOO_MANY_LEARNERS: &str = "etcdserver: too many learner members in cluster";
+
 impl Member {
     pub(super) fn propose_membership(
         &mut self,
@@ -40,10 +43,10 @@ impl Member {
         match operation {
             Operation::MemberAdd { peer_url, is_learner } => {
                 if members.values().any(|member| member.peer_url == *peer_url) {
-                    return text("etcdserver: Peer URLs already exists");
+                    return text(PEER_URL_EXISTS);
                 }
                 if *is_learner && members.values().any(|member| member.is_learner) {
-                    return text("etcdserver: too many learner members in cluster");
+                    return text(TOO_MANY_LEARNERS);
                 }
                 if !is_learner && !self.can_lose_votes_to(1) {
                     return text("etcdserver: re-configuration failed due to not enough started members");
@@ -67,7 +70,7 @@ impl Member {
                     return Err(Error::MemberNotFound);
                 }
                 if members.values().any(|other| other.id != *member && other.peer_url == *peer_url) {
-                    return text("etcdserver: Peer URLs already exists");
+                    return text(PEER_URL_EXISTS);
                 }
                 let context = vec![Text::new(), peer_url.clone()];
                 Ok(ConfChange { context, ..ConfChange::single(ConfChangeKind::UpdateNode, id) })
@@ -103,7 +106,34 @@ impl Member {
         started > all / 2 || (started == 1 && all == 1 + more)
     }
 
+    /// Why a change has come too late: two members may each have found nothing wrong with one of two additions, and only
+    /// the ledger says which was first (`ValidateConfigurationChange`).
+    fn conflict(&self, change: &ConfChange) -> Option<&'static str> {
+        let members = &self.backend.members;
+        change.changes.iter().find_map(|(kind, id)| {
+            if !matches!(kind, ConfChangeKind::AddNode | ConfChangeKind::AddLearnerNode)
+                || members.contains_key(id)
+            {
+                return None;
+            }
+            let url = change.context.get(1);
+            if members.values().any(|member| Some(&member.peer_url) == url) {
+                return Some(PEER_URL_EXISTS);
+            }
+            let is_learner = *kind == ConfChangeKind::AddLearnerNode;
+            (is_learner && members.values().any(|member| member.is_learner)).then_some(TOO_MANY_LEARNERS)
+        })
+    }
+
     pub(super) fn change_membership(&mut self, change: &ConfChange, context: &mut Context) {
+        if let Some(text) = self.conflict(change) {
+            if let Some((member, number)) = change.proposer
+                && member == self.me.id
+            {
+                self.answer(number, Err(Error::Other(text.into())), context);
+            }
+            return;
+        }
         let Some(running) = &mut self.running else { return };
         self.configuration = running.raft.apply_conf_change(change);
         for (kind, id) in &change.changes {
