@@ -31,6 +31,8 @@ use super::{answer, protobuf, streams};
 const BODY_BYTES: usize = 3 << 20;
 /// Open connections; more wait in the system's queue.
 const CONNECTIONS: usize = 1000;
+/// Conversations that go on at one time; more are refused.
+const CONVERSATIONS: usize = 1000;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a graceful stop gives to requests that are under way.
@@ -46,6 +48,8 @@ pub struct Access {
 struct Port {
     access: Access,
     desk: Arc<Desk>,
+    /// A connection that has become a conversation is none any more to those who count connections.
+    conversations: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -66,7 +70,8 @@ async fn listen(socket: std::net::TcpListener, access: Access, orders: Orders<Or
     socket.set_nonblocking(true)?;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let (stop, stopping) = watch::channel(false);
-    let port = Arc::new(Port { access, desk: Arc::new(Desk::new(orders)), stopping });
+    let conversations = Arc::new(Semaphore::new(CONVERSATIONS));
+    let port = Arc::new(Port { access, desk: Arc::new(Desk::new(orders)), conversations, stopping });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
@@ -168,6 +173,9 @@ async fn exchange(port: Arc<Port>, mut request: Request<Incoming>) -> Response<A
         Err(status) => return refusal(&status),
     };
     if let (Some(upgrade), Some(call)) = (upgrade, streams::call(&letter)) {
+        let Ok(place) = Arc::clone(&port.conversations).try_acquire_owned() else {
+            return refusal(&Status::service_unavailable("too many conversations are going on"));
+        };
         return match streams::open(&port.desk, call, &headers).await {
             Ok(opened) => {
                 let (response, talk) = opened.begin(upgrade);
@@ -177,6 +185,7 @@ async fn exchange(port: Arc<Port>, mut request: Request<Incoming>) -> Response<A
                         () = talk => {}
                         () = stopped(stopping) => {}
                     }
+                    drop(place);
                 });
                 response.map(|()| Either::Left(Full::new(Bytes::new())))
             }
