@@ -20,6 +20,8 @@ pub struct Cable<'a> {
 
 /// World units from a cable within which it is meant.
 const CLOSE: f64 = 10.0;
+/// Side of the box that marks a cable, in world units: around the cable, and not over what stands beside it.
+const MARK: f64 = 28.0;
 
 impl Cable<'_> {
     fn leads_between(&self, a: &str, b: &str) -> bool {
@@ -63,7 +65,7 @@ pub fn hit(cables: &[Cable], at: Point) -> Option<Target> {
 pub fn find(cables: &[Cable], a: &str, b: &str) -> Option<Rect> {
     let points = &cables.iter().find(|cable| cable.leads_between(a, b))?.route.points;
     let middle = points.first()?.toward(*points.get(1)?, 0.5);
-    Some(Rect::new(middle.x - 60.0, middle.y - 16.0, 120.0, 32.0))
+    Some(Rect::new(middle.x - MARK / 2.0, middle.y - MARK / 2.0, MARK, MARK))
 }
 
 #[cfg(test)]
