@@ -142,6 +142,15 @@ impl Cel {
     }
 }
 
+/// Of what an expression makes for a message.
+const LONGEST_MESSAGE: usize = 5 * 1024;
+
+/// What a `messageExpression` came to, if it can be shown: one line that says something.
+pub fn message(value: &Cel) -> Option<&str> {
+    let text = value.as_str()?.trim();
+    (!text.is_empty() && text.len() <= LONGEST_MESSAGE && !text.contains('\n')).then_some(text)
+}
+
 /// The names that the expressions of an admission policy may use, by its `spec`.
 pub fn policy_names(spec: &Value) -> Vec<&'static str> {
     let mut names = vec!["object", "oldObject", "request", "namespaceObject", "authorizer"];

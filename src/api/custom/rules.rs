@@ -15,8 +15,6 @@ use crate::api::field::{BadValue, FieldError, FieldPath, go_quote};
 use crate::api::time_format::{parse_go_duration, parse_unix_micros};
 use crate::api::value::{Text, Value};
 
-const LONGEST_MESSAGE: usize = 5 * 1024;
-
 pub const NAMES: Declared = Declared { names: &["self", "oldSelf"], variables: &[] };
 
 /// What the rules of `schema` hold against `object`. `old` is what it was before an update.
@@ -182,11 +180,7 @@ impl<'a> Walk<'a> {
         let result = evaluator.run(&node);
         self.left = evaluator.left;
         match result {
-            Ok(value) => {
-                let text = value.as_str()?.trim();
-                let fits = !text.is_empty() && text.len() <= LONGEST_MESSAGE && !text.contains('\n');
-                fits.then(|| text.to_owned())
-            }
+            Ok(value) => cel::message(&value).map(str::to_owned),
             Err(error) if error == COST_EXCEEDED => Some(format!(
                 "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
                 go_quote(expression)

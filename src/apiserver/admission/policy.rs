@@ -15,8 +15,6 @@ use crate::api::{LabelSelector, Text, Value, meta};
 use crate::apiserver::{ApiServer, conversion, custom, subresource};
 use crate::object;
 
-const LONGEST_MESSAGE: usize = 5 * 1024;
-
 /// What is held against a request, and the reason that the answer gives.
 struct Objection {
     message: String,
@@ -269,13 +267,14 @@ impl ApiServer {
                 Ok(_) => {
                     let expression = validation.text("messageExpression");
                     let own = if expression.is_empty() { None } else { ask(expression).ok() };
-                    let own = own.as_ref().and_then(Cel::as_str).unwrap_or("").trim();
-                    let fits = !own.is_empty() && own.len() <= LONGEST_MESSAGE && !own.contains('\n');
-                    let message = match validation.text("message").trim() {
-                        _ if fits => own.to_owned(),
-                        "" => format!("failed expression: {}", validation.text("expression").trim()),
-                        message => message.to_owned(),
-                    };
+                    let message =
+                        match (own.as_ref().and_then(cel::message), validation.text("message").trim()) {
+                            (Some(own), _) => own.to_owned(),
+                            (None, "") => {
+                                format!("failed expression: {}", validation.text("expression").trim())
+                            }
+                            (None, message) => message.to_owned(),
+                        };
                     let reason = validation.shared_text("reason");
                     objections.push(Objection { reason, ..Objection::new(message) });
                 }

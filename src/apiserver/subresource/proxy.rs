@@ -7,6 +7,7 @@
 //! policies on the way have no say. Follows `pkg/registry/core/pod/strategy.go` and `pkg/registry/core/service/storage`
 //! (`ResourceLocation`), and `apimachinery/pkg/util/proxy` for the words.
 
+use crate::api::kind::GroupResource;
 use crate::api::status::{Reason, Status};
 use crate::api::{Text, Value};
 use crate::apiserver::ApiServer;
@@ -54,7 +55,7 @@ impl ApiServer {
 
     fn pod_target(&self, request: &Request, name: &str, port: &str) -> Result<Target, Status> {
         let key = format!("{}/{name}", request.namespace);
-        let pods = crate::api::kind::GroupResource::new("", "pods");
+        let pods = GroupResource::new("", "pods");
         let pod =
             self.shelf(self.catalog.shelves.pods, &key).ok_or_else(|| Status::not_found(&pods, name))?;
         let port = if port.is_empty() {
@@ -80,7 +81,7 @@ impl ApiServer {
     fn service_target(&self, request: &Request) -> Result<Target, Status> {
         let (name, port) = name_and_port(&request.name, "service")?;
         let key = format!("{}/{name}", request.namespace);
-        let services = crate::api::kind::GroupResource::new("", "services");
+        let services = GroupResource::new("", "services");
         let service = self
             .shelf(self.catalog.shelves.services, &key)
             .ok_or_else(|| Status::not_found(&services, name))?;
@@ -105,13 +106,13 @@ impl ApiServer {
 
     /// A ready endpoint of a service: its pod, and the number of the port of this name.
     fn endpoint(&self, request: &Request, service: &str, port: &str) -> Option<(&str, i64)> {
-        let mut slices = self.cached("discovery.k8s.io", "endpointslices");
+        let slices = self.cached("discovery.k8s.io", "endpointslices");
         let is_own = |slice: &&Value| {
             slice.text("metadata.namespace") == request.namespace
                 && slice.map("metadata.labels").get("kubernetes.io/service-name").and_then(Value::as_str)
                     == Some(service)
         };
-        slices.by_ref().filter(is_own).find_map(|slice| {
+        slices.filter(is_own).find_map(|slice| {
             let number = slice.items("ports").iter().find(|own| own.text("name") == port)?.integer("port")?;
             let ready =
                 slice.items("endpoints").iter().find(|endpoint| endpoint.is_true("conditions.ready"))?;

@@ -68,10 +68,15 @@ pub(super) enum Answers {
     InPieces,
 }
 
+/// The end of a command that has nothing to say.
+fn silent(exit_code: i32, leaves: bool) -> Reply {
+    let (stdout, stderr, unread) = (Text::new(), Text::new(), Text::new());
+    Reply::Exec { exit_code, stdout, stderr, leaves, stream: None, unread }
+}
+
 /// What is said of a command that has been ended: with its container, or because nobody listened.
 fn gone() -> Reply {
-    let (stdout, stderr, unread) = (Text::new(), Text::new(), Text::new());
-    Reply::Exec { exit_code: 137, stdout, stderr, leaves: true, stream: None, unread }
+    silent(137, true)
 }
 
 /// What a command reads, and whether that is all.
@@ -116,14 +121,7 @@ impl ContainerEngine {
             )));
         }
         if self.config.hollow {
-            return Some(Ok(Reply::Exec {
-                exit_code: 0,
-                stdout: Text::new(),
-                stderr: Text::new(),
-                leaves: false,
-                stream: None,
-                unread: Text::new(),
-            }));
+            return Some(Ok(silent(0, false)));
         }
         let name = command.first().map(Text::as_str).unwrap_or("");
         let base = name.rsplit('/').next().unwrap_or("");
@@ -176,15 +174,12 @@ impl ContainerEngine {
     }
 
     fn set_out(&mut self, client: (ActorId, u64), mut exec: Exec, after: Duration, context: &mut Context) {
-        if exec.answers == Answers::InPieces {
-            self.listens(client, &mut exec, context, self.state.next_operation);
+        let is_heard = exec.answers == Answers::InPieces;
+        exec.listener = is_heard.then(|| (client, context.now()));
+        let number = self.begin(Operation { client, work: Work::Exec(Box::new(exec)) }, after, context);
+        if is_heard {
+            context.timer(PATIENCE, Timer::Engine(EngineTimer::Step { operation: number }));
         }
-        self.begin(Operation { client, work: Work::Exec(Box::new(exec)) }, after, context);
-    }
-
-    fn listens(&self, client: (ActorId, u64), exec: &mut Exec, context: &mut Context, number: u64) {
-        exec.listener = Some((client, context.now()));
-        context.timer(PATIENCE, Timer::Engine(EngineTimer::Step { operation: number }));
     }
 
     /// The command of this number, if it is one that is answered in pieces.
@@ -209,7 +204,8 @@ impl ContainerEngine {
         context: &mut Context,
     ) -> Answer {
         let Some(mut exec) = self.take_stream(container, stream) else { return Some(Ok(gone())) };
-        self.listens(client, &mut exec, context, stream);
+        exec.listener = Some((client, context.now()));
+        context.timer(PATIENCE, Timer::Engine(EngineTimer::Step { operation: stream }));
         self.exec_step(stream, client, exec, context);
         None
     }

@@ -381,13 +381,14 @@ impl ContainerEngine {
     fn reply(&self, (client, id): (ActorId, u64), result: Result<cri::Reply, Text>, context: &mut Context) {
         context.send(client, Message::CriResponse(Arc::new(cri::Response { id, result })));
     }
-    /// Begins work that takes time.
-    fn begin(&mut self, operation: Operation, after: Duration, context: &mut Context) {
+    /// Begins work that takes time; its number.
+    fn begin(&mut self, operation: Operation, after: Duration, context: &mut Context) -> u64 {
         let state = Arc::make_mut(&mut self.state);
         let id = state.next_operation;
         state.next_operation += 1;
         state.operations.insert(id, operation);
         context.timer(after, Timer::Engine(EngineTimer::Step { operation: id }));
+        id
     }
 }
 

@@ -166,13 +166,13 @@ type AnswerBody = Either<Full<Bytes>, Stream>;
 async fn exchange(port: Arc<Port>, mut request: Request<Incoming>) -> Response<AnswerBody> {
     let is_head = request.method() == Method::HEAD;
     // Taken before the request is read to its end: what comes after the answer is a conversation of its own.
-    let upgrade = streams::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
-    let headers = request.headers().clone();
+    let upgrade = streams::wants_upgrade(request.headers())
+        .then(|| (hyper::upgrade::on(&mut request), request.headers().clone()));
     let letter = match letter(&port, request).await {
         Ok(letter) => letter,
         Err(status) => return refusal(&status),
     };
-    if let (Some(upgrade), Some(call)) = (upgrade, streams::call(&letter)) {
+    if let (Some((upgrade, headers)), Some(call)) = (upgrade, streams::call(&letter)) {
         let Ok(place) = Arc::clone(&port.conversations).try_acquire_owned() else {
             return refusal(&Status::service_unavailable("too many conversations are going on"));
         };
