@@ -10,11 +10,11 @@ mod addons;
 mod archive;
 mod faults;
 mod kubeadm;
+mod set_up;
 
-use core::net::IpAddr;
 use std::sync::Arc;
 
-use crate::apiserver::{self, ApiServer};
+use crate::apiserver::ApiServer;
 use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
@@ -25,17 +25,12 @@ use crate::gateway::Gateway;
 use crate::kube_proxy::KubeProxy;
 use crate::kube_router::KubeRouter;
 use crate::kubelet::Kubelet;
-use crate::kubelet::config::KubeletConfig;
-use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
+use crate::kubelet::runtime::ContainerEngine;
 use crate::language::{Context, Input, Wire};
 use crate::message::raft::MemberId;
-use crate::network::ipam::Cidr;
-use crate::network::policy;
-use crate::network::proxy::Settings;
-use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
-use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, Time, World};
+use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Time, World};
 #[cfg(feature = "gateway")]
 use crate::timer::GatewayTimer;
 use crate::timer::{EtcdTimer, TerminalTimer, Timer};
@@ -43,9 +38,6 @@ use crate::timer::{EtcdTimer, TerminalTimer, Timer};
 pub use faults::refusal;
 
 use kubeadm::Kubeadm;
-
-/// `--cluster-cidr`: the pods of all nodes.
-const CLUSTER_CIDR: &str = "10.244.0.0/16";
 
 /// All actors of the cluster. A clone is a checkpoint: actors are shared until they next change.
 #[derive(Clone, Default)]
@@ -298,8 +290,10 @@ impl Cluster {
         if self.scenario.hollow {
             return 0;
         }
-        let planes = self.scenario.control_plane_nodes.max(1);
-        (planes * 4 + planes + self.scenario.workers + 2) as usize
+        let Scenario { control_plane_nodes, workers, etcd_members, external_etcd, .. } = self.scenario;
+        let planes = control_plane_nodes.max(1);
+        let stacked = if external_etcd { 0 } else { planes.min(etcd_members.max(1)) };
+        (planes * 3 + stacked + planes + workers + 2) as usize
     }
     fn terminal(&mut self) -> Option<(ActorId, &mut Terminal)> {
         let process = self.processes.iter_mut().find(|process| matches!(*process.role, Role::Terminal(_)))?;
@@ -323,203 +317,6 @@ impl Cluster {
         match Arc::make_mut(&mut process.role) {
             Role::Gateway(gateway) => Some((process.actor, gateway)),
             _ => None,
-        }
-    }
-
-    fn set_up(&mut self, scenario: &Scenario, control: &mut Control<Wire>) {
-        if !self.processes.is_empty() {
-            return;
-        }
-        self.scenario = scenario.clone();
-        let workstation = self.machine("workstation", "192.168.56.1".into(), MachineKind::Workstation);
-        let mut planes = Vec::new();
-        for number in 1..=scenario.control_plane_nodes.max(1) {
-            let ip = format!("192.168.56.{}", 9 + number);
-            planes.push(self.machine(&format!("cp-{number}"), ip, MachineKind::ControlPlane));
-        }
-        // Members first: the API servers are started with their addresses.
-        let mut members: Vec<(String, HostId, ActorId)> = Vec::new();
-        for number in 1..=scenario.etcd_members.max(1) {
-            let (name, host) = match planes.get(number as usize - 1) {
-                Some(host) => (format!("etcd-cp-{number}"), *host),
-                None => {
-                    let name = format!("etcd-{number}");
-                    let host = self.machine(&name, format!("192.168.56.{}", 40 + number), MachineKind::Etcd);
-                    (name, host)
-                }
-            };
-            members.push((name, host, control.create(host)));
-        }
-        let peers: Vec<ActorId> = members.iter().map(|(_, _, actor)| *actor).collect();
-        let founders: Vec<Peer> =
-            members.iter().map(|(name, host, actor)| self.etcd_peer(name, *host, *actor)).collect();
-        for (me, (name, host, actor)) in founders.iter().zip(&members) {
-            self.process(name, *actor, *host, Role::Etcd(Member::founding(me, &founders)));
-        }
-        let mut servers = Vec::new();
-        for (index, host) in planes.iter().enumerate() {
-            let name = format!("cp-{}", index + 1);
-            // Each server prefers the member beside it.
-            let mut etcd = peers.clone();
-            etcd.rotate_left(index % peers.len());
-            let mut config = apiserver::Config::new(name.as_str(), etcd);
-            config.audits = scenario.audit;
-            let actor = control.create(*host);
-            self.process(
-                &format!("kube-apiserver-{name}"),
-                actor,
-                *host,
-                Role::ApiServer(ApiServer::new(config)),
-            );
-            servers.push(actor);
-        }
-        for (index, host) in planes.iter().enumerate() {
-            let name = format!("cp-{}", index + 1);
-            let mut random = Random::stream(control.seed(), &format!("identity/{name}"));
-            let mut identity = || format!("{name}_{}", random.uuid());
-            let manager = ControllerManager::new(servers[index], &identity());
-            let actor = control.create(*host);
-            let role = Role::ControllerManager(manager);
-            self.process(&format!("kube-controller-manager-{name}"), actor, *host, role);
-            let scheduler = Scheduler::new(servers[index], &name, &identity());
-            let actor = control.create(*host);
-            self.process(&format!("kube-scheduler-{name}"), actor, *host, Role::Scheduler(scheduler));
-        }
-        let actor = control.create(workstation);
-        let mut terminal = Terminal::new(servers[0], &archive::programs(scenario));
-        for (address, listener) in archive::listeners(&founders, "192.168.56.10") {
-            terminal.learn_etcd(address, listener);
-        }
-        if !scenario.hollow {
-            // What `kubeadm init` tells the administrator to copy there.
-            let _ = terminal.write_file(".kube/config", Some(crate::kubectl::ADMINISTRATOR_CONFIG));
-            archive::lay_out(&mut terminal.files, "cp-1", "192.168.56.10");
-        }
-        if scenario.local_etcd {
-            self.set_up_local_etcd(workstation, &mut terminal, control);
-        }
-        self.process("terminal", actor, workstation, Role::Terminal(terminal));
-        for process in &self.processes {
-            control.start(process.actor);
-        }
-        for host in planes {
-            let name = self.machines[host.0 as usize].name.clone();
-            self.node_processes(&name, host, control);
-        }
-        if !scenario.hollow {
-            let first = HostId(1);
-            let objects = addons::objects(&self.machines[first.0 as usize].ip);
-            let actor = control.create(first);
-            self.process("kubeadm-cp-1", actor, first, Role::Kubeadm(Kubeadm::new(servers[0], objects)));
-            control.start(actor);
-        }
-        for number in 1..=scenario.workers {
-            self.add_node(&format!("worker-{number}"), MachineKind::Worker, control);
-        }
-    }
-
-    fn add_node(&mut self, name: &str, kind: MachineKind, control: &mut Control<Wire>) {
-        let workers = self.machines.iter().filter(|machine| machine.kind == MachineKind::Worker).count();
-        // Workers from .101 on; beyond a hundred and fifty the third byte counts on.
-        let (block, rest) = (workers / 150, workers % 150);
-        let host = self.machine(name, format!("192.168.{}.{}", 56 + block, 101 + rest), kind);
-        self.node_processes(name, host, control);
-    }
-
-    /// The container engine and the kubelet of a machine, started.
-    fn node_processes(&mut self, name: &str, host: HostId, control: &mut Control<Wire>) {
-        let Some(server) = self.processes.iter().find(|process| matches!(*process.role, Role::ApiServer(_)))
-        else {
-            return;
-        };
-        let server = server.actor;
-        let (engine, kubelet) = (control.create(host), control.create(host));
-        let machine = &self.machines[host.0 as usize];
-        let mut config = KubeletConfig::new(name, &machine.ip, server, engine, self.scenario.hollow);
-        if machine.kind == MachineKind::ControlPlane {
-            config.labels.push(("node-role.kubernetes.io/control-plane".into(), "".into()));
-            config.taints.push(object! {
-                "key" => "node-role.kubernetes.io/control-plane",
-                "effect" => "NoSchedule",
-            });
-            if !self.scenario.hollow {
-                config.manifests = addons::static_pods(name, &machine.ip);
-            }
-        } else {
-            let workers = self.machines.iter().filter(|machine| machine.kind == MachineKind::Worker).count();
-            // Zones a, b and c in turn; the third worker has the solid-state disk.
-            let zone = ["zone-a", "zone-b", "zone-c"][(workers - 1) % 3];
-            config.labels.push(("topology.kubernetes.io/zone".into(), zone.into()));
-            if workers == 3 {
-                config.labels.push(("disktype".into(), "ssd".into()));
-            }
-        }
-        let mut engine_config = EngineConfig::new(kubelet, self.scenario.hollow);
-        let address = machine.ip.parse().ok();
-        let mut daemons = Vec::new();
-        if !self.scenario.hollow {
-            let [proxy, router, dns] = std::array::from_fn(|_| control.create(host));
-            engine_config.images = addons::images(machine.kind == MachineKind::ControlPlane);
-            engine_config.node = name.into();
-            engine_config.address = address;
-            engine_config.cluster_range = Cidr::parse(CLUSTER_CIDR);
-            engine_config.daemons = vec![("kube-proxy", proxy), ("kube-router", router), ("coredns", dns)];
-            let settings = Settings {
-                node_name: name.into(),
-                node_ip: address,
-                cluster_cidr: engine_config.cluster_range,
-                masquerades_all: false,
-            };
-            let proxy_role = Role::KubeProxy(KubeProxy::new(server, engine, settings));
-            daemons.push(("kube-proxy", proxy, proxy_role));
-            let settings = policy::Settings {
-                node_name: name.into(),
-                node_ip: machine.ip.as_str().into(),
-                service_range: Cidr::parse(apiserver::SERVICE_CLUSTER_IP_RANGE),
-            };
-            let router_role = Role::KubeRouter(KubeRouter::new(server, engine, settings));
-            daemons.push(("kube-router", router, router_role));
-            daemons.push(("coredns", dns, Role::CoreDns(CoreDns::new(server, engine))));
-        }
-        engine_config.programs = archive::PROGRAMS_OF_IMAGES;
-        // The terminal stands at the console of the first node.
-        let console = (name == "cp-1" && !self.scenario.hollow).then(|| self.actor("terminal")).flatten();
-        engine_config.console = console;
-        let (ip, is_plane) = (machine.ip.clone(), machine.kind == MachineKind::ControlPlane);
-        let mut container_engine = ContainerEngine::new(engine_config);
-        for (address, listener) in archive::listeners(&self.etcd_peers(), &ip) {
-            container_engine.learn_etcd(address, listener);
-        }
-        if is_plane && !self.scenario.hollow {
-            archive::furnish(&mut container_engine, name, &ip);
-        }
-        if let Some(terminal) = console {
-            container_engine.attach_console();
-            self.stand_at(terminal, engine);
-        }
-        if let (Some(address), false) = (address, self.scenario.hollow) {
-            self.lay_wire(name, address, engine, &mut container_engine);
-        }
-        let engine_role = Role::Engine(container_engine);
-        self.process(&format!("containerd-{name}"), engine, host, engine_role);
-        self.process(&format!("kubelet-{name}"), kubelet, host, Role::Kubelet(Kubelet::new(config)));
-        control.start(engine);
-        control.start(kubelet);
-        for (program, actor, role) in daemons {
-            self.process(&format!("{program}-{name}"), actor, host, role);
-            control.start(actor);
-        }
-    }
-
-    /// Connects a node with all that are there: their kernels know one another's addresses.
-    fn lay_wire(&mut self, name: &str, address: IpAddr, actor: ActorId, new: &mut ContainerEngine) {
-        for process in &mut self.processes {
-            let machine = &self.machines[process.host.0 as usize];
-            let Ok(other) = machine.ip.parse() else { continue };
-            if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
-                engine.learn_neighbour(name, address, actor);
-                new.learn_neighbour(&machine.name, other, process.actor);
-            }
         }
     }
 

@@ -153,6 +153,9 @@ pub struct Scenario {
     pub control_plane_nodes: u32,
     pub workers: u32,
     pub etcd_members: u32,
+    /// etcd's members have machines of their own. Otherwise (kubeadm's "stacked" topology) one runs on each
+    /// control-plane node, and only what there are more of them on machines of their own.
+    pub external_etcd: bool,
     /// The reference cluster of the conformance data: no add-ons, containers that start at once and never exit.
     pub hollow: bool,
     /// Requests are written down as audit.k8s.io/v1 events.
@@ -162,6 +165,28 @@ pub struct Scenario {
     pub local_etcd: bool,
 }
 
+/// What is asked for at most: of each more than a cluster has, and less than a page can hold.
+pub const CONTROL_PLANE_NODES_MAXIMUM: u32 = 5;
+pub const ETCD_MEMBERS_MAXIMUM: u32 = 7;
+pub const WORKERS_MAXIMUM: u32 = 5000;
+
+impl Scenario {
+    /// Why there can be no such cluster; `None`: there can.
+    pub fn refusal(&self) -> Option<String> {
+        let Scenario { control_plane_nodes, etcd_members, workers, .. } = self;
+        let bounds = [
+            ("control-plane nodes", *control_plane_nodes, 1, CONTROL_PLANE_NODES_MAXIMUM),
+            ("etcd members", *etcd_members, 1, ETCD_MEMBERS_MAXIMUM),
+            ("workers", *workers, 0, WORKERS_MAXIMUM),
+        ];
+        bounds.iter().find(|(_, number, least, most)| number < least || number > most).map(
+            |(what, number, least, most)| {
+                format!("{number} {what} are not possible: between {least} and {most}")
+            },
+        )
+    }
+}
+
 impl Default for Scenario {
     /// `cp-1` and three workers, etcd with three members.
     fn default() -> Scenario {
@@ -169,6 +194,7 @@ impl Default for Scenario {
             control_plane_nodes: 1,
             workers: 3,
             etcd_members: 3,
+            external_etcd: false,
             hollow: false,
             audit: false,
             local_etcd: false,

@@ -40,13 +40,13 @@ fn slice_services(slice: &Value) -> Vec<Text> {
 }
 
 impl CoreDns {
-    pub fn new(server: ActorId, engine: ActorId) -> CoreDns {
+    pub fn new(servers: Vec<ActorId>, engine: ActorId) -> CoreDns {
         let kinds = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "namespaces")];
         let selections = kinds
             .iter()
             .map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural)))
             .collect();
-        let mut daemon = Daemon::new(server, engine, "coredns", selections);
+        let mut daemon = Daemon::new(servers, engine, "coredns", selections);
         daemon.add_index(SLICES, "service", slice_services);
         CoreDns { daemon: Arc::new(daemon) }
     }

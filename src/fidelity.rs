@@ -252,6 +252,11 @@ pub const REGISTRY: &[Entry] = &[
         message: "the files of a stopped member are not at hand here: use etcdctl defrag while it runs",
     },
     Entry {
+        component: "kube-apiserver",
+        what: "several API servers",
+        message: "the balancer in front of them is no machine here: each client is put through to one of them, and to the next when that one cannot be reached",
+    },
+    Entry {
         component: "etcd",
         what: "auth enable",
         message: "users and roles are kept, but nobody is asked for a password",

@@ -63,7 +63,7 @@ fn slice_services(slice: &Value) -> Vec<Text> {
 }
 
 impl KubeProxy {
-    pub fn new(server: ActorId, engine: ActorId, settings: Settings) -> KubeProxy {
+    pub fn new(servers: Vec<ActorId>, engine: ActorId, settings: Settings) -> KubeProxy {
         let all = |group: &str, plural: &str| Selection::all(&Resource::new(group, "v1", plural));
         let selections = vec![
             Selection {
@@ -81,7 +81,7 @@ impl KubeProxy {
                 ..all("", "nodes")
             },
         ];
-        let mut daemon = Daemon::new(server, engine, "kube-proxy", selections);
+        let mut daemon = Daemon::new(servers, engine, "kube-proxy", selections);
         daemon.add_index(SLICES, "service", slice_services);
         let state = State {
             daemon,

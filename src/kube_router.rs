@@ -52,13 +52,13 @@ const RESTORE_LATENCY: Duration = Duration::from_millis(35);
 const RULE_LATENCY: Duration = Duration(8);
 
 impl KubeRouter {
-    pub fn new(server: ActorId, engine: ActorId, settings: Settings) -> KubeRouter {
+    pub fn new(servers: Vec<ActorId>, engine: ActorId, settings: Settings) -> KubeRouter {
         let kinds = [("networking.k8s.io", "networkpolicies"), ("", "pods"), ("", "namespaces")];
         let selections = kinds
             .iter()
             .map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural)))
             .collect();
-        let daemon = Daemon::new(server, engine, "kube-router", selections);
+        let daemon = Daemon::new(servers, engine, "kube-router", selections);
         let state = State {
             daemon,
             settings: Arc::new(settings),

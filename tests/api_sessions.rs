@@ -4,7 +4,8 @@
 //! Picture to hold in mind: a guest house whose rooms are built while the guests are at the door, each with a key or none.
 //!
 //! A session is a text file (see [`transcript`]). Lines behind `@ ` do something to the cluster: `@ pass 5` (seconds),
-//! `@ stop PROCESS`, `@ start PROCESS`. Times and UIDs are barred.
+//! `@ stop PROCESS`, `@ start PROCESS`, `@ off MACHINE`, `@ on MACHINE`, `@ partition A B | C`, `@ heal network`. Times and
+//! UIDs are barred.
 
 mod transcript;
 
@@ -24,6 +25,14 @@ fn act(console: &mut Console, order: &str) {
     match verb {
         "stop" => drop(console.history.command(Command::StopProcess { process })),
         "start" => drop(console.history.command(Command::StartProcess { process })),
+        "off" => drop(console.history.command(Command::StopHost { host: process })),
+        "on" => drop(console.history.command(Command::StartHost { host: process })),
+        "partition" => {
+            let side = |side: &str| side.split_whitespace().map(String::from).collect();
+            let sides = rest.split('|').map(side).collect();
+            drop(console.history.command(Command::Partition { sides }));
+        }
+        "heal" => drop(console.history.command(Command::HealNetwork)),
         "pass" => console.pass(Duration::from_secs(rest.parse().expect("seconds")), &mut |_| {}),
         other => panic!("unknown order {other}"),
     }
@@ -60,9 +69,21 @@ fn what_is_wrong_is_told_in_the_same_words() {
     transcript::check("tests/validation", boot, act, barred);
 }
 
-/// A cluster that is not hollow: what it does when something of it is gone.
-fn boot_whole(_: &str) -> Console {
-    let mut console = Console::boot(1, Scenario::default());
+/// A cluster that is not hollow: what it does when something of it is gone. The first line may say what it is made of,
+/// as the options of `clusterarium shell` do: `# --control-plane-nodes 3 --external-etcd`.
+fn boot_whole(first: &str) -> Console {
+    let mut scenario = Scenario::default();
+    let mut words = first.trim_start_matches("# ").split_whitespace();
+    let number = |words: &mut std::str::SplitWhitespace| words.next().and_then(|word| word.parse().ok());
+    while let Some(word) = words.next() {
+        match word {
+            "--control-plane-nodes" => scenario.control_plane_nodes = number(&mut words).expect("a number"),
+            "--etcd-members" => scenario.etcd_members = number(&mut words).expect("a number"),
+            "--external-etcd" => scenario.external_etcd = true,
+            _ => break,
+        }
+    }
+    let mut console = Console::boot(1, scenario);
     console.settle(|_| {});
     console
 }

@@ -49,22 +49,56 @@ fn seeds() -> Range<u64> {
     parsed.unwrap_or(0..100)
 }
 
-/// A fault, or its end; `up` keeps what must be put right again.
-fn fault(random: &mut Random, broken: &mut BTreeSet<(&'static str, String)>) -> Command {
-    const PROCESSES: [&str; 7] = [
-        "etcd-cp-1",
-        "etcd-2",
-        "etcd-3",
-        "kube-apiserver-cp-1",
-        "kube-controller-manager-cp-1",
-        "kube-scheduler-cp-1",
-        "kubelet-worker-1",
-    ];
-    const HOSTS: [&str; 3] = ["worker-1", "worker-2", "worker-3"];
-    let host = |random: &mut Random| HOSTS[random.below(3) as usize].to_string();
+/// What the cluster of a seed is made of: most have one control-plane node, some three with stacked members of etcd, some
+/// two with an external etcd.
+fn scenario(seed: u64) -> Scenario {
+    let usual = Scenario::default();
+    match seed % 5 {
+        3 => Scenario { control_plane_nodes: 3, ..usual },
+        4 => Scenario { control_plane_nodes: 2, external_etcd: true, ..usual },
+        _ => usual,
+    }
+}
+
+/// What can be broken.
+struct Site {
+    processes: Vec<String>,
+    hosts: Vec<String>,
+    /// Where etcd's members run.
+    members: Vec<String>,
+}
+
+impl Site {
+    fn of(cluster: &Cluster) -> Site {
+        let is_fragile = |name: &&String| {
+            ["etcd-", "kube-apiserver-", "kube-controller-manager-", "kube-scheduler-", "kubelet-worker-1"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        };
+        let names = || cluster.processes().iter().map(|process| &process.name);
+        let host = |name: &String| {
+            let process = cluster.processes().iter().find(|process| process.name == *name);
+            process.map(|process| cluster.machines()[process.host.0 as usize].name.clone())
+        };
+        let machines = || cluster.machines().iter().map(|machine| &machine.name);
+        Site {
+            processes: names().filter(is_fragile).cloned().collect(),
+            // The first control-plane node is where the commands of these runs go.
+            hosts: machines()
+                .filter(|name| name.starts_with("worker-") || (name.starts_with("cp-") && *name != "cp-1"))
+                .cloned()
+                .collect(),
+            members: names().filter(|name| name.starts_with("etcd-")).filter_map(host).collect(),
+        }
+    }
+}
+
+/// A fault, or its end; `broken` keeps what must be put right again.
+fn fault(site: &Site, random: &mut Random, broken: &mut BTreeSet<(&'static str, String)>) -> Command {
+    let one = |random: &mut Random, of: &[String]| of[random.below(of.len() as u64) as usize].clone();
     match random.below(8) {
         0 | 1 => {
-            let process = PROCESSES[random.below(7) as usize].to_string();
+            let process = one(random, &site.processes);
             if broken.remove(&("process", process.clone())) {
                 Command::StartProcess { process }
             } else {
@@ -73,7 +107,7 @@ fn fault(random: &mut Random, broken: &mut BTreeSet<(&'static str, String)>) -> 
             }
         }
         2 => {
-            let host = host(random);
+            let host = one(random, &site.hosts);
             if broken.remove(&("host", host.clone())) {
                 Command::StartHost { host }
             } else {
@@ -81,11 +115,11 @@ fn fault(random: &mut Random, broken: &mut BTreeSet<(&'static str, String)>) -> 
                 Command::StopHost { host }
             }
         }
-        3 => Command::CutLink { a: "cp-1".into(), b: host(random) },
-        4 => Command::CutLink { a: "etcd-2".into(), b: "etcd-3".into() },
+        3 => Command::CutLink { a: "cp-1".into(), b: one(random, &site.hosts) },
+        4 => Command::CutLink { a: one(random, &site.members), b: one(random, &site.members) },
         5 => Command::DegradeLink {
             from: "cp-1".into(),
-            to: host(random),
+            to: one(random, &site.hosts),
             extra_delay_us: random.below(40_000),
             loss_per_million: random.below(100_000) as u32,
         },
@@ -100,8 +134,9 @@ fn fault(random: &mut Random, broken: &mut BTreeSet<(&'static str, String)>) -> 
 
 /// Runs one seed to its end and returns every law that was broken.
 fn judge(seed: u64) -> Vec<String> {
-    let mut history = cluster::boot(seed, Scenario::default());
+    let mut history = cluster::boot(seed, scenario(seed));
     history.run_until(Time::from_secs(20));
+    let site = Site::of(history.world());
     history.command(Command::WriteFile { path: "web.yaml".into(), content: Some(MANIFEST.into()) });
     exec(&mut history, "kubectl apply -f web.yaml");
     history.run_until(Time::from_secs(25));
@@ -112,7 +147,7 @@ fn judge(seed: u64) -> Vec<String> {
     while history.now() < end {
         let next = history.now() + random.duration(Duration::from_millis(100), Duration::from_secs(8));
         run_and_look(&mut history, next.min(end), &mut complaints);
-        history.command(fault(&mut random, &mut broken));
+        history.command(fault(&site, &mut random, &mut broken));
     }
     history.command(Command::HealNetwork);
     for (kind, name) in broken {
@@ -170,7 +205,9 @@ fn run_and_look(history: &mut History<Cluster>, until: Time, complaints: &mut Ve
 /// What a healed cluster must have come to.
 fn converged(history: &History<Cluster>, complaints: &mut Vec<String>) {
     let nodes = objects(history, "/registry/minions/");
-    if nodes.len() != 4 || !nodes.iter().all(|node| meta::is_condition_true(node, "Ready")) {
+    let scenario = history.world().scenario();
+    let expected = (scenario.control_plane_nodes + scenario.workers) as usize;
+    if nodes.len() != expected || !nodes.iter().all(|node| meta::is_condition_true(node, "Ready")) {
         complaints.push("not all nodes are Ready again".into());
     }
     for set in objects(history, "/registry/replicasets/") {

@@ -10,6 +10,7 @@ use crate::cluster::{Cluster, SILENCE_S, State};
 use crate::notices::Notices;
 use crate::session;
 use crate::storage;
+use worker::protocol::Topology;
 
 /// Over the page while the worker is frozen.
 #[component]
@@ -36,7 +37,7 @@ pub fn Frozen(cluster: Cluster, notices: Notices) -> impl IntoView {
                             "Go on without the last command"
                         </button>
                         <button class="button" on:click=move |_| session::run_again(cluster, false)>"Run it again"</button>
-                        <button class="button" on:click=move |_| session::reset(cluster, notices)>"New cluster"</button>
+                        <button class="button" on:click=move |_| session::reset(cluster, notices, Topology::default())>"New cluster"</button>
                     </div>
                 </section>
             </div>

@@ -4,7 +4,7 @@
 //! be exactly there again; a bookmark in a foreign hand is put aside with a note, never thrown away.
 
 use leptos::prelude::*;
-use worker::protocol::{Kept, Opening};
+use worker::protocol::{Kept, Opening, Topology};
 
 use crate::cluster::Cluster;
 use crate::notices::{Kind, Notices};
@@ -14,7 +14,7 @@ const NAME: &str = "session";
 
 /// Opens the session of the last visit, or a new one; a stored one that cannot be used is set aside with a notice.
 pub fn resume(cluster: Cluster, notices: Notices) {
-    let Some(text) = storage::read(NAME) else { return cluster.open(fresh(), |_| {}) };
+    let Some(text) = storage::read(NAME) else { return cluster.open(fresh(Topology::default()), |_| {}) };
     cluster.open(stored(text.clone()), move |outcome| {
         let Err(reason) = outcome else { return };
         let key = storage::set_aside(NAME, &text);
@@ -24,13 +24,13 @@ pub fn resume(cluster: Cluster, notices: Notices) {
             "Download it",
             move || download("clusterarium-session-set-aside.json", &text),
         );
-        cluster.open(fresh(), |_| {});
+        cluster.open(fresh(Topology::default()), |_| {});
     });
 }
 
 /// A cluster as it comes, with a seed of the wall clock's.
-fn fresh() -> Opening {
-    Opening::New { seed: js_sys::Date::now() as u64 }
+fn fresh(topology: Topology) -> Opening {
+    Opening::New { seed: js_sys::Date::now() as u64, topology }
 }
 
 fn stored(text: String) -> Opening {
@@ -59,9 +59,12 @@ pub fn run_again(cluster: Cluster, without_last: bool) {
 }
 
 /// A new cluster takes the place of the present one, which a button brings back.
-pub fn reset(cluster: Cluster, notices: Notices) {
+pub fn reset(cluster: Cluster, notices: Notices, topology: Topology) {
     let before = cluster.session.get_untracked();
-    cluster.open(fresh(), move |_| replaced(cluster, notices, "This is a new cluster.", before));
+    cluster.open(fresh(topology), move |outcome| match outcome {
+        Ok(()) => replaced(cluster, notices, "This is a new cluster.", before),
+        Err(reason) => notices.problem(format!("There is no new cluster: {reason}.")),
+    });
 }
 
 /// Reads a session that the user chose from a file.

@@ -376,7 +376,7 @@ impl ApiServer {
             self.feed.next_compaction = now + COMPACTION_INTERVAL;
             if self.feed.compact_revision > 0 {
                 let operation = etcd::Operation::Compact { revision: self.feed.compact_revision };
-                self.store.ask(operation, Purpose::Compaction, context);
+                self.store.ask(operation, Purpose::Errand, context);
             }
             self.feed.compact_revision = self.feed.revision;
         }

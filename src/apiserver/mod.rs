@@ -81,6 +81,8 @@ pub struct Config {
     pub host: Text,
     /// `--advertise-address`.
     pub advertise_address: Text,
+    /// There is no other API server beside this one.
+    pub is_alone: bool,
     /// `--etcd-servers`: the first that answers is used.
     pub etcd: Vec<ActorId>,
     /// Whether the stages of each request are noted. Part of a scenario: it changes the numbers of the record's lines.
@@ -102,10 +104,11 @@ pub enum FieldTracking {
 }
 
 impl Config {
-    pub fn new(host: impl Into<Text>, etcd: Vec<ActorId>) -> Config {
+    pub fn new(host: impl Into<Text>, advertise_address: impl Into<Text>, etcd: Vec<ActorId>) -> Config {
         Config {
             host: host.into(),
-            advertise_address: "192.168.56.10".into(),
+            advertise_address: advertise_address.into(),
+            is_alone: true,
             etcd,
             notes_stages: true,
             field_tracking: FieldTracking::Users,
@@ -216,6 +219,7 @@ impl ApiServer {
             Input::Message { from, message } => match message {
                 Message::Request(request) => self.receive(from, request, context),
                 Message::Closed(closed) => self.connection_closed(from, closed, context),
+                Message::Ping { is_answer: false } => context.send(from, Message::Ping { is_answer: true }),
                 Message::Response(response) => self.kubelet_answered(&response, context),
                 Message::EtcdResponse(response) => self.etcd_answered(&response, context),
                 Message::EtcdWatch(response) => self.changed(from, &response, context),
@@ -281,7 +285,8 @@ impl ApiServer {
                     self.resume(exchange, None, context);
                 }
             }
-            Purpose::Compaction | Purpose::Probe => {}
+            Purpose::Signature { lease } if response.result.is_ok() => self.sign(lease, context),
+            Purpose::Signature { .. } | Purpose::Errand | Purpose::Probe => {}
         }
     }
 
@@ -299,7 +304,7 @@ impl ApiServer {
                         self.resume(exchange, None, context);
                     }
                 }
-                Purpose::Compaction | Purpose::Probe => {}
+                Purpose::Signature { .. } | Purpose::Errand | Purpose::Probe => {}
             }
         }
         self.look_after_feed(context);

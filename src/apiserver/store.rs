@@ -23,7 +23,12 @@ pub(crate) enum Purpose {
     List,
     Watch,
     Lease,
-    Compaction,
+    /// The lease under which this server says that it is there.
+    Signature {
+        lease: i64,
+    },
+    /// Something of which nobody awaits the outcome.
+    Errand,
     /// The member that serves the watch is asked for a sign of life.
     Probe,
 }

@@ -21,11 +21,15 @@ use crate::timer::{ClientTimer, Timer};
 /// All exchanges of one process with the API server. `P` says what an answer is for.
 #[derive(Clone)]
 pub struct Connection<P> {
-    server: ActorId,
+    /// Those that may be asked; the first is asked until it cannot be reached.
+    servers: Vec<ActorId>,
     next_id: u64,
     in_flight: SortedMap<u64, InFlight<P>>,
     windows: Vec<Window<P>>,
     watching_timeouts: bool,
+    /// When the first of several servers was heard of last, and whether it has been asked since if it is there.
+    heard: Time,
+    is_pinged: bool,
 }
 
 #[derive(Clone)]
@@ -45,7 +49,18 @@ struct Window<P> {
     user: Arc<User>,
     user_agent: Text,
     limiter: Option<TokenBucket>,
-    waiting: VecDeque<(Request, P, Option<RecordId>)>,
+    waiting: VecDeque<(Destination, Request, P, Option<RecordId>)>,
+}
+
+/// To whom a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The server that this connection has at the moment.
+    Usual,
+    /// Another one.
+    Server(ActorId),
+    /// An address at which there is no machine: no answer ever comes.
+    Nowhere,
 }
 
 /// `qps` tokens a second, `burst` at most. Counted in millionths of a token, so without fractions.
@@ -61,6 +76,8 @@ const TOKEN: u64 = 1_000_000;
 /// How long a client waits for an answer: requests of the control plane carry no deadline of their own;
 /// HTTP/2 health checks close a dead connection after 30 s without a frame and 15 s without a pong.
 const DEAD_CONNECTION: Duration = Duration::from_secs(45);
+/// Those two numbers (`ReadIdleTimeout`, `PingTimeout` of golang.org/x/net/http2): after the first a ping is sent.
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 const TIMEOUT_CHECK: Duration = Duration::from_secs(1);
 
 /// What came back.
@@ -99,12 +116,19 @@ impl TokenBucket {
 
 impl<P: Clone> Connection<P> {
     pub fn new(server: ActorId) -> Connection<P> {
+        Connection::balanced(vec![server])
+    }
+    /// A connection through a balancer in front of several API servers (kubeadm's `controlPlaneEndpoint`): it is put
+    /// through to one of them, and to the next when that one cannot be reached any more.
+    pub fn balanced(servers: Vec<ActorId>) -> Connection<P> {
         Connection {
-            server,
+            servers,
             next_id: 1,
             in_flight: SortedMap::new(),
             windows: Vec::new(),
             watching_timeouts: false,
+            heard: Time::ZERO,
+            is_pinged: false,
         }
     }
     /// Forgets everything in flight, as a restarted process does. Numbers go on, so that answers to the
@@ -126,11 +150,33 @@ impl<P: Clone> Connection<P> {
         });
         self.windows.len() - 1
     }
-    pub fn server(&self) -> ActorId {
-        self.server
+    /// `server` cannot be reached: from now on the next one is asked.
+    fn turn_from(&mut self, server: ActorId) {
+        if self.servers.first() == Some(&server) {
+            self.servers.rotate_left(1);
+            self.is_pinged = false;
+        }
     }
-    pub fn set_server(&mut self, server: ActorId) {
-        self.server = server;
+    fn hear(&mut self, now: Time) {
+        self.heard = now;
+        self.is_pinged = false;
+    }
+    /// Where there is another server to turn to: whether the present one has gone, which is found by a ping, as an open
+    /// watch alone would never tell. With a single server nothing would be gained by it, and it is not asked.
+    fn is_lost(&mut self, context: &mut Context) -> bool {
+        let Some(server) = self.servers.first().copied().filter(|_| self.servers.len() > 1) else {
+            return false;
+        };
+        if !self.in_flight.values().any(|entry| entry.server == server) {
+            self.hear(context.now());
+            return false;
+        }
+        let idle = context.now().since(self.heard);
+        if idle >= IDLE_CONNECTION && !self.is_pinged {
+            self.is_pinged = true;
+            context.send(server, Message::Ping { is_answer: false });
+        }
+        idle >= DEAD_CONNECTION
     }
     /// Requests that wait for a token, over all windows.
     pub fn throttled(&self) -> usize {
@@ -142,6 +188,17 @@ impl<P: Clone> Connection<P> {
 
     /// Sends `request` from window `window`, now or when its turn comes.
     pub fn send(&mut self, context: &mut Context, window: usize, request: Request, purpose: P) {
+        self.send_to(context, window, Destination::Usual, request, purpose);
+    }
+    /// The same, with a destination of the request's own.
+    pub fn send_to(
+        &mut self,
+        context: &mut Context,
+        window: usize,
+        to: Destination,
+        request: Request,
+        purpose: P,
+    ) {
         let now = context.now();
         let line = &mut self.windows[window];
         if let Some(limiter) = &mut line.limiter
@@ -150,26 +207,40 @@ impl<P: Clone> Connection<P> {
             if line.waiting.is_empty() {
                 context.timer(limiter.wait(), Timer::Client(ClientTimer::Tokens { client: window }));
             }
-            line.waiting.push_back((request, purpose, context.cause()));
+            line.waiting.push_back((to, request, purpose, context.cause()));
             return;
         }
-        self.send_now(context, window, request, purpose);
+        self.post(context, window, to, request, purpose);
     }
 
     /// Sends past the rate limit, and says under which number.
-    pub fn send_now(
+    pub fn send_now(&mut self, context: &mut Context, window: usize, request: Request, purpose: P) -> u64 {
+        self.post(context, window, Destination::Usual, request, purpose)
+    }
+    fn post(
         &mut self,
         context: &mut Context,
         window: usize,
+        to: Destination,
         mut request: Request,
         purpose: P,
     ) -> u64 {
         request.user = self.windows[window].user.clone();
-        self.send_as(context, window, request, purpose)
+        self.post_as(context, window, to, request, purpose)
     }
 
     /// Sends past the rate limit, with the signature that the request has already.
-    pub fn send_as(&mut self, context: &mut Context, window: usize, mut request: Request, purpose: P) -> u64 {
+    pub fn send_as(&mut self, context: &mut Context, window: usize, request: Request, purpose: P) -> u64 {
+        self.post_as(context, window, Destination::Usual, request, purpose)
+    }
+    fn post_as(
+        &mut self,
+        context: &mut Context,
+        window: usize,
+        to: Destination,
+        mut request: Request,
+        purpose: P,
+    ) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         request.id = id;
@@ -178,13 +249,20 @@ impl<P: Clone> Connection<P> {
         }
         let is_watch = request.verb == Verb::Watch;
         let deadline = Some(context.now() + DEAD_CONNECTION);
-        let server = self.server;
+        let server = match to {
+            Destination::Usual => self.servers.first().copied().unwrap_or(context.me()),
+            Destination::Server(server) => server,
+            Destination::Nowhere => context.me(),
+        };
         self.in_flight.insert(id, InFlight { purpose, server, deadline, next_sequence: 0, is_watch });
         if !self.watching_timeouts {
             self.watching_timeouts = true;
+            self.hear(context.now());
             context.periodic(TIMEOUT_CHECK, Timer::Client(ClientTimer::Timeouts));
         }
-        context.send(server, Message::Request(Arc::new(request)));
+        if to != Destination::Nowhere {
+            context.send(server, Message::Request(Arc::new(request)));
+        }
         id
     }
 
@@ -201,8 +279,8 @@ impl<P: Clone> Connection<P> {
                 context.timer(limiter.wait(), Timer::Client(ClientTimer::Tokens { client: window }));
                 return;
             }
-            let Some((request, purpose, cause)) = line.waiting.pop_front() else { return };
-            context.because(cause, |context| self.send_now(context, window, request, purpose));
+            let Some((to, request, purpose, cause)) = line.waiting.pop_front() else { return };
+            context.because(cause, |context| self.post(context, window, to, request, purpose));
         }
     }
 
@@ -213,6 +291,9 @@ impl<P: Clone> Connection<P> {
         from: ActorId,
         message: &Message,
     ) -> Option<(P, Answer)> {
+        if self.servers.first() == Some(&from) {
+            self.hear(context.now());
+        }
         match message {
             Message::Response(response) => {
                 let entry = self.in_flight.get_mut(&response.id)?;
@@ -239,6 +320,9 @@ impl<P: Clone> Connection<P> {
             }
             Message::Closed(closed) => {
                 let entry = self.in_flight.remove(&closed.id)?;
+                if closed.why == CloseReason::Refused {
+                    self.turn_from(entry.server);
+                }
                 Some((entry.purpose, Answer::Closed(closed.why)))
             }
             _ => None,
@@ -248,17 +332,26 @@ impl<P: Clone> Connection<P> {
     /// Exchanges that have waited too long: they are over.
     pub fn timeouts(&mut self, context: &mut Context) -> Vec<(P, Answer)> {
         let now = context.now();
-        let is_dead = |entry: &InFlight<P>| entry.deadline.is_some_and(|deadline| deadline <= now);
+        let lost = self.is_lost(context).then(|| self.servers.first().copied()).flatten();
+        let is_dead = |entry: &InFlight<P>| {
+            Some(entry.server) == lost || entry.deadline.is_some_and(|deadline| deadline <= now)
+        };
         let dead: Vec<u64> =
             self.in_flight.iter().filter(|(_, entry)| is_dead(entry)).map(|(id, _)| *id).collect();
         let mut over = Vec::new();
         for id in dead {
             if let Some(entry) = self.in_flight.remove(&id) {
                 self.cancel_at(context, entry.server, id);
-                over.push((entry.purpose, Answer::Closed(CloseReason::TimedOut)));
+                let why = if entry.deadline.is_some() { CloseReason::TimedOut } else { CloseReason::Reset };
+                over.push((entry.purpose, Answer::Closed(why)));
             }
         }
-        self.watching_timeouts = self.in_flight.values().any(|entry| entry.deadline.is_some());
+        if let Some(server) = lost {
+            self.turn_from(server);
+            self.hear(now);
+        }
+        let is_watched = |entry: &InFlight<P>| entry.deadline.is_some() || self.servers.len() > 1;
+        self.watching_timeouts = self.in_flight.values().any(is_watched);
         if self.watching_timeouts {
             context.periodic(TIMEOUT_CHECK, Timer::Client(ClientTimer::Timeouts));
         }
@@ -278,7 +371,7 @@ impl<P: Clone> Connection<P> {
             self.cancel_at(context, server, id);
         }
         for window in &mut self.windows {
-            window.waiting.retain(|(_, purpose, _)| !is_over(purpose));
+            window.waiting.retain(|(_, _, purpose, _)| !is_over(purpose));
         }
     }
 
@@ -291,6 +384,9 @@ impl<P: Clone> Connection<P> {
     }
 
     fn cancel_at(&self, context: &mut Context, server: ActorId, id: u64) {
+        if server == context.me() {
+            return;
+        }
         context.send(server, Message::Closed(Closed { id, why: CloseReason::Cancelled }));
     }
 }

@@ -49,8 +49,8 @@ pub enum Event {
 
 impl Daemon {
     /// `name` is its service account in `kube-system`, and its user agent.
-    pub fn new(server: ActorId, engine: ActorId, name: &str, selections: Vec<Selection>) -> Daemon {
-        let mut connection = Connection::new(server);
+    pub fn new(servers: Vec<ActorId>, engine: ActorId, name: &str, selections: Vec<Selection>) -> Daemon {
+        let mut connection = Connection::balanced(servers);
         let account = arcstr::format!("system:serviceaccount:kube-system:{name}");
         let user = Arc::new(User { name: account, groups: Vec::new() });
         // The client's defaults: 5 requests a second, 10 in a burst.

@@ -36,8 +36,8 @@ pub mod url;
 pub mod work_queue;
 
 pub use call::{Call, Interrupt};
-pub use connection::{Answer, Connection};
-pub use etcd::{EtcdAnswer, EtcdConnection, Listener};
+pub use connection::{Answer, Connection, Destination};
+pub use etcd::{EtcdAnswer, EtcdConnection, Listener, is_own};
 pub use informer::{Delta, DeltaType, Informers, Selection};
 pub use journal::Journal;
 pub use recorder::Recorder;

@@ -8,6 +8,7 @@
 
 use crate::api::{Text, Value, yaml};
 use crate::arrange::Gather;
+use crate::etcd::Peer;
 use crate::sorted::SortedMap;
 use crate::{array, object};
 
@@ -56,8 +57,20 @@ pub(super) fn images(is_control_plane: bool) -> Vec<Text> {
     images.into_iter().map(|image| arcstr::format!("{REGISTRY}/{image}")).collect()
 }
 
-/// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`: file name to pod.
-pub(super) fn static_pods(node: &str, ip: &str) -> SortedMap<Text, Value> {
+/// The static pods of a node: file name to pod.
+pub(super) type Manifests = SortedMap<Text, Value>;
+
+/// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`. Of etcd's `members` one may be its
+/// own; `etcd_servers` are those that its API server knows.
+pub(super) fn static_pods(node: &str, ip: &str, members: &[Peer], etcd_servers: &[Peer]) -> Manifests {
+    let own = format!("https://{ip}:2379");
+    let is_stacked = members.iter().any(|member| member.client_url == own);
+    let urls: Vec<&str> = etcd_servers
+        .iter()
+        .map(|peer| if peer.client_url == own { "https://127.0.0.1:2379" } else { &peer.client_url })
+        .collect();
+    let initial: Vec<String> =
+        members.iter().map(|member| format!("{}={}", member.name, member.peer_url)).collect();
     let component = |name: &str, image: String, cpu: &str, flags: &[String]| -> (Text, Value) {
         let command: Vec<Value> = std::iter::once(Value::from(name))
             .chain(flags.iter().map(|flag| Value::from(flag.as_str())))
@@ -109,7 +122,7 @@ pub(super) fn static_pods(node: &str, ip: &str) -> SortedMap<Text, Value> {
                 "--data-dir=/var/lib/etcd".into(),
                 "--feature-gates=InitialCorruptCheck=true".into(),
                 format!("--initial-advertise-peer-urls=https://{ip}:2380"),
-                format!("--initial-cluster={node}=https://{ip}:2380"),
+                format!("--initial-cluster={}", initial.join(",")),
                 "--key-file=/etc/kubernetes/pki/etcd/server.key".into(),
                 format!("--listen-client-urls=https://127.0.0.1:2379,https://{ip}:2379"),
                 "--listen-metrics-urls=http://127.0.0.1:2381".into(),
@@ -126,8 +139,8 @@ pub(super) fn static_pods(node: &str, ip: &str) -> SortedMap<Text, Value> {
         ),
         &[("etcd-data", "/var/lib/etcd"), ("etcd-certs", "/etc/kubernetes/pki/etcd")],
     );
-    [
-        etcd,
+    let mut manifests: Manifests = is_stacked.then_some(etcd).into_iter().gather();
+    manifests.extend([
         component(
             "kube-apiserver",
             image("kube-apiserver"),
@@ -136,7 +149,7 @@ pub(super) fn static_pods(node: &str, ip: &str) -> SortedMap<Text, Value> {
                 format!("--advertise-address={ip}"),
                 "--authorization-mode=Node,RBAC".into(),
                 "--enable-admission-plugins=NodeRestriction".into(),
-                "--etcd-servers=https://127.0.0.1:2379".into(),
+                format!("--etcd-servers={}", urls.join(",")),
                 "--secure-port=6443".into(),
                 "--service-cluster-ip-range=10.96.0.0/12".into(),
             ],
@@ -159,9 +172,8 @@ pub(super) fn static_pods(node: &str, ip: &str) -> SortedMap<Text, Value> {
             "100m",
             &[kubeconfig("scheduler"), "--leader-elect=true".into()],
         ),
-    ]
-    .into_iter()
-    .gather()
+    ]);
+    manifests
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::language::Wire;
 use crate::shell::{Files, Main, Terminal};
 use crate::sim::{ActorId, Control, HostId};
 
+use super::addons::Manifests;
 use super::{Cluster, Role, addons};
 
 /// What the terminal can run besides its tools.
@@ -26,7 +27,7 @@ pub(super) fn programs(scenario: &Scenario) -> Vec<(&'static str, Main)> {
 }
 
 /// `https://192.168.56.10:2379` without the scheme.
-fn address(url: &str) -> Text {
+pub(super) fn address(url: &str) -> Text {
     url.rsplit('/').next().unwrap_or(url).into()
 }
 
@@ -46,7 +47,7 @@ pub(super) fn listeners(members: &[Peer], ip: &str) -> Vec<(Text, Listener)> {
 }
 
 /// The files that `kubeadm init` leaves on a control-plane node, and those that etcd makes, by their paths.
-pub(super) fn node_files(node: &str, ip: &str) -> Vec<(String, String)> {
+pub(super) fn node_files(manifests: &Manifests, node: &str, ip: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for (name, content) in etcdctl::tls::kubeadm_files(node) {
         files.push((format!("/etc/kubernetes/pki/etcd/{name}"), content));
@@ -54,8 +55,8 @@ pub(super) fn node_files(node: &str, ip: &str) -> Vec<(String, String)> {
     for (name, content) in etcdctl::tls::apiserver_files() {
         files.push((format!("/etc/kubernetes/pki/{name}"), content));
     }
-    for (name, pod) in addons::static_pods(node, ip) {
-        files.push((format!("/etc/kubernetes/manifests/{name}"), yaml::to_string(&pod)));
+    for (name, pod) in manifests {
+        files.push((format!("/etc/kubernetes/manifests/{name}"), yaml::to_string(pod)));
     }
     files.push(("/root/kubeadm-config.yaml".into(), addons::configuration(ip)));
     files
@@ -70,22 +71,22 @@ const DIRECTORIES: &[&str] = &["/var/lib/etcd/member/snap", "/var/lib/etcd/membe
 pub(super) const PROGRAMS_OF_IMAGES: &[(&str, &[(&str, Main)])] = &[("etcd", etcdctl::PROGRAMS)];
 
 /// Shows the node's files to the terminal at its console.
-pub(super) fn lay_out(files: &mut Files, node: &str, ip: &str) {
+pub(super) fn lay_out(files: &mut Files, manifests: &Manifests, node: &str, ip: &str) {
     for directory in DIRECTORIES {
         // Nothing is in the way of folders in an empty tree.
         let _ = files.make_folders(directory);
     }
-    for (path, content) in node_files(node, ip) {
+    for (path, content) in node_files(manifests, node, ip) {
         let _ = files.put(&path, content.into());
     }
 }
 
 /// Lays the node's files on the disk of its container engine.
-pub(super) fn furnish(engine: &mut ContainerEngine, node: &str, ip: &str) {
+pub(super) fn furnish(engine: &mut ContainerEngine, manifests: &Manifests, node: &str, ip: &str) {
     for directory in DIRECTORIES {
         engine.make_host_directory(directory);
     }
-    for (path, content) in node_files(node, ip) {
+    for (path, content) in node_files(manifests, node, ip) {
         engine.write_host_file(&path, content.into());
     }
 }

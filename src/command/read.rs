@@ -100,14 +100,17 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
 }
 
 fn scenario(lines: &Lines) -> Result<Scenario, String> {
-    Ok(Scenario {
+    let scenario = Scenario {
         control_plane_nodes: lines.number("control_plane_nodes")?,
         workers: lines.number("workers")?,
         etcd_members: lines.number("etcd_members")?,
         hollow: lines.mark("hollow")?,
+        // Logs of earlier versions have none of these.
+        external_etcd: lines.mark("external_etcd").unwrap_or(false),
         audit: lines.mark("audit").unwrap_or(false),
         local_etcd: lines.mark("local_etcd").unwrap_or(false),
-    })
+    };
+    scenario.refusal().map_or(Ok(scenario), Err)
 }
 
 fn request(lines: &Lines) -> Result<http::Request, String> {
@@ -260,6 +263,10 @@ mod tests {
             ("{\"Partition\":{\"sides\":[[\"a\"],5]}}", "list of lists"),
             ("{\"SetFlags\":{\"member\":\"m\",\"flags\":[5]}}", "flags is no list"),
             ("{\"Boot\":{\"workers\":4294967296}}", "control_plane_nodes is missing"),
+            (
+                "{\"Boot\":{\"control_plane_nodes\":9,\"workers\":1,\"etcd_members\":1,\"hollow\":false}}",
+                "9 control-plane nodes are not possible: between 1 and 5",
+            ),
         ] {
             let refusal = serde_json::from_str::<Command>(text).expect_err(text).to_string();
             assert!(refusal.contains(reason), "{text}: {refusal}");

@@ -5,7 +5,7 @@
 //!
 //! Follows `checkErr`, `StandardErrorMessage` and `AddSourceToErr` in `k8s.io/kubectl/pkg/cmd/util/helpers.go`.
 
-use crate::api::Value;
+use crate::api::{Text, Value};
 use crate::message::rest::CloseReason;
 use crate::object;
 use crate::shell::Halt;
@@ -20,7 +20,8 @@ pub enum Failure {
     Exact(String),
     /// Bad usage of flags: with the hint at `--help`.
     Usage(String, String),
-    Connection(CloseReason),
+    /// The connection to the API server at that `host:port`.
+    Connection(CloseReason, Text),
     /// Several, one a line.
     Many(Vec<Failure>),
     /// Everything has been said; only the exit code is left.
@@ -54,7 +55,7 @@ pub fn fail<T>(message: impl Into<String>) -> Outcome<T> {
 
 /// The address that messages name; nothing listens there but the simulation.
 pub const SERVER: &str = "https://192.168.56.10:6443";
-const HOST: &str = "192.168.56.10:6443";
+pub const HOST: &str = "192.168.56.10:6443";
 
 impl Failure {
     pub fn many(mut failures: Vec<Failure>) -> Result<(), Failure> {
@@ -83,7 +84,7 @@ impl Failure {
         match self {
             Failure::Status(status) => status.text("message").to_string(),
             Failure::Message(text) | Failure::Exact(text) | Failure::Usage(text, _) => text.clone(),
-            Failure::Connection(why) => connection_text(*why),
+            Failure::Connection(why, server) => connection_text(*why, server),
             Failure::Many(all) => {
                 let texts: Vec<String> = all.iter().map(Failure::text).collect();
                 format!("[{}]", texts.join(", "))
@@ -110,7 +111,7 @@ impl Failure {
                 Failure::Status(status)
             }
             Failure::Message(text) => Failure::Message(format!("{prefix}{text}")),
-            Failure::Connection(_) => self,
+            Failure::Connection(..) => self,
             other => Failure::Message(format!("{prefix}{}", other.text())),
         }
     }
@@ -136,7 +137,7 @@ impl Failure {
     fn among_others(&self) -> String {
         match self {
             Failure::Status(status) => status_text(status),
-            Failure::Connection(_) => self.one(),
+            Failure::Connection(..) => self.one(),
             other => other.text(),
         }
     }
@@ -146,12 +147,14 @@ impl Failure {
             Failure::Status(status) => status_text(status),
             Failure::Message(text) if text.starts_with("error: ") => text.clone(),
             Failure::Message(text) => format!("error: {text}"),
-            Failure::Connection(CloseReason::Refused) => {
+            Failure::Connection(CloseReason::Refused, server) => {
                 format!(
-                    "The connection to the server {HOST} was refused - did you specify the right host or port?"
+                    "The connection to the server {server} was refused - did you specify the right host or port?"
                 )
             }
-            Failure::Connection(why) => format!("Unable to connect to the server: {}", connection_text(*why)),
+            Failure::Connection(why, server) => {
+                format!("Unable to connect to the server: {}", connection_text(*why, server))
+            }
             Failure::Exact(text) => text.clone(),
             Failure::Usage(text, _) => format!("error: {text}"),
             Failure::Many(_) | Failure::Silent(_) => self.text(),
@@ -163,10 +166,10 @@ fn line(text: String) -> String {
     if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }
 }
 
-fn connection_text(why: CloseReason) -> String {
+fn connection_text(why: CloseReason, server: &str) -> String {
     match why {
-        CloseReason::Refused => format!("dial tcp {HOST}: connect: connection refused"),
-        CloseReason::TimedOut => format!("dial tcp {HOST}: i/o timeout"),
+        CloseReason::Refused => format!("dial tcp {server}: connect: connection refused"),
+        CloseReason::TimedOut => format!("dial tcp {server}: i/o timeout"),
         CloseReason::Cancelled => "context canceled".into(),
         CloseReason::Reset => "unexpected EOF".into(),
     }

@@ -72,19 +72,35 @@ pub const PROGRAMS: &[(&str, Main)] = &[("kubectl", main)];
 /// The version that the client says it is.
 pub const VERSION: &str = "v1.36.2";
 
-/// The kubeconfig that `kubeadm init` leaves. Nobody checks the certificates of the simulation.
-pub const ADMINISTRATOR_CONFIG: &str = "\
-apiVersion: v1
-clusters:
-- cluster:
-    certificate-authority-data: c2ltdWxhdGVk
-    server: https://192.168.56.10:6443
-  name: kubernetes
-contexts:
-- context:
-    cluster: kubernetes
-    user: kubernetes-admin
-  name: kubernetes-admin@kubernetes
+/// The kubeconfig that `kubeadm init` leaves, for the control-plane nodes with these names and addresses. The first is
+/// "the" cluster; where there are more, each has a cluster and a context of its own besides, so that one of several
+/// API servers can be spoken to (`--context cp-2`). Nobody checks the certificates of the simulation.
+pub fn administrator_config(servers: &[(&str, &str)]) -> String {
+    let mut clusters = String::from("apiVersion: v1\nclusters:\n");
+    let mut contexts = String::from("contexts:\n");
+    let mut add = |name: &str, context: &str, ip: &str| {
+        clusters += "- cluster:\n    certificate-authority-data: c2ltdWxhdGVk\n    server: https://";
+        clusters += ip;
+        clusters += ":6443\n  name: ";
+        clusters += name;
+        contexts += "- context:\n    cluster: ";
+        contexts += name;
+        contexts += "\n    user: kubernetes-admin\n  name: ";
+        contexts += context;
+        for text in [&mut clusters, &mut contexts] {
+            text.push('\n');
+        }
+    };
+    if let Some((_, ip)) = servers.first() {
+        add("kubernetes", "kubernetes-admin@kubernetes", ip);
+    }
+    if servers.len() > 1 {
+        for (name, ip) in servers {
+            add(name, name, ip);
+        }
+    }
+    clusters += &contexts;
+    clusters += "\
 current-context: kubernetes-admin@kubernetes
 kind: Config
 users:
@@ -93,6 +109,8 @@ users:
     client-certificate-data: c2ltdWxhdGVk
     client-key-data: c2ltdWxhdGVk
 ";
+    clusters
+}
 
 /// The program.
 pub fn main(cli: &mut Cli) -> Run<()> {
@@ -143,6 +161,10 @@ fn dispatch(cli: &mut Cli, arguments: &[String]) -> Result<(), Stop> {
         true => config::Context::default(),
         false => config::Context::read(cli, &flags)?,
     };
+    match flags.text("server") {
+        "" => cli.aim(&context.server),
+        server => cli.aim(server),
+    }
     let context = Arc::new(context);
     let mut session =
         Session { cli, flags: Arc::new(flags), registry: Registry::new(), command: name, context };

@@ -118,7 +118,7 @@ pub fn status(session: &mut Session) -> Outcome {
                     session.print(text);
                     Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
                 }
-                Some(Answer::Closed(why)) => Err(Failure::Connection(why).into()),
+                Some(Answer::Closed(why)) => Err(Failure::Connection(why, session.server()).into()),
                 Some(_) => Ok(ControlFlow::Continue(())),
             })?;
             session.cli.close(ticket);

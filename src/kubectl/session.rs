@@ -13,7 +13,7 @@ use crate::shell::{Cli, Halt, Run};
 use crate::sim::Time;
 
 use super::config::Context;
-use super::failure::{Failure, Outcome, Stop};
+use super::failure::{Failure, HOST, Outcome, Stop};
 use super::flag::Flags;
 
 /// A command while it runs.
@@ -128,6 +128,13 @@ impl Session<'_, '_, '_> {
         }
         request
     }
+    /// The API server's `host:port`, as messages name it.
+    pub fn server(&self) -> Text {
+        match self.cli.server() {
+            "" => Text::from(HOST),
+            server => server.into(),
+        }
+    }
     /// Prints warnings and tells success from failure.
     fn read(&mut self, answer: Answer) -> Result<Value, Failure> {
         match answer {
@@ -142,7 +149,7 @@ impl Session<'_, '_, '_> {
                 }
             }
             Answer::Watch(event) => Ok(event.object.clone()),
-            Answer::Closed(why) => Err(Failure::Connection(why)),
+            Answer::Closed(why) => Err(Failure::Connection(why, self.server())),
         }
     }
     /// Prints a warning, each text once a command.
@@ -153,7 +160,10 @@ impl Session<'_, '_, '_> {
     }
     /// Sends one request; a failure is the caller's to judge.
     pub fn attempt(&mut self, request: Request) -> Outcome<Result<Value, Failure>> {
-        Ok(self.send_all(vec![request])?.pop().unwrap_or(Err(Failure::Connection(CloseReason::Reset))))
+        Ok(self
+            .send_all(vec![request])?
+            .pop()
+            .unwrap_or_else(|| Err(Failure::Connection(CloseReason::Reset, self.server()))))
     }
     /// Sends one request; a failure ends the command.
     pub fn send(&mut self, request: Request) -> Outcome<Value> {

@@ -269,7 +269,7 @@ fn wait_for(
                 false => Ok(ControlFlow::Continue(object)),
             }
         }
-        Some(Answer::Closed(why)) => Err(Failure::Connection(why).into()),
+        Some(Answer::Closed(why)) => Err(Failure::Connection(why, session.server()).into()),
         Some(_) => Ok(ControlFlow::Continue(object)),
     });
     if !matches!(result, Err(Stop::Halt(_))) {

@@ -15,7 +15,8 @@ pub struct KubeletConfig {
     pub node_name: Text,
     /// Of the node, the primary one first.
     pub host_ips: Vec<Text>,
-    pub server: ActorId,
+    /// The API servers that its balancer puts it through to, the first one first.
+    pub servers: Vec<ActorId>,
     pub engine: ActorId,
     /// One of Kubernetes' hollow nodes: fake engine, fake probes, no events.
     pub hollow: bool,
@@ -44,7 +45,7 @@ impl KubeletConfig {
     pub fn new(
         node_name: &str,
         host_ip: &str,
-        server: ActorId,
+        servers: Vec<ActorId>,
         engine: ActorId,
         hollow: bool,
     ) -> KubeletConfig {
@@ -53,7 +54,7 @@ impl KubeletConfig {
         KubeletConfig {
             node_name: node_name.into(),
             host_ips: vec![host_ip.into()],
-            server,
+            servers,
             engine,
             hollow,
             labels: Vec::new(),

@@ -213,7 +213,7 @@ impl Kubelet {
 
 impl State {
     fn new(config: Arc<KubeletConfig>) -> State {
-        let mut connection = Connection::new(config.server);
+        let mut connection = Connection::balanced(config.servers.clone());
         let user = Arc::new(User {
             name: arcstr::format!("system:node:{}", config.node_name),
             groups: vec!["system:nodes".into(), "system:authenticated".into()],

@@ -29,6 +29,8 @@ pub enum Message {
     Watch(Arc<rest::WatchEvent>),
     /// Either way: this exchange is over, as a closed or refused connection says it.
     Closed(rest::Closed),
+    /// Between client and API server, below the exchanges: whether the other end is still there (HTTP/2's PING frame).
+    Ping { is_answer: bool },
     /// API server (or etcdctl) to etcd.
     EtcdRequest(Arc<etcd::Request>),
     /// etcd to its client.
@@ -70,8 +72,8 @@ pub enum Class {
 impl Message {
     pub fn kind(&self) -> Class {
         match self {
-            Message::Request(_) => Class::Request,
-            Message::Response(_) | Message::Closed(_) => Class::Response,
+            Message::Request(_) | Message::Ping { is_answer: false } => Class::Request,
+            Message::Response(_) | Message::Closed(_) | Message::Ping { is_answer: true } => Class::Response,
             Message::Watch(_) => Class::Watch,
             Message::EtcdRequest(_) => Class::EtcdRequest,
             Message::EtcdResponse(_) => Class::EtcdResponse,
@@ -128,6 +130,7 @@ impl sim::actor::Message for Message {
             Message::Response(response) => response.digest(digest),
             Message::Watch(event) => event.digest(digest),
             Message::Closed(closed) => digest.word(closed.id),
+            Message::Ping { .. } => digest,
             Message::EtcdRequest(request) => digest.word(request.id),
             Message::EtcdResponse(response) => digest.word(response.id).word(response.revision),
             Message::EtcdWatch(response) => digest.word(response.watch_id).word(response.revision),

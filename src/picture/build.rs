@@ -61,7 +61,12 @@ pub fn build(history: &History<Cluster>) -> Picture {
             Role::CoreDns(server) if !server.is_running() => continue,
             _ => {}
         }
-        let component = component(cluster, process, is_running(process));
+        let mut component = component(cluster, process, is_running(process));
+        if let Role::ApiServer(server) = &*process.role
+            && server.is_ready()
+        {
+            component.behind = picture.revision.saturating_sub(server.revision());
+        }
         match &*process.role {
             Role::Etcd(member) => {
                 picture.etcd.push(etcd_member(cluster, process, member, is_running(process), history.now()));

@@ -196,6 +196,7 @@ fn caption(message: &Message) -> Caption {
             Caption { shape, label: packet.protocol.upper_name().into(), about, is_failure }
         }
         Message::Node(message) => plain(Shape::CriRequest, message.name().into(), String::new()),
+        Message::Ping { .. } => plain(Shape::Reply, "ping".into(), String::new()),
         Message::HostFile(file) => plain(Shape::CriReply, "file".into(), file.path.to_string()),
         Message::CriEvent(event) => plain(Shape::CriReply, format!("{:?}", event.kind), String::new()),
         Message::Raft(message) => {
@@ -300,7 +301,9 @@ pub fn is_routine(message: &Message) -> bool {
         Message::EtcdWatch(response) => response.events.iter().all(|event| {
             event.key.starts_with("/registry/leases/") || event.key.starts_with("/registry/minions/")
         }),
-        Message::CriRequest(_) | Message::CriResponse(_) | Message::HostFile(_) => true,
+        Message::CriRequest(_) | Message::CriResponse(_) | Message::HostFile(_) | Message::Ping { .. } => {
+            true
+        }
         Message::CriEvent(_) => false,
         Message::Node(message) => !matches!(message, NodeMessage::Restore(_) | NodeMessage::Packet(_)),
         // Entries are as interesting as the request that they carry; elections are news.

@@ -233,6 +233,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             }
             "Below Kubernetes"
         }
+        Message::Ping { .. } => "Whether the other end is still there",
         Message::HostFile(_) => "File on a node's disk",
         Message::Closed(_) => "Connection",
         Message::Raft(message) => {

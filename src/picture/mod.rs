@@ -118,6 +118,8 @@ pub struct Component {
     pub is_leader: bool,
     /// Keys that wait in its queues, requests in hand: the number worth showing.
     pub busy: u64,
+    /// An API server's watch cache is so many revisions behind what etcd has: what it tells of may be out of date.
+    pub behind: u64,
     pub loops: Vec<Loop>,
     /// An API server's requests that are not answered yet.
     pub in_hand: Vec<InHand>,

@@ -196,6 +196,7 @@ impl Machine {
         let mut host = Host {
             now: around.now,
             files: around.system.files_mut(),
+            server: String::new(),
             etcd: around.etcd.clone(),
             random: around.random,
             stdin,
@@ -203,11 +204,13 @@ impl Machine {
             wishes: Vec::new(),
         };
         let mut status = process.poll(&mut host);
-        let (output, wishes) = (host.output, host.wishes);
+        let (output, wishes, server) = (host.output, host.wishes, Text::from(host.server));
         wakes.retain(|wake| *wake > around.now);
         for wish in wishes {
             around.effects.push(match wish {
-                Wish::Send(ticket, request) => Effect::Send { task: id, ticket, request },
+                Wish::Send(ticket, request) => {
+                    Effect::Send { task: id, ticket, server: server.clone(), request }
+                }
                 Wish::Call(ticket, call) => Effect::Call { task: id, ticket, call },
                 Wish::Cancel(ticket) => Effect::Cancel { task: id, ticket },
                 Wish::Wake(time) => {

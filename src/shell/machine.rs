@@ -80,6 +80,8 @@ pub enum Effect {
     Send {
         task: u32,
         ticket: u64,
+        /// The API server's `host:port`; empty: the usual one.
+        server: Text,
         request: Box<Request>,
     },
     Call {

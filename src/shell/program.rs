@@ -127,6 +127,8 @@ pub enum Stdin {
 pub struct Host<'a> {
     pub now: Time,
     pub files: &'a mut dyn FileSystem,
+    /// The address (`host:port`) of the API server that requests are for; empty: the usual one.
+    pub server: String,
     /// Who of etcd can be reached where.
     pub etcd: Arc<SortedMap<Text, Listener>>,
     pub random: &'a mut Random,
@@ -219,6 +221,21 @@ impl Cli<'_, '_> {
     }
     pub fn folder(&self) -> &str {
         &self.process.folder
+    }
+
+    /// Which API server this program speaks to, by its URL.
+    pub fn aim(&mut self, url: &str) {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let host = rest.split('/').next().unwrap_or(rest);
+        self.host.server = match host.rsplit_once(':') {
+            _ if host.is_empty() => String::new(),
+            Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.into(),
+            _ => format!("{host}:{}", if scheme == "https" { 443 } else { 80 }),
+        };
+    }
+    /// Where that is, as messages of Go's network library say it; the usual one is `kubeadm`'s.
+    pub fn server(&self) -> &str {
+        &self.host.server
     }
 
     fn say(&mut self, on_error: bool, text: &str) {
@@ -512,6 +529,7 @@ mod tests {
         let mut host = Host {
             now: Time::from_secs(now),
             files: &mut files,
+            server: String::new(),
             etcd: Arc::default(),
             random: &mut random,
             stdin: Stdin::Ended("in".into()),

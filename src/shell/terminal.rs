@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::client::{Answer, Connection, EtcdConnection, Listener};
+use crate::client::{Answer, Connection, Destination, EtcdConnection, Listener, is_own};
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::rest::User;
@@ -38,6 +38,8 @@ struct Purpose {
 pub struct Terminal {
     connection: Connection<Purpose>,
     etcd: EtcdConnection<Purpose>,
+    /// Which API server listens at an address (`host:port`). None: whatever the address is, it is the usual one's.
+    servers: SortedMap<Text, ActorId>,
     /// The container engine of the node at whose console this terminal stands.
     pub engine: Option<ActorId>,
     window: usize,
@@ -84,6 +86,7 @@ impl Terminal {
         Terminal {
             connection,
             etcd: EtcdConnection::default(),
+            servers: SortedMap::new(),
             engine: None,
             window,
             programs: programs.into(),
@@ -96,6 +99,18 @@ impl Terminal {
     /// Tells which member of etcd listens at an address (`host:port`).
     pub fn learn_etcd(&mut self, address: Text, listener: Listener) {
         self.etcd.learn(address, listener);
+    }
+    /// Tells which API server listens at an address (`host:port`).
+    pub fn learn_server(&mut self, address: Text, server: ActorId) {
+        self.servers.insert(address, server);
+    }
+    fn destination(&self, address: &str) -> Destination {
+        match self.servers.get(address) {
+            Some(server) => Destination::Server(*server),
+            // At a loopback address ends a tunnel to the API server, as the reference cluster has it.
+            None if address.is_empty() || is_own(address) || self.servers.is_empty() => Destination::Usual,
+            None => Destination::Nowhere,
+        }
     }
     /// Takes a line; the caller wakes the actor with [`TerminalTimer::Enter`] and the number returned.
     pub fn enter(&mut self, session: u64, line: impl Into<String>, stdin: impl Into<String>) -> u64 {
@@ -268,13 +283,10 @@ impl Terminal {
         }
         for effect in effects {
             match effect {
-                Effect::Send { task, ticket, request } => {
-                    self.connection.send(
-                        context,
-                        self.window,
-                        *request,
-                        Purpose { session: id, task, ticket },
-                    );
+                Effect::Send { task, ticket, server, request } => {
+                    let purpose = Purpose { session: id, task, ticket };
+                    let to = self.destination(&server);
+                    self.connection.send_to(context, self.window, to, *request, purpose);
                 }
                 Effect::Call { task, ticket, call } => {
                     let purpose = Purpose { session: id, task, ticket };

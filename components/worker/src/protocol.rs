@@ -58,12 +58,36 @@ impl Session {
     }
 }
 
+/// How many machines of which kind a new cluster has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topology {
+    pub control_plane_nodes: u32,
+    pub etcd_members: u32,
+    /// The members of etcd have machines of their own.
+    pub external_etcd: bool,
+    pub workers: u32,
+}
+
+impl Default for Topology {
+    fn default() -> Topology {
+        let Scenario { control_plane_nodes, etcd_members, external_etcd, workers, .. } = Scenario::default();
+        Topology { control_plane_nodes, etcd_members, external_etcd, workers }
+    }
+}
+
+impl Topology {
+    fn scenario(self) -> Scenario {
+        let Topology { control_plane_nodes, etcd_members, external_etcd, workers } = self;
+        Scenario { control_plane_nodes, etcd_members, external_etcd, workers, ..Scenario::default() }
+    }
+}
+
 /// Which run to show. A stored one crosses as the text that is stored: the worker alone reads it, and the page, which
 /// has to be small, holds no reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Opening {
     /// A cluster that has only just been set up.
-    New { seed: u64 },
+    New { seed: u64, topology: Topology },
     Stored {
         text: String,
         /// All but the last command, and no further.
@@ -75,7 +99,10 @@ impl Opening {
     /// The session that is meant, or in a sentence why there is none.
     pub fn session(self) -> Result<Session, String> {
         match self {
-            Opening::New { seed } => Ok(Session::new(seed, Scenario::default())),
+            Opening::New { seed, topology } => {
+                let scenario = topology.scenario();
+                scenario.refusal().map_or(Ok(Session::new(seed, scenario)), Err)
+            }
             Opening::Stored { text, without_last } => {
                 let mut session = Session::read(&text)?;
                 if without_last && session.log.len() > 1 {
@@ -327,7 +354,7 @@ mod tests {
     #[test]
     fn slips_survive_the_crossing() {
         let slips = [
-            ToWorker::Open(Opening::New { seed: u64::MAX }),
+            ToWorker::Open(Opening::New { seed: u64::MAX, topology: Topology::default() }),
             ToWorker::Open(Opening::Stored {
                 text: Session::new(3, Scenario::default()).write(),
                 without_last: true,

@@ -449,6 +449,9 @@ mod tests {
         });
         last.expect("a session was told")
     }
+    fn fresh(seed: u64) -> Opening {
+        Opening::New { seed, topology: Default::default() }
+    }
     fn open(clerk: &mut Clerk, opening: Opening) -> Vec<FromWorker> {
         let mut out = Vec::new();
         clerk.receive(ToWorker::Open(opening), &mut out);
@@ -492,7 +495,7 @@ mod tests {
     #[test]
     fn what_is_entered_at_the_door_runs_without_being_watched() {
         let mut clerk = Clerk::default();
-        open(&mut clerk, Opening::New { seed: 1 });
+        open(&mut clerk, fresh(1));
         let out = door(&mut clerk, &["sleep 60", "kubectl get nodes"]);
         for slip in &out {
             assert_eq!(decode::<FromWorker>(&encode(slip)).as_ref(), Ok(slip));
@@ -507,7 +510,7 @@ mod tests {
     #[test]
     fn a_session_that_is_opened_again_shows_the_same_terminals() {
         let mut clerk = Clerk::default();
-        open(&mut clerk, Opening::New { seed: 2 });
+        open(&mut clerk, fresh(2));
         let first = door(
             &mut clerk,
             &["sleep 30", "kubectl create deployment web --image=nginx", "kubectl get pods -A"],
@@ -524,7 +527,7 @@ mod tests {
     #[test]
     fn a_session_without_its_last_command_ends_at_the_one_before() {
         let mut clerk = Clerk::default();
-        open(&mut clerk, Opening::New { seed: 3 });
+        open(&mut clerk, fresh(3));
         let first = door(&mut clerk, &["sleep 5", "echo one too many"]);
         let kept = session(&first);
         let slips = open(&mut clerk, Opening::Stored { text: kept.write(), without_last: true });
@@ -534,7 +537,7 @@ mod tests {
     #[test]
     fn what_is_no_session_is_refused_and_the_present_one_goes_on() {
         let mut clerk = Clerk::default();
-        open(&mut clerk, Opening::New { seed: 4 });
+        open(&mut clerk, fresh(4));
         let out = open(&mut clerk, Opening::Stored { text: "{\"version\":1}".into(), without_last: false });
         assert!(
             matches!(&out[..], [FromWorker::Refused { reason }] if reason.contains("damaged")),
@@ -546,11 +549,11 @@ mod tests {
     #[test]
     fn who_waits_at_the_door_is_told_when_the_session_is_replaced() {
         let mut clerk = Clerk::default();
-        open(&mut clerk, Opening::New { seed: 5 });
+        open(&mut clerk, fresh(5));
         let line = "sleep 3000".to_string();
         let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
         clerk.receive(ToWorker::Commands(vec![command.into()]), &mut Vec::new());
-        let out = open(&mut clerk, Opening::New { seed: 6 });
+        let out = open(&mut clerk, fresh(6));
         assert_eq!(exit(&out), Some(130));
     }
 
@@ -558,7 +561,7 @@ mod tests {
     fn a_fresh_cluster_is_met_when_its_own_pods_run() {
         for seed in 10..16 {
             let mut clerk = Clerk::default();
-            open(&mut clerk, Opening::New { seed });
+            open(&mut clerk, fresh(seed));
             let lines = ["kubectl -n kube-system get pods --no-headers -l k8s-app=kube-dns"];
             let text = stdout(&written(&door(&mut clerk, &lines)));
             assert_eq!(text.matches(" 1/1 ").count(), 2, "seed {seed}: {text}");
@@ -568,7 +571,7 @@ mod tests {
     #[test]
     fn what_is_asked_while_the_cluster_comes_up_is_done_then() {
         let mut clerk = Clerk::default();
-        clerk.receive(ToWorker::Open(Opening::New { seed: 7 }), &mut Vec::new());
+        clerk.receive(ToWorker::Open(fresh(7)), &mut Vec::new());
         let line = "kubectl get --raw /readyz".to_string();
         let command = Command::Exec { session: terminal::DOOR, line, stdin: String::new() };
         clerk.receive(ToWorker::Commands(vec![command.into()]), &mut Vec::new());
@@ -580,7 +583,7 @@ mod tests {
     #[test]
     fn cards_survive_the_crossing() {
         let mut clerk = Clerk::default();
-        open(&mut clerk, Opening::New { seed: 8 });
+        open(&mut clerk, fresh(8));
         door(&mut clerk, &["kubectl run web --image=nginx; sleep 20"]);
         let (namespace, pod) = (|| "default".to_string(), || "web".to_string());
         let mut buttons = 0;

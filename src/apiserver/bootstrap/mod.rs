@@ -6,6 +6,8 @@
 //! Follows `pkg/controlplane` (systemnamespaces, kubernetesservice, controller/apiserverleasegc, default service CIDR) and
 //! `pkg/registry/scheduling/rest` (system priority classes).
 
+mod endpoints;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
 
@@ -21,6 +23,7 @@ use super::allocation::SERVICE_CLUSTER_IP_RANGE;
 use super::catalog::below;
 use super::exchange::Answer;
 use super::rbac::GROUP;
+use super::store::Purpose;
 
 /// The caretaker's round.
 const ROUND: Duration = Duration::from_secs(10);
@@ -103,7 +106,6 @@ static ROLES: LazyLock<Vec<Arc<Thing>>> = LazyLock::new(|| {
 impl ApiServer {
     /// The list, in the order in which a fresh server makes it.
     fn own_things(&self, now: Time) -> Vec<Arc<Thing>> {
-        let address = &self.config().advertise_address;
         let mut things = vec![
             namespace("kube-system"),
             namespace("kube-public"),
@@ -145,34 +147,7 @@ impl ApiServer {
             },
         };
         things.push(thing("", "v1", "services", "default", service));
-        let endpoints = object! {
-            "kind" => "Endpoints",
-            "metadata" => object! {
-                "name" => "kubernetes",
-                "namespace" => "default",
-                "labels" => object! { "endpointslice.kubernetes.io/skip-mirror" => "true" },
-            },
-            "subsets" => array![object! {
-                "addresses" => array![object! { "ip" => address }],
-                "ports" => array![object! { "name" => "https", "port" => 6443, "protocol" => "TCP" }],
-            }],
-        };
-        things.push(thing("", "v1", "endpoints", "default", endpoints));
-        let slice = object! {
-            "kind" => "EndpointSlice",
-            "metadata" => object! {
-                "name" => "kubernetes",
-                "namespace" => "default",
-                "labels" => object! { "kubernetes.io/service-name" => "kubernetes" },
-            },
-            "addressType" => "IPv4",
-            "endpoints" => array![object! {
-                "addresses" => array![address],
-                "conditions" => object! { "ready" => true },
-            }],
-            "ports" => array![object! { "name" => "https", "port" => 6443, "protocol" => "TCP" }],
-        };
-        things.push(thing("discovery.k8s.io", "v1", "endpointslices", "default", slice));
+        things.extend(self.endpoints());
         let authentication = object! {
             "kind" => "ConfigMap",
             "metadata" => object! { "name" => "extension-apiserver-authentication", "namespace" => "kube-system" },
@@ -258,6 +233,7 @@ impl ApiServer {
             lease.object = renewed;
             self.bootstrap.waiting.push_back(Arc::new(lease));
         }
+        self.keep_book(context);
         self.make_next(context);
     }
 

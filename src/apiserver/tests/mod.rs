@@ -75,7 +75,7 @@ pub struct Bench {
 impl Bench {
     /// A server that has made its own objects.
     pub fn new(configure: impl FnOnce(&mut Config)) -> Bench {
-        let mut config = Config::new("cp-1", vec![ETCD]);
+        let mut config = Config::new("cp-1", "192.168.56.10", vec![ETCD]);
         configure(&mut config);
         let rig = Rig {
             etcd: TinyEtcd::default(),

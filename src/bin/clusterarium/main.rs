@@ -6,6 +6,7 @@
 mod bench;
 mod serve;
 mod shell;
+mod topology;
 
 use std::process::ExitCode;
 

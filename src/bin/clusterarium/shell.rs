@@ -27,6 +27,11 @@ Options:
   --audit FILE    write each API request as an audit.k8s.io/v1 Event, a JSON line each
   --hollow        the reference cluster: no add-ons, containers start at once and never exit
   --workers N     worker nodes (3)
+  --control-plane-nodes N
+                  control-plane nodes, each with an API server of its own (1)
+  --etcd-members N
+                  members of etcd (3): one on each control-plane node, the others on machines of their own
+  --external-etcd all of them on machines of their own
   --local-etcd    three members of etcd 3.4 by themselves, at 127.0.0.1:31379, :32379 and :33379, for etcdctl
   --help          this text
 
@@ -92,10 +97,10 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
             lexopt::Arg::Long("home") => options.home = Some(value(&mut parser)?.into()),
             lexopt::Arg::Long("seed") => options.seed = number(value(&mut parser)?, "--seed")?,
             lexopt::Arg::Long("audit") => options.audit = Some(value(&mut parser)?.into()),
-            lexopt::Arg::Long("workers") => {
-                options.scenario.workers = number(value(&mut parser)?, "--workers")?.min(5000) as u32;
+            lexopt::Arg::Long(name) if super::topology::takes(name) => {
+                let name = name.to_owned();
+                super::topology::read(&mut options.scenario, &name, &mut parser)?;
             }
-            lexopt::Arg::Long("hollow") => options.scenario.hollow = true,
             lexopt::Arg::Long("local-etcd") => options.scenario.local_etcd = true,
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
             lexopt::Arg::Value(file) if options.file.is_none() => {
@@ -108,6 +113,9 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
         return Err("give either -c COMMANDS or a FILE, not both".into());
     }
     options.scenario.audit = options.audit.is_some();
+    if let Some(refusal) = options.scenario.refusal() {
+        return Err(refusal);
+    }
     Ok(Some(options))
 }
 

@@ -68,13 +68,11 @@ struct Printed {
 
 impl Bench {
     fn new() -> Bench {
-        let mut config = Config::new("cp-1", vec![ETCD]);
+        let mut config = Config::new("cp-1", "192.168.56.10", vec![ETCD]);
         config.notes_stages = false;
-        let rig = Rig {
-            etcd: TinyEtcd::default(),
-            server: ApiServer::new(config),
-            terminal: Terminal::new(SERVER, &[("kubectl", super::main)]),
-        };
+        let mut terminal = Terminal::new(SERVER, &[("kubectl", super::main)]);
+        terminal.learn_server("192.168.56.10:6443".into(), SERVER);
+        let rig = Rig { etcd: TinyEtcd::default(), server: ApiServer::new(config), terminal };
         let mut bench =
             Bench { engine: Engine::new(1, rig, Network::default()), trace: Trace::default(), read: 0 };
         bench.engine.command(&Command::Boot(Default::default()), &mut bench.trace);

@@ -285,7 +285,7 @@ impl Site {
         kubelet: impl FnOnce(&mut KubeletConfig),
         engine: impl FnOnce(&mut EngineConfig),
     ) -> Site {
-        let mut config = KubeletConfig::new("worker-1", "192.168.0.11", SERVER, ENGINE, hollow);
+        let mut config = KubeletConfig::new("worker-1", "192.168.0.11", vec![SERVER], ENGINE, hollow);
         kubelet(&mut config);
         let mut engine_config = EngineConfig::new(KUBELET, hollow);
         engine(&mut engine_config);

@@ -15,6 +15,8 @@ use crate::stage::cables::Cable;
 use crate::stage::geometry::{Point, Rect, Route, World};
 use crate::stage::pods::{self, Placed};
 
+use super::planes::{self, Planes};
+
 /// A laid-out picture, in world units.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
@@ -36,7 +38,7 @@ pub struct Layout {
     pub terminal: Rect,
     /// Bound to no node: they wait here.
     pub unscheduled: Rect,
-    /// The API servers, left to right; the first one's box where there is none.
+    /// The API servers' room.
     pub spine: Rect,
     /// Where an actor is entered and left.
     doors: SortedMap<u32, Door>,
@@ -106,8 +108,11 @@ impl Layout {
         let y = self.terminal.bottom() + 18.0;
         self.unscheduled = Rect::new(MARGIN, y, side, plane.bottom() - y);
         let top = plane.y + 38.0;
+        // Of several API servers each lies across the drawing; the shaft for their cables needs room too.
+        let (manager_share, spine_share) =
+            if planes::count(picture) > 1 { (0.2, 0.33) } else { (0.325, 0.18) };
         let (manager_width, spine_width, etcd_width) =
-            (plane.width * 0.325, plane.width * 0.18, plane.width * 0.255);
+            (plane.width * manager_share, plane.width * spine_share, plane.width * 0.255);
         let manager = Rect::new(plane.x + 16.0, top, manager_width, 136.0);
         let scheduler = Rect::new(manager.x, manager.bottom() + 12.0, manager_width, 72.0);
         let body = scheduler.bottom() - top;
@@ -133,9 +138,14 @@ impl Layout {
         self.terminal = Rect::new(MARGIN, MARGIN, 96.0, 50.0);
         self.unscheduled = Rect::new(MARGIN, MARGIN + 60.0, 96.0, 58.0);
         self.etcd = Rect::new(self.terminal.right() + GAP, MARGIN, inner - 96.0 - GAP, 118.0);
+        let planes = planes::count(picture) as f64;
         self.spine = Rect::new(MARGIN, self.etcd.bottom() + 34.0, inner, 74.0);
+        if planes > 1.0 {
+            self.spine = Rect { x: MARGIN + 96.0, width: inner - 96.0, height: planes * 76.0, ..self.spine };
+        }
         let top = self.spine.bottom() + 34.0;
-        let manager = Rect::new(MARGIN, top, inner * 0.64, 106.0);
+        let manager_height = if planes > 1.0 { 0.0 } else { 106.0 };
+        let manager = Rect::new(MARGIN, top, inner * 0.64, manager_height);
         let scheduler = Rect::new(manager.right() + GAP, top, inner - manager.width - GAP, 62.0);
         let strip = Rect::new(scheduler.x, scheduler.bottom() + GAP, scheduler.width, CHIP_HEIGHT);
         self.control_plane = Rect::new(0.0, 0.0, width, manager.bottom());
@@ -159,19 +169,25 @@ impl Layout {
         strip: Rect,
         rest: Rect,
     ) {
-        let servers = of_kind(picture, ComponentKind::ApiServer).len().max(1);
+        let many = (planes::count(picture) > 1).then(|| {
+            let side = match self.is_upright {
+                true => Rect { x: MARGIN, width: self.spine.x - MARGIN - 8.0, ..self.spine },
+                false => Rect { y: self.spine.y, height: self.spine.height, ..manager },
+            };
+            Planes::of(picture, side, self.spine)
+        });
         let mut chips = Vec::new();
-        let mut server = 0;
         for (index, component) in picture.components.iter().enumerate() {
             let is_control_plane =
                 role_of(picture, &component.host).is_some_and(|role| role == HostRole::ControlPlane);
+            if let Some(rect) = many.as_ref().and_then(|planes| planes.place(component)) {
+                self.components.push(Placed { index, rect });
+                continue;
+            }
             let rect = match component.kind {
-                ComponentKind::ApiServer => {
-                    server += 1;
-                    beside(self.spine, server - 1, servers)
-                }
-                ComponentKind::ControllerManager => place_among(picture, component, manager),
-                ComponentKind::Scheduler => place_among(picture, component, scheduler),
+                ComponentKind::ApiServer => self.spine,
+                ComponentKind::ControllerManager => manager,
+                ComponentKind::Scheduler => scheduler,
                 ComponentKind::Terminal => self.terminal,
                 ComponentKind::Etcd | ComponentKind::CoreDns => continue,
                 _ if is_control_plane => {
@@ -312,68 +328,92 @@ impl Layout {
     }
 
     /// From a component to an API server.
-    fn way(&self, door: &Door, spine: Rect) -> Route {
+    fn way(&self, door: &Door, server: Rect) -> Route {
         let rect = door.rect;
-        let from_below = || {
+        // Where it comes from below: one of several is reached through a shaft beside them.
+        let from = |start: Point| {
+            let x = server.center().x;
+            if server.bottom() >= self.spine.bottom() - 1.0 {
+                let turns = [Point::new(start.x, self.bus), Point::new(x, self.bus)];
+                return Route::new([start, turns[0], turns[1], Point::new(x, server.bottom())]);
+            }
+            let (shaft, y) = (self.shaft(server), server.bottom() - 10.0);
             Route::new([
-                Point::new(rect.center().x, rect.y),
-                Point::new(rect.center().x, self.bus),
-                Point::new(spine.center().x, self.bus),
-                Point::new(spine.center().x, spine.bottom()),
+                start,
+                Point::new(start.x, self.bus),
+                Point::new(shaft, self.bus),
+                Point::new(shaft, y),
+                Point::new(server.right(), y),
             ])
         };
         if self.is_upright {
-            return self.way_upright(door, spine);
+            return self.way_upright(door, server);
         }
         match door.kind {
             ComponentKind::Etcd => {
-                let y = rect.center().y.clamp(spine.y + 16.0, spine.bottom() - 16.0);
-                Route::new([rect.edge_towards(Point::new(spine.right(), y)), Point::new(spine.right(), y)])
+                let y = rect.center().y.clamp(server.y + 16.0, server.bottom() - 16.0);
+                Route::new([rect.edge_towards(Point::new(server.right(), y)), Point::new(server.right(), y)])
             }
             ComponentKind::Terminal => {
                 // Above the controllers, so that the user's own request has a way of its own.
                 let y = self.control_plane.y + 8.0;
                 let turn = rect.right() + 9.0;
-                Route::new([
-                    Point::new(rect.right(), rect.center().y),
-                    Point::new(turn, rect.center().y),
-                    Point::new(turn, y),
-                    Point::new(spine.center().x, y),
-                    Point::new(spine.center().x, spine.y),
-                ])
+                let start = [Point::new(rect.right(), rect.center().y), Point::new(turn, rect.center().y)];
+                if server.y <= self.spine.y + 1.0 {
+                    let x = server.center().x;
+                    let end = [Point::new(x, y), Point::new(x, server.y)];
+                    return Route::new([start[0], start[1], Point::new(turn, y), end[0], end[1]]);
+                }
+                let (x, door) = (server.x - 10.0, server.y + 12.0);
+                let end = [Point::new(x, y), Point::new(x, door), Point::new(server.x, door)];
+                Route::new([start[0], start[1], Point::new(turn, y), end[0], end[1], end[2]])
             }
             ComponentKind::ControllerManager | ComponentKind::Scheduler => {
-                let y = rect.center().y.clamp(spine.y + 20.0, spine.bottom() - 20.0);
-                Route::new([Point::new(rect.right(), y), Point::new(spine.x, y)])
+                let margin = 20.0_f64.min(server.height / 4.0);
+                let y = rect.center().y.clamp(server.y + margin, server.bottom() - margin);
+                Route::new([Point::new(rect.right(), y), Point::new(server.x, y)])
             }
-            _ if door.is_on_worker => from_below(),
-            _ => Route::new([
-                Point::new(rect.center().x, rect.bottom()),
-                Point::new(rect.center().x, self.bus),
-                Point::new(spine.center().x, self.bus),
-                Point::new(spine.center().x, spine.bottom()),
-            ]),
+            _ if door.is_on_worker => from(Point::new(rect.center().x, rect.y)),
+            _ => from(Point::new(rect.center().x, rect.bottom())),
         }
     }
 
+    /// Where cables from below go up to an API server that has others under it.
+    fn shaft(&self, server: Rect) -> f64 {
+        let storeys = ((self.spine.bottom() - server.bottom()) / server.height.max(1.0)).round();
+        server.right() + 6.0 + 7.0 * storeys
+    }
+
     /// The same, where the API server lies across the drawing: straight up or down to it.
-    fn way_upright(&self, door: &Door, spine: Rect) -> Route {
+    fn way_upright(&self, door: &Door, server: Rect) -> Route {
         let center = door.rect.center();
-        let x = center.x.clamp(spine.x + 10.0, spine.right() - 10.0);
-        if center.y < spine.y {
-            return Route::new([Point::new(center.x, door.rect.bottom()), Point::new(x, spine.y)]);
+        let x = center.x.clamp(server.x + 10.0, server.right() - 10.0);
+        if matches!(door.kind, ComponentKind::ControllerManager | ComponentKind::Scheduler)
+            && server.y < center.y
+            && center.y < server.bottom()
+        {
+            return Route::new([Point::new(door.rect.right(), center.y), Point::new(server.x, center.y)]);
+        }
+        if center.y < server.y {
+            return Route::new([Point::new(center.x, door.rect.bottom()), Point::new(x, server.y)]);
         }
         if !door.is_on_worker {
-            return Route::new([Point::new(center.x, door.rect.y), Point::new(x, spine.bottom())]);
+            return Route::new([Point::new(center.x, door.rect.y), Point::new(x, server.bottom())]);
         }
         // Between the controller manager and the scheduler.
-        let shaft = spine.x + spine.width * 0.64 + GAP / 2.0;
+        let shaft = server.x + server.width * 0.64 + GAP / 2.0;
         Route::new([
             Point::new(center.x, door.rect.y),
             Point::new(center.x, self.bus),
             Point::new(shaft, self.bus),
-            Point::new(shaft, spine.bottom()),
+            Point::new(shaft, server.bottom()),
         ])
+    }
+
+    /// A member of etcd beside the only API server there is, which knows the others too.
+    fn is_shared(&self, door: &Door) -> bool {
+        let servers = self.doors.values().filter(|door| door.kind == ComponentKind::ApiServer).count();
+        door.kind == ComponentKind::Etcd && servers == 1
     }
 
     /// The cables to draw: one a component that speaks to an API server, and those between etcd members.
@@ -381,8 +421,15 @@ impl Layout {
         let servers = self.doors.values().filter(|door| door.kind == ComponentKind::ApiServer);
         let mut cables: Vec<Cable> = Vec::new();
         for server in servers {
+            // What has an API server on its own machine speaks to no other, the user's terminal apart.
+            let has_own = |door: &Door| {
+                let is_there =
+                    |server: &Door| server.kind == ComponentKind::ApiServer && server.host == door.host;
+                self.doors.values().any(is_there)
+            };
             let speaks = |door: &&Door| {
                 !matches!(door.kind, ComponentKind::ApiServer | ComponentKind::ContainerEngine)
+                    && (door.host == server.host || !has_own(door) || self.is_shared(door))
             };
             cables.extend(self.doors.values().filter(speaks).map(|door| Cable {
                 route: self.way(door, server.rect),
@@ -428,13 +475,6 @@ pub fn daemon_of_node(pod: &Pod) -> Option<ComponentKind> {
     }
 }
 
-/// The place of one of several components of a kind in the room for all of them.
-fn place_among(picture: &Picture, component: &Component, room: Rect) -> Rect {
-    let all = of_kind(picture, component.kind);
-    let position = all.iter().position(|other| other.actor == component.actor).unwrap_or(0);
-    beside(room, position, all.len())
-}
-
 /// The `position`th of `count` equal boxes, side by side in `room`.
 fn beside(room: Rect, position: usize, count: usize) -> Rect {
     let gap = 8.0;
@@ -468,28 +508,24 @@ mod tests {
     /// Canvases: a projector, a laptop, a phone.
     const WINDOWS: [(f64, f64); 3] = [(1090.0, 720.0), (720.0, 440.0), (390.0, 640.0)];
 
-    fn picture(workers: usize, pods: usize) -> Picture {
+    fn picture(planes: u32, workers: usize, pods: usize) -> Picture {
         let mut picture = Picture::default();
-        picture.hosts.push(Host { name: "cp-1".into(), role: HostRole::ControlPlane, ..Host::default() });
         for number in 0..workers {
             picture.hosts.push(Host { name: format!("worker-{number}"), ..Host::default() });
         }
-        for (actor, kind) in [
-            ComponentKind::ApiServer,
-            ComponentKind::ControllerManager,
-            ComponentKind::Scheduler,
-            ComponentKind::Kubelet,
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            picture.components.push(Component {
-                name: format!("{kind:?}"),
-                actor: actor as u32,
-                kind,
-                host: "cp-1".into(),
-                ..Component::default()
-            });
+        for plane in 0..planes {
+            let host = format!("cp-{}", plane + 1);
+            let role = HostRole::ControlPlane;
+            picture.hosts.push(Host { name: host.clone(), role, ..Host::default() });
+            for (actor, kind) in (20 * plane..).zip([
+                ComponentKind::ApiServer,
+                ComponentKind::ControllerManager,
+                ComponentKind::Scheduler,
+                ComponentKind::Kubelet,
+            ]) {
+                let (name, host) = (format!("{kind:?}"), host.clone());
+                picture.components.push(Component { name, actor, kind, host, ..Component::default() });
+            }
         }
         for number in 0..3 {
             picture.etcd.push(EtcdMember {
@@ -512,8 +548,10 @@ mod tests {
     #[test]
     fn nothing_overlaps_and_all_is_within_bounds() {
         for (width, height) in WINDOWS {
-            for (workers, pods) in [(1, 0), (3, 9), (3, 300), (10, 1000), (50, 200)] {
-                let picture = picture(workers, pods);
+            for (planes, workers, pods) in
+                [(1, 1, 0), (1, 3, 9), (2, 3, 9), (3, 3, 300), (5, 3, 9), (1, 10, 1000), (3, 50, 200)]
+            {
+                let picture = picture(planes, workers, pods);
                 let layout = Layout::of(&picture, width, height);
                 assert_eq!((layout.nodes.len(), layout.pods.len()), (workers, pods));
                 for (position, a) in layout.nodes.iter().enumerate() {
@@ -537,8 +575,8 @@ mod tests {
 
     #[test]
     fn a_new_pod_moves_no_other_while_there_is_room() {
-        let before = Layout::of(&picture(3, 3), 1090.0, 720.0);
-        let after = Layout::of(&picture(3, 6), 1090.0, 720.0);
+        let before = Layout::of(&picture(1, 3, 3), 1090.0, 720.0);
+        let after = Layout::of(&picture(1, 3, 6), 1090.0, 720.0);
         for placed in &before.pods {
             let same = after.pods.iter().find(|other| other.index == placed.index).unwrap();
             assert_eq!(same.rect, placed.rect);
@@ -547,10 +585,13 @@ mod tests {
 
     #[test]
     fn every_route_leads_from_door_to_door() {
-        let picture = picture(3, 0);
+        let picture = picture(3, 3, 0);
         for (width, height) in WINDOWS {
             let layout = Layout::of(&picture, width, height);
-            for (from, to) in [(1, 0), (0, 1), (2, 0), (3, 0), (10, 0), (0, 12), (10, 11)] {
+            let of_others = [(21, 20), (42, 40), (43, 40), (10, 20), (40, 12)];
+            for (from, to) in
+                [(1, 0), (0, 1), (2, 0), (3, 0), (10, 0), (0, 12), (10, 11)].into_iter().chain(of_others)
+            {
                 let route = layout.route(from, to).unwrap();
                 for (end, actor) in [(route.at(0.0), from), (route.at(1.0), to)] {
                     let rect = layout.rect_of(actor).unwrap();

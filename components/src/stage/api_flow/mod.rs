@@ -8,6 +8,7 @@
 
 mod layout;
 mod paint;
+mod planes;
 
 use std::sync::Arc;
 

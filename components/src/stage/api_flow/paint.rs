@@ -32,6 +32,9 @@ const LOOPS: [(&str, &str); 6] = [
     ("namespace-controller", "namespace"),
 ];
 
+/// So many revisions the cache of an API server may be behind etcd at any moment, and nobody need know.
+const STALE: u64 = 3;
+
 /// The stages of a request's way through the API server, and how they are called where there is little room.
 const STAGES: [(&str, &str); 5] = [
     ("authentication", "authn"),
@@ -164,10 +167,13 @@ impl Painter<'_> {
             let width = if is_spine { 2.0 } else { 1.5 };
             brush.stroke(rect, 10.0, line, width, !component.is_running);
             match component.kind {
-                ComponentKind::ApiServer if self.layout.is_upright => {
-                    self.api_server_upright(rect, component)
+                ComponentKind::ApiServer if self.layout.is_upright || rect.width > rect.height => {
+                    self.api_server_across(rect, component)
                 }
                 ComponentKind::ApiServer => self.api_server(rect, component),
+                ComponentKind::ControllerManager | ComponentKind::Scheduler if rect.height < 50.0 => {
+                    self.candidate(rect, component);
+                }
                 ComponentKind::ControllerManager => self.controllers(rect, component),
                 ComponentKind::Scheduler => self.scheduler(rect, component),
                 ComponentKind::Terminal => {
@@ -217,6 +223,29 @@ impl Painter<'_> {
         self.text(text, at, rect.width - 20.0, 16.0, 700, &self.palette().ink, Align::Left);
     }
 
+    /// One of several of which one works, by its lease.
+    fn candidate(&self, rect: Rect, component: &Component) {
+        let palette = self.palette();
+        let name = match component.kind {
+            ComponentKind::Scheduler => "scheduler",
+            _ => "controllers",
+        };
+        let (state, color, weight) = match (component.is_running, component.is_leader, component.busy) {
+            (false, _, _) => ("stopped".to_string(), &palette.failed, 620),
+            (true, false, _) => ("stands by".to_string(), &palette.ink_faint, 450),
+            (true, true, 0) => ("leads".to_string(), &palette.steady, 640),
+            (true, true, busy) => (format!("leads, {busy}"), &palette.motion, 640),
+        };
+        let (y, size) = (rect.center().y, if self.layout.is_upright { 12.0 } else { 14.0 });
+        // Where there is no room for both, its state is shown by the colour of its name.
+        if self.layout.is_upright {
+            return self.text(name, rect.center(), rect.width - 6.0, size, weight, color, Align::Center);
+        }
+        let half = rect.width / 2.0 - 10.0;
+        self.text(name, Point::new(rect.x + 10.0, y), half, size, 600, &palette.ink, Align::Left);
+        self.text(&state, Point::new(rect.right() - 10.0, y), half, size, weight, color, Align::Right);
+    }
+
     fn scheduler(&self, rect: Rect, component: &Component) {
         self.heading(rect, if self.layout.is_upright { "scheduler" } else { "kube-scheduler" });
         let (text, color) = match (component.is_running, component.busy) {
@@ -241,8 +270,12 @@ impl Painter<'_> {
     fn api_server(&self, rect: Rect, component: &Component) {
         let palette = self.palette();
         let at = Point::new(rect.center().x, rect.y + 21.0);
-        let name = if component.is_running { "kube-apiserver" } else { "kube-apiserver: stopped" };
-        self.text(name, at, rect.width - 12.0, 17.0, 700, &palette.ink, Align::Center);
+        let (name, color) = match (component.is_running, component.behind > STALE) {
+            (false, _) => ("kube-apiserver: stopped".to_string(), &palette.ink),
+            (true, true) => (format!("{} revisions behind", component.behind), &palette.motion),
+            (true, false) => ("kube-apiserver".to_string(), &palette.ink),
+        };
+        self.text(&name, at, rect.width - 12.0, 17.0, 700, color, Align::Center);
         let gap = 6.0;
         let height = (rect.height - 50.0 - 4.0 * gap) / STAGES.len() as f64;
         for (index, (name, _)) in STAGES.into_iter().enumerate() {
@@ -253,15 +286,34 @@ impl Painter<'_> {
         }
     }
 
-    fn api_server_upright(&self, rect: Rect, component: &Component) {
+    /// The name, and of several servers which one this is, or how far its cache is behind what etcd has.
+    fn api_server_across(&self, rect: Rect, component: &Component) {
         let palette = self.palette();
-        let name = if component.is_running { "kube-apiserver" } else { "kube-apiserver: stopped" };
-        let at = Point::new(rect.center().x, rect.y + 18.0);
-        self.text(name, at, rect.width - 12.0, 16.0, 700, &palette.ink, Align::Center);
+        let is_one_of_many = rect.height < self.layout.spine.height;
+        let mut name = String::from("kube-apiserver");
+        if is_one_of_many {
+            name.push(' ');
+            name.push_str(&component.host);
+        }
+        let color = match (component.is_running, component.behind > STALE) {
+            (false, _) => {
+                name.push_str(": stopped");
+                &palette.failed
+            }
+            (true, true) => {
+                name.push_str(&format!(": {} revisions behind", component.behind));
+                &palette.motion
+            }
+            (true, false) => &palette.ink,
+        };
+        let (y, size) = if is_one_of_many { (15.0, 15.0) } else { (18.0, 16.0) };
+        let at = Point::new(rect.center().x, rect.y + y);
+        self.text(&name, at, rect.width - 12.0, size, 700, color, Align::Center);
         let width = (rect.width - 16.0 - 4.0 * 5.0) / STAGES.len() as f64;
+        let top = y * 2.0;
         for (index, (_, name)) in STAGES.into_iter().enumerate() {
             let x = rect.x + 8.0 + index as f64 * (width + 5.0);
-            let stage = Rect::new(x, rect.y + 36.0, width, rect.height - 44.0);
+            let stage = Rect::new(x, rect.y + top, width, rect.height - top - 8.0);
             let here = self.in_stage(component, index);
             self.stage(stage, name, here.len());
         }

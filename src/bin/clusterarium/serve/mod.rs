@@ -33,6 +33,9 @@ Options:
   --seed N                  the run's seed (1)
   --hollow                  the reference cluster: no add-ons, containers start at once and never exit
   --workers N               worker nodes (3)
+  --control-plane-nodes N   control-plane nodes (1); the first one's API server is served
+  --etcd-members N          members of etcd (3): one on each control-plane node, the others on machines of their own
+  --external-etcd           all of them on machines of their own
   --write-kubeconfig FILE   write a kubeconfig for kubectl's --kubeconfig; a file of somebody else is never overwritten
   --help                    this text
 
@@ -102,14 +105,17 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
                 options.speed_per_mille = (speed * 1000.0).round() as u64;
             }
             lexopt::Arg::Long("seed") => options.seed = number(value(&mut parser)?, "--seed")?,
-            lexopt::Arg::Long("workers") => {
-                options.scenario.workers = number(value(&mut parser)?, "--workers")?.min(5000) as u32;
+            lexopt::Arg::Long(name) if crate::topology::takes(name) => {
+                let name = name.to_owned();
+                crate::topology::read(&mut options.scenario, &name, &mut parser)?;
             }
-            lexopt::Arg::Long("hollow") => options.scenario.hollow = true,
             lexopt::Arg::Long("write-kubeconfig") => options.kubeconfig = Some(value(&mut parser)?.into()),
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
             other => return Err(other.unexpected().to_string()),
         }
+    }
+    if let Some(refusal) = options.scenario.refusal() {
+        return Err(refusal);
     }
     Ok(Some(options))
 }
