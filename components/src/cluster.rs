@@ -48,7 +48,7 @@ pub struct Cluster {
     pub session: RwSignal<Option<Kept>>,
     /// The worker has not answered for this many seconds.
     pub silent_s: RwSignal<u32>,
-    notices: Notices,
+    pub notices: Notices,
     tube: StoredValue<Rc<Tube>, LocalStorage>,
 }
 

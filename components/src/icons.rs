@@ -24,5 +24,6 @@ icons! {
     step_back "M17 6l-8 6 8 6zM7 6v12"
     step_forward "M7 6l8 6-8 6zM17 6v12"
     pause "M8 5v14M16 5v14"
+    folder "M3 6h6l2 2h10v11H3z"
     broom "M4 20h16M6 16l8-8 4 4-8 8M14 8l4-4"
 }

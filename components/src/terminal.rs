@@ -4,6 +4,7 @@
 //! it comes. It is plain text in the document, so selecting and copying are the browser's own.
 
 mod complete;
+mod files;
 
 use std::sync::Arc;
 
@@ -254,6 +255,7 @@ pub fn Terminal(cluster: Cluster, paper: Paper, layout: Layout) -> impl IntoView
             {crate::app::divider(layout, Edge::Terminal, "divider-left")}
             <div class="panel-head">
                 <h2 class="panel-title">"Terminal"</h2>
+                <files::Files cluster=cluster />
                 <button class="icon-button" aria-label="Clear the terminal" title="Clear (Ctrl+L)"
                     on:click=move |_| paper.pieces.update(Vec::clear)>{icons::broom()}</button>
                 {crate::app::fold_button(layout, Panel::Terminal)}

@@ -116,6 +116,11 @@ pub fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// Whether a file looks like one, whatever came of it.
+pub fn is_one(text: &str) -> bool {
+    text.lines().next().is_some_and(|head| head.contains(FORMAT))
+}
+
 /// Reads what [`encode`] wrote, with or without the seal.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod build;
 mod complete;
 mod etcd;
 mod fields;
+mod files;
 pub mod flow;
 mod hand;
 mod inspect;
@@ -31,6 +32,7 @@ pub use crate::network::trace::report::{
 pub use build::build;
 pub use complete::{Completion, complete};
 pub use etcd::{EntryState, EtcdMember, LogEntry, PeerProgress, ProgressState, Vote};
+pub use files::{file, files};
 pub use flow::{Flow, Shape, is_routine};
 pub use hand::{Action, MEND, setups};
 pub use inspect::{ConditionRow, Detail, EventRow, Query, inspect};

@@ -158,6 +158,12 @@ pub enum ToWorker {
         session: u64,
         line: String,
     },
+    /// Which files the terminal has; answered with [`FromWorker::Files`].
+    Files,
+    /// Answered with [`FromWorker::File`].
+    ReadFile {
+        path: String,
+    },
     /// The page has drawn the last frame and wants the next.
     Drawn,
     Play(bool),
@@ -212,6 +218,13 @@ pub enum FromWorker {
     Completion {
         id: u64,
         completion: Completion,
+    },
+    /// Paths and lengths in bytes.
+    Files(Vec<(String, u64)>),
+    /// `None`: there is no such file any more.
+    File {
+        path: String,
+        content: Option<String>,
     },
     /// The instant to be drawn.
     Frame(Box<Frame>),

@@ -237,6 +237,11 @@ impl Running {
                 let completion = picture::complete(&self.history, session, &line);
                 out.push(FromWorker::Completion { id, completion });
             }
+            ToWorker::Files => out.push(FromWorker::Files(picture::files(&self.history))),
+            ToWorker::ReadFile { path } => {
+                let content = picture::file(&self.history, &path);
+                out.push(FromWorker::File { path, content });
+            }
             ToWorker::Inspect(query) => {
                 self.query = query;
                 self.last_detail = None;

@@ -38,6 +38,8 @@ pub struct Layout {
     pub terminal: Rect,
     /// Bound to no node: they wait here.
     pub unscheduled: Rect,
+    /// Names of machines, each left of the chips that it is of.
+    pub labels: Vec<(String, Rect)>,
     /// The API servers' room.
     pub spine: Rect,
     /// Where an actor is entered and left.
@@ -110,7 +112,7 @@ impl Layout {
         let top = plane.y + 38.0;
         // Of several API servers each lies across the drawing; the shaft for their cables needs room too.
         let (manager_share, spine_share) =
-            if planes::count(picture) > 1 { (0.2, 0.33) } else { (0.325, 0.18) };
+            if planes::count(picture) > 1 { (0.225, 0.315) } else { (0.325, 0.18) };
         let (manager_width, spine_width, etcd_width) =
             (plane.width * manager_share, plane.width * spine_share, plane.width * 0.255);
         let manager = Rect::new(plane.x + 16.0, top, manager_width, 136.0);
@@ -141,11 +143,14 @@ impl Layout {
         let planes = planes::count(picture) as f64;
         self.spine = Rect::new(MARGIN, self.etcd.bottom() + 34.0, inner, 74.0);
         if planes > 1.0 {
-            self.spine = Rect { x: MARGIN + 96.0, width: inner - 96.0, height: planes * 76.0, ..self.spine };
+            // Beside them on the left what speaks to them alone, on the right the shaft for cables from below.
+            self.spine =
+                Rect { x: MARGIN + 96.0, width: inner - 96.0 - 26.0, height: planes * 76.0, ..self.spine };
         }
         let top = self.spine.bottom() + 34.0;
-        let manager_height = if planes > 1.0 { 0.0 } else { 106.0 };
-        let manager = Rect::new(MARGIN, top, inner * 0.64, manager_height);
+        // Of several nodes the other parts stand in a row each.
+        let rows = planes * (CHIP_HEIGHT + 6.0);
+        let manager = Rect::new(MARGIN, top, inner * 0.64, if planes > 1.0 { rows } else { 106.0 });
         let scheduler = Rect::new(manager.right() + GAP, top, inner - manager.width - GAP, 62.0);
         let strip = Rect::new(scheduler.x, scheduler.bottom() + GAP, scheduler.width, CHIP_HEIGHT);
         self.control_plane = Rect::new(0.0, 0.0, width, manager.bottom());
@@ -210,8 +215,28 @@ impl Layout {
                 }
             }
         }
-        self.place_chips(picture, &chips, strip);
-        self.pods.extend(pods::place(&pods, rest));
+        match many {
+            None => {
+                self.place_chips(picture, &chips, strip);
+                self.pods.extend(pods::place(&pods, rest));
+            }
+            Some(planes) => {
+                let (right, room) = match self.is_upright {
+                    true => (self.spine.right() + 26.0, manager),
+                    false => (rest.right(), strip),
+                };
+                // CoreDNS lies at the end where it may run there.
+                let tray = Rect { x: right - 64.0, width: 64.0, ..room };
+                let room = Rect { width: right - room.x - 64.0 - 8.0, ..room };
+                for (host, rect) in planes.strips(room, self.is_upright) {
+                    let of_host = |chip: &&Chip| chip.host(picture) == host;
+                    let chips: Vec<Chip> = chips.iter().filter(of_host).cloned().collect();
+                    self.place_chips(picture, &chips, rect);
+                    self.labels.push((host.to_string(), rect));
+                }
+                self.pods.extend(pods::place(&pods, tray));
+            }
+        }
     }
 
     /// The node cards in `area`; its lower end, further down where the nodes need more room.
@@ -394,11 +419,29 @@ impl Layout {
         {
             return Route::new([Point::new(door.rect.right(), center.y), Point::new(server.x, center.y)]);
         }
+        if door.kind == ComponentKind::Terminal && self.spine.height > server.height {
+            let (shaft, y) = (server.x - 4.0, server.y + 12.0);
+            return Route::new([
+                Point::new(shaft, door.rect.bottom()),
+                Point::new(shaft, y),
+                Point::new(server.x, y),
+            ]);
+        }
         if center.y < server.y {
             return Route::new([Point::new(center.x, door.rect.bottom()), Point::new(x, server.y)]);
         }
         if !door.is_on_worker {
             return Route::new([Point::new(center.x, door.rect.y), Point::new(x, server.bottom())]);
+        }
+        if self.spine.height > server.height {
+            let (shaft, y) = (self.shaft(server), server.bottom() - 10.0);
+            return Route::new([
+                Point::new(center.x, door.rect.y),
+                Point::new(center.x, self.bus),
+                Point::new(shaft, self.bus),
+                Point::new(shaft, y),
+                Point::new(server.right(), y),
+            ]);
         }
         // Between the controller manager and the scheduler.
         let shaft = server.x + server.width * 0.64 + GAP / 2.0;
@@ -452,9 +495,20 @@ impl Layout {
     }
 }
 
+#[derive(Clone)]
 enum Chip {
     Component(usize),
     Proxy(usize),
+}
+
+impl Chip {
+    /// The machine that it is on.
+    fn host<'a>(&self, picture: &'a Picture) -> &'a str {
+        match self {
+            Chip::Component(index) => &picture.components[*index].host,
+            Chip::Proxy(index) => &picture.pods[*index].node,
+        }
+    }
 }
 
 fn of_kind(picture: &Picture, kind: ComponentKind) -> Vec<&Component> {

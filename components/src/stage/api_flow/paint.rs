@@ -65,6 +65,10 @@ impl Painter<'_> {
         self.nodes();
         self.components();
         self.proxies();
+        for (host, rect) in &self.layout.labels {
+            let at = Point::new(rect.x - 8.0, rect.center().y);
+            self.code(host, at, 40.0, 13.0, &self.palette().ink_faint, Align::Right);
+        }
         self.etcd();
         self.unscheduled();
         for placed in &self.layout.pods {
@@ -241,9 +245,10 @@ impl Painter<'_> {
         if self.layout.is_upright {
             return self.text(name, rect.center(), rect.width - 6.0, size, weight, color, Align::Center);
         }
-        let half = rect.width / 2.0 - 10.0;
-        self.text(name, Point::new(rect.x + 10.0, y), half, size, 600, &palette.ink, Align::Left);
-        self.text(&state, Point::new(rect.right() - 10.0, y), half, size, weight, color, Align::Right);
+        let taken = self.brush.measure(&state, &font(weight, size, &palette.font_text));
+        let (left, right) = (Point::new(rect.x + 10.0, y), Point::new(rect.right() - 10.0, y));
+        self.text(name, left, rect.width - 26.0 - taken, size, 600, &palette.ink, Align::Left);
+        self.text(&state, right, rect.width - 20.0, size, weight, color, Align::Right);
     }
 
     fn scheduler(&self, rect: Rect, component: &Component) {
@@ -328,7 +333,8 @@ impl Painter<'_> {
         self.brush.stroke(rect, 6.0, line, width, false);
         let text = if count > 1 { format!("{name} {count}") } else { name.to_string() };
         let (ink, weight) = if is_lit { (&palette.ink, 700) } else { (&palette.ink_muted, 480) };
-        self.text(&text, rect.center(), rect.width - 6.0, 15.0, weight, ink, Align::Center);
+        let size = if rect.width < 60.0 { 14.0 } else { 15.0 };
+        self.text(&text, rect.center(), rect.width - 4.0, size, weight, ink, Align::Center);
     }
 
     fn controllers(&self, rect: Rect, component: &Component) {

@@ -9,6 +9,8 @@ use crate::stage::geometry::Rect;
 
 /// Between two storeys.
 const GAP: f64 = 10.0;
+/// The width of a node's name.
+const LABEL: f64 = 40.0;
 
 /// The control-plane nodes and the rooms that they share.
 pub struct Planes<'a> {
@@ -39,6 +41,26 @@ impl<'a> Planes<'a> {
             ComponentKind::Scheduler => half(self.storey(self.side, storey), true),
             _ => return None,
         })
+    }
+
+    /// Each node's place for what runs on every node, in `room`: side by side, or one above the other. Left of it is
+    /// room for its name.
+    pub fn strips(&self, room: Rect, is_stacked: bool) -> Vec<(&'a str, Rect)> {
+        let count = self.hosts.len() as f64;
+        let (width, height) = match is_stacked {
+            true => (room.width, room.height / count),
+            false => (room.width / count, room.height),
+        };
+        let place = |(number, host): (usize, &&'a str)| {
+            let number = number as f64;
+            let (x, y) = match is_stacked {
+                true => (room.x, room.y + number * height),
+                false => (room.x + number * width, room.y),
+            };
+            let below = if is_stacked { 6.0 } else { 0.0 };
+            (*host, Rect::new(x + LABEL, y, width - LABEL - 6.0, height - below))
+        };
+        self.hosts.iter().enumerate().map(place).collect()
     }
 
     fn storey(&self, room: Rect, number: usize) -> Rect {
