@@ -113,6 +113,9 @@ impl World for Cluster {
     type Language = Wire;
 
     fn handle(&mut self, actor: ActorId, input: Input, context: &mut Context) {
+        if matches!(input, Input::Start) {
+            self.take_restored_data(actor);
+        }
         let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
         match Arc::make_mut(&mut process.role) {
             Role::Etcd(member) => member.handle(input, context),
@@ -128,6 +131,13 @@ impl World for Cluster {
             Role::CoreDns(server) => server.handle(input, context),
             #[cfg(feature = "gateway")]
             Role::Gateway(gateway) => gateway.handle(input, context),
+        }
+    }
+
+    fn stopped(&mut self, actor: ActorId) {
+        let process = self.processes.get_mut(actor.0 as usize);
+        if let Some(Role::Etcd(member)) = process.map(|process| Arc::make_mut(&mut process.role)) {
+            member.stopped();
         }
     }
 
@@ -170,15 +180,11 @@ impl World for Cluster {
                 }
             }
             Command::StopProcess { process } => {
-                if let Some(member) = self.etcd_mut(process) {
-                    member.stopped();
-                }
                 if let Some(actor) = self.actor(process) {
                     control.stop(actor);
                 }
             }
             Command::StartProcess { process } => {
-                self.take_restored_data(process);
                 if let Some(actor) = self.actor(process) {
                     control.start(actor);
                 }

@@ -4,8 +4,8 @@
 //! Picture to hold in mind: a guest house whose rooms are built while the guests are at the door, each with a key or none.
 //!
 //! A session is a text file (see [`transcript`]). Lines behind `@ ` do something to the cluster: `@ pass 5` (seconds),
-//! `@ stop PROCESS`, `@ start PROCESS`, `@ off MACHINE`, `@ on MACHINE`, `@ partition A B | C`, `@ heal network`. Times and
-//! UIDs are barred.
+//! `@ stop PROCESS`, `@ start PROCESS`, `@ off MACHINE`, `@ on MACHINE`, `@ partition A B | C`, `@ heal network`,
+//! `@ kill NAMESPACE POD CONTAINER`. Times and UIDs are barred.
 
 mod transcript;
 
@@ -25,6 +25,12 @@ fn act(console: &mut Console, order: &str) {
     match verb {
         "stop" => drop(console.history.command(Command::StopProcess { process })),
         "start" => drop(console.history.command(Command::StartProcess { process })),
+        "kill" => {
+            let mut words = rest.split_whitespace().map(String::from);
+            let mut word = || words.next().expect("a namespace, a pod and a container");
+            let (namespace, pod, container) = (word(), word(), word());
+            drop(console.history.command(Command::KillContainer { namespace, pod, container }));
+        }
         "off" => drop(console.history.command(Command::StopHost { host: process })),
         "on" => drop(console.history.command(Command::StartHost { host: process })),
         "partition" => {

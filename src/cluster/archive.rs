@@ -102,9 +102,9 @@ impl Cluster {
     }
 
     /// A member that is started begins with what `snapshot restore` has laid into its data directory, if it has.
-    pub(super) fn take_restored_data(&mut self, process: &str) {
-        let Some(found) = self.processes.iter().find(|other| other.name == process) else { return };
-        let (actor, host) = (found.actor, found.host);
+    pub(super) fn take_restored_data(&mut self, actor: ActorId) {
+        let Some(found) = self.processes.get(actor.0 as usize) else { return };
+        let host = found.host;
         let Role::Etcd(member) = &*found.role else { return };
         if member.is_running() {
             return;

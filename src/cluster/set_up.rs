@@ -242,6 +242,10 @@ impl Cluster {
             engine_config.node = name.into();
             engine_config.address = address;
             engine_config.cluster_range = Cidr::parse(CLUSTER_CIDR);
+            engine_config.processes = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+                .into_iter()
+                .filter_map(|process| Some((process, self.actor(&format!("{process}-{name}"))?)))
+                .collect();
             engine_config.daemons = vec![("kube-proxy", proxy), ("kube-router", router), ("coredns", dns)];
             let settings = Settings {
                 node_name: name.into(),

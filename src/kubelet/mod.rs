@@ -25,6 +25,7 @@ pub mod config;
 pub mod environment;
 pub mod images;
 pub mod kill;
+pub mod manifests;
 pub mod node;
 pub mod pods;
 pub mod probes;
@@ -178,6 +179,9 @@ impl Kubelet {
         Kubelet { state: Arc::new(State::new(Arc::new(config))) }
     }
     pub fn handle(&mut self, input: Input, context: &mut Context) {
+        if let Input::Message { message: Message::HostFile(file), .. } = &input {
+            return self.file_changed(file, context);
+        }
         Arc::make_mut(&mut self.state).handle(input, context);
     }
     /// Changes a file in the manifest directory (`None`: it is gone). The kubelet sees it when

@@ -315,6 +315,23 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
         };
         detail.summary.push((one.name.clone(), state));
     }
+    let server = history.world().processes().iter().find_map(|process| match &*process.role {
+        Role::ApiServer(server) if process.name == name => Some(server),
+        _ => None,
+    });
+    if let Some(server) = server.filter(|_| component.is_running) {
+        let at = match component.behind {
+            0 => format!("revision {}, as etcd", server.revision()),
+            behind => format!("revision {}: {behind} behind etcd", server.revision()),
+        };
+        detail.summary.push(("Watch cache".to_string(), at));
+        let of_actor = |actor: &crate::sim::ActorId| {
+            picture.etcd.iter().find(|member| member.actor == actor.0).map(|member| member.name.as_str())
+        };
+        let known: Vec<&str> = server.config().etcd.iter().filter_map(of_actor).collect();
+        detail.summary.push(("Knows of etcd".to_string(), known.join(", ")));
+        detail.summary.push(("Open watches".to_string(), server.watches().count().to_string()));
+    }
     if let Some(member) = picture.etcd.iter().find(|member| member.name == *name) {
         inspect_etcd::member_summary(member, &mut detail);
     }

@@ -30,6 +30,8 @@ pub trait World: Clone {
 
     /// Hands `input` to `actor`.
     fn handle(&mut self, actor: ActorId, input: Input<Self::Language>, context: &mut Context<Self::Language>);
+    /// `actor` has stopped: what it had in memory is gone.
+    fn stopped(&mut self, _actor: ActorId) {}
     /// Carries out what the outside asks.
     fn command(
         &mut self,
@@ -67,6 +69,8 @@ pub(super) enum Effect<L: Language> {
     Send { to: ActorId, message: L::Message, delay: Duration, cause: Option<RecordId> },
     Timer { after: Duration, timer: L::Timer, cause: Option<RecordId> },
     Note { note: L::Note, cause: Option<RecordId> },
+    Start { process: ActorId, cause: Option<RecordId> },
+    Stop { process: ActorId, cause: Option<RecordId> },
 }
 
 /// An actor's hands while it handles one input.
@@ -117,6 +121,14 @@ impl<L: Language> Context<'_, L> {
     }
     pub fn note(&mut self, note: L::Note) {
         self.effects.push(Effect::Note { note, cause: self.cause });
+    }
+    /// Starts another process, as a machine does that runs it.
+    pub fn start(&mut self, process: ActorId) {
+        self.effects.push(Effect::Start { process, cause: self.cause });
+    }
+    /// Stops another process, as [`Control::stop`] does.
+    pub fn stop(&mut self, process: ActorId) {
+        self.effects.push(Effect::Stop { process, cause: self.cause });
     }
 }
 

@@ -191,7 +191,7 @@ impl<W: World> Engine<W> {
         }
         self.lose_what_is_cut(id, trace);
         for request in requests {
-            self.carry_out(request, id, trace);
+            self.carry_out(request, Some(id), trace);
         }
         id
     }
@@ -219,7 +219,7 @@ impl<W: World> Engine<W> {
     fn carry_out(
         &mut self,
         request: ControlRequest<W::Language>,
-        cause: RecordId,
+        cause: Option<RecordId>,
         trace: &mut Trace<W::Language>,
     ) {
         match request {
@@ -227,30 +227,31 @@ impl<W: World> Engine<W> {
                 let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
                 process.running = true;
                 process.incarnation += 1;
-                self.record(trace, Some(cause), What::Started(actor));
-                self.hand(trace, actor, Input::Start, Some(cause));
+                self.record(trace, cause, What::Started(actor));
+                self.hand(trace, actor, Input::Start, cause);
             }
             ControlRequest::Stop(actor) => {
                 let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
                 if std::mem::replace(&mut process.running, false) {
-                    self.record(trace, Some(cause), What::Stopped(actor));
+                    self.world.stopped(actor);
+                    self.record(trace, cause, What::Stopped(actor));
                 }
             }
-            ControlRequest::Deliver { from, to, message } => self.send(trace, from, to, message, Some(cause)),
+            ControlRequest::Deliver { from, to, message } => self.send(trace, from, to, message, cause),
             ControlRequest::Wake { actor, timer } => {
                 if self.is_running(actor) {
-                    self.set_timer(actor, Duration::ZERO, timer, Some(cause));
+                    self.set_timer(actor, Duration::ZERO, timer, cause);
                 }
             }
             ControlRequest::DropInFlight(id) => {
                 if !self.queue.postpone(|entry| entry.is_delivery_of(id), |_| None).is_empty() {
-                    self.record(trace, Some(cause), What::Undelivered { sent: id, why: Lost::Dropped });
+                    self.record(trace, cause, What::Undelivered { sent: id, why: Lost::Dropped });
                 }
             }
             ControlRequest::DelayInFlight(id, by) => {
                 let arrives = self.queue.postpone(|entry| entry.is_delivery_of(id), |time| Some(time + by));
                 if let Some(Some(arrives)) = arrives.first().copied() {
-                    self.record(trace, Some(cause), What::Delayed { sent: id, arrives });
+                    self.record(trace, cause, What::Delayed { sent: id, arrives });
                 }
             }
         }
@@ -285,6 +286,12 @@ impl<W: World> Engine<W> {
                 Effect::Timer { after, timer, cause } => self.set_timer(actor, after, timer, cause),
                 Effect::Note { note, cause } => {
                     self.record(trace, cause, What::Note { actor, note });
+                }
+                Effect::Start { process, cause } => {
+                    self.carry_out(ControlRequest::Start(process), cause, trace);
+                }
+                Effect::Stop { process, cause } => {
+                    self.carry_out(ControlRequest::Stop(process), cause, trace)
                 }
             }
         }

@@ -119,7 +119,11 @@ impl ContainerEngine {
         state.calling.seen = state.disk.host().clone();
     }
     /// Somebody at the console has changed a file.
-    pub(super) fn file_changed(&mut self, file: &HostFile) {
+    pub(super) fn file_changed(&mut self, file: &Arc<HostFile>, context: &mut Context) {
+        // The kubelet watches its manifest directory.
+        if file.path.starts_with("/etc/kubernetes/manifests/") {
+            context.send(self.config.kubelet, Message::HostFile(Arc::clone(file)));
+        }
         let state = Arc::make_mut(&mut self.state);
         let path = file.path.trim_start_matches('/');
         let host = state.disk.host_mut();

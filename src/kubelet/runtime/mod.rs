@@ -49,7 +49,7 @@ use crate::note::Note;
 use crate::shell::machine::{Output, Surroundings};
 use crate::shell::{Machine, Main};
 use crate::sim::{ActorId, Duration, Time};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::timer::{EngineTimer, Timer};
 
 use calling::{Calling, Owner};
@@ -79,6 +79,8 @@ pub struct EngineConfig {
     pub cluster_range: Option<Cidr>,
     /// Programs that are actors of their own, which work while their container runs.
     pub daemons: Vec<(&'static str, ActorId)>,
+    /// The control plane's processes on this machine, by the containers of the static pods that they run in.
+    pub processes: Vec<(&'static str, ActorId)>,
     /// The terminal that stands at the machine's console and sees its disk.
     pub console: Option<ActorId>,
     /// By the image's short name: its programs that ask others and wait for their answers.
@@ -96,9 +98,18 @@ impl EngineConfig {
             address: None,
             cluster_range: None,
             daemons: Vec::new(),
+            processes: Vec::new(),
             console: None,
             programs: &[],
         }
+    }
+    /// The process of the control plane that a container of a static pod is.
+    fn process_of(&self, container: &Container, sandbox: Option<&Arc<Sandbox>>) -> Option<ActorId> {
+        let (name, sandbox) = (container.name(), &sandbox?.config);
+        let is_static = sandbox.namespace == "kube-system"
+            && sandbox.name.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')) == Some(&self.node);
+        let found = self.processes.iter().find(|(process, _)| is_static && *process == name);
+        found.map(|(_, actor)| *actor)
     }
     /// The actor that a container's first process is.
     fn daemon_of(&self, container: &Container) -> Option<ActorId> {
@@ -133,6 +144,8 @@ struct State {
     /// By the pod's UID; kept until the pod's remains are cleared away.
     stories: SharedMap<Text, Arc<Vec<StoryStep>>>,
     next_operation: u64,
+    /// Processes of the control plane whose containers have ended: they go on with the next ones.
+    stopped: SortedSet<ActorId>,
     calling: Calling,
     /// Shells between two lines.
     shells: SortedMap<Text, Machine>,
@@ -159,6 +172,7 @@ impl ContainerEngine {
             operations: SortedMap::new(),
             stories: SharedMap::default(),
             next_operation: 0,
+            stopped: SortedSet::new(),
             calling: Calling::new(config.programs, u64::from(config.kubelet.0)),
             shells: SortedMap::new(),
             asked: SortedMap::new(),
@@ -182,7 +196,7 @@ impl ContainerEngine {
             Input::Message { from, message: Message::Node(message) } => {
                 self.node_message(from, message, context)
             }
-            Input::Message { message: Message::HostFile(file), .. } => self.file_changed(&file),
+            Input::Message { message: Message::HostFile(file), .. } => self.file_changed(&file, context),
             Input::Message { message, .. } => self.answered(&message, context),
             Input::Timer(Timer::Engine(timer)) => match timer {
                 EngineTimer::Step { operation } => self.step(operation, context),
@@ -205,6 +219,8 @@ impl ContainerEngine {
     pub fn lose_power(&mut self, now: Time) {
         let state = Arc::make_mut(&mut self.state);
         state.operations.clear();
+        // With power they come back by themselves.
+        state.stopped = SortedSet::new();
         state.asked.clear();
         state.kernel.lose_power();
         state.calling.restart();
@@ -340,6 +356,10 @@ impl ContainerEngine {
         let detail = arcstr::format!("{} {id} exit code {code} ({reason})", container.name());
         let waiters = std::mem::take(&mut container.stop_waiters);
         let daemon = self.config.daemon_of(container);
+        if let Some(process) = self.config.process_of(container, state.sandboxes.get(&sandbox)) {
+            state.stopped.insert(process);
+            context.stop(process);
+        }
         self.note(context, &sandbox, step::CONTAINER_EXITED, detail);
         self.announce(context, id, &sandbox, EventType::Stopped);
         if let Some(daemon) = daemon {

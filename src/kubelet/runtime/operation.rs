@@ -303,6 +303,12 @@ impl ContainerEngine {
             let exec = NodeMessage::Exec { container: id.clone() };
             context.send(daemon, Message::Node(exec));
         }
+        if let Some(process) = container
+            .and_then(|container| self.config.process_of(container, self.state.sandboxes.get(&sandbox)))
+            && Arc::make_mut(&mut self.state).stopped.remove(&process)
+        {
+            context.start(process);
+        }
         if !is_hollow {
             self.advance(id, context);
         }
