@@ -28,7 +28,7 @@ const until = async (page, line, wanted) => {
 visit("three control-plane nodes, of which one API server is chosen by its context", async (page) => {
   await exec(page, "kubectl get nodes");
   await order(page, { "Control-plane nodes": "3", Workers: "2" });
-  await until(page, "kubectl --context cp-3 get nodes --no-headers", /(Ready.*\n){5}/);
+  await until(page, "kubectl --context cp-3 get nodes --no-headers", /(.* Ready .*\n){5}/);
   const lenses = page.getByRole("navigation", { name: "Lenses" });
   await lenses.getByRole("button", { name: "API flow" }).click();
   const { stderr } = await exec(page, "kubectl --context cp-4 get nodes");

@@ -52,6 +52,15 @@ export function functionsOf(wasm) {
   return { imported, bodies };
 }
 
+/** Where the bodies of the functions begin, behind their count, and where they end. */
+export function codeOf(wasm) {
+  const { bodies } = functionsOf(wasm);
+  const [first, last] = [bodies[0], bodies[bodies.length - 1]];
+  // Before a body stands its length, of as few bytes as will do.
+  const digits = first.length < 1 << 7 ? 1 : first.length < 1 << 14 ? 2 : first.length < 1 << 21 ? 3 : 4;
+  return { start: first.byteOffset - wasm.byteOffset - digits, end: last.byteOffset - wasm.byteOffset + last.length };
+}
+
 /** Opcodes that two numbers follow, and those that one follows; other numbers of operands are told below. */
 const TWO = (code) => code === 0x11 || (code >= 0x28 && code <= 0x3e);
 const ONE = (code) =>
