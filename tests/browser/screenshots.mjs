@@ -64,6 +64,35 @@ STATES.story = async (page) => {
   await page.getByRole("group", { name: "Set-ups" }).getByRole("button", { name: "The leader is cut off" }).click();
   await page.waitForTimeout(9000);
 };
+STATES.order = async (page) => {
+  await page.getByRole("button", { name: "Session", exact: true }).click();
+  await page.getByRole("menuitem", { name: /^New cluster/ }).click();
+  await page.getByLabel("Control-plane nodes").selectOption("3");
+};
+STATES.planes = async (page) => {
+  await STATES.order(page);
+  await page.getByRole("button", { name: "Start it" }).click();
+  await page.waitForTimeout(9000);
+};
+/** The third API server's watch cache stands still, behind a member that was cut off. */
+STATES.stale = async (page) => {
+  await STATES.planes(page);
+  const lenses = page.getByRole("navigation", { name: "Lenses" });
+  const hand = page.getByRole("group", { name: "Set-ups" });
+  await lenses.getByRole("button", { name: "etcd" }).click();
+  await hand.getByText("More").click();
+  await hand.getByLabel("m3").check();
+  await hand.getByRole("button", { name: "Cut", exact: true }).click();
+  await lenses.getByRole("button", { name: "API flow" }).click();
+  await page.evaluate(() => window.clusterarium.exec("sleep 8; kubectl create configmap a; kubectl create configmap b"));
+  await page.waitForTimeout(500);
+};
+STATES.files = async (page) => {
+  await page.evaluate(() => window.clusterarium.exec("kubectl get pods -A -o yaml > pods.yaml; echo a note > note.txt"));
+  await tab(page, "Terminal");
+  await page.getByRole("button", { name: "Files of the terminal" }).click();
+  await page.waitForTimeout(500);
+};
 STATES.pod = (page) => lens(page, "Pod");
 STATES.network = (page) => lens(page, "Network");
 
