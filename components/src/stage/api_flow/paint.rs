@@ -306,7 +306,7 @@ impl Painter<'_> {
                 &palette.failed
             }
             (true, true) => {
-                name.push_str(&format!(": {} revisions behind", component.behind));
+                name = format!("{}: {} revisions behind", component.host, component.behind);
                 &palette.motion
             }
             (true, false) => &palette.ink,
@@ -331,9 +331,10 @@ impl Painter<'_> {
         self.brush.fill(rect, 6.0, if is_lit { &palette.motion_soft } else { &palette.surface });
         let (line, width) = if is_lit { (&palette.motion, 2.5) } else { (&palette.steady, 1.0) };
         self.brush.stroke(rect, 6.0, line, width, false);
-        let text = if count > 1 { format!("{name} {count}") } else { name.to_string() };
+        let is_narrow = rect.width < 60.0;
+        let text = if count > 1 && !is_narrow { format!("{name} {count}") } else { name.to_string() };
         let (ink, weight) = if is_lit { (&palette.ink, 700) } else { (&palette.ink_muted, 480) };
-        let size = if rect.width < 60.0 { 14.0 } else { 15.0 };
+        let size = if is_narrow { 14.0 } else { 15.0 };
         self.text(&text, rect.center(), rect.width - 4.0, size, weight, ink, Align::Center);
     }
 
