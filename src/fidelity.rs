@@ -48,11 +48,15 @@ pub const REGISTRY: &[Entry] = &[
         what: "-f URL",
         message: "there is no network beyond the cluster: write the manifest to a file first",
     },
-    Entry { component: "kubectl", what: "debug", message: "ephemeral containers are not simulated" },
     Entry {
         component: "kubectl",
         what: "attach",
         message: "there is no terminal inside of a simulated container: use \"kubectl logs -f\"",
+    },
+    Entry {
+        component: "kubectl",
+        what: "debug -it",
+        message: "what is typed goes to a shell beside the new container's first process: leaving it does not end the container; custom profiles are not read, and --target shows no other container's processes",
     },
     Entry {
         component: "kubectl",

@@ -98,3 +98,8 @@ fn boot_whole(first: &str) -> Console {
 fn an_outage_is_felt_where_it_is_felt() {
     transcript::check("tests/outages", boot_whole, act, barred);
 }
+
+#[test]
+fn a_mechanic_climbs_into_what_runs() {
+    transcript::check("tests/debugging", boot_whole, act, barred);
+}

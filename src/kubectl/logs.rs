@@ -232,7 +232,8 @@ pub fn sources_of(session: &mut Session, pod: &Value, container: &str) -> Outcom
     let chosen: Vec<String> = if session.flags.switch("all-containers") {
         init.iter().chain(&apps).cloned().collect()
     } else if !container.is_empty() {
-        if !init.iter().chain(&apps).any(|known| known == container) {
+        let ephemeral = names("spec.ephemeralContainers");
+        if !init.iter().chain(&apps).chain(&ephemeral).any(|known| known == container) {
             let all = all_containers(pod);
             return fail(format!("container {container} is not valid for pod {name} out of: {all}"));
         }

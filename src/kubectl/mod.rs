@@ -24,6 +24,7 @@ pub mod complete;
 mod config;
 mod copy;
 mod create;
+mod debug;
 mod delete;
 mod describe;
 mod diff;

@@ -352,6 +352,17 @@ impl Cli<'_, '_> {
             host.wishes.push(Wish::Attach(arguments, shell));
         });
     }
+    /// The same, by another command than this one.
+    pub fn attach_to(&mut self, command: Vec<String>) {
+        self.once(|host| {
+            let shell = host.random.next();
+            host.wishes.push(Wish::Attach(Arc::new(command), shell));
+        });
+    }
+    /// Five letters that make a name new.
+    pub fn suffix(&mut self) -> String {
+        (*self.once(|host| host.random.suffix(5))).clone()
+    }
     /// What is typed is for the terminal's own shell again.
     pub fn detach(&mut self) {
         self.once(|host| host.wishes.push(Wish::Detach));

@@ -6,8 +6,8 @@ use super::command::{Command, Group, command};
 use super::failure::{Failure, Outcome};
 use super::session::Session;
 use super::{
-    apply, autoscale, cluster_info, copy, create, delete, describe, diff, events, exec, explain, expose, get,
-    label, logs, nodes, patch, replace, resources, run, scale, taint, version, wait,
+    apply, autoscale, cluster_info, copy, create, debug, delete, describe, diff, events, exec, explain,
+    expose, get, label, logs, nodes, patch, replace, resources, run, scale, taint, version, wait,
 };
 use nested::{APPLY, AUTH, CERTIFICATE, CLUSTER_INFO, CONFIG, CREATE, ROLLOUT, SET, TOP};
 
@@ -241,8 +241,8 @@ pub const COMMANDS: &[Command] = &[
         "debug (POD | TYPE[[.VERSION].GROUP]/NAME) [ -- COMMAND [args...] ]",
         "Create debugging sessions for troubleshooting workloads and nodes",
         Group::Troubleshooting,
-        &["container", "image", "stdin", "tty"],
-        simplified,
+        debug::FLAGS,
+        |session, _| debug::run(session),
     ),
     command(
         "events",

@@ -274,7 +274,12 @@ impl ContainerEngine {
             failure = start_error(&arguments, container.content.is_closed, &files);
             if failure.is_none() {
                 let environment = &container.config.environment;
-                container.machine = Some(userland::process(&arguments, environment, directory, ""));
+                let mut machine = userland::process(&arguments, environment, directory, "");
+                if container.config.spec.is_true("stdin") {
+                    // Somebody may type: a shell waits for it.
+                    machine.open_input();
+                }
+                container.machine = Some(machine);
             }
         }
         if let Some(failure) = failure {
