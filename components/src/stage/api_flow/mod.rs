@@ -9,6 +9,7 @@
 mod layout;
 mod paint;
 mod planes;
+mod routes;
 
 use std::sync::Arc;
 
