@@ -18,8 +18,7 @@ use crate::apiserver::ApiServer;
 use crate::command::{Command, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
-use crate::etcd::identity::{TOKEN, member_id};
-use crate::etcd::member::{DISK_LATENCY, Flags, Member, Peer, QUOTA_BYTES};
+use crate::etcd::member::{DISK_LATENCY, Flags, Member, QUOTA_BYTES};
 #[cfg(feature = "gateway")]
 use crate::gateway::Gateway;
 use crate::kube_proxy::KubeProxy;
@@ -27,10 +26,9 @@ use crate::kube_router::KubeRouter;
 use crate::kubelet::Kubelet;
 use crate::kubelet::runtime::ContainerEngine;
 use crate::language::{Context, Input, Wire};
-use crate::message::raft::MemberId;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
-use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Time, World};
+use crate::sim::{ActorId, Control, Duration, Engine, History, HostId, Network, Random, Time, World};
 #[cfg(feature = "gateway")]
 use crate::timer::GatewayTimer;
 use crate::timer::{EtcdTimer, TerminalTimer, Timer};
@@ -230,13 +228,20 @@ impl World for Cluster {
                         if latency == Duration::ZERO { DISK_LATENCY } else { (latency, latency) };
                 }
             }
+            Command::CorruptDisk { member } => {
+                let mut random = Random::stream(control.seed() ^ control.now().0, "corrupt disk");
+                if let Some(member) = self.etcd_mut(member) {
+                    member.corrupt_disk(&mut random);
+                }
+            }
             Command::SetQuota { member, bytes } => {
                 if let Some(member) = self.etcd_mut(member) {
                     member.quota_bytes = if *bytes == 0 { QUOTA_BYTES } else { *bytes };
                 }
             }
             Command::SetFlags { member, flags } => {
-                if let (Some(member), Ok(flags)) = (self.etcd_mut(member), Flags::read(flags))
+                if let Some(member) = self.etcd_mut(member)
+                    && let Ok(flags) = Flags::read(&member.usual_flags, flags)
                     && !member.is_running()
                 {
                     member.flags = flags;
@@ -326,31 +331,6 @@ impl Cluster {
         }
     }
 
-    /// Where all members of the cluster's etcd are.
-    fn etcd_peers(&self) -> Vec<Peer> {
-        let peer = |process: &Process| match &*process.role {
-            Role::Etcd(member) if member.peer().client_url.starts_with("https") => {
-                Some(member.peer().clone())
-            }
-            _ => None,
-        };
-        self.processes.iter().filter_map(peer).collect()
-    }
-    /// How the other members find one.
-    fn etcd_peer(&self, name: &str, host: HostId, actor: ActorId) -> Peer {
-        let ip = &self.machines[host.0 as usize].ip;
-        let (peer_url, client_url) =
-            (arcstr::format!("https://{ip}:2380"), arcstr::format!("https://{ip}:2379"));
-        Peer {
-            id: member_id(&[&peer_url], TOKEN, None),
-            // kubeadm calls a member by its node, the pod `etcd-` and that.
-            name: name.strip_prefix("etcd-").filter(|node| self.host(node).is_some()).unwrap_or(name).into(),
-            peer_url,
-            client_url,
-            actor,
-        }
-    }
-
     fn machine(&mut self, name: &str, ip: String, kind: MachineKind) -> HostId {
         self.machines.push(Machine { name: name.into(), ip, kind });
         HostId(self.machines.len() as u32 - 1)
@@ -379,23 +359,5 @@ impl Cluster {
             Role::Etcd(member) => Some(member),
             _ => None,
         }
-    }
-
-    /// Starts a member that joins etcd, on a machine of its own. With `is_learner` it asks to be added.
-    fn add_etcd_member(&mut self, name: &str, is_learner: Option<bool>, control: &mut Control<Wire>) {
-        let taken = self.machines.iter().filter(|machine| machine.kind == MachineKind::Etcd).count();
-        // Members on machines of their own have the addresses from .42 on; those that are added go on above them.
-        let host = self.machine(name, format!("192.168.56.{}", 50 + taken), MachineKind::Etcd);
-        let actor = control.create(host);
-        let me = Peer { id: MemberId(0), ..self.etcd_peer(name, host, actor) };
-        let mut others = Vec::new();
-        for process in &mut self.processes {
-            if let Role::Etcd(member) = Arc::make_mut(&mut process.role) {
-                member.learn_address(me.peer_url.clone(), actor);
-                others.push(member.peer().clone());
-            }
-        }
-        self.process(name, actor, host, Role::Etcd(Member::joining(&me, &others, is_learner)));
-        control.start(actor);
     }
 }

@@ -103,6 +103,11 @@ pub enum Command {
         member: String,
         latency_us: u64,
     },
+    /// A bit on an etcd member's disk flips, and nobody is told: in a value of its database while it runs, in its write-ahead
+    /// log while it does not.
+    CorruptDisk {
+        member: String,
+    },
     /// How big an etcd member's database may get (`--quota-backend-bytes`); 0: etcd's default.
     SetQuota {
         member: String,

@@ -4,7 +4,8 @@
 //! repetition.
 //!
 //! A session is a text file (see [`transcript`]). Lines behind `@ ` do something to the cluster: `@ stop m2`,
-//! `@ start m2`, `@ pass 5` (seconds), `@ quota m1 20000` (bytes). The first line says which cluster it is: `# local` has three members of etcd beside the
+//! `@ start m2`, `@ pass 5` (seconds), `@ quota m1 20000` (bytes), `@ corrupt m2` (its disk), `@ flags m1 --pre-vote=false`
+//! (of a stopped one), `@ add etcd-4`. The first line says which cluster it is: `# local` has three members of etcd beside the
 //! terminal, `# kubeadm` is one node and a worker, `# cluster` the same with three members. Times, and names that are drawn by lot or made of the time, are barred.
 //! `CLUSTERARIUM_UPDATE=1 cargo test --test etcdctl` writes the answers anew; read the difference before you keep it.
 
@@ -49,6 +50,13 @@ fn act(console: &mut Console, order: &str) {
             let (member, bytes) = rest.split_once(' ').expect("a member and bytes");
             let (member, bytes) = (member.to_string(), bytes.parse().expect("bytes"));
             console.history.command(Command::SetQuota { member, bytes });
+        }
+        "corrupt" => drop(console.history.command(Command::CorruptDisk { member: process })),
+        "add" => drop(console.history.command(Command::AddEtcdMember { name: process, is_learner: false })),
+        "flags" => {
+            let mut words = rest.split(' ').map(String::from);
+            let member = words.next().expect("a member");
+            console.history.command(Command::SetFlags { member, flags: words.collect() });
         }
         other => panic!("unknown order {other}"),
     }

@@ -8,16 +8,18 @@ use crate::api::{Text, yaml};
 use crate::client::Listener;
 use crate::command::Scenario;
 use crate::etcd::identity::{TOKEN, member_id};
+use crate::etcd::member::Flags;
 use crate::etcd::snapshot::{self, Founding};
 use crate::etcd::{Member, Peer};
 use crate::etcdctl;
 use crate::kubelet::runtime::ContainerEngine;
 use crate::language::Wire;
+use crate::message::raft::MemberId;
 use crate::shell::{Files, Main, Terminal};
 use crate::sim::{ActorId, Control, HostId};
 
 use super::addons::Manifests;
-use super::{Cluster, Role, addons};
+use super::{Cluster, MachineKind, Process, Role, addons};
 
 /// What the terminal can run besides its tools.
 pub(super) fn programs(scenario: &Scenario) -> Vec<(&'static str, Main)> {
@@ -127,7 +129,8 @@ impl Cluster {
             .collect();
         // A data directory of another member's is none that this one would start with.
         let Some(me) = founders.iter().find(|peer| peer.actor == me.actor) else { return };
-        let Some(restored) = Member::restored(me, &founders, &backup.image()) else { return };
+        let Some(mut restored) = Member::restored(me, &founders, &backup.image()) else { return };
+        (restored.flags, restored.usual_flags) = (member.flags.clone(), member.usual_flags.clone());
         self.processes[actor.0 as usize].role = Arc::new(Role::Etcd(restored));
         // From now on these are the member's own files.
         for process in self.processes.iter_mut().filter(|process| process.host == host) {
@@ -140,6 +143,54 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Where all members of the cluster's etcd are.
+    pub(super) fn etcd_peers(&self) -> Vec<Peer> {
+        let peer = |process: &Process| match &*process.role {
+            Role::Etcd(member) if member.peer().client_url.starts_with("https") => {
+                Some(member.peer().clone())
+            }
+            _ => None,
+        };
+        self.processes.iter().filter_map(peer).collect()
+    }
+    /// How the other members find one.
+    pub(super) fn etcd_peer(&self, name: &str, host: HostId, actor: ActorId) -> Peer {
+        let ip = &self.machines[host.0 as usize].ip;
+        let (peer_url, client_url) =
+            (arcstr::format!("https://{ip}:2380"), arcstr::format!("https://{ip}:2379"));
+        Peer {
+            id: member_id(&[&peer_url], TOKEN, None),
+            // kubeadm calls a member by its node, the pod `etcd-` and that.
+            name: name.strip_prefix("etcd-").filter(|node| self.host(node).is_some()).unwrap_or(name).into(),
+            peer_url,
+            client_url,
+            actor,
+        }
+    }
+
+    /// Starts a member that joins etcd, on a machine of its own. With `is_learner` it asks to be added.
+    pub(super) fn add_etcd_member(
+        &mut self,
+        name: &str,
+        is_learner: Option<bool>,
+        control: &mut Control<Wire>,
+    ) {
+        let taken = self.machines.iter().filter(|machine| machine.kind == MachineKind::Etcd).count();
+        // Members on machines of their own have the addresses from .42 on; those that are added go on above them.
+        let host = self.machine(name, format!("192.168.56.{}", 50 + taken), MachineKind::Etcd);
+        let actor = control.create(host);
+        let me = Peer { id: MemberId(0), ..self.etcd_peer(name, host, actor) };
+        let mut others = Vec::new();
+        for process in &mut self.processes {
+            if let Role::Etcd(member) = Arc::make_mut(&mut process.role) {
+                member.learn_address(me.peer_url.clone(), actor);
+                others.push(member.peer().clone());
+            }
+        }
+        self.process(name, actor, host, Role::Etcd(by_kubeadm(Member::joining(&me, &others, is_learner))));
+        control.start(actor);
     }
 
     /// Three members on the terminal's own machine, as a `Procfile` of etcd's would start them.
@@ -168,4 +219,11 @@ impl Cluster {
             self.process(&me.name, me.actor, host, Role::Etcd(member));
         }
     }
+}
+
+/// A member with the flags that kubeadm gives it.
+pub(super) fn by_kubeadm(mut member: Member) -> Member {
+    member.usual_flags = Flags::of_kubeadm();
+    member.flags = Flags::of_kubeadm();
+    member
 }

@@ -74,10 +74,14 @@ pub fn refusal(engine: &Engine<Cluster>, command: &Command) -> Option<String> {
             member(name).or_else(|| contender(name))
         }
         Command::SlowDisk { member: name, .. } | Command::SetQuota { member: name, .. } => member(name),
+        Command::CorruptDisk { member: name } => {
+            let is_empty = || cluster.etcd(name).is_some_and(|member| !member.has_data());
+            member(name).or_else(|| is_empty().then(|| format!("there is nothing on the disk of {name} yet")))
+        }
         Command::SetFlags { member: name, flags } => {
             let runs = || cluster.etcd(name).is_some_and(|member| member.is_running());
             let late = || runs().then(|| format!("{name} runs: it reads its flags when it starts"));
-            member(name).or_else(|| Flags::read(flags).err()).or_else(late)
+            member(name).or_else(|| Flags::read(&Flags::default(), flags).err()).or_else(late)
         }
         Command::AddEtcdMember { name, .. } | Command::AddNode { name } => fresh(name),
         Command::Partition { sides } => {

@@ -113,7 +113,12 @@ impl Cluster {
         let founders: Vec<Peer> =
             members.iter().map(|(name, host, actor)| self.etcd_peer(name, *host, *actor)).collect();
         for (me, (name, host, actor)) in founders.iter().zip(&members) {
-            self.process(name, *actor, *host, Role::Etcd(Member::founding(me, &founders)));
+            self.process(
+                name,
+                *actor,
+                *host,
+                Role::Etcd(archive::by_kubeadm(Member::founding(me, &founders))),
+            );
         }
         founders
     }

@@ -79,6 +79,7 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
         "SlowDisk" => {
             Command::SlowDisk { member: lines.text("member")?, latency_us: lines.number("latency_us")? }
         }
+        "CorruptDisk" => Command::CorruptDisk { member: lines.text("member")? },
         "SetQuota" => Command::SetQuota { member: lines.text("member")?, bytes: lines.number("bytes")? },
         "SetFlags" => {
             let flags = lines.line("flags")?.as_array().and_then(texts);
@@ -200,6 +201,7 @@ mod tests {
             Command::AddNode { name: text("n") },
             Command::CutOneWay { from: text("a"), to: text("b") },
             Command::SetFlags { member: text("m"), flags: vec![text("--pre-vote=false")] },
+            Command::CorruptDisk { member: text("m") },
         ]
     }
 
@@ -231,6 +233,7 @@ mod tests {
             Command::AddNode { .. } => 23,
             Command::CutOneWay { .. } => 24,
             Command::SetFlags { .. } => 25,
+            Command::CorruptDisk { .. } => 26,
         }
     }
 

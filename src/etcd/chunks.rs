@@ -46,6 +46,14 @@ impl<T: Clone> Chunks<T> {
         let place = position - self.base;
         self.chunks.get((place / WAGON) as usize)?.get((place % WAGON) as usize)
     }
+    /// For changing; a wagon that somebody else holds too is copied first.
+    pub fn get_mut(&mut self, position: u64) -> Option<&mut T> {
+        if position < self.start || position >= self.end {
+            return None;
+        }
+        let place = position - self.base;
+        Arc::make_mut(self.chunks.get_mut((place / WAGON) as usize)?).get_mut((place % WAGON) as usize)
+    }
     pub fn last(&self) -> Option<&T> {
         self.end.checked_sub(1).and_then(|position| self.get(position))
     }

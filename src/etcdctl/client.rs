@@ -84,6 +84,7 @@ fn code(error: &Error) -> &'static str {
         Error::LeaseNotFound | Error::MemberNotFound => "NotFound",
         Error::KeyNotFound | Error::DuplicateKey => "InvalidArgument",
         Error::TooManyRequests | Error::NoSpace => "ResourceExhausted",
+        Error::Corrupt => "DataLoss",
         Error::NoLeader | Error::TimedOut | Error::TimedOutLeaderFailure | Error::Unavailable => {
             "Unavailable"
         }

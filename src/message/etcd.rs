@@ -389,6 +389,8 @@ pub enum Error {
     NoSpace,
     /// `etcdserver: key not found`
     KeyNotFound,
+    /// `etcdserver: corrupt cluster`
+    Corrupt,
     /// Any other, in etcd's words.
     Other(Text),
 }
@@ -416,6 +418,7 @@ impl fmt::Display for Error {
             Error::NotSupportedForLearner => "etcdserver: rpc not supported for learner",
             Error::NoSpace => "etcdserver: mvcc: database space exceeded",
             Error::KeyNotFound => "etcdserver: key not found",
+            Error::Corrupt => "etcdserver: corrupt cluster",
             Error::Other(text) => text,
         })
     }
@@ -454,7 +457,8 @@ pub enum Proposed {
     Expired { lease: i64 },
     /// The leader notes how much of long leases is left, so that the next leader does not begin anew.
     Checkpoint(Vec<(i64, u64)>),
-    /// A member's database is as big as its quota.
+    /// A member's database is as big as its quota, or a leader found a member's data wrong; member 0: it cannot tell
+    /// whose.
     RaiseAlarm { member: MemberId, alarm: Alarm },
     /// The leader says which version all members speak.
     ClusterVersion(Text),

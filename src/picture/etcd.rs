@@ -25,8 +25,10 @@ pub struct EtcdMember {
     /// The machine it runs on.
     pub host: String,
     pub is_running: bool,
-    /// `Leader`, `Follower`, `Candidate`, `PreCandidate`, `Learner`; `Joining`, `Removed`, `Stopped`.
+    /// `Leader`, `Follower`, `Candidate`, `PreCandidate`, `Learner`; `Joining`, `Removed`, `Failed`, `Stopped`.
     pub role: String,
+    /// Why it ended as soon as it was started; empty: it did not.
+    pub failure: String,
     /// Receives the log and has no vote, as far as this member knows.
     pub is_learner: bool,
     pub term: u64,
@@ -170,9 +172,11 @@ pub(super) fn etcd_member(
         id: member.peer().id.to_string(),
         actor: process.actor.0,
         host: machine.map_or(String::new(), |machine| machine.name.clone()),
-        is_running,
+        is_running: is_running && member.failure().is_empty(),
+        failure: member.failure().to_string(),
         role: match () {
             () if member.is_removed() => "Removed",
+            () if !member.failure().is_empty() => "Failed",
             () if is_running => "Joining",
             () => "Stopped",
         }
@@ -197,7 +201,7 @@ pub(super) fn etcd_member(
         db_size_bytes: view.db_size_bytes,
         db_size_in_use_bytes: view.db_size_in_use_bytes,
         quota_bytes: view.quota_bytes,
-        flags: member.flags.text(),
+        flags: member.flags.text(&member.usual_flags),
         alarms: view.alarms.iter().map(|(id, alarm)| format!("{}: {}", name(*id), alarm.name())).collect(),
         leases: view.leases as u64,
         watches: view.watches as u64,

@@ -237,7 +237,8 @@ fn mends(picture: &Picture) -> Vec<Command> {
             commands.push(Command::StopProcess { process: name() });
             commands.push(Command::SetFlags { member: name(), flags: Vec::new() });
         }
-        if is_odd || !member.is_running {
+        // What its disk has lost nobody can bring back.
+        if is_odd || !(member.is_running || member.role == "Failed") {
             let is_off = picture.hosts.iter().any(|host| host.name == member.host && !host.is_up);
             commands.push(match is_off {
                 true => Command::StartHost { host: member.host.clone() },
@@ -327,6 +328,12 @@ pub(super) fn on_member(picture: &Picture, name: &str) -> Vec<Action> {
         ("Fill its disk", text, member.db_size_bytes)
     };
     actions.push(Action::new(label, text, [Command::SetQuota { member: name(), bytes }]));
+    let text = if member.is_running {
+        "A bit of one value flips in its database. Nobody is told: compare etcdctl endpoint hashkv"
+    } else {
+        "A bit flips in its write-ahead log: it will not start again. Remove it, and add another"
+    };
+    actions.push(Action::new("Corrupt its disk", text, [Command::CorruptDisk { member: name() }]));
     actions
 }
 

@@ -364,6 +364,9 @@ pub(super) fn member_summary(member: &EtcdMember, detail: &mut Detail) {
         text("Database", format!("{} bytes, {} in use", member.db_size_bytes, member.db_size_in_use_bytes)),
         text("Member ID", member.id.clone()),
     ]);
+    if !member.failure.is_empty() {
+        detail.summary.push(text("Failure", member.failure.clone()));
+    }
     if !member.alarms.is_empty() {
         detail.summary.push(text("Alarms", member.alarms.join(", ")));
     }

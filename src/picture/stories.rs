@@ -203,7 +203,9 @@ const PLAYS: [(&str, &[Scene]); 14] = [
                 7_000,
                 "{behind} is restarted with --pre-vote=false and cut off: it stands in vain, each time in a higher term.",
                 |group| {
-                    let mut commands = restart(&[group.behind()?], &["--pre-vote=false"]);
+                    // It would wait for those that it is cut off from, to compare.
+                    let flags = ["--pre-vote=false", "--feature-gates=InitialCorruptCheck=false"];
+                    let mut commands = restart(&[group.behind()?], &flags);
                     commands.extend(cut_off_one(group)?);
                     Some(commands)
                 },

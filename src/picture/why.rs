@@ -175,6 +175,7 @@ pub(super) fn command_text(command: &Command) -> String {
         Command::SlowDisk { member, latency_us } => {
             format!("a flush of {member} takes {} ms", latency_us / 1000)
         }
+        Command::CorruptDisk { member } => format!("you flipped a bit on the disk of {member}"),
         Command::SetQuota { member, bytes: 0 } => format!("you gave {member} its space back"),
         Command::SetQuota { member, bytes } => format!("{member} has no more than {bytes} bytes of space"),
         Command::SetFlags { member, flags } if flags.is_empty() => {

@@ -5,12 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use clusterarium::command::Command;
 use clusterarium::etcd::raft::Flaw;
 use clusterarium::message::Message;
-use clusterarium::message::etcd::{Operation, Outcome};
+use clusterarium::message::etcd::{Alarm, Error, Operation, Outcome};
 use clusterarium::sim::actor::ActorId;
 use clusterarium::sim::{Duration, Random, RecordId};
 
 use crate::laws::Inspector;
-use crate::world::{Setup, Simulation, ask, boot, boot_with, leader, put, random, resume, send};
+use crate::world::{Cluster, Setup, Simulation, ask, boot, boot_with, leader, put, random, resume, send};
 
 fn name(number: u32) -> String {
     format!("etcd-{number}")
@@ -26,6 +26,7 @@ fn setup(random: &mut Random, flaw: Option<Flaw>) -> Setup {
         flaw,
         repeated_per_million: random.below(2) as u32 * 50_000,
         tick: (Duration::from_millis(90), Duration::from_millis(110)),
+        ..Setup::default()
     }
 }
 
@@ -59,15 +60,41 @@ fn change_membership(simulation: &mut Simulation, random: &mut Random) {
                 send(simulation, to, Operation::MemberPromote { member: learner.id });
             }
         }
-        // Rarely, or hardly anybody would be left.
+        // Rarely, or hardly anybody would be left; and where disks go bad, only such as cannot come back.
         _ => {
             let voters: Vec<_> = members.iter().filter(|member| !member.is_learner).collect();
             let member = members[random.below(members.len() as u64) as usize].id;
-            if voters.len() >= 3 && random.below(3) == 0 {
+            let number = cluster.members.iter().position(|other| other.peer().id.0 == member);
+            let is_bad = number.is_some_and(|number| is_bad(cluster, number as u32));
+            let has_bad_disks = cluster.members[0].flags.corrupt_check_time > Duration::ZERO;
+            let is_superfluous = !has_bad_disks || is_bad;
+            if voters.len() >= 3 && is_superfluous && random.below(3) == 0 {
                 let to = random.below(u64::from(slots.end)) as u32;
                 send(simulation, to, Operation::MemberRemove { member });
             }
         }
+    }
+}
+
+fn is_bad(cluster: &Cluster, number: u32) -> bool {
+    cluster.corrupt.contains(&number) || cluster.broken.contains(&number)
+}
+
+/// A disk goes bad, unless too many have; or the operator, who has seen the alarm, takes it back without looking.
+fn spoil(simulation: &mut Simulation, random: &mut Random) {
+    let cluster = &simulation.0.world;
+    let number = random.below(u64::from(cluster.founders())) as u32;
+    let others = (0..cluster.slots()).filter(|other| *other != number && is_bad(cluster, *other)).count();
+    match random.below(3) {
+        0 => {
+            let to = random.below(u64::from(cluster.slots())) as u32;
+            send(simulation, to, Operation::AlarmDisarm { member: 0, alarm: Alarm::Corrupt });
+        }
+        _ if 2 * (others + 1) < cluster.founders() as usize => {
+            let member = name(number);
+            simulation.0.command(&Command::CorruptDisk { member }, &mut simulation.1);
+        }
+        _ => {}
     }
 }
 
@@ -176,12 +203,22 @@ pub struct Day {
     pub answered: usize,
     expired: u64,
     compacted: u64,
+    /// Members whose disks went bad, and how often an alarm was raised.
+    corrupt: usize,
+    alarms: u64,
 }
 
 /// One day: faults, then peace.
 pub fn play(seed: u64, flaw: Option<Flaw>) -> Day {
     let mut random = random(seed);
-    let mut simulation = boot_with(seed, &setup(&mut random, flaw));
+    let mut setup = setup(&mut random, flaw);
+    // Drawn apart: other days are as they were.
+    let mut disks = Random::stream(seed, "disks");
+    let has_bad_disks = disks.below(4) == 0;
+    if has_bad_disks {
+        setup.corrupt_check_time = Duration::from_secs(1);
+    }
+    let mut simulation = boot_with(seed, &setup);
     let mut inspector = Inspector::default();
     let slots = simulation.0.world.slots();
     let (member, latency_us) = (name(random.below(u64::from(slots)) as u32), random.below(30_000));
@@ -190,6 +227,9 @@ pub fn play(seed: u64, flaw: Option<Flaw>) -> Day {
         let pause = random.duration(Duration::from_millis(1), Duration::from_millis(600));
         inspector.run(&mut simulation, pause);
         fault(&mut simulation, &mut random, &mut inspector);
+        if has_bad_disks && disks.below(8) == 0 {
+            spoil(&mut simulation, &mut disks);
+        }
     }
     simulation.0.command(&Command::HealNetwork, &mut simulation.1);
     for number in 0..slots {
@@ -206,13 +246,18 @@ pub fn play(seed: u64, flaw: Option<Flaw>) -> Day {
 
     let last = leader(&simulation.0.world).expect("with all mended there is a leader");
     let answer = ask(&mut simulation, last, put(&"/registry/last".into(), 1), Duration::from_secs(1));
-    assert!(matches!(answer, Some(Ok(_))), "progress: with all mended a write succeeds: {answer:?}");
+    let is_alarmed = inspector.is_alarmed();
+    let is_right =
+        if is_alarmed { matches!(answer, Some(Err(Error::Corrupt))) } else { matches!(answer, Some(Ok(_))) };
+    assert!(is_right, "progress: with all mended a write succeeds, unless an alarm stands: {answer:?}");
     inspector.run(&mut simulation, Duration::from_secs(3));
     let cluster = &simulation.0.world;
     inspector.converged(cluster, last);
     inspector.watched(cluster);
     Day {
-        answered: inspector.linearizable(cluster.clients.iter().map(|client| &client.history)),
+        corrupt: simulation.0.world.corrupt.len() + simulation.0.world.broken.len(),
+        alarms: inspector.alarms,
+        answered: inspector.linearizable(cluster),
         expired: inspector.expired,
         compacted: inspector.compacted,
     }
@@ -236,6 +281,8 @@ fn the_laws_hold_under_random_faults() {
                 total.answered += day.answered;
                 total.expired += day.expired;
                 total.compacted += day.compacted;
+                total.corrupt += day.corrupt;
+                total.alarms += day.alarms;
             }
             Err(_) => {
                 eprintln!("to play it again: ETCD_SEED={seed} cargo test --test etcd faults");
@@ -245,8 +292,8 @@ fn the_laws_hold_under_random_faults() {
     }
     assert!(broken.is_empty(), "laws are broken under the seeds {broken:?}");
     println!(
-        "{count} seeds, {} requests answered, {} leases ended, {} revisions compacted",
-        total.answered, total.expired, total.compacted
+        "{count} seeds, {} requests answered, {} leases ended, {} revisions compacted, {} disks corrupt, {} alarms",
+        total.answered, total.expired, total.compacted, total.corrupt, total.alarms
     );
     // Faults that silence everybody would prove nothing.
     assert!(total.answered as u64 > count * 100, "only {} requests were answered", total.answered);

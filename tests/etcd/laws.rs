@@ -3,19 +3,22 @@
 //! Picture to hold in mind: the inspector. He keeps a ledger of his own, in which he enters each line that the first
 //! clerk carries out, and reads everybody else's against it; and a store of his own that has forgotten nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clusterarium::api::{Text, Value};
+use clusterarium::etcd::Member;
 use clusterarium::etcd::raft::log::Log;
 use clusterarium::etcd::store::Store;
-use clusterarium::message::etcd::{KeyValue, Operation, Proposed, Range, Replicated};
+use clusterarium::message::etcd::{Alarm, KeyValue, Operation, Proposed, Range, Replicated};
 use clusterarium::message::raft::{Entry, Payload};
 use clusterarium::sim::{Duration, Time};
 
 use crate::world::{Asked, Cluster, Exchange, Simulation};
 
 type Line = Entry<Replicated>;
+/// What a watch told: revision, key and value.
+type Told = (u64, Text, Option<Value>);
 
 /// A lease may end so much before its holder thinks if clocks differ: the next leader gives it an election's time more,
 /// and the one before may have gone on for two.
@@ -37,6 +40,10 @@ pub struct Inspector {
     pub compacted: u64,
     /// How many leases ended by themselves.
     pub expired: u64,
+    /// Of which members the alarm CORRUPT stands; 0: of one that nobody could tell.
+    alarmed: BTreeSet<u64>,
+    /// How often it was raised.
+    pub alarms: u64,
 }
 
 fn is_same(a: &Line, b: &Line) -> bool {
@@ -56,6 +63,8 @@ impl Inspector {
         self.seen.resize(cluster.members.len(), 0);
         self.before.resize(cluster.members.len(), None);
         for (number, member) in cluster.members.iter().enumerate() {
+            let is_broken = cluster.broken.contains(&(number as u32));
+            assert!(!is_broken || !member.is_running(), "corruption: {number} runs with a log that is wrong");
             if let Some(term) = member.leads() {
                 let first = *self.leaders.entry(term).or_insert_with(|| {
                     // What anybody has carried out may have been acknowledged.
@@ -97,11 +106,29 @@ impl Inspector {
         }
     }
 
+    /// While this alarm stands nothing is written.
+    pub fn is_alarmed(&self) -> bool {
+        !self.alarmed.is_empty()
+    }
+
     fn replay(&mut self, what: &Proposed, cluster: &Cluster, now: Time) {
+        let is_alarmed = self.is_alarmed();
         let model = &mut self.model;
         // What fails changes nothing, here as there.
         let _ = match what {
+            Proposed::RaiseAlarm { member, alarm: Alarm::Corrupt } => {
+                let is_bad = !cluster.corrupt.is_empty();
+                assert!(is_bad, "corruption: the alarm is raised, but no database has had a bit flipped");
+                self.alarms += 1;
+                self.alarmed.insert(member.0);
+                Ok(())
+            }
             Proposed::Request(request) => match &request.operation {
+                Operation::AlarmDisarm { member, alarm: Alarm::Corrupt } => {
+                    self.alarmed.retain(|other| *member != 0 && other != member);
+                    Ok(())
+                }
+                _ if is_alarmed => Ok(()),
                 Operation::Txn(txn) => model.txn(txn).map(|_| ()),
                 Operation::LeaseGrant { lease, ttl_seconds } => model.grant(*lease, *ttl_seconds),
                 Operation::LeaseRevoke { lease } => model.revoke(*lease),
@@ -116,6 +143,9 @@ impl Inspector {
                 for end in ends {
                     let is_over = now + LEASE_ALLOWANCE >= *end;
                     assert!(is_over, "leases: {lease:x} ends at {now:?} and was promised until {end:?}");
+                }
+                if is_alarmed {
+                    return;
                 }
                 let ended = model.revoke(*lease);
                 self.expired += u64::from(ended.is_ok());
@@ -158,18 +188,41 @@ impl Inspector {
     pub fn converged(&self, cluster: &Cluster, leader: u32) {
         let everything = || Range { key: "/".into(), range_end: "0".into(), ..Range::default() };
         let expected = self.model.range(&everything()).expect("nothing is compacted").pairs;
+        let number = leader;
         let leader = &cluster.members[leader as usize];
+        // Everybody could have compared in the peace: no two differ in silence.
+        let differs = |member: &&Member| {
+            member.is_running() && member.store().hash(0).ok() != leader.store().hash(0).ok()
+        };
+        let is_checked = leader.flags.corrupt_check_time > Duration::ZERO;
+        let members = || {
+            leader.members().filter_map(|listed| cluster.members.iter().find(|m| m.peer().id.0 == listed.id))
+        };
+        let differing = members().filter(differs).count();
+        assert!(
+            differing == 0 || !is_checked || self.is_alarmed(),
+            "corruption: {differing} differ, and no alarm stands"
+        );
+        let is_corrupt = |number: u32| cluster.corrupt.contains(&number);
         for listed in leader.members() {
             let twice = leader.members().filter(|other| other.peer_url == listed.peer_url).count();
             assert_eq!(twice, 1, "membership: {} is listed {twice} times", listed.peer_url);
-            let member = cluster.members.iter().find(|member| member.peer().id.0 == listed.id);
-            let member = member.expect("each listed member is one of the slots");
-            let id = listed.id;
+            let place = cluster.members.iter().position(|member| member.peer().id.0 == listed.id);
+            let place = place.expect("each listed member is one of the slots");
+            let (member, id) = (&cluster.members[place], listed.id);
+            if cluster.broken.contains(&(place as u32)) {
+                continue;
+            }
             assert_eq!(member.applied(), leader.applied(), "convergence: member {id}");
             assert_eq!(member.applied(), self.replayed, "convergence: member {id}");
             assert_eq!(member.store().revision(), self.model.revision(), "convergence: member {id}");
             assert_eq!(member.store().compacted(), self.compacted, "convergence: member {id}");
-            assert_eq!(member.store().hash(0), leader.store().hash(0), "convergence: member {id}");
+            if is_corrupt(place as u32) {
+                continue;
+            }
+            if !is_corrupt(number) {
+                assert_eq!(member.store().hash(0), leader.store().hash(0), "convergence: member {id}");
+            }
             let pairs = member.store().range(&everything()).expect("the newest").pairs;
             assert_eq!(pairs, expected, "convergence: member {id}");
         }
@@ -184,7 +237,8 @@ impl Inspector {
 
     /// Revisions are one order of all writes; so it is enough that this order agrees with real time, and that each
     /// request saw and did what its revision says. Gives how many were answered.
-    pub fn linearizable<'a>(&self, histories: impl Iterator<Item = &'a BTreeMap<u64, Exchange>>) -> usize {
+    pub fn linearizable(&self, cluster: &Cluster) -> usize {
+        let histories = cluster.clients.iter().map(|client| &client.history);
         let exchanges: Vec<&Exchange> = histories.flat_map(BTreeMap::values).collect();
         let mut done: Vec<&Exchange> = exchanges.iter().copied().filter(|e| e.revision > 0).collect();
         done.sort_by_key(|exchange| exchange.answered);
@@ -222,6 +276,8 @@ impl Inspector {
                 }
                 Asked::Delete { .. } => found.is_none() && (last > 0 || !exchange.has_changed),
             };
+            // What a corrupt member has read out proves nothing.
+            let holds = holds || exchange.by.is_some_and(|by| cluster.corrupt.contains(&by));
             assert!(holds, "linearizability: {exchange:?}, but there was {found:?}, changed at {last}");
         }
         done.len()
@@ -242,7 +298,12 @@ impl Inspector {
             let has_missed =
                 |revision: u64| client.missed.iter().any(|(from, to)| (*from..*to).contains(&revision));
             let expected: Vec<_> = all.iter().filter(|(revision, ..)| !has_missed(*revision)).collect();
-            let differs = client.told.iter().zip(&expected).position(|(a, b)| a != *b);
+            let is_told = |place: usize, (a, b): (&Told, &Told)| {
+                let is_corrupt = cluster.corrupt.contains(&client.tellers[place]);
+                a == b || is_corrupt && (a.0, &a.1) == (b.0, &b.1)
+            };
+            let mut pairs = client.told.iter().zip(expected.iter().copied()).enumerate();
+            let differs = pairs.find(|(place, pair)| !is_told(*place, *pair)).map(|(place, _)| place);
             assert_eq!(differs.map(|place| (&client.told[place], &expected[place])), None, "watch");
             assert_eq!(client.told.len(), expected.len(), "watch: the last are missing");
         }

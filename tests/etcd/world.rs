@@ -39,6 +39,8 @@ pub struct Setup {
     pub repeated_per_million: u32,
     /// How long a member's clock takes for 100 ms, lowest and highest.
     pub tick: (Duration, Duration),
+    /// `--corrupt-check-time` of all members.
+    pub corrupt_check_time: Duration,
 }
 
 impl Default for Setup {
@@ -52,6 +54,7 @@ impl Default for Setup {
             flaw: None,
             repeated_per_million: 0,
             tick: (tick, tick),
+            corrupt_check_time: Duration::ZERO,
         }
     }
 }
@@ -68,6 +71,8 @@ pub struct Exchange {
     pub found: Option<(Value, u64)>,
     /// Whether it changed anything.
     pub has_changed: bool,
+    /// The member that answered.
+    pub by: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +103,8 @@ pub struct Client {
     watch: (u64, u32, Time),
     /// What the watch has told: revision, key and value.
     pub told: Vec<(u64, Text, Option<Value>)>,
+    /// By which member each was told.
+    pub tellers: Vec<u32>,
     /// The next revision that it waits for.
     wanted: u64,
     /// Revisions (from, to) that it was told are compacted.
@@ -128,6 +135,10 @@ pub struct Cluster {
     /// Which process is to go on.
     resumed: Option<u32>,
     repeated_per_million: u32,
+    /// Members whose database has had a bit flipped, or has come from one that had.
+    pub corrupt: BTreeSet<u32>,
+    /// Members whose write-ahead log has.
+    pub broken: BTreeSet<u32>,
     /// A message that each member has had already, and may get once more.
     old: BTreeMap<u32, Message>,
 }
@@ -200,6 +211,14 @@ impl World for Cluster {
                 let high = if *latency_us == 0 { high } else { Duration(*latency_us) };
                 self.members[member(name).0 as usize].disk_latency = (low, high);
             }
+            Command::CorruptDisk { member: name } => {
+                let number = member(name).0;
+                let mut random = Random::stream(control.seed() ^ control.now().0, "corrupt disk");
+                let member = &mut self.members[number as usize];
+                let place = if member.is_running() { &mut self.corrupt } else { &mut self.broken };
+                place.insert(number);
+                member.corrupt_disk(&mut random);
+            }
             Command::HealNetwork => control.network().heal(),
             Command::DropMessage { record } => {
                 control.drop_in_flight(clusterarium::sim::RecordId(*record));
@@ -232,6 +251,9 @@ impl Cluster {
     pub fn has_begun(&self, number: u32) -> bool {
         number < self.founders || self.joined.contains(&number)
     }
+    pub fn founders(&self) -> u32 {
+        self.founders
+    }
     /// Has a process stand still.
     pub fn pause(&mut self, number: u32) {
         self.paused.entry(number).or_default();
@@ -241,6 +263,13 @@ impl Cluster {
     }
 
     fn hand(&mut self, number: u32, input: Input, context: &mut Context) {
+        // What a corrupt member sends as a snapshot is as wrong as it is itself.
+        if let Input::Message { from, message: Message::Raft(message) } = &input
+            && matches!(message.body, Body::Snap { .. })
+            && self.corrupt.contains(&from.0)
+        {
+            self.corrupt.insert(number);
+        }
         let member = &mut self.members[number as usize];
         // A connection repeats nothing, but Raft itself must bear it. What is passed on to the leader is not Raft's.
         if self.repeated_per_million > 0
@@ -277,13 +306,14 @@ impl Client {
                 }
                 self.look_after_watch(members, context);
             }
-            Input::Message { message: Message::EtcdResponse(response), .. } => {
+            Input::Message { from, message: Message::EtcdResponse(response) } => {
                 if response.id == self.watch.0 {
                     self.watch.2 = if response.result.is_ok() { context.now() } else { Time::ZERO };
                 } else if let Some((lease, asked)) = self.asked_for_lease.remove(&response.id) {
                     self.hear_of_lease(lease, asked, &response.result);
                 } else if let Some(exchange) = self.history.get_mut(&response.id) {
                     exchange.answered = Some(context.now());
+                    exchange.by = Some(from.0);
                     if let Ok(outcome) = &response.result {
                         exchange.hear(response.revision, outcome);
                         let (Asked::Put { key, .. }
@@ -299,7 +329,7 @@ impl Client {
                     }
                 }
             }
-            Input::Message { message: Message::EtcdWatch(response), .. } => {
+            Input::Message { from, message: Message::EtcdWatch(response) } => {
                 if response.watch_id == self.watch.0 {
                     self.watch.2 = context.now();
                     if response.compact_revision > 0 {
@@ -310,6 +340,7 @@ impl Client {
                     for event in &response.events {
                         let value = event.current.as_ref().map(|pair| pair.value.clone());
                         self.told.push((event.mod_revision, event.key.clone(), value));
+                        self.tellers.push(from.0);
                         self.wanted = event.mod_revision + 1;
                     }
                 }
@@ -356,7 +387,8 @@ impl Client {
             }
         };
         let asked = context.now();
-        let exchange = Exchange { asked, answered: None, what, revision: 0, found: None, has_changed: false };
+        let exchange =
+            Exchange { asked, answered: None, what, revision: 0, found: None, has_changed: false, by: None };
         self.history.insert(id, exchange);
         Client::send(id, to, operation, context);
     }
@@ -473,6 +505,7 @@ pub fn boot_with(seed: u64, setup: &Setup) -> Simulation {
         // Small, so that snapshots happen.
         (member.flags.snapshot_entries, member.flags.catch_up_entries) = (100, 40);
         (member.flags.pre_vote, member.flags.flaw) = (setup.pre_vote, setup.flaw);
+        member.flags.corrupt_check_time = setup.corrupt_check_time;
         member.tick = random.duration(setup.tick.0, setup.tick.1);
         member
     });
@@ -487,6 +520,8 @@ pub fn boot_with(seed: u64, setup: &Setup) -> Simulation {
         paused: BTreeMap::new(),
         resumed: None,
         repeated_per_million: setup.repeated_per_million,
+        corrupt: BTreeSet::new(),
+        broken: BTreeSet::new(),
         old: BTreeMap::new(),
     };
     let mut engine = Engine::new(seed, world, Network::default());

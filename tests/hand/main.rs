@@ -9,6 +9,7 @@ mod stories;
 use clusterarium::cluster::{self, Cluster, Role, refusal};
 use clusterarium::command::{Command, Scenario};
 use clusterarium::etcd::Member;
+use clusterarium::etcd::member::QUOTA_BYTES;
 use clusterarium::message::Message;
 use clusterarium::picture::{self, Action, EtcdMember, Flow, Query};
 use clusterarium::sim::trace::What;
@@ -297,6 +298,113 @@ fn a_card_of_a_member_cuts_it_off_and_joins_it() {
     assert_eq!(restarts(&history), before + 1);
 }
 
+/// Presses a button on the card of a member of etcd.
+fn press_on(history: &mut History<Cluster>, name: &str, label: &str) {
+    let detail = card(history, Query::Component { name: name.into() });
+    let action = detail.actions.iter().find(|action| action.label == label);
+    press(history, action.unwrap_or_else(|| panic!("no {label} in {:?}", detail.actions)));
+}
+
+#[test]
+fn a_disk_is_slowed_and_mended() {
+    let mut history = running(9, 3);
+    let latency = |history: &History<Cluster>, name: &str| {
+        seen(history).into_iter().find(|member| member.name == name).map(|member| member.disk_latency_us)
+    };
+    let good = latency(&history, "etcd-2");
+    press_on(&mut history, "etcd-2", "Slow its disk");
+    assert_eq!(latency(&history, "etcd-2"), Some(500_000));
+    assert_eq!(latency(&history, "etcd-3"), good);
+    // A leader that takes half a second for each line still leads, and the others have its lines before itself.
+    let leader = leaders(&history).pop().expect("somebody leads").name;
+    if leader != "etcd-2" {
+        press_on(&mut history, "etcd-2", "Make it the leader");
+    }
+    let mut seconds_behind = 0.0;
+    for _ in 0..160 {
+        run(&mut history, Duration::from_millis(50));
+        let members = seen(&history);
+        let [slow, other] = ["etcd-2", "etcd-3"]
+            .map(|name| members.iter().find(|member| member.name == name).expect("it is there"));
+        if slow.is_writing && other.persisted_index > slow.persisted_index {
+            seconds_behind += 0.05;
+        }
+    }
+    assert!(seconds_behind > 1.0, "it writes long after the others have written: {seconds_behind} s of 8");
+    assert_eq!(leaders(&history).pop().map(|leader| leader.name), Some("etcd-2".into()));
+    press_on(&mut history, "etcd-2", "Mend its disk");
+    assert_eq!(latency(&history, "etcd-2"), good);
+    press_on(&mut history, "etcd-2", "Slow its disk");
+    mended(&mut history);
+    replays(&mut history);
+}
+
+#[test]
+fn a_disk_is_filled_and_given_space() {
+    let mut history = running(10, 3);
+    press_on(&mut history, "etcd-3", "Fill its disk");
+    let alarms = |history: &History<Cluster>| seen(history)[0].alarms.clone();
+    // A member refuses what it is asked itself; what the others propose it has to take.
+    run(&mut history, Duration::from_secs(20));
+    assert_eq!(alarms(&history), Vec::<String>::new());
+    press_on(&mut history, "etcd-cp-1", "Fill its disk");
+    run(&mut history, Duration::from_secs(20));
+    assert_eq!(alarms(&history), ["etcd-cp-1: NOSPACE"]);
+    press_on(&mut history, "etcd-cp-1", "Give it space");
+    press_on(&mut history, "etcd-3", "Give it space");
+    assert!(seen(&history).iter().all(|member| member.quota_bytes == QUOTA_BYTES));
+    run(&mut history, Duration::from_secs(20));
+    assert_eq!(alarms(&history), ["etcd-cp-1: NOSPACE"], "it stays until it is disarmed");
+    replays(&mut history);
+}
+
+#[test]
+fn a_corrupt_disk_is_silent_in_the_database_and_fatal_in_the_log() {
+    let mut history = running(11, 3);
+    let hashes = |history: &History<Cluster>| {
+        let hash = |member: &&Member| member.store().hash(0).expect("the newest");
+        members(history).iter().map(hash).collect::<Vec<u32>>()
+    };
+    let all_alike = |hashes: &[u32]| hashes.iter().all(|hash| *hash == hashes[0]);
+    assert!(all_alike(&hashes(&history)));
+    press_on(&mut history, "etcd-2", "Corrupt its disk");
+    let after = hashes(&history);
+    assert!(after[0] == after[2] && after[0] != after[1], "{after:?}");
+    run(&mut history, Duration::from_secs(5));
+    assert_eq!(leaders(&history).len(), 1, "nobody has noticed");
+    // kubeadm has a member compare before it starts: it finds that it is not as the others, and does not.
+    press_on(&mut history, "etcd-2", "Restart");
+    run(&mut history, SECOND);
+    let state = |history: &History<Cluster>, name: &str| {
+        let member = seen(history).into_iter().find(|member| member.name == name).expect("it is there");
+        (member.is_running, member.role, member.failure)
+    };
+    let (is_running, role, failure) = state(&history, "etcd-2");
+    assert!(
+        !is_running && role == "Failed" && failure.ends_with("found data inconsistency with peers"),
+        "{failure}"
+    );
+    // Of a stopped member it is the log.
+    history.command(Command::StopProcess { process: "etcd-3".into() });
+    press_on(&mut history, "etcd-3", "Corrupt its disk");
+    press_on(&mut history, "etcd-3", "Start");
+    run(&mut history, SECOND);
+    let fatal = "failed to read WAL, cannot be repaired: walpb: crc mismatch";
+    assert_eq!(state(&history, "etcd-3"), (false, "Failed".into(), fatal.into()));
+    let detail = card(&history, Query::Component { name: "etcd-3".into() });
+    assert!(detail.summary.contains(&("Failure".into(), fatal.into())), "{detail:?}");
+    // What was corrupted cannot be mended; who does not compare starts with it.
+    let all = picture::setups(&picture::build(&history));
+    assert!(all.iter().all(|action| action.label != "Mend all"), "{all:?}");
+    let flags = vec!["--feature-gates=InitialCorruptCheck=false".to_string()];
+    history.command(Command::SetFlags { member: "etcd-2".into(), flags });
+    press_on(&mut history, "etcd-2", "Restart");
+    run(&mut history, Duration::from_secs(5));
+    assert!(state(&history, "etcd-2").0);
+    assert_eq!(leaders(&history).len(), 1);
+    replays(&mut history);
+}
+
 #[test]
 fn a_learner_is_promoted_from_its_card() {
     let mut history = cluster::boot(6, Scenario { workers: 0, ..Scenario::default() });
@@ -366,6 +474,7 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
         ),
         (Command::SetFlags { member: text("etcd-2"), flags: vec![text("--name=x")] }, "is none of"),
         (Command::SetFlags { member: text("etcd-9"), flags: Vec::new() }, "no etcd member"),
+        (Command::CorruptDisk { member: text("cp-1") }, "no etcd member"),
         (sides(&[&["etcd-cp-1"], &[]]), "two sides"),
         (sides(&[&["etcd-cp-1"], &["etcd-8"]]), "no machine etcd-8"),
         (sides(&[&["etcd-cp-1"], &["etcd-2", "cp-1"]]), "one machine"),

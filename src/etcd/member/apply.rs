@@ -40,11 +40,20 @@ impl Member {
     }
 
     fn carry_out(&mut self, what: &Proposed, context: &Context) -> Result<Outcome, Error> {
-        let is_full = self.backend.is_full();
+        let (is_full, is_corrupt) = (self.backend.is_full(), self.backend.is_corrupt());
         let store = &mut self.backend.store;
         match what {
             Proposed::Request(request) => match &request.operation {
-                // While the alarm is on, all members refuse alike (`applierV3Capped`).
+                // While an alarm is on, all members refuse alike (`applierV3Corrupt`, `applierV3Capped`). Reads do not
+                // come through the log, and are answered.
+                Operation::Txn(_)
+                | Operation::Compact { .. }
+                | Operation::LeaseGrant { .. }
+                | Operation::LeaseRevoke { .. }
+                    if is_corrupt =>
+                {
+                    Err(Error::Corrupt)
+                }
                 operation if is_full && needs_space(operation) => Err(Error::NoSpace),
                 Operation::Txn(txn) => {
                     store.txn(txn).map(|(succeeded, results)| Outcome::Txn { succeeded, results })
@@ -58,7 +67,11 @@ impl Member {
                     Ok(Outcome::Lease { lease, ttl_seconds })
                 }
                 Operation::LeaseRevoke { lease } => self.end_lease(*lease),
-                Operation::Compact { revision } => store.compact(*revision).map(|()| Outcome::Compacted),
+                Operation::Compact { revision } => {
+                    let revision = *revision;
+                    self.note_hash(revision);
+                    self.backend.store.compact(revision).map(|()| Outcome::Compacted)
+                }
                 Operation::Auth(request) => self.backend.auth.apply(request).map(Outcome::Auth),
                 // Even to ask goes through the log.
                 Operation::AlarmList => {
@@ -77,6 +90,7 @@ impl Member {
                 }
                 _ => Ok(Outcome::Done),
             },
+            Proposed::Expired { .. } if is_corrupt => Err(Error::Corrupt),
             Proposed::Expired { lease } => self.end_lease(*lease),
             Proposed::Checkpoint(leases) => {
                 for (lease, remaining_seconds) in leases {

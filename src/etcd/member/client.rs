@@ -201,7 +201,7 @@ impl Member {
         self.answer(response.id, response.result.clone(), context);
     }
 
-    fn queue_read(&mut self, client: ActorId, request: Arc<Request>, context: &mut Context) {
+    pub(super) fn queue_read(&mut self, client: ActorId, request: Arc<Request>, context: &mut Context) {
         let Some(running) = &mut self.running else { return };
         if running.raft.is_learner() {
             self.reply(client, request.id, Err(Error::NotSupportedForLearner), context);
@@ -261,11 +261,7 @@ impl Member {
                 Ok(Outcome::Members(self.backend.members.values().cloned().collect()))
             }
             Operation::LeaseList => Ok(Outcome::Leases(store.leases().map(|(lease, _)| lease).collect())),
-            Operation::HashKv { revision } => Ok(Outcome::Hash {
-                hash: store.hash(*revision)?,
-                revision: if *revision == 0 { store.revision() } else { *revision },
-                compact_revision: store.compacted(),
-            }),
+            Operation::HashKv { revision } => self.hash_at(*revision),
             Operation::Snapshot => Ok(Outcome::Snapshot {
                 image: Image(Arc::new(self.backend.clone())),
                 size_bytes: self.database.size_bytes(),

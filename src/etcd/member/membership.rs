@@ -6,15 +6,19 @@
 use std::sync::Arc;
 
 use super::client::Waiting;
-use super::{Member, Running};
+use super::{Member, REQUEST_TIMEOUT, Running};
 use crate::api::Text;
 use crate::etcd::identity::{TOKEN, member_id};
 use crate::language::Context;
-use crate::message::etcd::{self, Error, Operation, Outcome};
+use crate::message::etcd::{self, Error, Operation, Outcome, Proposal, Proposed};
 use crate::message::raft::{ConfChange, ConfChangeKind, MemberId, Payload};
+use crate::sim::{Duration, Time};
 
 /// A learner may be promoted once it has this share of the leader's log, in percent (`readyPercentThreshold`).
 const READY_PERCENT: u64 = 90;
+
+/// How long a member that has read of its own removal goes on.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 const PEER_URL_EXISTS: &str = "etcdserver: Peer URLs already exists";
 const TOO_MANY_LEARNERS: &str = "etcdserver: too many learner members in cluster";
@@ -125,6 +129,38 @@ impl Member {
         })
     }
 
+    /// A member says what it is called once it is started, and the leader which version they all speak.
+    pub(super) fn introduce(&mut self, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        if running.raft.lead().is_none() {
+            return;
+        }
+        let (now, me) = (context.now(), &self.me);
+        let is_due = |last: Option<Time>| last.is_none_or(|last| now.since(last) >= REQUEST_TIMEOUT);
+        let known = self.backend.members.get(&me.id).map(|member| &member.client_url);
+        let mut proposals = Vec::new();
+        if known.is_some_and(|url| *url != me.client_url) && is_due(running.published) {
+            running.published = Some(now);
+            let (name, client_url) = (me.name.clone(), me.client_url.clone());
+            proposals.push(Proposed::Publish { member: me.id, name, client_url });
+        }
+        let all_are_named = self.backend.members.values().all(|member| !member.name.is_empty());
+        if running.raft.is_leader()
+            && self.backend.cluster_version.is_empty()
+            && all_are_named
+            && is_due(running.version_proposed)
+        {
+            running.version_proposed = Some(now);
+            let minor = self.version.rsplit_once('.').map_or(self.version.as_str(), |(minor, _)| minor);
+            proposals.push(Proposed::ClusterVersion(arcstr::format!("{minor}.0")));
+        }
+        for what in proposals {
+            let number = self.number();
+            let proposal = Proposal { member: self.me.id, number, size_bytes: 64, what };
+            self.propose(Payload::Normal(Arc::new(proposal)), context);
+        }
+    }
+
     pub(super) fn change_membership(&mut self, change: &ConfChange, context: &mut Context) {
         if let Some(text) = self.conflict(change) {
             if let Some((member, number)) = change.proposer
@@ -174,9 +210,12 @@ impl Member {
             *kind == ConfChangeKind::RemoveNode && *id == self.me.id
         };
         if change.changes.iter().any(is_removed) && !self.configuration.contains(self.me.id) {
-            // "the member has been permanently removed from the cluster": the process ends.
+            // The process ends a little later: what it led, others may have to hear from it that it is committed, or two
+            // of whom one is gone wait for each other for ever (`stopWithDelay`).
             self.is_removed = true;
-            self.running = None;
+            if let Some(running) = &mut self.running {
+                running.ends = Some(context.now() + LAST_WORDS);
+            }
         }
     }
 

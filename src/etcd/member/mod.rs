@@ -12,12 +12,14 @@
 //! - [`flags`] what it is started with
 //! - [`joining`] how a new member finds those that it belongs to
 //! - [`space`] how big the database is, and what happens when it is full
+//! - [`corrupt`] what a bad disk does, and the sums that find it
 //! - [`lessor`] the time of leases, which only the leader keeps
 //! - [`watch`] who is told what changes
 //! - [`view`] what can be seen
 
 mod apply;
 mod client;
+mod corrupt;
 mod flags;
 mod joining;
 mod lessor;
@@ -29,6 +31,7 @@ mod watch;
 use std::sync::Arc;
 
 use self::client::{Reads, Waiting};
+use self::corrupt::{Check, Monitor};
 use self::joining::Joining;
 use self::lessor::Lessor;
 use self::space::Database;
@@ -42,7 +45,7 @@ use crate::api::value::literal;
 use crate::arrange::Gather;
 use crate::language::{Context, Input};
 use crate::message::Message;
-use crate::message::etcd::{self, Alarm, Error, Image, Proposal, Proposed, Replicated, Response};
+use crate::message::etcd::{self, Alarm, Error, Image, Replicated, Response};
 use crate::message::raft::{self, Body, Configuration, MemberId, Payload, Snapshot};
 use crate::note::Note;
 use crate::sim::{ActorId, Duration, Random, RecordId, Time};
@@ -104,6 +107,12 @@ pub struct Member {
     remotes: Vec<etcd::Member>,
     /// It has applied its own removal: it never starts again.
     is_removed: bool,
+    /// The line of its log that its disk has got wrong: it never starts again either.
+    damaged: Option<u64>,
+    /// Why the process ended as soon as it had begun; empty: it did not.
+    failure: Text,
+    /// The sums that are being compared.
+    check: Option<Check>,
     database: Database,
     /// `--quota-backend-bytes`.
     pub quota_bytes: u64,
@@ -116,6 +125,8 @@ pub struct Member {
     /// How long its clock takes for what it calls [`TICK`]: no two clocks are quite alike.
     pub tick: Duration,
     pub flags: Flags,
+    /// What it is started with by who set it up: `--feature-gates=InitialCorruptCheck=true` by kubeadm.
+    pub usual_flags: Flags,
     /// Everything that a crash takes.
     running: Option<Running>,
 }
@@ -147,6 +158,9 @@ struct Running {
     version_proposed: Option<Time>,
     /// Snapshots that were sent, and when: a transport knows whether they arrived.
     snapshots_sent: SortedMap<MemberId, Time>,
+    monitor: Monitor,
+    /// It was removed, and stops then.
+    ends: Option<Time>,
     /// Leadership transfers that somebody waits for: to whom, and his pigeonhole.
     transfers: Vec<(MemberId, u64)>,
 }
@@ -208,6 +222,9 @@ impl Member {
             joining: None,
             remotes: Vec::new(),
             is_removed: false,
+            damaged: None,
+            failure: Text::new(),
+            check: None,
             database: Database::default(),
             quota_bytes: space::QUOTA_BYTES,
             version: VERSION,
@@ -215,6 +232,7 @@ impl Member {
             disk_latency: DISK_LATENCY,
             tick: TICK,
             flags: Flags::default(),
+            usual_flags: Flags::default(),
             running: None,
         }
     }
@@ -265,26 +283,41 @@ impl Member {
             Input::Message { from, message: Message::EtcdRequest(request) } => {
                 self.request(from, request, context);
             }
-            Input::Message { message: Message::EtcdResponse(response), .. } => match self.joining {
-                Some(_) => self.meet(&response, context),
-                None => self.forward_answer(&response, context),
-            },
+            Input::Message { message: Message::EtcdResponse(response), .. } => {
+                if self.joining.is_some() {
+                    self.meet(&response, context);
+                } else if !self.hear_hash(&response, context) {
+                    self.forward_answer(&response, context);
+                }
+            }
             Input::Message { .. } => {}
         }
         self.pump(context);
     }
 
     fn start(&mut self, context: &mut Context) {
-        self.running = None;
+        self.stopped();
         if self.is_removed {
-            let line = "the member has been permanently removed from the cluster";
-            context.note(Note::Log { line: line.into() });
-        } else if self.joining.is_some() {
-            context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
-        } else {
-            context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
+            self.fail("the member has been permanently removed from the cluster", context);
+            return;
+        } else if self.damaged.is_some() {
+            self.fail("failed to read WAL, cannot be repaired: walpb: crc mismatch", context);
+            return;
+        }
+        context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
+        // One that begins for the first time has nothing to compare.
+        let is_initialized = self.joining.is_none() && self.starts > 0;
+        if is_initialized && self.flags.initial_corrupt_check {
+            self.check_before_start(context);
+        } else if self.joining.is_none() {
             self.begin(context);
         }
+    }
+
+    /// The process ends as soon as it has begun.
+    fn fail(&mut self, why: &str, context: &mut Context) {
+        self.failure = why.into();
+        context.note(Note::Log { line: self.failure.clone() });
     }
 
     /// Begins to take part, with what is on the disk.
@@ -321,6 +354,8 @@ impl Member {
             published: None,
             version_proposed: None,
             snapshots_sent: SortedMap::new(),
+            monitor: Monitor::new(&self.flags, context.now()),
+            ends: None,
             transfers: Vec::new(),
         });
         self.look_up_peers();
@@ -337,10 +372,14 @@ impl Member {
     }
 
     fn tick(&mut self, context: &mut Context) {
-        if !self.is_removed {
-            context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
+        if self.running.as_ref().and_then(|running| running.ends).is_some_and(|ends| ends <= context.now()) {
+            self.running = None;
+            self.fail("the member has been permanently removed from the cluster", context);
+            return;
         }
+        context.periodic(self.tick, Timer::Etcd(EtcdTimer::Tick));
         self.look_for_others(context);
+        self.look_after_check(context);
         let Some(running) = &mut self.running else { return };
         running.ticks += 1;
         if context.now().since(running.last_tick) > lessor::ACTIVE {
@@ -375,38 +414,6 @@ impl Member {
         let Some(running) = &mut self.running else { return };
         for payload in std::mem::take(&mut running.unproposed) {
             self.propose(payload, context);
-        }
-    }
-
-    /// A member says what it is called once it is started, and the leader which version they all speak.
-    fn introduce(&mut self, context: &mut Context) {
-        let Some(running) = &mut self.running else { return };
-        if running.raft.lead().is_none() {
-            return;
-        }
-        let (now, me) = (context.now(), &self.me);
-        let is_due = |last: Option<Time>| last.is_none_or(|last| now.since(last) >= REQUEST_TIMEOUT);
-        let known = self.backend.members.get(&me.id).map(|member| &member.client_url);
-        let mut proposals = Vec::new();
-        if known.is_some_and(|url| *url != me.client_url) && is_due(running.published) {
-            running.published = Some(now);
-            let (name, client_url) = (me.name.clone(), me.client_url.clone());
-            proposals.push(Proposed::Publish { member: me.id, name, client_url });
-        }
-        let all_are_named = self.backend.members.values().all(|member| !member.name.is_empty());
-        if running.raft.is_leader()
-            && self.backend.cluster_version.is_empty()
-            && all_are_named
-            && is_due(running.version_proposed)
-        {
-            running.version_proposed = Some(now);
-            let minor = self.version.rsplit_once('.').map_or(self.version.as_str(), |(minor, _)| minor);
-            proposals.push(Proposed::ClusterVersion(arcstr::format!("{minor}.0")));
-        }
-        for what in proposals {
-            let number = self.number();
-            let proposal = Proposal { member: self.me.id, number, size_bytes: 64, what };
-            self.propose(Payload::Normal(Arc::new(proposal)), context);
         }
     }
 

@@ -74,7 +74,7 @@ impl Backend {
     pub fn is_full(&self) -> bool {
         self.alarms.iter().any(|(_, alarm)| *alarm == Alarm::NoSpace)
     }
-    /// A member that found its data wrong: nothing is served any more.
+    /// A member's data was found wrong: nothing is written any more.
     pub fn is_corrupt(&self) -> bool {
         self.alarms.iter().any(|(_, alarm)| *alarm == Alarm::Corrupt)
     }
@@ -95,9 +95,6 @@ impl Member {
         size_bytes: u64,
         context: &mut Context,
     ) -> Result<(), Error> {
-        if self.backend.is_corrupt() {
-            return Err(Error::Other("etcdserver: corrupt cluster".into()));
-        }
         if !needs_space(operation) || self.database.size_bytes() + size_bytes < self.quota_bytes {
             return Ok(());
         }

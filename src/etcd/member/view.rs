@@ -104,6 +104,12 @@ impl Member {
     /// The process has stopped: nothing volatile is shown any more. Starting it again does the same.
     pub fn stopped(&mut self) {
         self.running = None;
+        self.check = None;
+        self.failure = Text::new();
+    }
+    /// Why the process ended as soon as it had begun; empty: it did not.
+    pub fn failure(&self) -> &Text {
+        &self.failure
     }
     /// The term that this member believes to be the leader of.
     pub fn leads(&self) -> Option<u64> {

@@ -5,6 +5,7 @@
 //! which lines it stands, so one may read today's values, or those of any line that is still there. Compaction
 //! tears out the pages up to a line, and leaves of each key what was true then.
 
+mod damage;
 mod records;
 mod size;
 mod versions;

@@ -410,10 +410,9 @@ impl Painter<'_> {
         let Look { line, ink } = circle::paint(brush, palette, member, rect, stroke);
         let code = font(700, 15.0, &palette.font_code);
         brush.text(&format!("m{}", index + 1), center, radius * 1.7, &code, ink, Align::Center);
-        let role = match (member.is_running, member.role.as_str()) {
-            (false, _) => "stopped".to_string(),
-            (true, "Follower") => return,
-            (true, role) => role.to_ascii_lowercase(),
+        let role = match member.role.as_str() {
+            "Follower" => return,
+            role => role.to_ascii_lowercase(),
         };
         let at = Point::new(center.x, center.y + radius + 14.0);
         self.text(&role, at, 96.0, 14.0, 640, line, Align::Center);

@@ -139,10 +139,9 @@ impl Painter<'_> {
             ink,
             Align::Center,
         );
-        let role = match (member.is_running, member.role.as_str()) {
-            (false, _) => "stopped".to_string(),
-            (true, "PreCandidate") => "pre-candidate".to_string(),
-            (true, role) => role.to_ascii_lowercase(),
+        let role = match member.role.as_str() {
+            "PreCandidate" => "pre-candidate".to_string(),
+            role => role.to_ascii_lowercase(),
         };
         let at = Point::new(center.x, center.y + size * 0.62);
         let size = if role.len() > 10 { radius * 0.25 } else { 16.0 };
