@@ -44,8 +44,8 @@ impl Message for Ball {
     fn refusal(&self) -> Option<Ball> {
         matches!(self, Ball::Flying(_)).then_some(Ball::Refused)
     }
-    fn is_resent_when_lost(&self) -> bool {
-        false
+    fn most_resends(&self) -> u32 {
+        0
     }
 }
 

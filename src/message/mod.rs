@@ -166,7 +166,11 @@ impl sim::actor::Message for Message {
             _ => None,
         }
     }
-    fn is_resent_when_lost(&self) -> bool {
-        true
+    fn most_resends(&self) -> u32 {
+        match self {
+            // Who hears nothing for five seconds connects anew (rafthttp's `DefaultConnReadTimeout`).
+            Message::Raft(_) => 4,
+            _ => 7,
+        }
     }
 }

@@ -47,8 +47,9 @@ pub trait Message: Clone {
     fn class(&self) -> u16;
     /// What the sender gets back when the host is up but nothing listens: `None` where silence is the answer.
     fn refusal(&self) -> Option<Self>;
-    /// Whether a transport below resends what a lossy link loses (TCP): loss is then delay.
-    fn is_resent_when_lost(&self) -> bool;
+    /// How often a transport below resends what a lossy link loses (TCP) before the connection is given up: until then
+    /// loss is delay. 0: it is lost at once.
+    fn most_resends(&self) -> u32;
 }
 
 /// What comes in.

@@ -310,7 +310,7 @@ impl<W: World> Engine<W> {
             (from, to),
             self.now,
             message.class(),
-            message.is_resent_when_lost(),
+            message.most_resends(),
             &mut self.network_random,
         );
         let digest = message.digest();

@@ -2,7 +2,7 @@
 //!
 //! Picture to hold in mind: hosts joined by cables, all with all. A cable has a length (latency with some
 //! jitter) and faults that the user sets: cut, lossy, slow, or deaf to one class of message. What is on a cable
-//! when it is cut is lost. Between two actors messages never overtake one another, as on a TCP connection.
+//! when it is cut is lost. Between two actors messages of one kind never overtake one another, as on a TCP connection.
 
 use super::actor::ActorId;
 use super::random::Random;
@@ -48,8 +48,9 @@ pub struct Network {
     hosts: Vec<Option<HostId>>,
     down: SortedSet<HostId>,
     faults: SortedMap<(HostId, HostId), Fault>,
-    /// When the last message between two actors arrives: the next one does not come before it.
-    last_arrival: SortedMap<(ActorId, ActorId), Time>,
+    /// When the last message between two actors arrives: the next one does not come before it. What is
+    /// resent more often goes over a connection of its own: a reply that waits for that holds up no heartbeat.
+    last_arrival: SortedMap<(ActorId, ActorId, u32), Time>,
     /// Latency between processes of one host, lowest and highest.
     pub local_latency: (Duration, Duration),
     /// Latency between hosts, lowest and highest.
@@ -126,7 +127,7 @@ impl Network {
         (from, to): (ActorId, ActorId),
         now: Time,
         class: u16,
-        is_resent: bool,
+        most_resends: u32,
         random: &mut Random,
     ) -> Result<Time, Lost> {
         let (Some(source), Some(target)) = (self.host(from), self.host(to)) else {
@@ -147,18 +148,15 @@ impl Network {
             latency = latency + fault.extra_delay;
             let mut resends = 0;
             while fault.loss_per_million > 0 && random.chance(fault.loss_per_million) {
-                if !is_resent {
+                if resends == most_resends {
                     return Err(Lost::Loss);
                 }
-                // Each retransmission waits twice as long as the one before; after eight the connection is lost.
-                latency = latency + RETRANSMISSION_DELAY.saturating_mul(1 << resends);
+                // Each retransmission waits twice as long as the one before.
+                latency = latency + RETRANSMISSION_DELAY.saturating_mul(1 << resends.min(16));
                 resends += 1;
-                if resends == 8 {
-                    return Err(Lost::Loss);
-                }
             }
         }
-        let arrival = self.last_arrival.entry((from, to)).or_default();
+        let arrival = self.last_arrival.entry((from, to, most_resends)).or_default();
         *arrival = (now + latency).max(*arrival);
         Ok(*arrival)
     }

@@ -90,7 +90,7 @@ impl Member {
                 self.reply(client, id, Ok(Outcome::Done), context);
             }
             Operation::LeaseKeepAlive { .. } | Operation::LeaseTimeToLive { .. } => {
-                if running.raft.is_leader() && self.has_stood_still(since) {
+                if running.raft.is_leader() && self.must_prove_to_renew(since) {
                     self.queue_read(client, request, context);
                 } else if running.raft.is_leader() {
                     let result = self.ask_lessor(&request.operation, context);

@@ -12,7 +12,7 @@ use crate::language::Context;
 use crate::message::etcd::{Error, Operation, Outcome, Proposal, Proposed};
 use crate::message::raft::Payload;
 use crate::sim::{Duration, Time};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, SortedSet};
 
 /// The hourglasses are looked at so often.
 const CHECK_TICKS: u64 = 5;
@@ -39,6 +39,8 @@ pub(super) fn granted_ttl(ttl_seconds: u64) -> u64 {
 pub(super) struct Lessor {
     /// Only a leader has any.
     ends: SortedMap<i64, Time>,
+    /// Their time is over, and their end is proposed: nobody can turn these over any more.
+    over: SortedSet<i64>,
     /// When what is left of a long lease is noted next.
     checkpoints: SortedMap<i64, Time>,
     is_leader: bool,
@@ -50,6 +52,7 @@ impl Lessor {
         // Time went by while there was no leader to renew with.
         let election = TICK.saturating_mul(u64::from(ELECTION_TICKS));
         self.checkpoints.clear();
+        self.over.clear();
         for (id, lease) in store.leases() {
             // Where it was noted what is left, that much is left.
             let left = if lease.remaining_seconds > 0 { lease.remaining_seconds } else { lease.ttl_seconds };
@@ -61,6 +64,7 @@ impl Lessor {
         self.is_leader = false;
         self.ends.clear();
         self.checkpoints.clear();
+        self.over.clear();
     }
     pub fn renew(&mut self, lease: i64, ttl_seconds: u64, now: Time) {
         if self.is_leader {
@@ -70,6 +74,7 @@ impl Lessor {
     }
     pub fn forget(&mut self, lease: i64) {
         self.ends.remove(&lease);
+        self.over.remove(&lease);
         self.checkpoints.remove(&lease);
     }
     fn schedule_checkpoint(&mut self, lease: i64, now: Time) {
@@ -98,6 +103,7 @@ impl Lessor {
         let expired: Vec<i64> = expired.take(ENDS_AT_A_TIME).collect();
         for lease in &expired {
             self.ends.insert(*lease, now + RETRY);
+            self.over.insert(*lease);
         }
         expired
     }
@@ -125,10 +131,14 @@ impl Member {
 
     /// Whether this process stood still lately: another may lead since, whose hourglasses it does not see. Then a
     /// lease is only renewed after the proof that it still leads (`ensureLeadership`).
-    pub(super) fn has_stood_still(&self, now: Time) -> bool {
-        self.running
-            .as_ref()
-            .is_some_and(|running| now < running.doubtful_until || now.since(running.last_tick) > ACTIVE)
+    ///
+    /// Nor does it renew before it has applied an entry of its own term: the end of the lease may stand before that,
+    /// proposed by the leader before it. etcd does not wait for that, and may end a lease that it has just renewed.
+    pub(super) fn must_prove_to_renew(&self, now: Time) -> bool {
+        self.running.as_ref().is_some_and(|running| {
+            let has_applied = running.raft.log().term(self.applied) == Some(running.raft.term());
+            now < running.doubtful_until || now.since(running.last_tick) > ACTIVE || !has_applied
+        })
     }
 
     /// What only the leader can answer about a lease.
@@ -146,6 +156,10 @@ impl Member {
             Operation::LeaseKeepAlive { lease } => {
                 let lease = *lease;
                 let found = self.backend.store.lease(lease).ok_or(Error::LeaseNotFound)?;
+                // etcd has the client wait for the end that is proposed, and then says the same.
+                if running.lessor.over.contains(&lease) {
+                    return Err(Error::LeaseNotFound);
+                }
                 let (ttl_seconds, is_noted) = (found.ttl_seconds, found.remaining_seconds > 0);
                 running.lessor.renew(lease, ttl_seconds, now);
                 if is_noted {

@@ -72,7 +72,7 @@ impl Config {
             max_size_per_message: 512 * 1024,
             inflights: InflightLimits { messages: 512, bytes: 0 },
             max_uncommitted_size: u64::MAX,
-            step_down_on_removal: true,
+            step_down_on_removal: false,
             flaw: None,
         }
     }
