@@ -268,7 +268,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "etcd",
         what: "flags",
-        message: "of a member that is stopped --pre-vote, --snapshot-count and --snapshot-catchup-entries can be changed",
+        message: "of a member that is stopped --pre-vote, --snapshot-count, --snapshot-catchup-entries, the checks for corruption, --watch-progress-notify-interval and LeaseCheckpoint can be changed",
     },
     Entry {
         component: "etcd",

@@ -20,6 +20,9 @@ use crate::sim::Duration;
 /// anew from where it stands, at whichever member answers. Nobody is told when a member dies.
 const LOOK_AFTER: Duration = Duration::from_secs(8);
 
+/// What is told at once comes by then.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 pub fn run(cli: &mut Cli, order: &Order) -> Outcome {
     let (key, end) = (variable(cli, "ETCDCTL_WATCH_KEY"), variable(cli, "ETCDCTL_WATCH_RANGE_END"));
     if key.is_empty() && !end.is_empty() {
@@ -119,6 +122,9 @@ fn listen(
         match cli.next_etcd(ticket, Some(until))? {
             None => {
                 cli.close_etcd(ticket);
+                // What was there when it was opened has been told by now: it may be compacted before it is opened again.
+                let seen = state.head.as_ref().map_or(0, |head| head.revision + 1);
+                state.next = state.next.max(seen);
                 return Ok(ControlFlow::Continue(state));
             }
             Some(EtcdAnswer::Response(response)) => {
@@ -134,6 +140,10 @@ fn listen(
             }
             Some(EtcdAnswer::Watch(response)) => {
                 state.next = state.next.max(response.revision + 1);
+                // Another program of this machine has asked for its own.
+                if response.events.is_empty() && !order.flags.switch("progress-notify") {
+                    continue;
+                }
                 tell(cli, order, format, state.head.as_deref(), &response);
             }
         }
@@ -162,24 +172,81 @@ fn tell(cli: &mut Cli, order: &Order, format: Format, head: Option<&Response>, r
     }
 }
 
-/// Requests come on the standard input, and when that ends the program does.
+/// Watches of an interactive session: each with who answered when it was opened.
+type Open = Vec<(u64, Arc<Response>)>;
+
+/// Requests come on the standard input, and when that ends the program does. What a request leads to at once is told
+/// before the next is read.
 fn interactive(cli: &mut Cli, order: &Order, key: &str) -> Outcome {
-    let (_, _) = connect(cli, order)?;
+    let (order, client) = connect(cli, order)?;
+    let format = format_without_table(&order)?;
     let input = cli.stdin()?;
-    for line in input.lines() {
+    let lines: Vec<&str> = input.lines().collect();
+    let start = (0usize, Open::new());
+    cli.fold(start, |cli, (number, mut open)| {
+        let Some(line) = lines.get(number) else { return Ok(ControlFlow::Break((number, open))) };
         let words = match txn::words(line) {
             Ok(words) => words,
-            Err(stop @ Stop::Halt(_)) => return Err(stop),
+            Err(Stop::Halt(halt)) => return Err(halt),
             Err(_) => Vec::new(),
         };
-        match words.first().map(String::as_str) {
-            None => cli.eprintln(format!("Invalid command: {line} (watch and progress supported)")),
+        let operation = match words.first().map(String::as_str) {
+            None => {
+                cli.eprintln(format!("Invalid command: {line} (watch and progress supported)"));
+                None
+            }
             Some("watch") if words.len() < 2 && key.is_empty() => {
                 cli.eprintln(format!("Invalid command {line} (command type or key is not provided)"));
+                None
             }
-            Some("watch" | "progress") => {}
-            Some(_) => cli.eprintln(format!("Invalid command {line} (only support watch)")),
+            Some("watch") => Some(requested(&words[1..], key)),
+            Some("progress") => Some(Operation::Progress),
+            Some(_) => {
+                cli.eprintln(format!("Invalid command {line} (only support watch)"));
+                None
+            }
+        };
+        let until = cli.now() + AT_ONCE;
+        match &operation {
+            Some(Operation::Progress) => drop(client.try_call(cli, &Operation::Progress, Some(until))?),
+            Some(operation) => open.extend(client.watch(cli, operation, until)?),
+            None => {}
         }
-    }
+        for (ticket, head) in &open {
+            while let Some(answer) = cli.next_etcd(*ticket, Some(until))? {
+                let EtcdAnswer::Watch(response) = answer else { continue };
+                if response.compact_revision > 0 {
+                    let error = Error::Compacted { revision: response.compact_revision };
+                    cli.eprintln(format!("watch was canceled ({error})"));
+                } else {
+                    tell(cli, &order, format, Some(head), &response);
+                }
+            }
+        }
+        Ok(ControlFlow::Continue((number + 1, open)))
+    })?;
     fail(exit::INVALID_INPUT, "error reading watch request line: EOF")
+}
+
+/// `--prefix --rev=5 key [range_end]`, as it stands on a line of its own.
+fn requested(words: &[String], key: &str) -> Operation {
+    let (flags, mut keys): (Vec<&str>, Vec<&str>) =
+        words.iter().map(String::as_str).partition(|word| word.starts_with("--"));
+    if keys.is_empty() {
+        keys.push(key);
+    }
+    let has = |name: &str| flags.contains(&name);
+    let revision = flags.iter().find_map(|flag| flag.strip_prefix("--rev=")?.parse().ok());
+    let range_end = match keys.get(1) {
+        Some(end) => (*end).into(),
+        None if has("--prefix") => prefix_end(keys[0]).into(),
+        None => Text::new(),
+    };
+    Operation::Watch {
+        key: keys[0].into(),
+        range_end,
+        start_revision: revision.unwrap_or(0),
+        previous: has("--prev-kv"),
+        progress: has("--progress-notify"),
+    }
 }

@@ -395,6 +395,7 @@ impl Member {
             running.raft.report_snapshot(id, false);
         }
         self.expire_leases(context);
+        self.notify_progress(context);
         self.look_for_leader(context);
         self.introduce(context);
         self.time_out(context);

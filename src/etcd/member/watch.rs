@@ -12,7 +12,7 @@ use crate::etcd::store::{Change, is_in_range};
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::etcd::{Error, Operation, Outcome, Request, WatchResponse};
-use crate::sim::{ActorId, Duration};
+use crate::sim::{ActorId, Duration, Time};
 use crate::sorted::SortedMap;
 
 /// A watcher who insists on a leader is told after three election timeouts without one.
@@ -26,6 +26,8 @@ struct Watch {
     next: u64,
     with_previous: bool,
     with_progress: bool,
+    /// It has been told something since its client was last told how far it is.
+    has_news: bool,
 }
 
 impl Watch {
@@ -37,12 +39,24 @@ impl Watch {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watches {
     open: SortedMap<(ActorId, u64), Watch>,
+    /// When each client is told next how far those of its watches are that want to know: all are on one stream.
+    streams: SortedMap<ActorId, Time>,
 }
 
 impl Watches {
     pub fn len(&self) -> usize {
         self.open.len()
     }
+}
+
+/// The interval, and up to a tenth more, so that not all clients are told in one instant.
+fn pause(interval: Duration, client: ActorId) -> Duration {
+    interval + Duration(interval.0 / 100 * u64::from(client.0 % 10))
+}
+
+fn tell_progress(client: ActorId, watch_id: u64, revision: u64, context: &mut Context) {
+    let response = WatchResponse { watch_id, revision, events: Vec::new(), compact_revision: 0 };
+    context.send(client, Message::EtcdWatch(Arc::new(response)));
 }
 
 impl Member {
@@ -58,7 +72,9 @@ impl Member {
             next: if *start_revision == 0 { store.revision() + 1 } else { *start_revision },
             with_previous: *previous,
             with_progress: *progress,
+            has_news: false,
         };
+        let interval = self.flags.watch_progress_notify_interval;
         let Some(running) = &mut self.running else { return };
         // Kubernetes' watches insist on a leader, or they could lag for ever without knowing.
         if running.raft.lead().is_none() {
@@ -66,6 +82,9 @@ impl Member {
             return;
         }
         let (id, from) = (request.id, watch.next);
+        if watch.with_progress {
+            running.watches.streams.entry(client).or_insert_with(|| context.now() + pause(interval, client));
+        }
         running.watches.open.insert((client, id), watch);
         self.reply(client, id, Ok(Outcome::WatchCreated), context);
         if from <= self.backend.store.revision() {
@@ -93,6 +112,7 @@ impl Member {
             Ok(changes) => {
                 let wanted = changes.filter(|change| watch.wants(change));
                 response.events = wanted.map(|change| change.event(watch.with_previous)).collect();
+                watch.has_news |= !response.events.is_empty();
                 watch.next = watch.next.max(store.revision() + 1);
             }
             Err(_) => {
@@ -108,7 +128,7 @@ impl Member {
     /// Tells all watchers what has changed since revision `before`.
     pub(super) fn tell_watchers(&mut self, before: u64, context: &mut Context) {
         let store = &self.backend.store;
-        let Some(Running { watches, .. }) = &self.running else { return };
+        let Some(Running { watches, .. }) = &mut self.running else { return };
         if store.revision() == before || watches.open.is_empty() {
             return;
         }
@@ -120,10 +140,11 @@ impl Member {
             }
             return;
         };
-        for ((client, id), watch) in &watches.open {
+        for ((client, id), watch) in &mut watches.open {
             let wanted = changes.clone().filter(|change| watch.wants(change));
             let events: Vec<_> = wanted.map(|change| change.event(watch.with_previous)).collect();
             if !events.is_empty() {
+                watch.has_news = true;
                 let response =
                     WatchResponse { watch_id: *id, revision: store.revision(), events, compact_revision: 0 };
                 context.send(*client, Message::EtcdWatch(Arc::new(response)));
@@ -131,17 +152,37 @@ impl Member {
         }
     }
 
-    /// Tells a client how far its watches have seen, though nothing in them changed.
+    /// Tells a client how far its watches have seen, though nothing in them changed: all of them when it asks, unless
+    /// one begins later than that.
     pub(super) fn send_progress(&self, client: ActorId, context: &mut Context) {
         let Some(running) = &self.running else { return };
-        for ((watcher, id), watch) in &running.watches.open {
-            if *watcher == client && watch.with_progress {
-                let revision = self.backend.store.revision();
-                let response =
-                    WatchResponse { watch_id: *id, revision, events: Vec::new(), compact_revision: 0 };
-                context.send(client, Message::EtcdWatch(Arc::new(response)));
-            }
+        let revision = self.backend.store.revision();
+        let own = || running.watches.open.iter().filter(|((watcher, _), _)| *watcher == client);
+        if own().all(|(_, watch)| watch.next <= revision + 1) {
+            own().for_each(|((_, id), _)| tell_progress(client, *id, revision, context));
         }
+    }
+    /// Every so often, whoever wants to know is told, unless something else has told him since.
+    pub(super) fn notify_progress(&mut self, context: &mut Context) {
+        let Some(running) = &mut self.running else { return };
+        let (now, revision) = (context.now(), self.backend.store.revision());
+        let interval = self.flags.watch_progress_notify_interval;
+        let Watches { open, streams } = &mut running.watches;
+        streams.retain(|client, due| {
+            if *due > now {
+                return true;
+            }
+            *due = now + pause(interval, *client);
+            let mut is_open = false;
+            for ((_, id), watch) in open.iter_mut().filter(|((watcher, _), _)| watcher == client) {
+                is_open |= watch.with_progress;
+                if watch.with_progress && !watch.has_news && watch.next <= revision + 1 {
+                    tell_progress(*client, *id, revision, context);
+                }
+                watch.has_news = false;
+            }
+            is_open
+        });
     }
 
     pub(super) fn end_leaderless_watches(&mut self, context: &mut Context) {
