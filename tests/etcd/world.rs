@@ -215,9 +215,9 @@ impl World for Cluster {
                 let number = member(name).0;
                 let mut random = Random::stream(control.seed() ^ control.now().0, "corrupt disk");
                 let member = &mut self.members[number as usize];
-                let place = if member.is_running() { &mut self.corrupt } else { &mut self.broken };
-                place.insert(number);
                 member.corrupt_disk(&mut random);
+                let place = if member.has_damaged_log() { &mut self.broken } else { &mut self.corrupt };
+                place.insert(number);
             }
             Command::HealNetwork => control.network().heal(),
             Command::DropMessage { record } => {

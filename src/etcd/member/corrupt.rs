@@ -76,7 +76,7 @@ impl Member {
         !self.disk.entries().is_empty() || self.backend.store.live_keys() > 0
     }
     /// A bit on the disk flips. While the process runs, one of a value in the database, which is read again and again;
-    /// while it does not, one of the write-ahead log, which is read at the start.
+    /// while it does not, one of the write-ahead log, if there is more of it than a snapshot: it is read at the start.
     pub fn corrupt_disk(&mut self, random: &mut Random) {
         let (first, second) = (random.next(), random.next());
         let entries = self.disk.entries();
@@ -85,6 +85,11 @@ impl Member {
         } else {
             self.damaged = Some(entries.start() + first % entries.len() as u64);
         }
+    }
+
+    /// Whether its write-ahead log is one that it will not start with.
+    pub fn has_damaged_log(&self) -> bool {
+        self.damaged.is_some()
     }
 
     /// The sum at a revision: what was noted at a compaction, or what it is now (`HashStorage.HashByRev`).
