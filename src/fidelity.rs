@@ -272,6 +272,11 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "etcd",
+        what: "too many requests",
+        message: "to apply an entry takes no time, so a member is never 5000 entries behind with it",
+    },
+    Entry {
+        component: "etcd",
         what: "restored members",
         message: "a member that starts with a restored backup is not told apart from the old cluster's: stop the others first",
     },
