@@ -237,11 +237,6 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "etcdctl",
-        what: "Ctrl+C",
-        message: "a stopped lock or elect gives nothing back: its key stays until the lease runs out",
-    },
-    Entry {
-        component: "etcdctl",
         what: "make-mirror",
         message: "there is no second cluster here to mirror the keys to: save a snapshot and restore it",
     },

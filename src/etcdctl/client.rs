@@ -135,6 +135,11 @@ impl Client {
             None => Some(Failed::Unreachable),
         }
     }
+    /// Where there is somebody to connect to, as far as that is known before one calls.
+    pub fn open_addresses<'a>(&'a self, cli: &'a Cli) -> impl Iterator<Item = String> + 'a {
+        let open = self.endpoints.iter().filter(|endpoint| self.refusal(cli, endpoint).is_none());
+        open.map(|endpoint| address(endpoint).to_string())
+    }
     /// Asks one member after the other until one answers; those that refuse are tried again until `deadline`. What
     /// fails is not logged, as with streams.
     pub fn try_call(

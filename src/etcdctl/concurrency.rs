@@ -14,6 +14,7 @@ use crate::message::etcd::{
     Change, Compare, Error, Operation, Outcome as Answered, Range, RangeResult, Relation, Response, Sort,
     Target, Txn,
 };
+use crate::shell::program::{EtcdCall, Will};
 use crate::shell::{Cli, Run};
 use crate::sim::{Duration, Time};
 
@@ -111,6 +112,14 @@ fn enter(cli: &mut Cli, order: &Order, client: &Client, key: &Text, value: &str,
         }
         _ => fail(exit::ERROR, "session expired"),
     }
+}
+
+/// Whoever is told to stop takes his own key back, so that the next has his turn at once. The lease is left to run out.
+fn take_back(cli: &mut Cli, client: &Client, key: &Text, words: &'static str, status: i32) {
+    let Some(address) = client.open_addresses(cli).next() else { return };
+    let delete = Change::Delete { key: key.clone(), range_end: Text::new() };
+    let operation = Operation::Txn(Txn { success: vec![delete], ..Txn::default() });
+    cli.set_will(Will { call: EtcdCall { address, operation }, words, status });
 }
 
 /// What a turn of a loop led to: the loop may stop for good.
@@ -232,7 +241,9 @@ pub fn lock(cli: &mut Cli, order: &Order) -> Outcome {
     let prefix = format!("{name}/");
     let key = Text::from(format!("{prefix}{:x}", session.lease));
     let revision = enter(cli, &order, &client, &key, "", session.lease)?;
+    take_back(cli, &client, &key, "Error: context canceled\n", exit::ERROR);
     let session = wait_for_turn(cli, &order, &client, &prefix, revision, session)?;
+    take_back(cli, &client, &key, "", 0);
     if !show(cli, &order, &client, &key)? {
         return fail(exit::ERROR, "lock lost on init");
     }
@@ -258,7 +269,9 @@ pub fn elect(cli: &mut Cli, order: &Order) -> Outcome {
     let Some(proposal) = proposal else { return observe(cli, &order, &client, &prefix, session) };
     let key = Text::from(format!("{prefix}{:x}", session.lease));
     let revision = enter(cli, &order, &client, &key, &proposal, session.lease)?;
+    take_back(cli, &client, &key, "Error: context canceled\n", exit::ERROR);
     let session = wait_for_turn(cli, &order, &client, &prefix, revision, session)?;
+    take_back(cli, &client, &key, "", 0);
     show(cli, &order, &client, &key)?;
     hold(cli, &client, session)?;
     fail(exit::ERROR, "elect: session expired")

@@ -260,7 +260,7 @@ impl Machine {
         let ids: Vec<u32> =
             self.tasks.iter().filter(|(_, task)| !task.background).map(|(id, _)| *id).gather();
         for id in ids {
-            self.end(id, 130, around);
+            self.end_by_signal(id, 130, around);
         }
     }
     /// As [`Machine::interrupt`], when it runs next.
@@ -350,6 +350,17 @@ impl Machine {
         });
     }
 
+    /// A strand ends by a signal. A program that has something left to do does it, and says how that ended; SIGKILL it
+    /// never hears of.
+    pub(super) fn end_by_signal(&mut self, id: u32, status: i32, around: &mut Surroundings) {
+        let will = self.process(id).and_then(|process| process.will.take()).filter(|_| status != 137);
+        let status = will.as_ref().map_or(status, |will| will.status);
+        if let Some(will) = will {
+            self.write(id, true, will.words, around);
+            around.effects.push(Effect::Call { task: id, ticket: u64::MAX, call: Box::new(will.call) });
+        }
+        self.end(id, status, around);
+    }
     pub(super) fn end(&mut self, id: u32, status: i32, around: &mut Surroundings) {
         let Some(task) = self.tasks.remove(&id) else { return };
         let is_asking = task.frames.iter().any(Frame::is_process);

@@ -24,7 +24,7 @@ use crate::sorted::{SortedMap, SortedSet};
 
 use super::files::{FileError, FileSystem, Files, absolute};
 use etcd::EtcdStream;
-pub use etcd::{EtcdCall, EtcdReply};
+pub use etcd::{EtcdCall, EtcdReply, Will};
 
 /// A program: returns `Ok` for exit code 0.
 pub type Main = fn(&mut Cli) -> Run<()>;
@@ -56,6 +56,8 @@ pub struct Process {
     streams: SortedMap<u64, Stream>,
     watches: SortedMap<u64, EtcdStream>,
     marks: SortedSet<String>,
+    /// What it still does when it is told to stop.
+    pub(super) will: Option<Will>,
 }
 
 impl std::fmt::Debug for Process {
@@ -156,6 +158,7 @@ impl Process {
             streams: SortedMap::new(),
             watches: SortedMap::new(),
             marks: SortedSet::new(),
+            will: None,
         }
     }
     /// Runs as far as it goes; the exit code when it has ended.

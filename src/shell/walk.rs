@@ -232,7 +232,7 @@ impl Machine {
                 _ => {}
             }
         }
-        self.end(id, status, around);
+        self.end_by_signal(id, status, around);
         for child in below {
             self.end_with_children(child, status, around);
         }

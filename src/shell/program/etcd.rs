@@ -25,6 +25,16 @@ pub struct EtcdCall {
     pub operation: etcd::Operation,
 }
 
+/// What a program that is told to stop (SIGINT, SIGTERM) still does.
+#[derive(Clone, Debug)]
+pub struct Will {
+    /// Nobody waits for the answer.
+    pub call: EtcdCall,
+    /// On the standard error.
+    pub words: &'static str,
+    pub status: i32,
+}
+
 /// What came of a call to etcd.
 #[derive(Clone, Debug)]
 pub struct EtcdReply {
@@ -62,6 +72,10 @@ impl Journal {
 }
 
 impl Cli<'_, '_> {
+    /// From now on this is what is left to do when the program is told to stop.
+    pub fn set_will(&mut self, will: Will) {
+        self.process.will = Some(will);
+    }
     /// Who listens at an address of etcd's; `None`: nobody, as far as the network knows.
     pub fn etcd_listener(&self, address: &str) -> Option<Listener> {
         self.host.etcd.get(address).cloned()
