@@ -26,7 +26,8 @@ pub(super) const ACTIVE: Duration = Duration(3 * TICK.0);
 /// By then a leader that has no quorum any more has found that out.
 pub(super) const DOUBT: Duration = Duration(2 * ELECTION_TICKS as u64 * TICK.0);
 
-/// `--lease-checkpoint-interval`: how often it is noted what is left of leases that are longer than that.
+/// How often it is noted what is left of leases that are longer than that, where `LeaseCheckpoint` is on: by default it is
+/// off, and each new leader turns the hourglasses over anew.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The shortest lease: longer than an election, or every election would end it.
@@ -116,7 +117,10 @@ impl Member {
             return;
         }
         let expired = running.lessor.take_expired(context.now());
-        let notes = running.lessor.take_checkpoints(context.now());
+        let notes = match self.flags.lease_checkpoint {
+            true => running.lessor.take_checkpoints(context.now()),
+            false => Vec::new(),
+        };
         let mut proposed: Vec<Proposed> =
             expired.into_iter().map(|lease| Proposed::Expired { lease }).collect();
         if !notes.is_empty() {
@@ -162,7 +166,7 @@ impl Member {
                 }
                 let (ttl_seconds, is_noted) = (found.ttl_seconds, found.remaining_seconds > 0);
                 running.lessor.renew(lease, ttl_seconds, now);
-                if is_noted {
+                if is_noted && self.flags.lease_checkpoint {
                     // The note would make the next leader end it too early.
                     let number = self.number();
                     let what = Proposed::Checkpoint(vec![(lease, 0)]);
