@@ -248,7 +248,8 @@ impl World for Cluster {
                 }
             }
             Command::AddEtcdMember { name, is_learner } => {
-                if self.actor(name).is_none() && self.host(name).is_none() {
+                let is_new = self.actor(name).is_none() && self.host(name).is_none();
+                if (is_new || self.etcd(name).is_some()) && self.cannot_join(name).is_none() {
                     self.add_etcd_member(name, Some(*is_learner), control);
                 }
             }

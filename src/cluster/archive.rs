@@ -2,6 +2,7 @@
 //!
 //! Picture to hold in mind: the signposts to the archive, and the papers that the porter keeps for visitors.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::{Text, yaml};
@@ -14,7 +15,9 @@ use crate::etcd::{Member, Peer};
 use crate::etcdctl;
 use crate::kubelet::runtime::ContainerEngine;
 use crate::language::Wire;
+use crate::message::etcd;
 use crate::message::raft::MemberId;
+use crate::shell::files::HOME;
 use crate::shell::{Files, Main, Terminal};
 use crate::sim::{ActorId, Control, HostId};
 
@@ -93,6 +96,18 @@ pub(super) fn furnish(engine: &mut ContainerEngine, manifests: &Manifests, node:
     }
 }
 
+/// `192.168.56.10` and 2380 of `https://192.168.56.10:2380`; `None`: it says otherwise where it is.
+fn ip_and_port(url: &str) -> Option<(&str, u16)> {
+    let (ip, port) = url.split_once("://")?.1.split_once(':')?;
+    ip.parse::<IpAddr>().ok()?;
+    Some((ip, port.parse().ok()?))
+}
+
+/// Whether a member runs beside the terminal, and is no part of the cluster.
+fn is_local(member: &Peer) -> bool {
+    member.client_url.starts_with("http:")
+}
+
 impl Cluster {
     /// Puts the terminal at the console of the machine whose container engine this is.
     pub(super) fn stand_at(&mut self, terminal: ActorId, engine: ActorId) {
@@ -103,7 +118,8 @@ impl Cluster {
         }
     }
 
-    /// A member that is started begins with what `snapshot restore` has laid into its data directory, if it has.
+    /// A member that is started begins with what `snapshot restore` has laid into its data directory, if it has: that of
+    /// a node's member lies on the node, that of a member beside the terminal in the home directory (`m1.etcd`).
     pub(super) fn take_restored_data(&mut self, actor: ActorId) {
         let Some(found) = self.processes.get(actor.0 as usize) else { return };
         let host = found.host;
@@ -111,14 +127,27 @@ impl Cluster {
         if member.is_running() {
             return;
         }
-        let me = member.peer().clone();
-        let Some(engine) = self.node(host).1 else { return };
-        let read = |file: &str| engine.disk().read_host(&format!("{DATA_DIRECTORY}/{file}"));
-        let (Some(database), Some(log)) = (read(snapshot::DATABASE), read(snapshot::WRITE_AHEAD_LOG)) else {
+        let me = member.peer();
+        let directory = match is_local(me) {
+            true => format!("{HOME}/{}.etcd", me.name),
+            false => DATA_DIRECTORY.to_string(),
+        };
+        let paths = [snapshot::DATABASE, snapshot::WRITE_AHEAD_LOG].map(|file| format!("{directory}/{file}"));
+        // Only one of the processes there has such files.
+        let read = |path: &String| {
+            self.processes.iter().filter(|process| process.host == host).find_map(|process| {
+                match &*process.role {
+                    Role::Engine(engine) => engine.disk().read_host(path).cloned(),
+                    Role::Terminal(terminal) => terminal.files.read(path).ok(),
+                    _ => None,
+                }
+            })
+        };
+        let [Some(database), Some(log)] = paths.each_ref().map(read) else { return };
+        let (Ok(backup), Some(founding)) = (snapshot::decode(&database), Founding::read(&log)) else {
             return;
         };
-        let (Ok(backup), Some(founding)) = (snapshot::decode(database), Founding::read(log)) else { return };
-        let peers = self.etcd_peers();
+        let peers: Vec<Peer> = self.etcd_members().map(|(_, member)| member.peer().clone()).collect();
         let founders: Vec<Peer> = founding
             .members
             .iter()
@@ -129,31 +158,36 @@ impl Cluster {
             .collect();
         // A data directory of another member's is none that this one would start with.
         let Some(me) = founders.iter().find(|peer| peer.actor == me.actor) else { return };
-        let Some(mut restored) = Member::restored(me, &founders, &backup.image()) else { return };
-        (restored.flags, restored.usual_flags) = (member.flags.clone(), member.usual_flags.clone());
+        let Some(restored) = member.restored(me, &founders, &backup.image()) else { return };
         self.processes[actor.0 as usize].role = Arc::new(Role::Etcd(restored));
         // From now on these are the member's own files.
         for process in self.processes.iter_mut().filter(|process| process.host == host) {
-            if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
-                for file in [snapshot::DATABASE, snapshot::WRITE_AHEAD_LOG] {
-                    engine.remove_host_file(&format!("{DATA_DIRECTORY}/{file}"));
+            match Arc::make_mut(&mut process.role) {
+                Role::Engine(engine) => {
+                    paths.iter().for_each(|path| engine.remove_host_file(path));
+                    DIRECTORIES.iter().for_each(|directory| engine.make_host_directory(directory));
                 }
-                for directory in DIRECTORIES {
-                    engine.make_host_directory(directory);
+                // What is not there need not be removed.
+                Role::Terminal(terminal) => {
+                    for path in &paths {
+                        let _ = terminal.files.remove(path);
+                    }
                 }
+                _ => {}
             }
         }
     }
 
+    fn etcd_members(&self) -> impl Iterator<Item = (&Process, &Member)> {
+        self.processes.iter().filter_map(|process| match &*process.role {
+            Role::Etcd(member) => Some((process, member)),
+            _ => None,
+        })
+    }
     /// Where all members of the cluster's etcd are.
     pub(super) fn etcd_peers(&self) -> Vec<Peer> {
-        let peer = |process: &Process| match &*process.role {
-            Role::Etcd(member) if member.peer().client_url.starts_with("https") => {
-                Some(member.peer().clone())
-            }
-            _ => None,
-        };
-        self.processes.iter().filter_map(peer).collect()
+        let peers = self.etcd_members().map(|(_, member)| member.peer());
+        peers.filter(|peer| !is_local(peer)).cloned().collect()
     }
     /// How the other members find one.
     pub(super) fn etcd_peer(&self, name: &str, host: HostId, actor: ActorId) -> Peer {
@@ -170,26 +204,103 @@ impl Cluster {
         }
     }
 
-    /// Starts a member that joins etcd, on a machine of its own. With `is_learner` it asks to be added.
+    /// A member that somebody has added to etcd (`etcdctl member add`), and that has not been started: its address, and
+    /// one of those who wait for it.
+    fn awaited(&self) -> Option<(Text, &Member)> {
+        let is_taken = |url: &Text| self.etcd_members().any(|(_, member)| member.peer().peer_url == *url);
+        self.etcd_members().filter(|(_, member)| member.is_running()).find_map(|(_, member)| {
+            let listed =
+                member.members().find(|other| other.name.is_empty() && !is_taken(&other.peer_url))?;
+            Some((listed.peer_url.clone(), member))
+        })
+    }
+    /// Why no member called `name` can be started now.
+    pub(super) fn cannot_join(&self, name: &str) -> Option<String> {
+        let Some(member) = self.etcd(name) else {
+            let (url, _) = self.awaited()?;
+            let why = match ip_and_port(&url) {
+                None => "where no machine can be".to_string(),
+                Some((ip, _)) => {
+                    format!("which is {}'s address", self.machines.iter().find(|one| one.ip == ip)?.name)
+                }
+            };
+            return Some(format!(
+                "etcd waits for a member at {url}, {why}: etcdctl member update or remove it"
+            ));
+        };
+        let is_me =
+            |other: &&etcd::Member| !other.name.is_empty() && other.peer_url == member.peer().peer_url;
+        let mut running = self.etcd_members().filter(|(_, member)| member.is_running());
+        match running.find_map(|(_, other)| other.members().find(is_me)) {
+            _ if member.is_running() => Some(format!("there is a {name} already")),
+            Some(listed) => Some(format!("etcd still counts {name}: etcdctl member remove {:x}", listed.id)),
+            None => None,
+        }
+    }
+
+    /// Starts a member that joins etcd: on its own machine again, with an empty disk, if it was one before; or on a new
+    /// one, at the address for which etcd waits. Without `is_learner` somebody has added it, or will.
     pub(super) fn add_etcd_member(
         &mut self,
         name: &str,
         is_learner: Option<bool>,
         control: &mut Control<Wire>,
     ) {
+        let is_beside =
+            |one: &Peer, other: &Peer| is_local(one) == is_local(other) && one.actor != other.actor;
+        if let Some(actor) = self.actor(name) {
+            let Some(member) = self.etcd(name) else { return };
+            let me = Peer { id: MemberId(0), ..member.peer().clone() };
+            let peers = self.etcd_members().map(|(_, other)| other.peer());
+            let others: Vec<Peer> = peers.filter(|other| is_beside(other, &me)).cloned().collect();
+            let fresh = member.anew(Member::joining(&me, &others, is_learner));
+            self.processes[actor.0 as usize].role = Arc::new(Role::Etcd(fresh));
+            control.start(actor);
+            return;
+        }
+        let awaited = self.awaited().and_then(|(url, by)| {
+            let (ip, port) = ip_and_port(&url)?;
+            let scheme = url.split(':').next().unwrap_or("https");
+            let client_url = arcstr::format!("{scheme}://{ip}:{}", port.saturating_sub(1));
+            Some((url.clone(), client_url, ip.to_string(), by.peer().actor, by.version.clone()))
+        });
         let taken = self.machines.iter().filter(|machine| machine.kind == MachineKind::Etcd).count();
         // Members on machines of their own have the addresses from .42 on; those that are added go on above them.
-        let host = self.machine(name, format!("192.168.56.{}", 50 + taken), MachineKind::Etcd);
+        let ip = awaited
+            .as_ref()
+            .map_or_else(|| format!("192.168.56.{}", 50 + taken), |(_, _, ip, ..)| ip.clone());
+        let beside =
+            awaited.as_ref().filter(|_| ip.starts_with("127.")).map(|(_, _, _, actor, _)| actor.0 as usize);
+        let host = match beside.and_then(|index| self.processes.get(index)) {
+            Some(process) => process.host,
+            None => self.machine(name, ip, MachineKind::Etcd),
+        };
         let actor = control.create(host);
-        let me = Peer { id: MemberId(0), ..self.etcd_peer(name, host, actor) };
+        let mut me = Peer { id: MemberId(0), ..self.etcd_peer(name, host, actor) };
+        let mut version = None;
+        if let Some((peer_url, client_url, _, _, spoken)) = awaited {
+            (me.peer_url, me.client_url, version) = (peer_url, client_url, Some(spoken));
+        }
         let mut others = Vec::new();
+        let (at, listener) =
+            (address(&me.client_url), Listener { actor, is_secure: me.client_url.starts_with("https") });
         for process in &mut self.processes {
-            if let Role::Etcd(member) = Arc::make_mut(&mut process.role) {
-                member.learn_address(me.peer_url.clone(), actor);
-                others.push(member.peer().clone());
+            match Arc::make_mut(&mut process.role) {
+                Role::Etcd(member) if is_beside(member.peer(), &me) => {
+                    member.learn_address(me.peer_url.clone(), actor);
+                    others.push(member.peer().clone());
+                }
+                Role::Terminal(terminal) => terminal.learn_etcd(at.clone(), listener.clone()),
+                Role::Engine(engine) => engine.learn_etcd(at.clone(), listener.clone()),
+                _ => {}
             }
         }
-        self.process(name, actor, host, Role::Etcd(by_kubeadm(Member::joining(&me, &others, is_learner))));
+        let mut member = Member::joining(&me, &others, is_learner);
+        if !is_local(&me) {
+            member = by_kubeadm(member);
+        }
+        member.version = version.unwrap_or(member.version);
+        self.process(name, actor, host, Role::Etcd(member));
         control.start(actor);
     }
 

@@ -83,7 +83,11 @@ pub fn refusal(engine: &Engine<Cluster>, command: &Command) -> Option<String> {
             let late = || runs().then(|| format!("{name} runs: it reads its flags when it starts"));
             member(name).or_else(|| Flags::read(&Flags::default(), flags).err()).or_else(late)
         }
-        Command::AddEtcdMember { name, .. } | Command::AddNode { name } => fresh(name),
+        Command::AddEtcdMember { name, .. } => match cluster.etcd(name) {
+            Some(_) => cluster.cannot_join(name),
+            None => fresh(name).or_else(|| cluster.cannot_join(name)),
+        },
+        Command::AddNode { name } => fresh(name),
         Command::Partition { sides } => {
             let on_side = |(number, side): (usize, &Vec<String>)| {
                 side.iter().map(move |name| (number, name.clone())).collect::<Vec<_>>()

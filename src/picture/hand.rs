@@ -291,6 +291,13 @@ pub(super) fn on_member(picture: &Picture, name: &str) -> Vec<Action> {
             [Command::Exec { session: 0, line, stdin: String::new() }],
         ));
     }
+    if member.role == "Removed" || member.role == "Failed" {
+        actions.push(Action::new(
+            "Begin anew",
+            "Its disk is emptied, and it joins as another member. etcd must have removed the one that it was",
+            [Command::AddEtcdMember { name: name(), is_learner: false }],
+        ));
+    }
     let is_here = |host: &str| host == member.host;
     let others: Vec<String> = picture
         .etcd

@@ -419,6 +419,56 @@ fn a_learner_is_promoted_from_its_card() {
 }
 
 #[test]
+fn whoever_lost_its_log_comes_back_as_another_member() {
+    let mut history = cluster::boot(6, Scenario { workers: 0, ..Scenario::default() });
+    history.run_until(Time(40_000_000));
+    let etcdctl = |history: &mut History<Cluster>, words: &str| {
+        let papers =
+            "cd /etc/kubernetes/pki/etcd; etcdctl --cacert ca.crt --cert server.crt --key server.key";
+        let line = format!("{papers} {words}");
+        history.command(Command::Exec { session: 0, line, stdin: String::new() });
+        run(history, Duration::from_secs(3));
+    };
+    press_on(&mut history, "etcd-2", "Stop");
+    press_on(&mut history, "etcd-2", "Corrupt its disk");
+    press_on(&mut history, "etcd-2", "Start");
+    run(&mut history, SECOND);
+    let member = |history: &History<Cluster>| {
+        seen(history).into_iter().find(|member| member.name == "etcd-2").expect("it is there")
+    };
+    let first = member(&history);
+    assert_eq!(first.role, "Failed");
+    let anew = || Command::AddEtcdMember { name: "etcd-2".into(), is_learner: false };
+    let refused = refusal(history.engine(), &anew());
+    assert!(
+        refused.as_ref().is_some_and(|text| text.ends_with(&format!("member remove {}", first.id))),
+        "{refused:?}"
+    );
+    etcdctl(&mut history, &format!("member remove {}", first.id));
+    press_on(&mut history, "etcd-2", "Begin anew");
+    run(&mut history, Duration::from_secs(10));
+    let second = member(&history);
+    assert_eq!((second.role.as_str(), second.failure.as_str()), ("Follower", ""));
+    assert!(second.id != first.id && second.voters.len() == 3);
+    let leader = leaders(&history).pop().expect("somebody leads");
+    assert!(leader.applied_index.abs_diff(second.applied_index) < 5);
+    // etcd may wait for a member where none can be.
+    for (url, reason) in [
+        ("https://192.168.56.10:2390", "which is cp-1's address"),
+        ("https://etcd-7.example:2380", "where no machine can be"),
+    ] {
+        etcdctl(&mut history, &format!("member add etcd-7 --peer-urls={url} --learner"));
+        let refused =
+            refusal(history.engine(), &Command::AddEtcdMember { name: "etcd-7".into(), is_learner: false });
+        assert!(refused.as_ref().is_some_and(|text| text.contains(reason)), "{url}: {refused:?}");
+        let added =
+            members(&history)[0].members().find(|member| member.peer_url == url).expect("it is listed").id;
+        etcdctl(&mut history, &format!("member remove {added:x}"));
+    }
+    replays(&mut history);
+}
+
+#[test]
 fn the_vote_is_split_whenever_it_is_asked_for() {
     let mut history = running(7, 3);
     let begun = history.now();

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::{Member, Peer};
+use super::{Backend, Member, Peer};
 use crate::language::Context;
 use crate::message::Message;
-use crate::message::etcd::{Operation, Outcome, Request, Response};
+use crate::message::etcd::{Image, Operation, Outcome, Request, Response};
 use crate::message::raft::MemberId;
 use crate::sim::{ActorId, Duration, Time};
 
@@ -35,6 +35,31 @@ impl Joining {
 }
 
 impl Member {
+    /// This process as a member of a new cluster that begins with what a backup holds (`etcdutl snapshot restore`).
+    /// `None`: the image is not one of etcd's.
+    pub fn restored(&self, me: &Peer, founders: &[Peer], image: &Image) -> Option<Member> {
+        let backend: &Backend = image.0.downcast_ref()?;
+        let mut member = self.anew(Member::founding(me, founders));
+        member.backend.store = backend.store.clone();
+        member.backend.auth = backend.auth.clone();
+        member.database.open(&member.backend.store);
+        Some(member)
+    }
+
+    /// `member` in place of this one: what belongs to the machine and the command line stays.
+    pub fn anew(&self, member: Member) -> Member {
+        Member {
+            directory: self.directory.clone(),
+            quota_bytes: self.quota_bytes,
+            version: self.version.clone(),
+            disk_latency: self.disk_latency,
+            tick: self.tick,
+            flags: self.flags.clone(),
+            usual_flags: self.usual_flags.clone(),
+            ..member
+        }
+    }
+
     pub(super) fn look_for_others(&mut self, context: &mut Context) {
         let Some(joining) = &mut self.joining else { return };
         let is_due = joining.last.is_none_or(|last| context.now().since(last) >= PATIENCE);

@@ -183,17 +183,6 @@ impl Member {
         member.joining = Some(Joining::new(others, is_learner));
         member
     }
-    /// A member of a new cluster that begins with what a backup holds (`etcdutl snapshot restore`). `None`: the
-    /// image is not one of etcd's.
-    pub fn restored(me: &Peer, founders: &[Peer], image: &Image) -> Option<Member> {
-        let backend: &Backend = image.0.downcast_ref()?;
-        let mut member = Member::founding(me, founders);
-        member.backend.store = backend.store.clone();
-        member.backend.auth = backend.auth.clone();
-        member.database.open(&member.backend.store);
-        Some(member)
-    }
-
     fn with(me: &Peer, peers: &[Peer], disk: Disk<Replicated>, store: Store, applied: u64) -> Member {
         let known = |peer: &Peer| {
             let member = etcd::Member {

@@ -87,6 +87,10 @@ impl Member {
     pub fn is_removed(&self) -> bool {
         self.is_removed
     }
+    /// The number of the cluster that it is a member of.
+    pub fn cluster(&self) -> u64 {
+        self.cluster
+    }
     pub fn peer(&self) -> &Peer {
         &self.me
     }
