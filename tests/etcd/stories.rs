@@ -177,7 +177,8 @@ fn a_backup_becomes_a_new_cluster() {
     let peers: Vec<_> = fresh.0.world.members.iter().map(|member| member.peer().clone()).collect();
     for number in 0..MEMBERS {
         stop(&mut fresh, number);
-        let member = clusterarium::etcd::Member::restored(&peers[number as usize], &peers, &image);
+        let old = &fresh.0.world.members[number as usize];
+        let member = old.restored(&peers[number as usize], &peers, &image);
         fresh.0.world.members[number as usize] = member.expect("an image of etcd");
     }
     (0..MEMBERS).for_each(|number| start(&mut fresh, number));
@@ -231,4 +232,68 @@ fn a_member_is_removed_and_puts_down_its_pen() {
     let promote = Operation::MemberPromote { member: learner.id };
     let answer = ask(&mut simulation, leader, promote, PATIENCE).expect("answered");
     assert_eq!(answer.err(), Some(Error::LearnerNotReady));
+}
+
+/// Flips a bit in the database of one member, the leader or another, and lets some checks pass: who that was, and of whom
+/// the alarm stands then.
+fn corrupted(seed: u64, is_leader: bool, is_of_compaction: bool) -> (u64, Vec<u64>) {
+    let (mut simulation, leader) = settled(seed);
+    for member in &mut simulation.0.world.members {
+        if is_of_compaction {
+            member.flags.compact_hash_check = true;
+            member.flags.compact_hash_check_time = Duration::from_secs(1);
+        } else {
+            member.flags.corrupt_check_time = Duration::from_secs(1);
+        }
+    }
+    for value in 0..3 {
+        ask(&mut simulation, leader, put(&"/a".into(), value), PATIENCE).expect("answered").expect("written");
+    }
+    run(&mut simulation, Duration::from_secs(3));
+    let alarms = |simulation: &mut Simulation| {
+        let answer = ask(simulation, leader, Operation::AlarmList, PATIENCE);
+        let Some(Ok(Outcome::Alarms(alarms))) = answer else { panic!("{answer:?}") };
+        alarms.into_iter().map(|(member, _)| member).collect::<Vec<u64>>()
+    };
+    assert_eq!(alarms(&mut simulation), [], "nothing is wrong yet");
+    let culprit = if is_leader { leader } else { (leader + 1) % MEMBERS };
+    let command = Command::CorruptDisk { member: format!("etcd-{culprit}") };
+    simulation.0.command(&command, &mut simulation.1);
+    if is_of_compaction {
+        run(&mut simulation, Duration::from_secs(3));
+        assert_eq!(alarms(&mut simulation), [], "nobody has looked");
+        let compact = Operation::Compact { revision: 4 };
+        ask(&mut simulation, leader, compact, PATIENCE).expect("answered").expect("compacted");
+    }
+    run(&mut simulation, Duration::from_secs(3));
+    let all = alarms(&mut simulation);
+    if !all.is_empty() {
+        let answer = ask(&mut simulation, leader, put(&"/a".into(), 9), PATIENCE);
+        assert!(matches!(answer, Some(Err(Error::Corrupt))), "{answer:?}");
+        let answer = ask(&mut simulation, leader, read(false), PATIENCE);
+        assert!(matches!(answer, Some(Ok(_))), "{answer:?}");
+    }
+    (u64::from(culprit) + 1, all)
+}
+
+#[test]
+fn the_periodic_check_takes_the_leader_for_right() {
+    for seed in 20..24 {
+        let (culprit, alarms) = corrupted(seed, false, false);
+        assert_eq!(alarms, [culprit]);
+        // It is the leader that is wrong, and another that is blamed.
+        let (culprit, alarms) = corrupted(seed, true, false);
+        assert!(alarms.len() == 1 && alarms[0] != culprit, "{alarms:?}");
+    }
+}
+
+#[test]
+fn the_check_of_compactions_takes_the_majority_for_right() {
+    for seed in 20..24 {
+        for is_leader in [false, true] {
+            // The newest value of a key that was compacted at is in the sum.
+            let (culprit, alarms) = corrupted(seed, is_leader, true);
+            assert_eq!(alarms, [culprit]);
+        }
+    }
 }

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::{Backend, Member, Peer};
+use crate::etcd::raft::Disk;
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::etcd::{Image, Operation, Outcome, Request, Response};
-use crate::message::raft::MemberId;
+use crate::message::raft::{EntryId, MemberId, Snapshot};
 use crate::sim::{ActorId, Duration, Time};
 
 /// One who does not answer is given up, and the next is asked.
@@ -42,6 +43,11 @@ impl Member {
         let mut member = self.anew(Member::founding(me, founders));
         member.backend.store = backend.store.clone();
         member.backend.auth = backend.auth.clone();
+        // Whoever joins later has to be sent it: no entry of the log says what is in it.
+        let last = EntryId { term: 1, index: member.applied };
+        let data = Image(Arc::new(member.backend.clone()));
+        let snapshot = Snapshot { last, configuration: member.configuration.clone(), data };
+        member.disk = Disk::restored(Arc::new(snapshot));
         member.database.open(&member.backend.store);
         Some(member)
     }
