@@ -214,11 +214,13 @@ impl Member {
     fn judge(&mut self, check: &Check, now: Hash, revision: u64, context: &mut Context) {
         let own = &check.own;
         let is_mine = (now.revision, now.compacted) == (own.revision, own.compacted) && now.hash != own.hash;
-        let culprit = check.answers.iter().find(|(_, its_revision, hash)| {
+        let is_wrong = |(_, its_revision, hash): &&(MemberId, u64, Hash)| {
             *its_revision > revision
                 || hash.compacted > now.compacted
                 || (hash.compacted == own.compacted && hash.hash != own.hash)
-        });
+        };
+        // Of several it names one, and the same each time.
+        let culprit = check.answers.iter().filter(is_wrong).min_by_key(|(member, ..)| *member);
         match culprit {
             _ if is_mine => self.raise_corrupt(self.me.id, context),
             Some((member, ..)) => self.raise_corrupt(*member, context),
