@@ -20,25 +20,28 @@ fn boot(_: &str) -> Console {
 }
 
 fn act(console: &mut Console, order: &str) {
+    let mut command = |command: Command| {
+        console.history.command(command);
+    };
     let (verb, rest) = order.split_once(' ').expect("a verb and what it is about");
     let process = rest.to_string();
     match verb {
-        "stop" => drop(console.history.command(Command::StopProcess { process })),
-        "start" => drop(console.history.command(Command::StartProcess { process })),
+        "stop" => command(Command::StopProcess { process }),
+        "start" => command(Command::StartProcess { process }),
         "kill" => {
             let mut words = rest.split_whitespace().map(String::from);
             let mut word = || words.next().expect("a namespace, a pod and a container");
             let (namespace, pod, container) = (word(), word(), word());
-            drop(console.history.command(Command::KillContainer { namespace, pod, container }));
+            command(Command::KillContainer { namespace, pod, container });
         }
-        "off" => drop(console.history.command(Command::StopHost { host: process })),
-        "on" => drop(console.history.command(Command::StartHost { host: process })),
+        "off" => command(Command::StopHost { host: process }),
+        "on" => command(Command::StartHost { host: process }),
         "partition" => {
             let side = |side: &str| side.split_whitespace().map(String::from).collect();
             let sides = rest.split('|').map(side).collect();
-            drop(console.history.command(Command::Partition { sides }));
+            command(Command::Partition { sides });
         }
-        "heal" => drop(console.history.command(Command::HealNetwork)),
+        "heal" => command(Command::HealNetwork),
         "pass" => console.pass(Duration::from_secs(rest.parse().expect("seconds")), &mut |_| {}),
         other => panic!("unknown order {other}"),
     }

@@ -35,9 +35,36 @@ impl Action {
     }
 }
 
-/// etcdctl with its papers, in the first member's pod.
-pub(super) const ETCDCTL: &str = "kubectl -n kube-system exec etcd-cp-1 -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt \
-                       --cert /etc/kubernetes/pki/etcd/server.crt --key /etc/kubernetes/pki/etcd/server.key";
+const PAPERS: &str = "--cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/server.crt \
+                      --key /etc/kubernetes/pki/etcd/server.key";
+
+fn is_stacked(picture: &Picture) -> bool {
+    picture.etcd.iter().any(|member| member.name == "etcd-cp-1")
+}
+
+/// etcdctl with its papers: in the first member's pod, as the course does it, or from the terminal to all members of
+/// an etcd that has no pods.
+pub(super) fn etcdctl(picture: &Picture) -> String {
+    match is_stacked(picture) {
+        true => format!("kubectl -n kube-system exec etcd-cp-1 -- etcdctl {PAPERS}"),
+        false => etcdctl_at(picture, picture.etcd.iter()),
+    }
+}
+/// The same from the terminal to the first member alone, past an API server.
+pub(super) fn etcdctl_of_first(picture: &Picture) -> String {
+    match is_stacked(picture) {
+        true => format!("etcdctl {PAPERS}"),
+        false => etcdctl_at(picture, picture.etcd.iter().take(1)),
+    }
+}
+fn etcdctl_at<'a>(picture: &Picture, members: impl Iterator<Item = &'a EtcdMember>) -> String {
+    let url = |member: &EtcdMember| {
+        let host = picture.hosts.iter().find(|host| host.name == member.host)?;
+        Some(format!("https://{}:2379", host.ip))
+    };
+    let urls: Vec<String> = members.filter_map(url).collect();
+    format!("etcdctl --endpoints {} {PAPERS}", urls.join(","))
+}
 
 /// A disk that is slower than this was slowed by hand; so slow it gets.
 const GOOD_DISK_US: u64 = 10_000;
@@ -284,7 +311,7 @@ pub(super) fn on_member(picture: &Picture, name: &str) -> Vec<Action> {
         ));
     }
     if member.is_learner && member.is_running {
-        let line = format!("{ETCDCTL} member promote {}", member.id);
+        let line = format!("{} member promote {}", etcdctl(picture), member.id);
         actions.push(Action::new(
             "Promote it",
             "etcdctl member promote: once its log is as far as the leader's it gets a vote",

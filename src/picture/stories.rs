@@ -6,7 +6,7 @@
 
 use crate::command::Command;
 
-use super::hand::{ETCDCTL, Group, call, list, names};
+use super::hand::{Group, call, etcdctl, etcdctl_of_first, list, names};
 use super::{Action, EtcdMember, Picture};
 
 /// Milliseconds until the next scene; what is done and what to look at, with gaps that [`told`] fills; and what is done,
@@ -176,7 +176,10 @@ const PLAYS: [(&str, &[Scene]); 14] = [
             (
                 4_000,
                 "{learner}'s log is as far as the leader's: etcdctl promotes it, and a majority is {larger} of {more}.",
-                |group| Some(vec![exec(&format!("{ETCDCTL} member promote {}", group.learners.last()?.id))]),
+                |group| {
+                    let etcdctl = etcdctl(group.picture);
+                    Some(vec![exec(&format!("{etcdctl} member promote {}", group.learners.last()?.id))])
+                },
             ),
         ],
     ),
@@ -236,13 +239,13 @@ const PLAYS: [(&str, &[Scene]); 14] = [
             (
                 1_500,
                 "etcdctl get --consistency=s: {first} answers at once from what it has, be it old (serializable).",
-                |_| Some(vec![read("s")]),
+                |group| Some(vec![read(group, "s")]),
             ),
             (
                 6_500,
                 "etcdctl get --consistency=l: a leader would have to prove to {first} how far is committed (linearizable). \
                  There is none: it gives up.",
-                |_| Some(vec![read("l")]),
+                |group| Some(vec![read(group, "l")]),
             ),
             (4_000, "All are back, and whoever reads knows what is committed.", start_all),
         ],
@@ -404,9 +407,9 @@ fn exec(line: &str) -> Command {
     Command::Exec { session: 0, line: line.to_string(), stdin: String::new() }
 }
 
-/// At the first member's machine, past an API server that needs a quorum itself.
-fn read(consistency: &str) -> Command {
-    let (_, etcdctl) = ETCDCTL.split_once(" -- ").unwrap_or_default();
+/// Of the first member, past an API server that needs a quorum itself.
+fn read(group: &Group, consistency: &str) -> Command {
+    let etcdctl = etcdctl_of_first(group.picture);
     exec(&format!("{etcdctl} get /registry/namespaces/default --keys-only --consistency={consistency}"))
 }
 

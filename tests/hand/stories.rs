@@ -325,11 +325,15 @@ fn every_scene_of_a_story_ends_as_its_caption_says() {
             }
         }
     }
-    for seed in 0..SEEDS {
+    let usual = Scenario { workers: 0, ..Scenario::default() };
+    let external = Scenario { external_etcd: true, ..usual.clone() };
+    let stacked = Scenario { control_plane_nodes: 3, ..usual.clone() };
+    let topologies = [("usual", usual), ("external", external), ("stacked", stacked)];
+    for (seed, (topology, scenario)) in (0..SEEDS).zip(topologies) {
         for story in STORIES.into_iter().filter(|story| needs_node(story)) {
-            let mut history = cluster::boot(seed, Scenario { workers: 0, ..Scenario::default() });
+            let mut history = cluster::boot(seed, scenario.clone());
             history.run_until(Time(40_000_000));
-            let told = format!("{story}, seed {seed}");
+            let told = format!("{story}, {topology}, seed {seed}");
             if !goes_well(history, story, &told) {
                 failed.push(told);
             }
