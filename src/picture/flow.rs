@@ -15,6 +15,8 @@ use crate::sim::network::Lost;
 use crate::sim::trace::What;
 use crate::sim::{Record, RecordId, Time, Trace};
 
+use super::fields;
+
 /// One message on its way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
@@ -33,7 +35,7 @@ pub struct Flow {
     pub shape: Shape,
     /// `POST pods`, `201`, `ADDED Pod`, `MsgApp`.
     pub label: String,
-    /// What it is about: `default/nginx`, or empty.
+    /// What it is about: `default/nginx`, or empty; between members of etcd its fields, each `name=value`.
     pub about: String,
     /// For answers: whether it tells of a failure.
     pub is_failure: bool,
@@ -173,7 +175,11 @@ fn caption(message: &Message) -> Caption {
                 Ok(_) => format!("rev {}", response.revision),
                 Err(error) => error.to_string(),
             },
-            about: String::new(),
+            about: {
+                let mut about = String::from("raft_term=");
+                about.push_str(&response.raft_term.to_string());
+                about
+            },
             is_failure: response.result.is_err(),
         },
         Message::EtcdWatch(response) => {
@@ -206,7 +212,7 @@ fn caption(message: &Message) -> Caption {
                 Body::PreVote { .. } | Body::Vote { .. } | Body::TimeoutNow => Shape::Vote,
                 _ => Shape::RaftReply,
             };
-            plain(shape, message.body.name().into(), format!("term {}", message.term))
+            plain(shape, message.body.name().into(), fields::line(message))
         }
     }
 }
@@ -240,7 +246,7 @@ fn join(namespace: &str, name: &str) -> String {
     if namespace.is_empty() || name.is_empty() { name.into() } else { format!("{namespace}/{name}") }
 }
 
-fn operation(operation: &etcd::Operation) -> (&'static str, String) {
+pub(super) fn operation(operation: &etcd::Operation) -> (&'static str, String) {
     match operation {
         etcd::Operation::Range(range) => ("Range", range.key.to_string()),
         etcd::Operation::Txn(txn) => {
@@ -273,6 +279,11 @@ fn operation(operation: &etcd::Operation) -> (&'static str, String) {
     }
 }
 
+/// Whether a key is one that is written all the time.
+pub(super) fn is_breathing(key: &str) -> bool {
+    key.starts_with("/registry/leases/") || key.starts_with("/registry/minions/")
+}
+
 /// Whether a message is part of the cluster's breathing, which goes on when nobody asks anything of it.
 pub fn is_routine(message: &Message) -> bool {
     match message {
@@ -292,15 +303,13 @@ pub fn is_routine(message: &Message) -> bool {
         Message::EtcdRequest(request) => match &request.operation {
             etcd::Operation::Txn(_) => {
                 let (_, key) = operation(&request.operation);
-                key.starts_with("/registry/leases/") || key.starts_with("/registry/minions/")
+                is_breathing(&key)
             }
             _ => true,
         },
         // An answer is as interesting as its request; by itself it does not hold up time.
         Message::EtcdResponse(_) => true,
-        Message::EtcdWatch(response) => response.events.iter().all(|event| {
-            event.key.starts_with("/registry/leases/") || event.key.starts_with("/registry/minions/")
-        }),
+        Message::EtcdWatch(response) => response.events.iter().all(|event| is_breathing(&event.key)),
         Message::CriRequest(_) | Message::CriResponse(_) | Message::HostFile(_) | Message::Ping { .. } => {
             true
         }

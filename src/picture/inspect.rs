@@ -207,21 +207,20 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             "Watch event"
         }
         Message::EtcdRequest(request) => {
-            let (fields, body) = fields::request_fields(request);
-            summary.extend(fields);
-            yaml = body;
+            yaml = to_yaml(&fields::request(&request.operation));
             "etcd request"
         }
         Message::EtcdResponse(response) => {
-            summary.extend(fields::response_fields(cluster, response));
+            let fields = fields::response(response);
+            summary.extend(fields::rows(&fields));
+            summary.extend(fields::rows(fields.at("header")));
+            yaml = to_yaml(&fields);
             "etcd response"
         }
         Message::EtcdWatch(response) => {
-            summary.push(("revision".to_string(), response.revision.to_string()));
-            for event in &response.events {
-                let kind = if event.current.is_some() { "PUT" } else { "DELETE" };
-                summary.push((kind.to_string(), event.key.to_string()));
-            }
+            let fields = fields::watched(response);
+            summary.extend(fields::rows(&fields));
+            yaml = to_yaml(&fields);
             "etcd watch response"
         }
         Message::CriRequest(_) | Message::CriResponse(_) | Message::CriEvent(_) => {
@@ -237,9 +236,9 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
         Message::HostFile(_) => "File on a node's disk",
         Message::Closed(_) => "Connection",
         Message::Raft(message) => {
-            let (fields, body) = fields::raft_fields(cluster, message);
-            summary.extend(fields);
-            yaml = body;
+            let fields = fields::raft(message, false);
+            summary.extend(fields::rows(&fields));
+            yaml = to_yaml(&fields);
             "Raft"
         }
     };

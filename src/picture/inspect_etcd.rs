@@ -9,7 +9,6 @@ use crate::api::Value;
 use crate::cluster::{Cluster, Role};
 use crate::etcd::member::view;
 use crate::etcd::store::Version;
-use crate::message::etcd::{self, Proposed};
 use crate::message::raft::Payload;
 use crate::sim::{History, Time};
 use crate::sorted::SortedMap;
@@ -17,7 +16,7 @@ use crate::sorted::SortedMap;
 use super::build::Ledger;
 use super::etcd::{EtcdMember, member_names, name_in};
 use super::inspect::{self, to_yaml};
-use super::{Detail, Query};
+use super::{Detail, Query, fields};
 
 /// Names that one card lists at most: a level with more is folded into stretches of as many.
 const KEY_ROWS: usize = 100;
@@ -318,6 +317,7 @@ pub(super) fn entry(history: &History<Cluster>, member: &str, index: u64) -> Opt
         summary: vec![("Term".into(), entry.term.to_string()), ("Index".into(), index.to_string())],
         ..Detail::default()
     };
+    detail.yaml = to_yaml(&fields::payload(&entry.payload));
     match &entry.payload {
         Payload::Empty => detail.summary.push((
             "What".into(),
@@ -331,22 +331,10 @@ pub(super) fn entry(history: &History<Cluster>, member: &str, index: u64) -> Opt
             if !key.is_empty() {
                 detail.references.push(("Changes".into(), vec![Reference::to_key(&key)]));
             }
-            if let Proposed::Request(request) = &proposal.what {
-                detail.yaml = request_yaml(&request.operation);
-            }
         }
         Payload::ConfChange(change) => detail.summary.push(("Membership change".into(), change.to_string())),
     }
     Some(detail)
-}
-
-pub(super) fn request_yaml(operation: &etcd::Operation) -> String {
-    let etcd::Operation::Txn(txn) = operation else { return String::new() };
-    let put = txn.success.iter().find_map(|change| match change {
-        etcd::Change::Put { value, .. } => Some(value),
-        _ => None,
-    });
-    put.map_or(String::new(), to_yaml)
 }
 
 /// What a member's card says besides what all components' say.

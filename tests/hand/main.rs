@@ -5,6 +5,7 @@
 
 mod keys;
 mod stories;
+mod told;
 
 use clusterarium::cluster::{self, Cluster, Role, refusal};
 use clusterarium::command::{Command, Scenario};
