@@ -198,6 +198,7 @@ pub fn target_asked(query: &Query) -> Option<Target> {
         Query::EtcdEntry { member, index } => Target::Entry(member, index),
         Query::EtcdKey { key } => Target::Key(key),
         Query::EtcdKeys { prefix, from } => Target::Keys(prefix, from),
+        Query::Message { record } => Target::Message(record),
         _ => return None,
     })
 }

@@ -23,7 +23,7 @@ use super::volumes::volumes;
 use super::why::{creation, flow_of, last_write, name_of, why};
 use super::{
     Action, ComponentKind, HostRole, Link, Owner, PacketSource, PacketTarget, PacketTrace, Reference, Step,
-    VolumeRow, fields, hand, inspect_etcd, network, story,
+    VolumeRow, asked, fields, hand, inspect_etcd, network, story,
 };
 
 /// What is asked about.
@@ -173,6 +173,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
         },
     ];
     let mut yaml = String::new();
+    let mut references = Vec::new();
     let kind = match message {
         Message::Request(request) => {
             let mut line = format!("{} {}", request.verb.http_method(), request.url_path());
@@ -195,6 +196,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             summary.push(("User".to_string(), request.user.name.to_string()));
             summary.push(("User-Agent".to_string(), request.user_agent.to_string()));
             yaml = to_yaml(&request.body);
+            references.extend(asked::of_api(history, id));
             "Request"
         }
         Message::Response(response) => {
@@ -208,6 +210,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
         }
         Message::EtcdRequest(request) => {
             yaml = to_yaml(&fields::request(&request.operation));
+            references.extend(asked::of_request(history, id));
             "etcd request"
         }
         Message::EtcdResponse(response) => {
@@ -248,6 +251,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
         explanation: flow.about.clone(),
         summary,
         yaml,
+        references,
         why: why(history, id),
         actions: if is_under_way { hand::on_message(id.0) } else { Vec::new() },
         ..Detail::default()

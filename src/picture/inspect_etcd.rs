@@ -16,7 +16,7 @@ use crate::sorted::SortedMap;
 use super::build::Ledger;
 use super::etcd::{EtcdMember, member_names, name_in};
 use super::inspect::{self, to_yaml};
-use super::{Detail, Query, fields};
+use super::{Detail, Query, asked, fields};
 
 /// Names that one card lists at most: a level with more is folded into stretches of as many.
 const KEY_ROWS: usize = 100;
@@ -36,7 +36,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    fn new(text: &str, about: String, query: Query) -> Reference {
+    pub(super) fn new(text: &str, about: String, query: Query) -> Reference {
         Reference { text: text.to_string(), about, is_going: false, query: Some(query) }
     }
     /// To all that a key has been.
@@ -334,6 +334,9 @@ pub(super) fn entry(history: &History<Cluster>, member: &str, index: u64) -> Opt
         }
         Payload::ConfChange(change) => detail.summary.push(("Membership change".into(), change.to_string())),
     }
+    let (who, references) = asked::of_entry(history, entry);
+    detail.summary.push(("Asked by".into(), who));
+    detail.references.extend(references);
     Some(detail)
 }
 

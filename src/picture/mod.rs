@@ -6,6 +6,7 @@
 //! A picture crosses a worker boundary, so it owns everything and borrows nothing. It is read from the
 //! actors' own state and from etcd: it never asks the API server, and never changes anything.
 
+mod asked;
 mod build;
 mod complete;
 mod etcd;

@@ -114,3 +114,60 @@ fn every_field_of_every_message_is_on_its_card() {
     let text: Vec<String> = all.iter().map(|(kind, names)| format!("{kind}\n{names}")).collect();
     compared("fields.txt", &text.join("\n"));
 }
+
+/// The card that a reference with this heading leads to.
+fn led(history: &History<Cluster>, detail: &picture::Detail, heading: &str) -> Option<picture::Detail> {
+    let (_, all) = detail.references.iter().find(|(other, _)| other == heading)?;
+    Some(card(history, all.first()?.query.clone()?))
+}
+
+#[test]
+fn an_entry_leads_to_the_request_that_made_it_and_back() {
+    let mut history = real();
+    let lines = [
+        "kubectl create configmap news",
+        "kubectl label configmap news a=b",
+        "kubectl -n kube-system exec \
+        etcd-cp-1 -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/server.crt --key \
+        /etc/kubernetes/pki/etcd/server.key put a 1",
+    ];
+    for line in lines {
+        history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
+        run(&mut history, Duration::from_secs(2));
+    }
+    // A run that is played again has made all anew.
+    let now = history.now();
+    history.seek(Time(now.0 / 2));
+    history.seek(now);
+    let (mut text, mut back) = (String::new(), 0);
+    let first = members(&history)[0];
+    let view = first.view(now, 0);
+    for index in view.first_index..=view.last_index {
+        let entry = card(&history, Query::EtcdEntry { member: "etcd-cp-1".into(), index });
+        let fact = |name: &str| {
+            let found = entry.summary.iter().find(|(other, _)| other == name);
+            found.map_or(String::new(), |(_, value)| value.clone())
+        };
+        let request = led(&history, &entry, "Kubernetes request");
+        if let Some(request) = &request {
+            let (_, all) = request
+                .references
+                .iter()
+                .find(|(heading, _)| heading == "In etcd's log")
+                .expect("it leads back");
+            let own = Query::EtcdEntry { member: "etcd-cp-1".into(), index };
+            let is_it = |query: &Query| *query == own || card(&history, query.clone()).yaml == entry.yaml;
+            assert!(all.iter().filter_map(|one| one.query.as_ref()).any(is_it), "{}: {all:?}", entry.title);
+            back += 1;
+        }
+        let request = entry.references.iter().find(|(heading, _)| heading == "Kubernetes request");
+        let line = request.map_or(String::new(), |(_, all)| format!(": {} ({})", all[0].text, all[0].about));
+        let what = fact("What") + &fact("Membership change");
+        let is_of_interest = index < 8 || what.contains("news") || what.ends_with(" a") || request.is_none();
+        if is_of_interest && text.lines().count() < 60 {
+            text.push_str(&format!("{what} <- {}{line}\n", fact("Asked by")));
+        }
+    }
+    assert!(back > 100, "{back} entries lead to a request and back");
+    compared("entries.txt", &text);
+}

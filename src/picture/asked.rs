@@ -1,0 +1,192 @@
+//! Who asked for an entry of etcd's log, and to which entry a request of the API led.
+//!
+//! Picture to hold in mind: a receipt with two halves. One hangs at the counter of the API server, the other in etcd's
+//! ledger; the record of causes is the perforation along which they fit together.
+
+use std::sync::Arc;
+
+use crate::cluster::{Cluster, Role};
+use crate::message::Message;
+use crate::message::etcd::{self, Proposed, Replicated};
+use crate::message::raft::{Entry, Payload};
+use crate::message::rest::Request;
+use crate::sim::trace::What;
+use crate::sim::{ActorId, History, RecordId};
+
+use super::why::name_of;
+use super::{Query, Reference, fields};
+
+/// Causes that are followed from a request to etcd back to one of the API, at most.
+const CAUSES: usize = 40;
+/// Lines after a request in which its answer and its entry are looked for.
+const LINES: u64 = 50_000;
+
+type References = Vec<(String, Vec<Reference>)>;
+
+/// Whether both are the same request: a run that is played again makes it anew.
+fn is_same(a: &Arc<etcd::Request>, b: &Arc<etcd::Request>) -> bool {
+    Arc::ptr_eq(a, b) || a.id == b.id && fields::request(&a.operation) == fields::request(&b.operation)
+}
+
+/// Who asked for an entry, in words, and where to look.
+pub(super) fn of_entry(history: &History<Cluster>, entry: &Entry<Replicated>) -> (String, References) {
+    let text = match &entry.payload {
+        Payload::Empty => "nobody: every new leader begins with one",
+        Payload::ConfChange(change) if change.proposer.is_some() => {
+            "no request of Kubernetes: etcd's members were changed"
+        }
+        Payload::ConfChange(_) => "nobody: the first members are written so",
+        Payload::Normal(proposal) => match &proposal.what {
+            Proposed::Request(request) => {
+                let cluster = history.world();
+                let is_proposer = |actor: ActorId| match cluster.processes().get(actor.0 as usize) {
+                    Some(process) => {
+                        matches!(&*process.role, Role::Etcd(member) if member.peer().id == proposal.member)
+                    }
+                    None => false,
+                };
+                let found = history.trace.iter().rev().find(|(_, record)| match &record.what {
+                    What::Sent { to, message: Message::EtcdRequest(sent), .. } => {
+                        is_proposer(*to) && is_same(sent, request)
+                    }
+                    _ => false,
+                });
+                match found {
+                    Some((id, _)) => return of_sender(history, id),
+                    None => "the record does not go back so far",
+                }
+            }
+            Proposed::Publish { .. } => "etcd itself: a member that has started says where clients find it",
+            Proposed::Expired { .. } => "etcd itself: the time of a lease is over",
+            Proposed::Checkpoint(_) => "etcd itself: the leader notes what is left of long leases",
+            Proposed::RaiseAlarm { .. } => "etcd itself: a member is in need",
+            Proposed::ClusterVersion(_) => "etcd itself: all members speak this version",
+        },
+    };
+    (text.into(), Vec::new())
+}
+
+/// The same for a request to etcd, line `id`.
+fn of_sender(history: &History<Cluster>, id: RecordId) -> (String, References) {
+    let Some(What::Sent { from, .. }) = history.trace.get(id).map(|record| &record.what) else {
+        return Default::default();
+    };
+    let cluster = history.world();
+    let name = name_of(cluster, *from);
+    let is_server = cluster
+        .processes()
+        .get(from.0 as usize)
+        .is_some_and(|process| matches!(&*process.role, Role::ApiServer(_)));
+    if !is_server {
+        let who = if name.starts_with("etcd") { name.to_string() } else { format!("etcdctl, in {name}") };
+        return (who, Vec::new());
+    }
+    let Some((asked, client, request)) = source(history, id, *from) else {
+        return (format!("{name}; the record ties it to no client's request"), Vec::new());
+    };
+    let mut about = request.user_agent.to_string();
+    about.push_str(", ");
+    about.push_str(&match answer(history, asked, client, request) {
+        Some((_, code)) => code.to_string(),
+        None => "not answered".into(),
+    });
+    let line = format!("{} {}", request.verb.http_method(), request.url_path());
+    let reference = Reference::new(&line, about, Query::Message { record: asked.0 });
+    (request.user_agent.to_string(), vec![("Kubernetes request".into(), vec![reference])])
+}
+
+/// The request of a client of the API server `server` that led to its request to etcd in line `id`: its line, who asked,
+/// and what.
+fn source(
+    history: &History<Cluster>,
+    id: RecordId,
+    server: ActorId,
+) -> Option<(RecordId, ActorId, &Arc<Request>)> {
+    // What follows on an answer is the server's own.
+    let is_open = |line: RecordId, client, request| {
+        answer(history, line, client, request).is_none_or(|(answered, _)| answered > id)
+    };
+    let (line, client, request) = history.trace.causes(id).take(CAUSES).find_map(|(line, record)| {
+        let What::Sent { from, to, message: Message::Request(request), .. } = &record.what else {
+            return None;
+        };
+        (*to == server).then_some((line, *from, request))
+    })?;
+    is_open(line, client, request).then_some((line, client, request))
+}
+
+/// The line and the code of the answer to the request in line `id`.
+fn answer(
+    history: &History<Cluster>,
+    id: RecordId,
+    client: ActorId,
+    request: &Request,
+) -> Option<(RecordId, u16)> {
+    (id.0 + 1..id.0 + LINES).find_map(|id| match &history.trace.get(RecordId(id))?.what {
+        What::Sent { to, message: Message::Response(response), .. }
+            if *to == client && response.id == request.id =>
+        {
+            Some((RecordId(id), response.code))
+        }
+        _ => None,
+    })
+}
+
+/// The entry of a request that a member of etcd was sent; `None`: it changes nothing.
+fn entry(history: &History<Cluster>, to: ActorId, request: &Arc<etcd::Request>) -> Option<Reference> {
+    let process = history.world().processes().get(to.0 as usize)?;
+    let Role::Etcd(member) = &*process.role else { return None };
+    let view = member.view(history.now(), 0);
+    let mut entries = (view.first_index..=view.last_index).rev().filter_map(|index| member.entry(index));
+    let found = entries.find(|entry| match &entry.payload {
+        Payload::Normal(proposal) => {
+            proposal.member == member.peer().id
+                && matches!(&proposal.what, Proposed::Request(other) if is_same(other, request))
+        }
+        _ => false,
+    });
+    let Some(entry) = found else {
+        // A read leaves no entry.
+        request.operation.changed_key()?;
+        return Some(Reference { text: "not in the log now".into(), ..Reference::default() });
+    };
+    let query = Query::EtcdEntry { member: process.name.clone(), index: entry.index };
+    let mut text = String::from("entry ");
+    text.push_str(&entry.index.to_string());
+    Some(Reference::new(&text, request.operation.to_string(), query))
+}
+
+/// Where to look from a request to etcd, line `id`.
+pub(super) fn of_request(history: &History<Cluster>, id: RecordId) -> References {
+    let (_, mut references) = of_sender(history, id);
+    if let Some(What::Sent { to, message: Message::EtcdRequest(request), .. }) =
+        history.trace.get(id).map(|record| &record.what)
+    {
+        references.extend(entry(history, *to, request).map(|one| ("In etcd's log".into(), vec![one])));
+    }
+    references
+}
+
+/// Where to look from a request of the API, line `id`.
+pub(super) fn of_api(history: &History<Cluster>, id: RecordId) -> References {
+    let Some(What::Sent { from: client, to: server, message: Message::Request(request), .. }) =
+        history.trace.get(id).map(|record| &record.what)
+    else {
+        return Vec::new();
+    };
+    if request.verb.is_read() {
+        return Vec::new();
+    }
+    let until = answer(history, id, *client, request).map_or(id.0 + LINES, |(answer, _)| answer.0);
+    let mut entries = Vec::new();
+    for line in id.0 + 1..until {
+        let Some(record) = history.trace.get(RecordId(line)) else { break };
+        if let What::Sent { from, to, message: Message::EtcdRequest(asked), .. } = &record.what
+            && from == server
+            && source(history, RecordId(line), *server).is_some_and(|(cause, ..)| cause == id)
+        {
+            entries.extend(entry(history, *to, asked));
+        }
+    }
+    if entries.is_empty() { Vec::new() } else { vec![("In etcd's log".into(), entries)] }
+}
