@@ -20,6 +20,8 @@ use crate::stage::network::controls::{source, target as target_of};
 const FLOWS: usize = 30_000;
 /// Sentences of the story that are kept.
 const STORY: usize = 400;
+/// Of those about etcd's members.
+const ETCD: usize = 3;
 
 /// Copies are handles.
 #[derive(Clone, Copy)]
@@ -38,6 +40,8 @@ pub struct View {
     pub revision: RwSignal<u64>,
     /// What happened up to now, in sentences, oldest first.
     pub story: RwSignal<Vec<Sentence>>,
+    /// What etcd's members did last among themselves, oldest first.
+    pub etcd: RwSignal<Vec<Sentence>>,
     flows: StoredValue<Rc<RefCell<Vec<Flow>>>, LocalStorage>,
     cluster: Cluster,
 }
@@ -56,6 +60,7 @@ impl View {
             branches: RwSignal::new(Vec::new()),
             revision: RwSignal::new(0),
             story: RwSignal::new(Vec::new()),
+            etcd: RwSignal::new(Vec::new()),
             flows: StoredValue::new_local(Rc::default()),
             cluster,
         };
@@ -100,15 +105,17 @@ impl View {
         if frame.is_jump || !frame.flows.is_empty() {
             self.revision.update(|revision| *revision += 1);
         }
-        if frame.is_jump || !frame.story.is_empty() {
-            self.story.update(|story| {
-                if frame.is_jump {
-                    story.clear();
-                }
-                story.extend(frame.story.iter().cloned());
-                let gone = story.len().saturating_sub(STORY);
-                story.drain(..gone);
-            });
+        for (kept, new, most) in [(self.story, &frame.story, STORY), (self.etcd, &frame.etcd, ETCD)] {
+            if frame.is_jump || !new.is_empty() {
+                kept.update(|kept| {
+                    if frame.is_jump {
+                        kept.clear();
+                    }
+                    kept.extend(new.iter().cloned());
+                    let gone = kept.len().saturating_sub(most);
+                    kept.drain(..gone);
+                });
+            }
         }
         self.time_us.set(frame.time_us as f64);
         if self.horizon_us.get_untracked() != frame.horizon_us as f64 {

@@ -9,6 +9,7 @@
 mod asked;
 mod build;
 mod complete;
+mod election;
 mod etcd;
 mod fields;
 mod files;
@@ -32,6 +33,7 @@ pub use crate::network::trace::report::{
 };
 pub use build::build;
 pub use complete::{Completion, complete};
+pub use election::tell_etcd;
 pub use etcd::{EntryState, EtcdMember, LogEntry, PeerProgress, ProgressState, Vote};
 pub use files::{file, files};
 pub use flow::{Flow, Shape, is_routine};

@@ -9,15 +9,15 @@ use crate::api::meta;
 use crate::cluster::Cluster;
 use crate::command::Command;
 use crate::kubelet::runtime::sandbox::step;
-use crate::language::Wire;
 use crate::message::Message;
 use crate::message::rest::{Request, Response};
 use crate::note::Note;
 use crate::sim::trace::What;
-use crate::sim::{Record, RecordId};
+use crate::sim::{History, RecordId};
 
+use super::election::{is_news, tell_etcd};
 use super::flow::is_routine;
-use super::why::{command_text, name_of};
+use super::why::command_text;
 
 /// One piece of news.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,8 @@ pub enum Teller {
 }
 
 /// A line of the record as news; `None` where it is none.
-pub fn tell(cluster: &Cluster, id: RecordId, record: &Record<Wire>) -> Option<Sentence> {
+pub fn tell(history: &History<Cluster>, id: RecordId) -> Option<Sentence> {
+    let record = history.trace.get(id)?;
     let (teller, text, is_failure) = match &record.what {
         What::Command(command) => match &**command {
             Command::Boot(_) | Command::Interrupt { .. } => return None,
@@ -57,9 +58,8 @@ pub fn tell(cluster: &Cluster, id: RecordId, record: &Record<Wire>) -> Option<Se
             (Teller::ApiServer, refusal_told(response)?, true)
         }
         What::Note { actor, note } => match note {
-            Note::Role { role, term } => {
-                let member = name_of(cluster, *actor);
-                (Teller::Etcd, role_told(member, role, *term)?, false)
+            Note::Role { role, .. } => {
+                return if is_news(history, id, *actor, role) { tell_etcd(history, id) } else { None };
             }
             Note::Scheduling { pod, outcome } => {
                 let node = outcome.text("node");
@@ -166,17 +166,6 @@ fn refusal_told(response: &Response) -> Option<String> {
     Some(format!("The API server answers {} {}: {short}", response.code, response.reason()))
 }
 
-fn role_told(member: &str, role: &str, term: u64) -> Option<String> {
-    Some(match role {
-        "Leader" => format!("{member} has a majority of the votes and leads term {term}"),
-        "Candidate" => format!("{member} stands for election in term {term}"),
-        "PreCandidate" => {
-            format!("{member} has heard no leader in time, and asks whether it could win an election")
-        }
-        _ => return None,
-    })
-}
-
 /// The steps of a sandbox's and its containers' life that a reader follows.
 fn sandbox_told(pod: &str, step: &str, detail: &str) -> Option<(String, bool)> {
     let pod = short(pod);
@@ -235,11 +224,8 @@ mod tests {
         history.command(Command::Exec { session: 0, line, stdin: String::new() });
         let begun = history.now();
         history.run_until(Time(begun.0 + 30_000_000));
-        let told: Vec<Sentence> = history
-            .trace
-            .between(begun..Time::MAX)
-            .filter_map(|(id, record)| tell(history.world(), id, record))
-            .collect();
+        let told: Vec<Sentence> =
+            history.trace.between(begun..Time::MAX).filter_map(|(id, _)| tell(&history, id)).collect();
         let mut rest = told.iter();
         for expected in TOLD {
             assert!(

@@ -3,6 +3,8 @@
 //!
 //! Picture to hold in mind: the commentator's tape, played again beside the game.
 
+use clusterarium::picture::{tell, tell_etcd};
+
 use super::*;
 
 fn compared(name: &str, text: &str) {
@@ -12,6 +14,56 @@ fn compared(name: &str, text: &str) {
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(kept, text, "{}", path.display());
+}
+
+/// What is told from an instant on: `-` to all, `.` to who looks at etcd alone.
+fn told(history: &History<Cluster>, since: Time) -> String {
+    let mut text = String::new();
+    for (id, _) in history.trace.between(since..Time::MAX) {
+        if let Some(sentence) = tell_etcd(history, id) {
+            let mark = if tell(history, id).is_some() { '-' } else { '.' };
+            text.push_str(&format!("{mark} {}\n", sentence.text));
+        }
+    }
+    text
+}
+
+#[test]
+fn elections_and_entries_are_told() {
+    let plays: [(&str, &str, u64); 5] = [
+        ("first-election.txt", "", 0),
+        ("split-vote.txt", "Split vote", 6),
+        ("leader-cut-off.txt", "Leader alone", 4),
+        ("minority-cut-off.txt", "Minority alone", 3),
+        ("an-entry.txt", "kubectl create configmap news", 1),
+    ];
+    for (name, play, seconds) in plays {
+        let mut history = running(1, 3);
+        let mut since = history.now();
+        match play {
+            "" => since = Time::ZERO,
+            play if play.starts_with("kubectl") => {
+                history.command(Command::Exec { session: 0, line: play.into(), stdin: String::new() });
+            }
+            play => {
+                set_up(&mut history, play);
+            }
+        }
+        run(&mut history, Duration::from_secs(seconds));
+        let mut text = told(&history, since);
+        if play == "Leader alone" {
+            let begun = history.now();
+            set_up(&mut history, "Mend all");
+            run(&mut history, SECOND);
+            text.push_str("\nMend all\n");
+            text.push_str(&told(&history, begun));
+        }
+        if play.is_empty() {
+            // The first leader is what this is about, and its first entry.
+            text = text.lines().take(16).fold(String::new(), |text, line| text + line + "\n");
+        }
+        compared(name, &text);
+    }
 }
 
 /// A cluster in whose pods commands can be run.

@@ -259,6 +259,8 @@ pub struct Frame {
     pub flows: Vec<Flow>,
     /// What of it is news, oldest first.
     pub story: Vec<Sentence>,
+    /// What etcd's members do among themselves: the last of it.
+    pub etcd: Vec<Sentence>,
     /// Futures that forks left: when, in microseconds.
     pub branches: Vec<u64>,
 }

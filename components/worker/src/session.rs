@@ -20,6 +20,8 @@ use crate::protocol::{
 /// Lines of the record that are searched for the story after a jump, and sentences that one frame carries at most.
 const STORY_LINES: u64 = 20_000;
 const STORY_PER_FRAME: usize = 200;
+/// Sentences about etcd's members that one frame carries at most: as many as can be read at once.
+const ETCD_PER_FRAME: usize = 3;
 /// Between two pictures of a large cluster, in microseconds of wall time; a small one gets each frame its own.
 const PICTURE_INTERVAL_US: u64 = 33_000;
 /// Simulated time before a jump's target from which messages are shown again.
@@ -389,13 +391,18 @@ impl Running {
         };
         let flows: Vec<Flow> =
             (start..end).filter_map(|id| Flow::told(RecordId(id), &self.history.trace)).collect();
-        let world = self.history.world();
         // After a jump the story goes further back than the messages: it is read, not only seen in passing.
         let since = if is_jump { end.saturating_sub(STORY_LINES) } else { start };
-        let mut story: Vec<Sentence> = (since..end)
-            .filter_map(|id| picture::tell(world, RecordId(id), self.history.trace.get(RecordId(id))?))
-            .collect();
+        let mut story: Vec<Sentence> =
+            (since..end).filter_map(|id| picture::tell(&self.history, RecordId(id))).collect();
         story.drain(..story.len().saturating_sub(STORY_PER_FRAME));
+        let mut etcd = Vec::new();
+        for id in (since..end).rev() {
+            if etcd.len() < ETCD_PER_FRAME {
+                etcd.extend(picture::tell_etcd(&self.history, RecordId(id)));
+            }
+        }
+        etcd.reverse();
         self.next_line = end;
         let picture = (is_jump || self.since_picture_us >= PICTURE_INTERVAL_US).then(|| {
             self.since_picture_us = 0;
@@ -418,6 +425,7 @@ impl Running {
             picture,
             flows,
             story,
+            etcd,
             branches: self.history.branches.iter().map(|branch| branch.forked_at.0).collect(),
         }
     }
