@@ -15,7 +15,7 @@ use crate::inspector::Inspector;
 use crate::layout::{Edge, Layout, Panel};
 use crate::notices::{NoticeBoard, Notices};
 use crate::session;
-use crate::stage::{Lens, Stage};
+use crate::stage::{Lens, Level, Stage};
 use crate::terminal::{Paper, Terminal};
 use crate::timeline::Timeline;
 use crate::view::View;
@@ -28,9 +28,18 @@ pub struct Page {
     pub layout: Layout,
     pub notices: Notices,
     pub lens: RwSignal<Lens>,
+    /// How closely the etcd lens looks.
+    pub level: RwSignal<Level>,
     pub paper: Paper,
     /// The instant that all panels show.
     pub view: View,
+}
+
+impl Page {
+    /// Whether what etcd's members do is told in sentences.
+    pub fn tells_of_etcd(&self) -> bool {
+        self.lens.get() == Lens::Etcd && self.level.get() == Level::Beginner
+    }
 }
 
 #[component]
@@ -41,7 +50,8 @@ pub fn App() -> impl IntoView {
     session::resume(cluster, notices);
     let view = View::new(cluster);
     let paper = Paper::new(cluster, view);
-    let page = Page { cluster, layout, notices, lens: RwSignal::new(Lens::ALL[0]), paper, view };
+    let (lens, level) = (RwSignal::new(Lens::ALL[0]), RwSignal::new(Level::load()));
+    let page = Page { cluster, layout, notices, lens, level, paper, view };
     if let Err(error) = door::open(cluster) {
         leptos::logging::error!("window.clusterarium could not be set: {error:?}");
     }
@@ -103,7 +113,8 @@ fn Caption(page: Page) -> impl IntoView {
     let Page { view, layout, .. } = page;
     let text = Memo::new(move |_| {
         let quiet = || "Nothing but heartbeats.".to_string();
-        view.story.with(|story| story.last().map_or_else(quiet, |sentence| sentence.text.clone()))
+        let told = if page.tells_of_etcd() { view.etcd } else { view.story };
+        told.with(|story| story.last().map_or_else(quiet, |sentence| sentence.text.clone()))
     });
     let step = move |forward| view.send(ToWorker::Step { forward });
     view! {

@@ -93,6 +93,36 @@ STATES.files = async (page) => {
   await page.getByRole("button", { name: "Files of the terminal" }).click();
   await page.waitForTimeout(500);
 };
+/** The etcd lens at one level of detail, while another leader is elected than the one that is cut off. */
+const election = (level) => async (page) => {
+  await page.evaluate(() => window.clusterarium.exec("kubectl get nodes"));
+  await page.getByRole("navigation", { name: "Lenses" }).getByRole("button", { name: "etcd", exact: true }).click();
+  await page.getByLabel("Level of detail").selectOption(level);
+  const label = () => document.querySelector(".stage canvas").ariaLabel.split("; ")[1];
+  const before = await page.evaluate(label);
+  await page.locator(".stage canvas").focus();
+  await page.keyboard.press("2");
+  const hasChanged = (before) => {
+    const now = document.querySelector(".stage canvas").ariaLabel.split("; ")[1];
+    return /is led by/.test(now) && now !== before;
+  };
+  await page.waitForFunction(hasChanged, before, { timeout: 60000 });
+  await page.waitForTimeout(level === "Wire" ? 100 : 3000);
+  const pause = page.getByRole("button", { name: "Pause", exact: true }).first();
+  if (await pause.isVisible()) await pause.click();
+  // Back to where messages are under way.
+  for (let times = 0; level === "Wire" && times < 4; times += 1) {
+    await page.locator("body").press("ArrowLeft");
+    await page.waitForTimeout(150);
+  }
+};
+for (const level of ["Beginner", "Operator", "Wire"]) {
+  STATES[level.toLowerCase()] = election(level);
+  STATES[`presenting-${level.toLowerCase()}`] = async (page) => {
+    await election(level)(page);
+    await STATES.presenting(page);
+  };
+}
 STATES.pod = (page) => lens(page, "Pod");
 STATES.network = (page) => lens(page, "Network");
 

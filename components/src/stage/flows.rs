@@ -15,6 +15,11 @@ use super::scene::Scene;
 
 /// Messages that carry a label at most, so that a crowd stays legible.
 const LABELS: usize = 12;
+/// Messages that carry their fields at most, and how wide these get, in pixels.
+const BLOCKS: usize = 6;
+const BLOCK_WIDTH: f64 = 170.0;
+/// On a large canvas they grow with it: no smaller than this share of their size in the world.
+const READABLE: f64 = 0.85;
 /// A message that was under way for less than a frame stays on the screen this much of real time.
 pub const AFTERGLOW_MS: f64 = 220.0;
 
@@ -27,13 +32,14 @@ pub struct Drawn<'a> {
     pub strength: f64,
 }
 
-/// Draws `drawn` on their routes; returns where each is, for pointing at.
+/// Draws `drawn` on their routes; returns where each is, for pointing at. `chosen`: the selected one, and the one under
+/// the pointer.
 pub fn paint(
     brush: &Brush,
     scene: &dyn Scene,
     palette: &Palette,
     zoom: f64,
-    selected: Option<u64>,
+    chosen: [Option<u64>; 2],
     drawn: &[Drawn],
 ) -> Vec<(u64, Rect)> {
     let mut places: Vec<(u64, Rect)> = Vec::new();
@@ -42,6 +48,13 @@ pub fn paint(
     // What the user did and what failed is labelled before the rest.
     let mut order: Vec<&Drawn> = drawn.iter().collect();
     order.arrange_by_key(|one| (one.flow.is_routine, !one.flow.is_failure, one.flow.id));
+    let mut taken = scene.taken();
+    if taken.is_some() {
+        // Fields are for the chosen ones and those that are about to arrive.
+        let is_chosen = |one: &Drawn| chosen.contains(&Some(one.flow.id));
+        let left = |one: &Drawn| ((1.0 - one.share) * 1e6) as u64;
+        order.arrange_by_key(|one| (!is_chosen(one), one.strength < 1.0, left(one), one.flow.id));
+    }
     for one in order {
         let flow = one.flow;
         let Some(route) = scene.route(flow.from, flow.to) else { continue };
@@ -49,10 +62,22 @@ pub fn paint(
         let is_faint = flow.is_routine && !scene.labels(flow);
         brush.canvas.set_global_alpha(one.strength * if is_faint { 0.5 } else { 1.0 });
         let style = Style::of(flow, palette);
-        if selected == Some(flow.id) {
+        if chosen[0] == Some(flow.id) {
             brush.route(&route, style.color, 3.0 * pixel, false);
         }
-        let rect = if labels >= LABELS || !scene.labels(flow) {
+        let rect = if let Some(taken) = &mut taken {
+            if labels < BLOCKS
+                && let Some(block) =
+                    block(brush, scene.bounds(), at, taken, palette, flow, &style, pixel.max(READABLE))
+            {
+                labels += 1;
+                taken.push(block);
+                places.push((flow.id, block));
+            }
+            let rect = mark(brush, at, &style, flow.shape, pixel);
+            taken.push(rect);
+            rect
+        } else if labels >= LABELS || !scene.labels(flow) {
             mark(brush, at, &style, flow.shape, pixel)
         } else {
             let text = font(640, 14.5 * pixel, &palette.font_code);
@@ -103,6 +128,61 @@ impl Style<'_> {
         );
         Style { color, on_color, ground: &palette.surface, is_filled, is_failure }
     }
+}
+
+/// A message's words and fields beside it, where nothing else stands; `None` where there is no room.
+#[expect(clippy::too_many_arguments, reason = "what a stroke of lettering needs")]
+fn block(
+    brush: &Brush,
+    bounds: Rect,
+    at: Point,
+    taken: &[Rect],
+    palette: &Palette,
+    flow: &Flow,
+    style: &Style,
+    pixel: f64,
+) -> Option<Rect> {
+    let fonts =
+        [(700, 14.0), (540, 12.5)].map(|(weight, size)| font(weight, size * pixel, &palette.font_code));
+    let most = BLOCK_WIDTH * pixel;
+    let fields = brush.wrap(&flow.about, most, &fonts[1]);
+    let lines: Vec<(&str, &str)> = std::iter::once((flow.label.as_str(), fonts[0].as_str()))
+        .chain(fields.iter().map(|line| (line.as_str(), fonts[1].as_str())))
+        .collect();
+    let widest = lines.iter().map(|(line, font)| brush.measure(line, font)).fold(0.0, f64::max).min(most);
+    let (width, step) = (widest + 14.0 * pixel, 16.0 * pixel);
+    let height = step * lines.len() as f64 + 8.0 * pixel;
+    let place = |(ring, right, down): (f64, f64, f64)| {
+        let (x, y) = (width / 2.0 + 14.0 * pixel * ring, height / 2.0 + 14.0 * pixel * ring);
+        Rect::new(at.x + right * x - width / 2.0, at.y + down * y - height / 2.0, width, height)
+    };
+    let rings = [1.0, 2.5, 4.5, 7.0].into_iter();
+    let sides = [
+        (1.0, 0.0),
+        (-1.0, 0.0),
+        (0.0, 1.0),
+        (0.0, -1.0),
+        (1.0, 1.0),
+        (-1.0, 1.0),
+        (1.0, -1.0),
+        (-1.0, -1.0),
+    ];
+    let is_inside = |rect: &Rect| {
+        let (left, right) = (rect.x >= bounds.x, rect.right() <= bounds.right());
+        left && right && rect.y >= bounds.y && rect.bottom() <= bounds.bottom()
+    };
+    let rect = rings
+        .flat_map(|ring| sides.map(|(right, down)| place((ring, right, down))))
+        .find(|rect| is_inside(rect) && !taken.iter().any(|other| other.overlaps(*rect)))?;
+    brush.route(&Route::new([at, rect.center()]), style.color, 1.5 * pixel, false);
+    brush.fill(rect, 5.0 * pixel, style.ground);
+    brush.stroke(rect, 5.0 * pixel, style.color, 1.5 * pixel, !style.is_filled);
+    for (place, (line, font)) in lines.iter().enumerate() {
+        let middle = Point::new(rect.x + 7.0 * pixel, rect.y + step * (place as f64 + 0.5) + 4.0 * pixel);
+        let ink = if place == 0 { style.color } else { &palette.ink };
+        brush.text(line, middle, most, font, ink, Align::Left);
+    }
+    Some(rect)
 }
 
 /// The pill, moved up or down where another one is; `None` where there is no room near its cable.

@@ -4,7 +4,7 @@
 //! follows from the picture, the messages and the time; the hand only moves the lens and points.
 //!
 //! - [`geometry`] points, boxes, routes, the camera
-//! - [`scene`] what every lens makes; [`lens`] which there are
+//! - [`scene`] what every lens makes; [`lens`] which there are; [`level`] how closely one looks
 //! - [`palette`] colours and type from the page's tokens; [`brush`] strokes; [`lettering`] words
 //! - [`api_flow`] the cluster as the course draws it; [`pods`] a pod at every size
 //! - [`etcd`] who leads, and how far the logs are
@@ -19,6 +19,7 @@ pub mod flows;
 pub mod geometry;
 pub mod lens;
 pub mod lettering;
+pub mod level;
 pub mod network;
 pub mod palette;
 pub mod pod;
@@ -41,6 +42,7 @@ use crate::arithmetic::{exp, fixed};
 use crate::view::View;
 
 pub use lens::Lens;
+pub use level::Level;
 pub use scene::Target;
 
 use brush::Brush;
@@ -134,7 +136,7 @@ impl Studio {
     }
 
     /// Builds the scene anew where what it is built from has changed.
-    fn arrange(&mut self, lens: Lens, view: View, now_ms: f64) {
+    fn arrange(&mut self, lens: Lens, level: Level, view: View, now_ms: f64) {
         let (width, height) = self.size;
         let picture = view.picture.get_untracked();
         let detail = view.detail.get_untracked();
@@ -153,6 +155,7 @@ impl Studio {
             && is_same_picture
             && is_same_detail
             && self.subject.selected == selected
+            && self.subject.level == level
             && (self.subject.width, self.subject.height) == (width, height);
         if is_same {
             return;
@@ -165,7 +168,7 @@ impl Studio {
         if !is_same_picture {
             self.note_changes(&picture, now_ms);
         }
-        self.subject = Subject { picture, detail, selected, width, height };
+        self.subject = Subject { picture, detail, selected, level, width, height };
         self.scene = lens.scene(self.subject.clone());
     }
 
@@ -362,7 +365,7 @@ pub fn Stage(page: Page) -> impl IntoView {
                 <network::controls::Controls view=view />
             </Show>
             <Show when=move || page.lens.get() == Lens::Etcd>
-                <etcd::controls::Controls view=view caption=caption />
+                <etcd::controls::Controls page=page caption=caption />
             </Show>
             <canvas
                 node_ref=canvas
@@ -460,7 +463,7 @@ fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, page: Page) {
         studio.palette = Palette::read();
         studio.widths.borrow_mut().clear();
     }
-    studio.arrange(page.lens.get_untracked(), view, now);
+    studio.arrange(page.lens.get_untracked(), page.level.get_untracked(), view, now);
     if studio.flight.is_some_and(|(_, _, begun)| now - begun >= FLIGHT_MS) {
         studio.flight = None;
     }
@@ -504,17 +507,18 @@ fn draw(element: &web_sys::HtmlCanvasElement, studio: &mut Studio, page: Page) {
     };
     studio.scene.paint(&frame, &brush);
     frame.emphasis(&*studio.scene, &brush);
-    let selected_message = match selected {
-        Some(Target::Message(id)) => Some(id),
+    let message = |target: Option<&Target>| match target {
+        Some(Target::Message(id)) => Some(*id),
         _ => None,
     };
+    let chosen = [message(selected.as_ref()), message(studio.hovered.as_ref())];
     let places = view.with_flows(|all| {
         // Sorted by line, and so by time: only the last stretch can be in flight.
         let oldest_us = time_us - 3_000_000.0 - flows::AFTERGLOW_MS * pace;
         let start = all.partition_point(|flow| (flow.sent_us as f64) < oldest_us);
         let end = all.partition_point(|flow| flow.sent_us as f64 <= time_us);
         let drawn = flows::visible(&all[start..end.max(start)], time_us, pace);
-        flows::paint(&brush, &*studio.scene, &studio.palette, camera.zoom, selected_message, &drawn)
+        flows::paint(&brush, &*studio.scene, &studio.palette, camera.zoom, chosen, &drawn)
     });
     studio.messages = places;
 }

@@ -10,6 +10,7 @@ use clusterarium::picture::{Detail, Flow, Picture, Shape};
 
 use super::brush::Brush;
 use super::geometry::{Camera, Point, Rect, Route};
+use super::level::Level;
 use super::palette::Palette;
 
 /// What can be pointed at.
@@ -50,6 +51,7 @@ pub struct Subject {
     /// What the inspector shows of the selection, once it has come.
     pub detail: Option<Arc<Detail>>,
     pub selected: Option<Target>,
+    pub level: Level,
     /// The canvas, in CSS pixels.
     pub width: f64,
     pub height: f64,
@@ -76,6 +78,10 @@ pub trait Scene {
     fn labels(&self, flow: &Flow) -> bool {
         let is_raft = matches!(flow.shape, Shape::Vote | Shape::Append | Shape::Heartbeat | Shape::RaftReply);
         !flow.is_routine && !is_raft
+    }
+    /// Where messages carry their fields beside them: what these must not cover.
+    fn taken(&self) -> Option<Vec<Rect>> {
+        None
     }
 }
 

@@ -20,8 +20,8 @@ use crate::protocol::{
 /// Lines of the record that are searched for the story after a jump, and sentences that one frame carries at most.
 const STORY_LINES: u64 = 20_000;
 const STORY_PER_FRAME: usize = 200;
-/// Sentences about etcd's members that one frame carries at most: as many as can be read at once.
-const ETCD_PER_FRAME: usize = 3;
+/// Sentences about etcd's members that one frame carries at most: a whole election and its first entry.
+const ETCD_PER_FRAME: usize = 12;
 /// Between two pictures of a large cluster, in microseconds of wall time; a small one gets each frame its own.
 const PICTURE_INTERVAL_US: u64 = 33_000;
 /// Simulated time before a jump's target from which messages are shown again.
@@ -398,8 +398,11 @@ impl Running {
         story.drain(..story.len().saturating_sub(STORY_PER_FRAME));
         let mut etcd = Vec::new();
         for id in (since..end).rev() {
-            if etcd.len() < ETCD_PER_FRAME {
-                etcd.extend(picture::tell_etcd(&self.history, RecordId(id)));
+            if etcd.len() < ETCD_PER_FRAME
+                && let Some(sentence) = picture::tell_etcd(&self.history, RecordId(id))
+                && etcd.iter().all(|later: &Sentence| later.text != sentence.text)
+            {
+                etcd.push(sentence);
             }
         }
         etcd.reverse();

@@ -8,8 +8,9 @@ use clusterarium::picture::{Action, MEND, STORIES, free_name, scene, setups};
 use leptos::{ev, prelude::*};
 use worker::protocol::ToWorker;
 
-use crate::app::is_typing;
+use crate::app::{Page, is_typing};
 use crate::stage::Target;
+use crate::stage::level::dial;
 use crate::view::View;
 
 /// What was done last, and what to look at.
@@ -71,7 +72,8 @@ struct Play {
 const RECOVERY_US: f64 = 5e6;
 
 #[component]
-pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView {
+pub fn Controls(page: Page, caption: RwSignal<Option<Caption>>) -> impl IntoView {
+    let view = page.view;
     let all = Memo::new(move |_| view.picture.with(|picture| setups(picture)));
     let count = Memo::new(move |_| view.picture.with(|picture| picture.etcd.len()));
     let chosen = RwSignal::new(Vec::<usize>::new());
@@ -157,6 +159,8 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
     };
     view! {
         <div class="hand" role="group" aria-label="Set-ups">
+            <div class="hand-rows">
+            {dial(page.level)}
             <div class="hand-row">
                 {move || labels.get().into_iter().enumerate().map(|(index, label)| set_up(index, label, press)).collect_view()}
                 <details class="menu">
@@ -191,13 +195,33 @@ pub fn Controls(view: View, caption: RwSignal<Option<Caption>>) -> impl IntoView
                     </form>
                 </details>
             </div>
+            </div>
             <p class="hand-caption" role="status">
                 {move || text.get().unwrap_or_else(|| HINT.to_string())}
                 <Show when=move || can_undo.get()>
                     " " {button("Undo", Box::new(undo))}
                 </Show>
             </p>
+            <Show when=move || page.tells_of_etcd()>{told(view)}</Show>
         </div>
+    }
+}
+
+/// What the members do, the newest first.
+fn told(view: View) -> impl IntoView {
+    let quiet = || "Nothing but heartbeats: the leader lives, and nobody writes.".to_string();
+    let sentences =
+        move || view.etcd.with(|told| told.iter().rev().map(|one| one.text.clone()).collect::<Vec<_>>());
+    view! {
+        <ol class="told" tabindex="0" aria-live="polite" aria-label="What etcd's members do, the newest first">
+            {move || {
+                let mut all = sentences();
+                if all.is_empty() {
+                    all.push(quiet());
+                }
+                all.into_iter().map(|text| view! { <li>{text}</li> }).collect_view()
+            }}
+        </ol>
     }
 }
 

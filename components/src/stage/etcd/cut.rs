@@ -78,6 +78,7 @@ pub fn walls(layout: &Layout, picture: &Picture) -> Vec<Route> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::level::Level;
     use clusterarium::picture::{EtcdMember, LinkFault};
 
     fn group(count: u32) -> Picture {
@@ -90,7 +91,7 @@ mod tests {
     fn a_line_parts_the_ring_where_it_is_drawn_and_is_shown_there() {
         for count in [3, 5, 7] {
             let mut picture = group(count);
-            let layout = Layout::of(&picture, 1000.0, 700.0);
+            let layout = Layout::of(&picture, Level::Operator, 1000.0, 700.0);
             let center = |index: usize| layout.members[index].rect.center();
             // Across the neighbourhoods of the first member: it stands alone.
             let from = center(0).toward(center(1), 0.5);

@@ -9,6 +9,7 @@ use clusterarium::sorted::SortedMap;
 use crate::arithmetic::{cos, sin};
 use crate::stage::cables::Cable;
 use crate::stage::geometry::{Point, Rect, Route, World};
+use crate::stage::level::Level;
 use crate::stage::pods::Placed;
 
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,7 @@ const HEAD: f64 = 58.0;
 const CELL_GAP: f64 = 6.0;
 
 impl Layout {
-    pub fn of(picture: &Picture, width: f64, height: f64) -> Layout {
+    pub fn of(picture: &Picture, level: Level, width: f64, height: f64) -> Layout {
         let World { is_upright, width, height } = World::of(width, height, WIDE, UPRIGHT);
         let rows = picture.etcd.len();
         let mut layout =
@@ -56,11 +57,17 @@ impl Layout {
         layout.place_table(picture, table);
         let (x, y) =
             if is_upright { (MARGIN, table.bottom() + 8.0) } else { (table.right() + MARGIN, MARGIN) };
-        let note_height = if is_upright { 128.0 } else { 122.0 };
+        let is_told = level == Level::Beginner;
+        let note_height = if is_told { 186.0 } else { 124.0 };
         let room = Rect::new(x, y, width - x - MARGIN, height - y - MARGIN);
         layout.note = Rect { y: room.bottom() - note_height, height: note_height, ..room };
         layout.ledgers = Rect { height: room.height - note_height - 14.0, ..room };
-        layout.lines = if is_upright { 6 } else { 9 };
+        layout.lines = match (is_upright, is_told) {
+            (true, false) => 6,
+            (true, true) => 4,
+            (false, false) => 9,
+            (false, true) => 6,
+        };
         let highest = picture.etcd.iter().map(|member| member.last_index).max().unwrap_or(0);
         // One empty line after the last: the next entry will stand there.
         layout.first_index = (highest + 2).saturating_sub(layout.lines).max(1);
@@ -113,6 +120,27 @@ impl Layout {
             self.servers.push(Placed { index, rect });
             self.doors.insert(picture.components[index].actor, rect);
         }
+    }
+
+    /// The ballot at a member's shoulder: whom it voted for.
+    pub fn ballot(member: Rect) -> Rect {
+        let (center, radius) = (member.center(), member.width / 2.0);
+        let (width, height) = ((radius * 1.15).max(44.0), (radius * 0.5).max(19.0));
+        Rect::new(center.x + radius * 0.28, center.y - radius * 0.95 - height / 2.0, width, height)
+    }
+
+    /// What the words of messages must not cover: members with what stands below them, and all that is to be read.
+    pub fn taken(&self) -> Vec<Rect> {
+        let mut taken = vec![self.ledgers, self.note];
+        for placed in &self.members {
+            let rect = placed.rect.inset(-8.0);
+            let below = Rect { y: rect.bottom(), height: 40.0, x: rect.x - 20.0, width: rect.width + 40.0 };
+            taken.extend([rect, below, Layout::ballot(placed.rect)]);
+        }
+        for placed in &self.servers {
+            taken.push(placed.rect);
+        }
+        taken
     }
 
     fn row_height(&self) -> f64 {
@@ -189,14 +217,17 @@ mod tests {
     #[test]
     fn members_and_ledgers_stand_apart_in_every_window() {
         for (width, height) in [(1090.0, 720.0), (1920.0, 900.0), (720.0, 440.0), (390.0, 640.0)] {
-            for count in [1, 3, 5, 7] {
+            for (count, level) in
+                [1, 3, 5, 7].into_iter().flat_map(|count| Level::ALL.map(|(level, _)| (count, level)))
+            {
                 let mut picture = Picture::default();
                 for number in 0..count {
                     let last_index = 100 + u64::from(number);
                     picture.etcd.push(EtcdMember { actor: number, last_index, ..EtcdMember::default() });
                 }
-                let layout = Layout::of(&picture, width, height);
+                let layout = Layout::of(&picture, level, width, height);
                 let mut boxes: Vec<Rect> = layout.members.iter().map(|member| member.rect).collect();
+                assert!(boxes.iter().all(|member| layout.table.contains(Layout::ballot(*member).center())));
                 boxes.push(layout.note);
                 for row in 0..count as usize {
                     for index in layout.first_index..layout.first_index + layout.lines {

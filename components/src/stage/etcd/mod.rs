@@ -23,18 +23,21 @@ use clusterarium::picture::{Flow, Picture, Shape};
 use super::brush::Brush;
 use super::cables;
 use super::geometry::{Point, Rect, Route};
+use super::level::Level;
 use super::scene::{Frame, Scene, Subject, Target};
 use layout::Layout;
 
 pub struct Etcd {
     picture: Arc<Picture>,
     layout: Layout,
+    level: Level,
 }
 
 impl Etcd {
     pub fn of(subject: Subject) -> Etcd {
-        let layout = Layout::of(&subject.picture, subject.width, subject.height);
-        Etcd { picture: subject.picture, layout }
+        let level = subject.level;
+        let layout = Layout::of(&subject.picture, level, subject.width, subject.height);
+        Etcd { picture: subject.picture, layout, level }
     }
 }
 
@@ -44,7 +47,8 @@ impl Scene for Etcd {
     }
 
     fn paint(&self, frame: &Frame, brush: &Brush) {
-        paint::Painter { picture: &self.picture, layout: &self.layout, frame, brush }.paint();
+        let is_told = self.level == Level::Beginner;
+        paint::Painter { picture: &self.picture, layout: &self.layout, is_told, frame, brush }.paint();
     }
 
     fn route(&self, from: u32, to: u32) -> Option<Route> {
@@ -96,5 +100,9 @@ impl Scene for Etcd {
         // Heartbeats come ten times a second from a leader that has nothing to say: a dot is enough.
         flow.shape != Shape::Heartbeat
             && !(flow.shape == Shape::RaftReply && flow.label.contains("Heartbeat"))
+    }
+
+    fn taken(&self) -> Option<Vec<Rect>> {
+        (self.level == Level::Wire).then(|| self.layout.taken())
     }
 }

@@ -18,6 +18,8 @@ use crate::stage::scene::Frame;
 pub struct Painter<'a> {
     pub picture: &'a Picture,
     pub layout: &'a Layout,
+    /// What happens is told beside it: only what is settled is shown of the logs.
+    pub is_told: bool,
     pub frame: &'a Frame<'a>,
     pub brush: &'a Brush<'a>,
 }
@@ -146,6 +148,9 @@ impl Painter<'_> {
         let at = Point::new(center.x, center.y + size * 0.62);
         let size = if role.len() > 10 { radius * 0.25 } else { 16.0 };
         self.text(&role, at, radius * 1.8, size, 640, ink, Align::Center);
+        if !member.is_learner {
+            self.ballot(member, Layout::ballot(rect));
+        }
         let below = Point::new(center.x, rect.bottom() + 22.0);
         let text = format!("{}  term {}", member.host, member.term);
         self.text(&text, below, 190.0, 15.0, 480, &palette.ink_muted, Align::Center);
@@ -168,6 +173,20 @@ impl Painter<'_> {
                 Align::Center,
             );
         }
+    }
+
+    /// Whom a member voted for in its term: a slip with a name, dashed and empty as long as it has not.
+    fn ballot(&self, member: &EtcdMember, slip: Rect) {
+        let palette = self.palette();
+        let vote = member.vote.as_ref();
+        let to = vote.and_then(|vote| self.picture.etcd.iter().position(|other| other.name == *vote));
+        let line = if vote.is_some() { &palette.etcd } else { &palette.line_strong };
+        self.brush.fill(slip, 4.0, &palette.surface);
+        self.brush.stroke(slip, 4.0, line, 2.0, vote.is_none());
+        let text = to.map_or_else(|| "no vote".to_string(), |to| format!("→ m{}", to + 1));
+        let size = slip.height * if to.is_some() { 0.66 } else { 0.55 };
+        let ink = if vote.is_some() { &palette.ink } else { &palette.ink_muted };
+        self.text(&text, slip.center(), slip.width - 6.0, size, 700, ink, Align::Center);
     }
 
     fn ledgers(&self) {
@@ -221,6 +240,9 @@ impl Painter<'_> {
                 self.entry(member, index, cell);
             }
         }
+        if self.is_told {
+            return;
+        }
         // What the leader believes of this member's ledger.
         let Some(peer) = leader
             .filter(|leader| leader.name != member.name)
@@ -246,6 +268,11 @@ impl Painter<'_> {
             if index < member.first_index && member.first_index > 0 {
                 // What is before the log is in a snapshot.
                 brush.fill(cell, 6.0, &palette.etcd_soft);
+            } else if index <= member.applied_index {
+                // Too far back to be told of.
+                brush.fill(cell, 6.0, &palette.etcd);
+            } else if index <= member.last_index {
+                brush.stroke(cell, 6.0, &palette.etcd, 2.2, true);
             } else {
                 brush.stroke(cell, 6.0, &palette.line, 1.2, false);
             }
@@ -278,18 +305,22 @@ impl Painter<'_> {
         let line = if situation.is_trouble { &palette.motion } else { &palette.line };
         self.brush.stroke(note, 12.0, line, if situation.is_trouble { 2.5 } else { 1.5 }, false);
         let width = note.width - 36.0;
-        let title = font(700, 18.0, &palette.font_text);
-        let text = font(450, 16.0, &palette.font_text);
+        // What is told is read from the last row.
+        let larger = if self.is_told { 4.0 } else { 0.0 };
+        let title = font(700, 18.0 + larger, &palette.font_text);
+        let text = font(450, 16.0 + larger, &palette.font_text);
         let mut y = note.y + 26.0;
+        let votes = if self.is_told { situation::votes(self.picture) } else { String::new() };
         for (words, font, color, step) in [
-            (&situation.headline, &title, &palette.ink, 23.0),
-            (&situation.meaning, &text, &palette.ink_muted, 21.0),
+            (&situation.headline, &title, &palette.ink, 23.0 + larger),
+            (&votes, &title, &palette.etcd, 23.0 + larger),
+            (&situation.meaning, &text, &palette.ink_muted, 21.0 + larger),
         ] {
             for words in self.brush.wrap(words, width, font) {
                 self.brush.text(&words, Point::new(note.x + 18.0, y), width + 8.0, font, color, Align::Left);
                 y += step;
             }
-            y += 4.0;
+            y += if words.is_empty() { 0.0 } else { 4.0 };
         }
     }
 }

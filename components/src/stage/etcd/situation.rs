@@ -107,6 +107,26 @@ pub fn of(picture: &Picture) -> Situation {
     }
 }
 
+/// Who voted for whom in the highest term: `Votes in term 4: m1 for m2, m2 for itself, m3 for m2`.
+pub fn votes(picture: &Picture) -> String {
+    let members = &picture.etcd;
+    let term = members.iter().filter(|member| member.is_running).map(|member| member.term).max().unwrap_or(0);
+    let mut text = format!("Votes in term {term}: ");
+    for (index, member) in members.iter().enumerate().filter(|(_, member)| !member.is_learner) {
+        if !text.ends_with(": ") {
+            text.push_str(", ");
+        }
+        text.push_str(&format!("m{} ", index + 1));
+        let vote = member.vote.as_ref().filter(|_| member.term == term);
+        match vote.and_then(|vote| members.iter().position(|other| other.name == *vote)) {
+            Some(to) if to == index => text.push_str("for itself"),
+            Some(to) => text.push_str(&format!("for m{}", to + 1)),
+            None => text.push_str("for nobody"),
+        }
+    }
+    text
+}
+
 fn running_with_role<'a>(members: &'a [EtcdMember], role: &'a str) -> impl Iterator<Item = usize> + 'a {
     (0..members.len()).filter(move |index| members[*index].is_running && members[*index].role == role)
 }
@@ -128,6 +148,19 @@ mod tests {
             term: 2,
             ..EtcdMember::default()
         }
+    }
+
+    #[test]
+    fn the_votes_of_the_highest_term_are_told() {
+        let of = |name, term, vote: &str| EtcdMember {
+            vote: Some(vote.to_string()).filter(|vote| !vote.is_empty()),
+            term,
+            ..member(name, "Follower")
+        };
+        let learner = EtcdMember { is_learner: true, ..of("d", 4, "") };
+        let etcd = vec![of("a", 3, "a"), of("b", 4, "b"), of("c", 4, "b"), learner];
+        let text = votes(&Picture { etcd, ..Picture::default() });
+        assert_eq!(text, "Votes in term 4: m1 for nobody, m2 for itself, m3 for m2");
     }
 
     #[test]
