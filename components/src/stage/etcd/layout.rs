@@ -3,7 +3,7 @@
 //! Picture to hold in mind: a round table beside a wall of ledgers. The members stand in a ring in the order of
 //! their names, the ledgers in the same order, and all ledgers show the same window of line numbers.
 
-use clusterarium::picture::{ComponentKind, Picture};
+use clusterarium::picture::{ComponentKind, EtcdMember, Picture};
 use clusterarium::sorted::SortedMap;
 
 use crate::arithmetic::{cos, sin};
@@ -68,9 +68,12 @@ impl Layout {
             (false, false) => 9,
             (false, true) => 6,
         };
-        let highest = picture.etcd.iter().map(|member| member.last_index).max().unwrap_or(0);
-        // One empty line after the last: the next entry will stand there.
-        layout.first_index = (highest + 2).saturating_sub(layout.lines).max(1);
+        let most = |of: fn(&EtcdMember) -> u64| picture.etcd.iter().map(of).max().unwrap_or(0);
+        let (highest, settled) = (most(|member| member.last_index), most(|member| member.commit_index));
+        // One empty line after the last: the next entry will stand there. But who was cut off may have written ever so
+        // much that nobody confirms: half of the window is for what is settled.
+        let first = (highest + 2).min(settled + 1 + layout.lines / 2);
+        layout.first_index = first.saturating_sub(layout.lines).max(1);
         layout
     }
 
@@ -212,8 +215,6 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clusterarium::picture::EtcdMember;
-
     #[test]
     fn members_and_ledgers_stand_apart_in_every_window() {
         for (width, height) in [(1090.0, 720.0), (1920.0, 900.0), (720.0, 440.0), (390.0, 640.0)] {
@@ -242,6 +243,21 @@ mod tests {
                         assert!(!a.overlaps(*b), "{count} members in {width} x {height}: {a:?} {b:?}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_settled_stays_in_sight_beside_a_log_that_nobody_confirms() {
+        for (width, height) in [(1090.0, 720.0), (390.0, 640.0)] {
+            for (settled, written) in [(100, 101), (100, 103), (100, 160), (2, 3)] {
+                let member =
+                    |last_index| EtcdMember { last_index, commit_index: settled, ..EtcdMember::default() };
+                let etcd = vec![member(written), member(settled), member(settled)];
+                let picture = Picture { etcd, ..Picture::default() };
+                let layout = Layout::of(&picture, Level::Operator, width, height);
+                let is_shown = |index: u64| layout.cell(1, index).is_some();
+                assert!(is_shown(settled) && is_shown(settled - 1) && is_shown(settled + 1));
             }
         }
     }

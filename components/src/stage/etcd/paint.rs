@@ -235,10 +235,20 @@ impl Painter<'_> {
         let ink = if member.is_running { &palette.ink } else { &palette.failed };
         let at = Point::new(layout.ledgers.x, first.center().y);
         self.code(&format!("m{}", row + 1), at, 40.0, 17.0, ink, Align::Left);
+        let last = member.last_index;
+        if last < layout.first_index {
+            let at = Point::new(first.x, first.center().y);
+            let text = format!("ends with entry {last}");
+            return self.text(&text, at, layout.ledgers.width, 15.0, 560, &palette.ink_muted, Align::Left);
+        }
         for index in layout.first_index..layout.first_index + layout.lines {
             if let Some(cell) = layout.cell(row, index) {
                 self.entry(member, index, cell);
             }
+        }
+        if last >= layout.first_index + layout.lines {
+            let at = Point::new(layout.ledgers.right() - 6.0, first.bottom() + 14.0);
+            self.text(&format!("… to entry {last}"), at, 160.0, 14.0, 560, &palette.ink_muted, Align::Right);
         }
         if self.is_told {
             return;
