@@ -52,31 +52,6 @@ impl PartialEq for Value {
     }
 }
 
-/// The first name of a path and the rest, if there is more.
-#[inline]
-fn split_path(path: &str) -> (&str, Option<&str>) {
-    match first_dot(path.as_bytes()) {
-        Some(dot) => (&path[..dot], Some(&path[dot + 1..])),
-        None => (path, None),
-    }
-}
-
-/// Eight bytes at a time: most names are about as long.
-#[inline]
-fn first_dot(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        // Zero where the dot is; then the lowest of the marks below is there too.
-        let word = u64::from_le_bytes(*word) ^ (ONES * b'.' as u64);
-        let marks = word.wrapping_sub(ONES) & !word & (ONES << 7);
-        if marks != 0 {
-            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
-        }
-    }
-    rest.iter().position(|byte| *byte == b'.').map(|place| words.len() * 8 + place)
-}
-
 /// Reading. A *path* is field names joined with dots, none of which may itself contain a dot (labels and
 /// annotations are read through [`Value::map`]). What is absent reads as `Null`, `""`, `[]`: as in Go.
 impl Value {
@@ -96,13 +71,17 @@ impl Value {
     }
     /// What stands at `path`; `Null` where there is nothing.
     pub fn at(&self, path: &str) -> &Value {
-        let (mut value, mut rest) = (self, Some(path));
-        while let Some(path) = rest {
-            let (name, more) = split_path(path);
-            let Some(next) = value.get(name) else { return &NULL };
-            (value, rest) = (next, more);
+        let path = path.as_bytes();
+        let (mut value, mut start) = (self, 0);
+        while let Value::Object(map) = value
+            && let Some((next, end)) = map.along(path, start)
+        {
+            if end == path.len() {
+                return next;
+            }
+            (value, start) = (next, end + 1);
         }
-        value
+        &NULL
     }
     pub fn has(&self, path: &str) -> bool {
         !self.at(path).is_null()
@@ -237,13 +216,12 @@ impl Value {
     }
     /// The value at `path` for changing; objects on the way are made.
     pub fn at_mut(&mut self, path: &str) -> &mut Value {
-        let (mut value, mut rest) = (self, Some(path));
-        while let Some(path) = rest {
-            let (name, more) = split_path(path);
-            value = value.make_object().entry(name);
-            rest = more;
+        let (mut value, mut rest) = (self, path);
+        while let Some(dot) = rest.bytes().position(|byte| byte == b'.') {
+            value = value.make_object().entry(&rest[..dot]);
+            rest = &rest[dot + 1..];
         }
-        value
+        value.make_object().entry(rest)
     }
     /// The value at `path` for changing, if it is there; nothing is made and nothing copied if not.
     pub fn get_mut(&mut self, path: &str) -> Option<&mut Value> {
@@ -484,14 +462,37 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_is_found_wherever_it_is() {
-        for length in 0..40 {
-            for dot in 0..=length {
-                let mut path = vec![b'/'; length];
-                path.iter_mut().skip(dot).for_each(|byte| *byte = b'.');
-                assert_eq!(first_dot(&path), (dot < length).then_some(dot), "{dot} of {length}");
+    fn names_of_all_lengths_are_found_along_a_path() {
+        let name = |length: usize| "abcdefghijklmnopqrstuvwxyz".get(..length).unwrap_or_default();
+        for first in 1..26 {
+            for second in 1..26 {
+                let path = [name(first), ".", name(second)].concat();
+                let value = Value::object().with(&path, 1);
+                let with_more =
+                    (0..30).fold(value.clone(), |value, other| value.with(&format!("n{other}"), 0));
+                for value in [value, with_more] {
+                    assert_eq!(value.integer(&path), Some(1), "{path}");
+                    for other in [name(first + 1), name(first - 1), name(second)] {
+                        assert_eq!(value.has(other), other == name(first), "{other} in {path}");
+                    }
+                    let shorter = &path[..path.len() - 1];
+                    for other in
+                        [shorter, &[shorter, "-"].concat(), &[&path, "-"].concat(), &[&path, "."].concat()]
+                    {
+                        assert!(!value.has(other), "{other}");
+                    }
+                }
             }
         }
+    }
+
+    #[test]
+    fn names_of_bytes_that_fill_up_tabs_are_told_apart() {
+        let value = object! { "a" => 1, "a\0" => 2, "a\u{7f}" => 3, "" => 4 };
+        assert_eq!(
+            ["a", "a\0", "a\u{7f}", "", "a\0\0"].map(|name| value.integer(name)),
+            [Some(1), Some(2), Some(3), Some(4), None]
+        );
     }
 
     #[test]

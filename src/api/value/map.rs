@@ -1,7 +1,7 @@
 //! An object's fields.
 //!
 //! Picture to hold in mind: a ring binder with index tabs. The tabs show the first letters of each name, so that one
-//! finds the page by leafing through tabs and reads the whole name only where a tab fits.
+//! finds the page by leafing through tabs and reads the whole name only where it is longer than the tab that fits.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,26 +20,72 @@ pub struct Map {
     json_bytes: AtomicU32,
 }
 
-/// Tabs that are leafed through one by one.
-const LEAVES: usize = 8;
+/// Fields of which the tabs are leafed through one by one; among more one halves.
+const LEAVES: usize = 24;
 
 #[derive(Clone)]
 struct Entry {
     key: Text,
-    tab: u32,
+    tab: u64,
     value: Value,
 }
 
-/// The first four bytes of a name: sorts as the name does, and needs no look at where the name lies.
-#[inline]
-fn tab(key: &str) -> u32 {
-    match *key.as_bytes() {
-        [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
-        [a, b, c] => u32::from_be_bytes([a, b, c, 0]),
-        [a, b] => u32::from_be_bytes([a, b, 0, 0]),
-        [a] => u32::from_be_bytes([a, 0, 0, 0]),
-        [] => 0,
+impl Entry {
+    /// Whether this is the field `name`, whose tab is `tab`.
+    #[inline]
+    fn is(&self, tab: u64, name: &[u8]) -> bool {
+        self.tab == tab && (name.len() < 8 || self.key.as_bytes() == name)
     }
+    /// Where the name ends if it is the one of at least eight letters that begins at `start` of `path`.
+    #[inline]
+    fn end_in(&self, path: &[u8], start: usize) -> Option<usize> {
+        let key = self.key.as_bytes();
+        let end = start + key.len();
+        if path.len() < end || (path.len() > end && path[end] != b'.') {
+            return None;
+        }
+        let is_equal = key.last_chunk::<8>() == path[..end].last_chunk()
+            && (key.len() <= 16 || *key == path[start..end]);
+        is_equal.then_some(end)
+    }
+}
+
+/// A name's first eight letters in one number; what is shorter is filled up with a byte that no text has. So a tab says
+/// all of a short name, and one need not look where the name lies.
+#[inline]
+pub(super) fn tab(name: &[u8]) -> u64 {
+    letters(name, 0)
+}
+
+/// Where the first dot of eight letters is, or the end of the text; 8 if there is neither.
+#[inline]
+fn first_dot(letters: u64) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Zero where the dot is; then the lowest of the marks below is there too.
+    let other = letters ^ (ONES * b'.' as u64);
+    let dots = other.wrapping_sub(ONES) & !other;
+    // The filling is the only byte without a zero bit: none at all becomes zero.
+    let filling = (!letters).wrapping_sub(ONES) & letters;
+    ((dots | filling) & (ONES << 7)).trailing_zeros() as usize / 8
+}
+
+/// Eight letters of `text` from `place` on, as a tab has them.
+#[inline]
+pub(super) fn letters(text: &[u8], place: usize) -> u64 {
+    let rest = &text[place..];
+    if let Some(letters) = rest.first_chunk() {
+        return u64::from_le_bytes(*letters);
+    }
+    let (letters, count) = if let Some(last) = text.last_chunk() {
+        // Those before `place` are read too, and pushed out.
+        (u64::from_le_bytes(*last).unbounded_shr(64 - 8 * rest.len() as u32), rest.len())
+    } else if let Some(first) = rest.first_chunk() {
+        let last = rest.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
+        (u64::from(u32::from_le_bytes(*first)) | u64::from(last) << (8 * rest.len() - 32), rest.len())
+    } else {
+        (rest.iter().rev().fold(0, |letters, letter| letters << 8 | u64::from(*letter)), rest.len())
+    };
+    letters | u64::MAX << (8 * count)
 }
 
 impl Clone for Map {
@@ -64,47 +110,26 @@ impl Map {
     pub fn with_capacity(count: usize) -> Map {
         Map { entries: Vec::with_capacity(count), json_bytes: AtomicU32::new(0) }
     }
-    /// The first place whose tab is not before `tab`. Most objects have few fields: leafing is quicker than halving.
-    #[inline]
-    fn first(&self, tab: u32) -> usize {
-        let (mut first, mut end) = (0, self.entries.len());
-        while end - first > LEAVES {
-            let middle = first + (end - first) / 2;
-            if self.entries[middle].tab < tab {
-                first = middle + 1;
-            } else {
-                end = middle;
-            }
-        }
-        while first < end && self.entries[first].tab < tab {
-            first += 1;
-        }
-        first
-    }
     fn find(&self, key: &str) -> Option<usize> {
-        let tab = tab(key);
-        let mut place = self.first(tab);
-        while let Some(entry) = self.entries.get(place)
-            && entry.tab == tab
-        {
-            if entry.key.as_str() == key {
-                return Some(place);
-            }
-            place += 1;
+        let (tab, name) = (tab(key.as_bytes()), key.as_bytes());
+        if self.entries.len() > LEAVES {
+            return self.halve(name);
         }
-        None
+        self.entries.iter().position(|entry| entry.is(tab, name))
+    }
+    #[cold]
+    fn halve(&self, name: &[u8]) -> Option<usize> {
+        self.entries.binary_search_by(|entry| entry.key.as_bytes().cmp(name)).ok()
     }
     /// Where `key`, which is not there, belongs.
     fn gap(&self, key: &str) -> usize {
-        let tab = tab(key);
-        let mut place = self.first(tab);
-        while let Some(entry) = self.entries.get(place)
-            && entry.tab == tab
-            && entry.key.as_str() < key
-        {
-            place += 1;
+        // Objects are often made in order.
+        match self.entries.last() {
+            Some(last) if last.key.as_str() > key => {
+                self.entries.partition_point(|entry| entry.key.as_str() < key)
+            }
+            _ => self.entries.len(),
         }
-        place
     }
     /// The fields for changing: what was known of them is known no longer.
     fn change(&mut self) -> &mut Vec<Entry> {
@@ -114,12 +139,39 @@ impl Map {
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.find(key).map(|index| &self.entries[index].value)
     }
+    /// The field whose name begins at `start` of a path of names with dots between them, and where its name ends.
+    #[inline]
+    pub(super) fn along(&self, path: &[u8], start: usize) -> Option<(&Value, usize)> {
+        let letters = letters(path, start);
+        let dot = first_dot(letters);
+        if self.entries.len() > LEAVES {
+            return self.halve_along(path, start);
+        }
+        if dot == 8 {
+            let mut fitting = self.entries.iter().filter(|entry| entry.tab == letters);
+            return fitting.find_map(|entry| Some((&entry.value, entry.end_in(path, start)?)));
+        }
+        let tab = letters | u64::MAX << (8 * dot);
+        let end = path.len().min(start + dot);
+        self.entries.iter().find(|entry| entry.tab == tab).map(|entry| (&entry.value, end))
+    }
+    #[cold]
+    fn halve_along(&self, path: &[u8], start: usize) -> Option<(&Value, usize)> {
+        let rest = &path[start..];
+        let length = rest.iter().position(|letter| *letter == b'.').unwrap_or(rest.len());
+        self.halve(&rest[..length]).map(|place| (&self.entries[place].value, start + length))
+    }
     pub fn contains_key(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
     /// The value at `key` for changing, made `Null` first if absent.
     pub fn entry(&mut self, key: &str) -> &mut Value {
-        self.place(key, &mut || Text::from(key))
+        let index = self.find(key).unwrap_or_else(|| {
+            let (gap, tab) = (self.gap(key), tab(key.as_bytes()));
+            self.entries.insert(gap, Entry { key: shared(key, tab), tab, value: Value::Null });
+            gap
+        });
+        &mut self.change()[index].value
     }
     /// A field of [`object!`](crate::object): there are a thousand of them in the source, so each is one call.
     pub fn put(&mut self, key: &str, value: impl Into<Value>) {
@@ -128,21 +180,12 @@ impl Map {
     fn put_value(&mut self, key: &str, value: Value) {
         *self.entry(key) = value;
     }
-    fn place(&mut self, key: &str, make: &mut dyn FnMut() -> Text) -> &mut Value {
-        let index = self.find(key).unwrap_or_else(|| {
-            let gap = self.gap(key);
-            self.entries.insert(gap, Entry { key: shared(key, make), tab: tab(key), value: Value::Null });
-            gap
-        });
-        &mut self.change()[index].value
-    }
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         let index = self.find(key)?;
         Some(&mut self.change()[index].value)
     }
-    pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) {
-        let key = key.into();
-        *self.place(&key, &mut || key.clone()) = value.into();
+    pub fn insert(&mut self, key: impl AsRef<str>, value: impl Into<Value>) {
+        self.put_value(key.as_ref(), value.into());
     }
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let index = self.find(key)?;
@@ -180,12 +223,23 @@ impl Map {
         bytes
     }
     fn of(mut entries: Vec<Entry>) -> Map {
-        entries.arrange_by(|a, b| a.key.cmp(&b.key));
-        entries.reverse();
-        entries.dedup_by(|later, earlier| later.key == earlier.key);
-        entries.reverse();
+        if !entries.is_sorted_by(|a, b| a.key < b.key) {
+            entries.arrange_by(|a, b| a.key.cmp(&b.key));
+            entries.reverse();
+            entries.dedup_by(|later, earlier| later.key == earlier.key);
+            entries.reverse();
+        }
         Map { entries, json_bytes: AtomicU32::new(0) }
     }
+}
+
+/// Whether one of eight letters is a quote, a backslash or a control character.
+#[inline]
+fn has_escape(letters: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let below = |letters: u64, limit: u64| letters.wrapping_sub(ONES * limit) & !letters;
+    let is = |letter: u8| below(letters ^ (ONES * u64::from(letter)), 1);
+    (below(letters, 32) | is(b'"') | is(b'\\')) & (ONES << 7) != 0
 }
 
 /// A text's length with quotes, and escapes as JSON has them.
@@ -195,9 +249,11 @@ pub(super) fn quoted_bytes(text: &str) -> u64 {
         0..32 => 5,
         _ => 0,
     };
-    // Most texts have none, which is seen many bytes at a time.
-    let has_escapes =
-        text.bytes().fold(false, |has, byte| has | (byte < 32) | (byte == b'"') | (byte == b'\\'));
+    // Most texts have none, which is seen eight bytes at a time.
+    let bytes = text.as_bytes();
+    let (words, rest) = bytes.as_chunks();
+    let has_escapes = words.iter().any(|word| has_escape(u64::from_le_bytes(*word)))
+        || has_escape(letters(bytes, bytes.len() - rest.len()));
     let escapes = if has_escapes { text.bytes().map(escape).sum() } else { 0_u64 };
     2 + text.len() as u64 + escapes
 }
@@ -207,7 +263,7 @@ impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Map {
         let entry = |(key, value): (K, V)| {
             let key: Text = key.into();
-            Entry { tab: tab(&key), key, value: value.into() }
+            Entry { tab: tab(key.as_bytes()), key, value: value.into() }
         };
         Map::of(pairs.into_iter().map(entry).collect())
     }

@@ -1,67 +1,44 @@
 //! The names of fields, each kept once.
 //!
-//! Picture to hold in mind: a rubber stamp for every word that is written often. A thousand pods then hold one
-//! `containerStatuses` between them.
+//! Picture to hold in mind: a board with hooks, on which a rubber stamp for every word hangs that is written often. A
+//! thousand pods then hold one `containerStatuses` between them. Where two words share a hook, the last one hangs there.
+
+use std::cell::RefCell;
 
 use super::Text;
+use super::map::{letters, tab};
 
-/// As FNV-1a, but eight bytes at a time: field names are short, and looked up often.
-#[derive(Clone, Copy)]
-struct NameHasher(u64);
-
-impl Default for NameHasher {
-    fn default() -> NameHasher {
-        NameHasher(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl std::hash::Hasher for NameHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        let mut mix = |word: u64| {
-            let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            self.0 = mixed ^ (mixed >> 32);
-        };
-        let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
-        mix(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
-    }
-}
-
-type Names = std::collections::HashSet<Text, std::hash::BuildHasherDefault<NameHasher>>;
+const HOOKS: usize = 4096;
 
 thread_local! {
-    static NAMES: std::cell::RefCell<Names> = std::cell::RefCell::default();
+    static NAMES: RefCell<Vec<Text>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Names beyond these are not remembered: they are data, not field names.
-const MAX_NAMES: usize = 8192;
+/// Longer ones are not remembered: they are data, not field names.
 const MAX_NAME_LENGTH: usize = 64;
 
 /// The one shared text of a field name, which is near at hand whenever a field is looked up. Only memory is shared:
 /// nothing depends on what is remembered.
 pub fn name(text: impl AsRef<str>) -> Text {
-    let text = text.as_ref();
-    shared(text, &mut || Text::from(text))
+    shared(text.as_ref(), tab(text.as_ref().as_bytes()))
 }
 
-/// As [`name`]; what is not known yet is made by `make`.
-pub(super) fn shared(text: &str, make: &mut dyn FnMut() -> Text) -> Text {
+/// As [`name`], of a text whose tab is `tab`.
+pub(super) fn shared(text: &str, tab: u64) -> Text {
     if text.len() > MAX_NAME_LENGTH {
-        return make();
+        return text.into();
     }
-    NAMES.with(|names| {
-        // Busy only if a destructor runs in the middle of this very function.
-        let Ok(mut names) = names.try_borrow_mut() else { return make() };
-        if let Some(known) = names.get(text) {
-            return known.clone();
+    let bytes = text.as_bytes();
+    let ends = tab ^ letters(bytes, bytes.len().saturating_sub(8)).rotate_left(13);
+    let hook = (ends.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % HOOKS;
+    NAMES.with_borrow_mut(|names| {
+        if names.is_empty() {
+            names.resize(HOOKS, Text::new());
         }
-        let new = make();
-        if names.len() < MAX_NAMES {
-            names.insert(new.clone());
+        let known = &mut names[hook];
+        if known.as_str() != text {
+            *known = text.into();
         }
-        new
+        known.clone()
     })
 }
