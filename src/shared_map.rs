@@ -64,14 +64,21 @@ impl<K: Ord, V> SharedMap<K, V> {
     {
         self.drawers.partition_point(|(label, _)| Borrow::<Q>::borrow(label) <= key).saturating_sub(1)
     }
+    /// The drawer for a key, and the key's place in it, or where it would stand.
+    fn look<Q: Ord + ?Sized>(&self, key: &Q) -> (usize, Result<usize, usize>)
+    where
+        K: Borrow<Q>,
+    {
+        let number = self.drawer(key);
+        (number, self.drawers.get(number).map_or(Err(0), |(_, drawer)| place(drawer, key)))
+    }
     /// Drawer and place in it of a key that is there.
     fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(usize, usize)>
     where
         K: Borrow<Q>,
     {
-        let number = self.drawer(key);
-        let (_, drawer) = self.drawers.get(number)?;
-        Some((number, place(drawer, key).ok()?))
+        let (number, place) = self.look(key);
+        Some((number, place.ok()?))
     }
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -121,18 +128,18 @@ fn place<K: Borrow<Q>, V, Q: Ord + ?Sized>(drawer: &[(K, V)], key: &Q) -> Result
 impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
     /// What stands at `key` for changing; made by `make` and inserted first if there is nothing.
     pub fn entry(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
-        let (number, place) = match self.find(key) {
-            Some(found) => found,
-            None => self.add(key.clone(), make()),
+        let (number, place) = match self.look(key) {
+            (number, Ok(place)) => (number, place),
+            (number, Err(place)) => self.add(number, place, key.clone(), make()),
         };
         self.at(number, place)
     }
     /// Says what stood there before.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match self.find(&key) {
-            Some((number, place)) => Some(std::mem::replace(self.at(number, place), value)),
-            None => {
-                self.add(key, value);
+        match self.look(&key) {
+            (number, Ok(place)) => Some(std::mem::replace(self.at(number, place), value)),
+            (number, Err(place)) => {
+                self.add(number, place, key, value);
                 None
             }
         }
@@ -170,14 +177,12 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
     fn at(&mut self, number: usize, place: usize) -> &mut V {
         &mut own(&mut own(&mut self.drawers)[number].1)[place].1
     }
-    /// Puts in a card whose key is not there; says where it stands now.
-    fn add(&mut self, key: K, value: V) -> (usize, usize) {
-        let mut number = self.drawer(&key);
+    /// Puts in a card whose key is not there, where it was looked for; says where it stands now.
+    fn add(&mut self, mut number: usize, mut place: usize, key: K, value: V) -> (usize, usize) {
         let drawers = own(&mut self.drawers);
         if drawers.is_empty() {
             drawers.push((key.clone(), Arc::default()));
         }
-        let (Ok(mut place) | Err(mut place)) = place(&drawers[number].1, &key);
         self.len += 1;
         if drawers[number].1.len() >= DRAWER {
             // Keys often come in order: then the old drawer stays nearly full.

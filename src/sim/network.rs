@@ -50,7 +50,8 @@ pub struct Network {
     faults: SortedMap<(HostId, HostId), Fault>,
     /// When the last message between two actors arrives: the next one does not come before it. What is
     /// resent more often goes over a connection of its own: a reply that waits for that holds up no heartbeat.
-    last_arrival: SortedMap<(ActorId, ActorId, u32), Time>,
+    /// By sender and receiver in one number: it is looked up for each message.
+    last_arrival: Vec<((u64, u32), Time)>,
     /// Latency between processes of one host, lowest and highest.
     pub local_latency: (Duration, Duration),
     /// Latency between hosts, lowest and highest.
@@ -66,7 +67,7 @@ impl Default for Network {
             hosts: Vec::new(),
             down: SortedSet::new(),
             faults: SortedMap::new(),
-            last_arrival: SortedMap::new(),
+            last_arrival: Vec::new(),
             local_latency: (Duration(40), Duration(120)),
             remote_latency: (Duration(250), Duration(600)),
         }
@@ -156,7 +157,13 @@ impl Network {
                 resends += 1;
             }
         }
-        let arrival = self.last_arrival.entry((from, to, most_resends)).or_default();
+        let line = (u64::from(from.0) << 32 | u64::from(to.0), most_resends);
+        let place =
+            self.last_arrival.binary_search_by_key(&line, |(line, _)| *line).unwrap_or_else(|place| {
+                self.last_arrival.insert(place, (line, Time::ZERO));
+                place
+            });
+        let (_, arrival) = &mut self.last_arrival[place];
         *arrival = (now + latency).max(*arrival);
         Ok(*arrival)
     }

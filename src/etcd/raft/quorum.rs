@@ -3,7 +3,6 @@
 //! Picture to hold in mind: a show of hands. While the membership changes there are two rooms, the old and
 //! the new, and nothing is decided until both agree.
 
-use crate::arrange::Arrange;
 use crate::message::raft::{Joint, Majority, MemberId};
 
 /// How a vote stands.
@@ -21,9 +20,10 @@ impl Majority {
     }
     /// The highest number that a quorum has reached; the highest of all when nobody is asked.
     pub fn reached(&self, by: &impl Fn(MemberId) -> u64) -> u64 {
-        let mut numbers: Vec<u64> = self.members().iter().map(|id| by(*id)).collect();
-        numbers.arrange();
-        numbers.len().checked_sub(self.quorum()).map_or(u64::MAX, |place| numbers[place])
+        let numbers = || self.members().iter().map(|id| by(*id));
+        // Few members: to count again for each is quicker than to sort.
+        let has_quorum = |number: &u64| numbers().filter(|other| other >= number).count() >= self.quorum();
+        numbers().filter(has_quorum).max().unwrap_or(u64::MAX)
     }
     pub fn tally(&self, vote: &impl Fn(MemberId) -> Option<bool>) -> VoteResult {
         if self.is_empty() {

@@ -101,6 +101,18 @@ impl<A: Application> Raft<A> {
             return None;
         }
         let hard_state = HardState { term: self.term, vote: self.vote, commit: self.log.committed };
+        let appliable = self.log.appliable();
+        let is_idle = self.messages.is_empty()
+            && self.promises.is_empty()
+            && self.reads.is_empty()
+            && self.events.is_empty()
+            && self.log.stable == self.log.last_index()
+            && self.log.pending_snapshot.is_none()
+            && self.applying >= appliable
+            && hard_state == self.written;
+        if is_idle {
+            return None;
+        }
         let entries = self.log.unstable();
         let snapshot = self.log.pending_snapshot.clone();
         let must_sync = !entries.is_empty()
@@ -114,25 +126,18 @@ impl<A: Application> Raft<A> {
         }
         coalesce_appends(&mut messages);
         coalesce_answers(&mut promises);
-        let appliable = self.log.appliable();
         let committed = self.log.range(self.applying + 1, appliable + 1).cloned().collect();
         self.applying = self.applying.max(appliable);
         let needs_write = must_sync || hard_state != self.written || !promises.is_empty();
-        let ready = Ready {
+        self.written = hard_state;
+        self.is_writing = needs_write;
+        Some(Ready {
             messages,
             committed,
             reads: std::mem::take(&mut self.reads),
             events: std::mem::take(&mut self.events),
             write: needs_write.then_some(Write { hard_state, entries, snapshot, must_sync, promises }),
-        };
-        self.written = hard_state;
-        self.is_writing = needs_write;
-        let is_idle = ready.messages.is_empty()
-            && ready.committed.is_empty()
-            && ready.reads.is_empty()
-            && ready.events.is_empty()
-            && ready.write.is_none();
-        (!is_idle).then_some(ready)
+        })
     }
 
     /// Whether a write is on its way to the disk.
