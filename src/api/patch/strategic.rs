@@ -255,8 +255,12 @@ fn element_orders(original: &mut Map, patch: &mut Map, place: Place, options: Op
             (None, None) => continue,
         };
         let server = old.as_deref().unwrap_or(&[]);
-        let (mine, others) = partition(&merged, order, meta.key)?;
-        let ordered = in_order(mine, others, order, server, meta.key)?;
+        let ordered = if meta.key.is_some_and(|key| is_in_order(&merged, order, key)) {
+            merged
+        } else {
+            let (mine, others) = partition(&merged, order, meta.key)?;
+            in_order(mine, others, order, server, meta.key)?
+        };
         original.insert(name, Value::from(ordered));
         patch.remove(name);
     }
@@ -301,15 +305,25 @@ fn same_item(a: &Value, b: &Value, key: Option<&Text>) -> Result<bool> {
     }
 }
 
-fn is_same(a: &Value, b: &Value, key: Option<&Text>) -> bool {
-    match key {
-        Some(key) if matches!(a, Value::Object(_)) => a.get(key) == b.get(key),
-        _ => a == b,
-    }
+fn position(list: &[Value], item: &Value, key: Option<&Text>) -> Option<usize> {
+    let name = match key {
+        Some(key) if matches!(item, Value::Object(_)) => item.get(key),
+        _ => return list.iter().position(|other| item == other),
+    };
+    list.iter().position(|other| key.is_some_and(|key| other.get(key) == name))
 }
 
-fn position(list: &[Value], item: &Value, key: Option<&Text>) -> Option<usize> {
-    list.iter().position(|other| is_same(item, other, key))
+/// Whether the items of `list` all have a name and none is there twice or to be deleted, and `order` has their names in the
+/// same order. Mostly so, and then nothing is to be moved.
+fn is_in_order(list: &[Value], order: &[Value], key: &Text) -> bool {
+    let names = |list| <[Value]>::iter(list).map(|item| item.get(key)).collect::<Option<Vec<&Value>>>();
+    let (Some(items), Some(order)) = (names(list), names(order)) else { return false };
+    let mut next = 0;
+    items.iter().zip(list).all(|(name, item)| {
+        let place = order.iter().position(|other| other == name).filter(|place| *place >= next);
+        next = place.map_or(next, |place| place + 1);
+        place.is_some() && item.get(DIRECTIVE).is_none()
+    })
 }
 
 /// All items are of one type; upstream refuses mixtures.
@@ -353,13 +367,16 @@ fn merge_list(
     };
     let mut base = old.to_vec();
     let mut changes = Vec::new();
-    let mut replaces = false;
+    let (mut replaces, mut has_moved) = (false, false);
     for item in new {
         let Value::Object(map) = item else { return bad_type("map[string]interface {}", item) };
         match map.get(DIRECTIVE).map(|directive| (directive, directive.as_str())) {
             None => changes.push(item),
             Some((_, Some("delete"))) => match map.get(key) {
-                Some(value) => base.retain(|other| other.get(key) != Some(value)),
+                Some(value) => {
+                    base.retain(|other| other.get(key) != Some(value));
+                    has_moved = true;
+                }
                 None => return no_merge_key(item, key),
             },
             Some((_, Some("replace"))) => replaces = true,
@@ -383,10 +400,16 @@ fn merge_list(
                     base[at] = Value::from(merge_map(old, new, meta.inside, options)?);
                 }
             }
-            None => base.push((*change).clone()),
+            None => {
+                base.push((*change).clone());
+                has_moved = true;
+            }
         }
     }
     let order: Vec<Value> = changes.into_iter().cloned().collect();
+    if !has_moved && is_in_order(&order, &base, key) && is_in_order(&base, &base, key) {
+        return Ok(base);
+    }
     let (mine, others) = partition(&base, &order, Some(key))?;
     in_order(mine, others, &order, old, Some(key))
 }
