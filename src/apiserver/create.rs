@@ -31,7 +31,7 @@ impl ApiServer {
         context: &mut Context,
     ) -> Result<Step, Status> {
         let request = Arc::clone(&exchange.request);
-        let mut object = seam::decode(&route.info, &request, &request.body, &mut exchange.warnings)?;
+        let mut object = seam::decode(&route.info, &request, &request.body, None, &mut exchange.warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
         seam::default(&route.info, &mut object);
         if self.tracks_fields(&exchange.user) {

@@ -8,18 +8,20 @@ use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::ResourceInfo;
 use crate::api::schema::{self, Schema, SchemaType, Strictness};
 use crate::api::status::Status;
-use crate::api::{Map, Text, Value, defaults, meta, patch, strategy, time, validation, warnings};
+use crate::api::{Text, Value, defaults, meta, patch, strategy, time, validation, warnings};
 use crate::message::rest::{self, Request};
 use crate::sim::Time;
 
 use super::{conversion, custom};
 
 /// The body of a request as an object of the kind, in its stored version. Unknown fields become errors, warnings or
-/// nothing, as `fieldValidation` says.
+/// nothing, as `fieldValidation` says. What the object shares with `old`, which has been decoded before, is not looked at
+/// again: a status update does not walk the spec.
 pub(super) fn decode(
     info: &ResourceInfo,
     request: &Request,
     body: &Value,
+    old: Option<&Value>,
     warnings: &mut Vec<Text>,
 ) -> Result<Value, Status> {
     let api_version = request.resource.api_version();
@@ -64,7 +66,9 @@ pub(super) fn decode(
     }
     if let Some(place) = Schema::built_in().kind(&api_version, &info.kind) {
         let duplicates: Vec<String> = request.options.duplicates.iter().map(Text::to_string).collect();
-        let (decoded, notes) = schema::decode_object(place, &info.kind, &object, &duplicates, strictness)?;
+        let known = old.filter(|_| is_stored_version(info, request));
+        let (decoded, notes) =
+            schema::decode_object(place, &info.kind, &object, known, &duplicates, strictness)?;
         warnings.extend(notes.into_iter().map(Text::from));
         object = decoded;
     }
@@ -108,38 +112,6 @@ fn is_stored_version(info: &ResourceInfo, request: &Request) -> bool {
     request.resource.version == info.storage_version && !conversion::is_shared(info)
 }
 
-/// [`decode`], but what the object shares with `old`, which has been decoded before, is not looked at again: a
-/// status update does not walk the spec.
-pub(super) fn decode_beside(
-    info: &ResourceInfo,
-    request: &Request,
-    body: &Value,
-    old: Option<&Value>,
-    warnings: &mut Vec<Text>,
-) -> Result<Value, Status> {
-    let (Some(old), Some(fields)) = (old, body.as_object()) else {
-        return decode(info, request, body, warnings);
-    };
-    if info.custom || !is_stored_version(info, request) {
-        return decode(info, request, body, warnings);
-    }
-    let is_shared = |name: &str, value: &Value| {
-        matches!(value, Value::Object(_) | Value::Array(_))
-            && old.get(name).is_some_and(|old| old.is_same(value))
-    };
-    let shared: Vec<(&Text, &Value)> = fields.iter().filter(|(name, value)| is_shared(name, value)).collect();
-    if shared.is_empty() {
-        return decode(info, request, body, warnings);
-    }
-    let rest: Map = fields.iter().filter(|(name, value)| !is_shared(name, value)).collect();
-    let mut decoded = decode(info, request, &Value::from(rest), warnings)?;
-    let object = decoded.make_object();
-    for (name, value) in shared {
-        object.insert(name, value);
-    }
-    Ok(decoded)
-}
-
 /// [`default`], but not where all that has defaults is shared with `old`, which has them.
 pub(super) fn default_beside(info: &ResourceInfo, object: &mut Value, old: Option<&Value>) {
     let has_them = |old: &Value| {
@@ -148,7 +120,7 @@ pub(super) fn default_beside(info: &ResourceInfo, object: &mut Value, old: Optio
                 && !old.get(name).is_some_and(|old| old.is_same(value))
         };
         object.as_object().is_some_and(|fields| !fields.iter().any(differs))
-            && object.as_object().map(Map::len) == old.as_object().map(Map::len)
+            && object.as_object().map(|fields| fields.len()) == old.as_object().map(|fields| fields.len())
     };
     // The status of a service has a default of its own, and so have a namespace's labels.
     let only_above_status = !matches!(info.kind.as_str(), "Service" | "Namespace" | "Ingress");
@@ -381,7 +353,7 @@ pub(super) fn decode_patched(
     old: &Value,
     warnings: &mut Vec<Text>,
 ) -> Result<Value, Status> {
-    decode_beside(info, request, patched, Some(old), warnings).map_err(|status| {
+    decode(info, request, patched, Some(old), warnings).map_err(|status| {
         // The words after the colon are the decoder's own.
         let words = format!(" cannot be handled as a {}: ", info.kind);
         match status.message.split_once(words.as_str()) {

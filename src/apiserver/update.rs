@@ -53,8 +53,7 @@ impl ApiServer {
         request: &Request,
         old: Option<&Value>,
     ) -> Result<Value, Status> {
-        let mut object =
-            seam::decode_beside(&route.info, request, &request.body, old, &mut exchange.warnings)?;
+        let mut object = seam::decode(&route.info, request, &request.body, old, &mut exchange.warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
         check_name(&mut object, request)?;
         seam::default_beside(&route.info, &mut object, old);
@@ -177,7 +176,7 @@ impl ApiServer {
         }
         let mut object = if is_apply {
             let applied = seam::patch(info, &request, PatchType::Apply, &Value::Null, context.now())?;
-            let mut object = seam::decode(info, &request, &applied, &mut cycle.warnings)?;
+            let mut object = seam::decode(info, &request, &applied, None, &mut cycle.warnings)?;
             settle_namespace(route, &mut object, &request.namespace)?;
             check_name(&mut object, &request)?;
             seam::default(info, &mut object);

@@ -44,7 +44,7 @@ fn pod(file: &str, content: &str, node: &str) -> Option<Value> {
     if manifest.text("apiVersion") != "v1" || manifest.text("kind") != "Pod" || documents.next().is_some() {
         return None;
     }
-    let (manifest, _) = schema::decode_object(place, "Pod", &manifest, &[], Strictness::Ignore).ok()?;
+    let (manifest, _) = schema::decode_object(place, "Pod", &manifest, None, &[], Strictness::Ignore).ok()?;
     let whole = static_pod(file, &manifest, node, &Text::new());
     validation::validate_create("", "v1", "Pod", &whole).is_empty().then_some(manifest)
 }

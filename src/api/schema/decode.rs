@@ -79,6 +79,16 @@ const MAX_STRICT_PROBLEMS: usize = 100;
 
 /// Walks `value` as an object of type `place`. `duplicates` are the paths of keys that the text had twice.
 pub fn decode(place: SchemaType, value: &Value, duplicates: &[String]) -> Decoded {
+    decode_beside(place, value, None, duplicates)
+}
+
+/// The same, but the branches that `value` shares with `known`, which has been decoded before, are not walked again.
+pub fn decode_beside(
+    place: SchemaType,
+    value: &Value,
+    known: Option<&Value>,
+    duplicates: &[String],
+) -> Decoded {
     let mut walk = Walk {
         structural: place.schema.structural,
         path: String::new(),
@@ -89,7 +99,7 @@ pub fn decode(place: SchemaType, value: &Value, duplicates: &[String]) -> Decode
         errors: Vec::new(),
         strict: Vec::new(),
     };
-    let changed = walk.value(place, value);
+    let changed = walk.value(place, value, known);
     for path in duplicates {
         walk.strict
             .push(Problem { path: path.clone(), message: format!("duplicate field {}", go_quote(path)) });
@@ -106,10 +116,11 @@ pub fn decode_object(
     place: SchemaType,
     kind: &str,
     object: &Value,
+    known: Option<&Value>,
     duplicates: &[String],
     strictness: Strictness,
 ) -> Result<(Value, Vec<String>), Status> {
-    decode(place, object, duplicates).into_result(strictness).map_err(|error| {
+    decode_beside(place, object, known, duplicates).into_result(strictness).map_err(|error| {
         let own_kind = object.text("kind");
         let version = object.text("apiVersion").rsplit('/').next().unwrap_or("");
         Status::bad_request(format!(
@@ -146,17 +157,20 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Reads `value`; `None` when it is fine as it is.
-    fn value(&mut self, place: SchemaType<'a>, value: &Value) -> Option<Value> {
+    /// Reads `value`; `None` when it is fine as it is, as what is `known` is.
+    fn value(&mut self, place: SchemaType<'a>, value: &Value, known: Option<&Value>) -> Option<Value> {
+        if known.is_some_and(|known| known.is_same(value)) {
+            return None;
+        }
         match (place.shape(), value) {
             (Shape::Any, _) => None,
-            (Shape::Object(shape), Value::Object(map)) => self.object(place, shape, map),
-            (Shape::List { .. }, Value::Array(items)) => self.list(place, items),
-            (Shape::Map { .. }, Value::Object(map)) => self.map(place, map),
+            (Shape::Object(shape), Value::Object(map)) => self.object(place, shape, map, known),
+            (Shape::List { .. }, Value::Array(items)) => self.list(place, items, known),
+            (Shape::Map { .. }, Value::Object(map)) => self.map(place, map, known),
             (Shape::Either { object, other }, _) => {
                 let next = if matches!(value, Value::Object(_)) { *object } else { *other };
                 self.lenient += 1;
-                let changed = self.value(place.to(next), value);
+                let changed = self.value(place.to(next), value, None);
                 self.lenient -= 1;
                 changed
             }
@@ -196,7 +210,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn object(&mut self, place: SchemaType<'a>, shape: &'a ObjectShape, map: &Map) -> Option<Value> {
+    fn object(
+        &mut self,
+        place: SchemaType<'a>,
+        shape: &'a ObjectShape,
+        map: &Map,
+        known: Option<&Value>,
+    ) -> Option<Value> {
         let owner = self.owner;
         let mut fields = shape.fields.iter().peekable();
         let mut out: Vec<(Text, Value)> = Vec::new();
@@ -237,7 +257,8 @@ impl<'a> Walk<'a> {
             self.path.push_str(key);
             self.fields.push(&field.name);
             self.owner = place.name();
-            let new = self.value(place.to(field.type_), value);
+            let known = known.and_then(|known| known.get(key));
+            let new = self.value(place.to(field.type_), value, known);
             self.fields.pop();
             self.owner = owner;
             self.path.truncate(length);
@@ -271,8 +292,9 @@ impl<'a> Walk<'a> {
         changed.then(|| Value::from(out.into_iter().collect::<Map>()))
     }
 
-    fn list(&mut self, place: SchemaType<'a>, items: &[Value]) -> Option<Value> {
+    fn list(&mut self, place: SchemaType<'a>, items: &[Value], known: Option<&Value>) -> Option<Value> {
         let element = place.element()?;
+        let known = known.and_then(Value::as_array).unwrap_or_default();
         let mut out: Option<Vec<Value>> = None;
         let length = self.path.len();
         for (index, item) in items.iter().enumerate() {
@@ -280,7 +302,7 @@ impl<'a> Walk<'a> {
             let _ = write!(self.path, "[{index}]");
             let new = match item {
                 Value::Null if !self.structural => zero(element),
-                _ => self.value(element, item),
+                _ => self.value(element, item, known.get(index)),
             };
             self.path.truncate(length);
             if let Some(new) = new {
@@ -290,7 +312,7 @@ impl<'a> Walk<'a> {
         out.map(Value::from)
     }
 
-    fn map(&mut self, place: SchemaType<'a>, map: &Map) -> Option<Value> {
+    fn map(&mut self, place: SchemaType<'a>, map: &Map, known: Option<&Value>) -> Option<Value> {
         let element = place.element()?;
         let mut out: Option<Map> = None;
         let length = self.path.len();
@@ -301,7 +323,7 @@ impl<'a> Walk<'a> {
             self.path.push_str(key);
             let new = match value {
                 Value::Null if !self.structural => zero(element),
-                _ => self.value(element, value),
+                _ => self.value(element, value, known.and_then(|known| known.get(key))),
             };
             self.path.truncate(length);
             if let Some(new) = new {

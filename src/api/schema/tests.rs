@@ -110,7 +110,7 @@ fn wrong_objects_are_refused_in_upstreams_words() {
         let object = json(&text);
         let place = Schema::built_in().of(&object).unwrap();
         let kind = object.text("kind");
-        let refused = decode_object(place, kind, &object, &[], Strictness::Strict).unwrap_err();
+        let refused = decode_object(place, kind, &object, None, &[], Strictness::Strict).unwrap_err();
         assert_eq!(refused.message, expected);
     }
 }

@@ -106,7 +106,9 @@ pub(super) fn read_body(request: &Request) -> Result<Value, Status> {
 
 fn check(scale: &Value) -> Result<Value, Status> {
     match Schema::built_in().kind("autoscaling/v1", "Scale") {
-        Some(place) => decode_object(place, "Scale", scale, &[], Strictness::Ignore).map(|(scale, _)| scale),
+        Some(place) => {
+            decode_object(place, "Scale", scale, None, &[], Strictness::Ignore).map(|(scale, _)| scale)
+        }
         None => Ok(scale.clone()),
     }
 }
