@@ -16,8 +16,8 @@ pub enum Note {
     Sync { controller: Text, key: Text },
     /// The container engine did one step of a sandbox's or container's life.
     Sandbox { pod: Text, step: Text, detail: Text },
-    /// Why the scheduler chose a node, or none: one row a node.
-    Scheduling { pod: Text, outcome: Value },
+    /// The scheduler chose a node for a pod, or (empty) found none. Why, it knows of its last cycles itself.
+    Scheduling { pod: Text, node: Text },
     /// A command in a terminal wrote something, or ended.
     Terminal { session: u64, stdout: Text, stderr: Text, exit: Option<i32> },
     /// A line of a component's own log.

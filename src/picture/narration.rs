@@ -61,8 +61,7 @@ pub fn tell(history: &History<Cluster>, id: RecordId) -> Option<Sentence> {
             Note::Role { role, .. } => {
                 return if is_news(history, id, *actor, role) { tell_etcd(history, id) } else { None };
             }
-            Note::Scheduling { pod, outcome } => {
-                let node = outcome.text("node");
+            Note::Scheduling { pod, node } => {
                 if !node.is_empty() {
                     // The binding that follows says so.
                     return None;

@@ -80,11 +80,15 @@ pub struct Outcome {
     rejected: Vec<(Text, &'static str, Text)>,
     evaluated: usize,
     all: usize,
+    /// The node chosen; empty: none.
+    pub node: Text,
+    /// Why there is none.
+    pub message: Text,
 }
 
 impl Outcome {
-    /// As data for the picture. `node` is the node chosen, empty for none.
-    pub fn to_value(&self, node: &str, message: &str) -> Value {
+    /// As data for the picture.
+    pub fn to_value(&self) -> Value {
         let mut rows: Vec<Value> = Vec::new();
         for (name, scores, total) in &self.scored {
             let by_plugin: Value = PLUGINS
@@ -101,8 +105,8 @@ impl Outcome {
             rows.push(object! { "node" => name, "plugin" => *plugin, "reason" => reasons });
         }
         object! {
-            "node" => node,
-            "message" => message,
+            "node" => &self.node,
+            "message" => &self.message,
             "rows" => rows,
             "evaluated" => self.evaluated,
             "nodes" => self.all,

@@ -16,6 +16,7 @@ use crate::note::Note;
 use crate::object;
 use crate::sim::{Duration, Time};
 
+use super::algorithm::Outcome;
 use super::framework::{Event, View};
 use super::pod_info::PodInfo;
 use super::queue::QueuedPod;
@@ -67,8 +68,8 @@ impl Scheduler {
             return;
         }
         let (found, outcome) = self.attempt(context, pod);
-        context.note(Note::Scheduling { pod: pod.key.clone(), outcome: outcome.clone() });
-        self.outcomes.push_back((pod.key.clone(), outcome));
+        context.note(Note::Scheduling { pod: pod.key.clone(), node: outcome.node.clone() });
+        self.outcomes.push_back((pod.key.clone(), Arc::new(outcome)));
         if self.outcomes.len() > KEPT_OUTCOMES {
             self.outcomes.pop_front();
         }
@@ -85,7 +86,7 @@ impl Scheduler {
     }
 
     /// Runs one cycle: a node, or why there is none, and where room could be made; and all that is to be shown.
-    fn attempt(&mut self, context: &mut Context, pod: &PodInfo) -> (Result<Text, NoNode>, Value) {
+    fn attempt(&mut self, context: &mut Context, pod: &PodInfo) -> (Result<Text, NoNode>, Outcome) {
         self.cache.refresh();
         let nominations = self.nominations();
         let view = View { cache: &self.cache, stores: self.informers.stores(), informers: &self.lists };
@@ -110,10 +111,11 @@ impl Scheduler {
                 Err((message, std::mem::take(&mut failure.rejectors), plan))
             }
         };
-        let outcome = cycle.outcome.to_value(
-            found.as_ref().map_or("", Text::as_str),
-            found.as_ref().err().map_or("", |(message, ..)| message.as_str()),
-        );
+        let mut outcome = cycle.outcome;
+        match &found {
+            Ok(node) => outcome.node = node.clone(),
+            Err((message, ..)) => outcome.message = message.clone(),
+        }
         (found, outcome)
     }
 

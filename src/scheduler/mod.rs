@@ -103,7 +103,7 @@ pub struct Scheduler {
     is_cycling: bool,
     flushes_back_off: bool,
     flushes_unschedulable: bool,
-    outcomes: VecDeque<(Text, Value)>,
+    outcomes: VecDeque<(Text, Arc<algorithm::Outcome>)>,
 }
 
 impl Scheduler {
@@ -168,8 +168,8 @@ impl Scheduler {
         self.elector.is_leader
     }
     /// How the last attempt for a pod (`namespace/name`) went, node by node.
-    pub fn outcome(&self, pod: &str) -> Option<&Value> {
-        self.outcomes.iter().rev().find(|(key, _)| key == pod).map(|(_, outcome)| outcome)
+    pub fn outcome(&self, pod: &str) -> Option<Value> {
+        self.outcomes.iter().rev().find(|(key, _)| key == pod).map(|(_, outcome)| outcome.to_value())
     }
 
     pub fn handle(&mut self, input: Input, context: &mut Context) {
