@@ -47,6 +47,11 @@ fn push_second(text: &mut String, unix_s: i64) {
 
 /// A number that is not negative, with leading zeros.
 fn push_digits(text: &mut String, number: i64, digits: u32) {
+    if digits == 2 && number < 100 {
+        let number = number as u8;
+        text.push(char::from(b'0' + number / 10));
+        return text.push(char::from(b'0' + number % 10));
+    }
     let mut unit = 10_i64.pow(digits - 1);
     while number / 10 >= unit {
         unit *= 10;

@@ -117,13 +117,13 @@ impl Catalog {
     /// The whole etcd key.
     pub(crate) fn key(&self, cache: usize, below: &str) -> Text {
         let prefix = self.by_cache.get(cache).map_or("", |info| info.storage_prefix.as_str());
-        Text::from(format!("{prefix}/{below}"))
+        Text::from([prefix, "/", below].concat())
     }
 }
 
 /// The key of an object below its resource's prefix.
 pub(crate) fn below(info: &ResourceInfo, namespace: &str, name: &str) -> Text {
-    if info.namespaced { Text::from(format!("{namespace}/{name}")) } else { Text::from(name) }
+    if info.namespaced { [namespace, "/", name].concat().into() } else { name.into() }
 }
 
 #[cfg(test)]

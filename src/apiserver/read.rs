@@ -339,17 +339,14 @@ fn write_continue(revision: i64, start: &str) -> String {
 
 /// RFC 4648's URL-safe alphabet, without padding.
 pub(super) fn base64_url(bytes: &[u8]) -> String {
-    let mut text = String::new();
+    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk
-            .iter()
-            .enumerate()
-            .fold(0_u32, |word, (index, byte)| word | u32::from(*byte) << (16 - 8 * index));
-        for index in 0..=chunk.len() {
-            text.push(char::from(BASE64_URL[(word >> (18 - 6 * index)) as usize & 63]));
-        }
+        let byte = |place: usize| chunk.get(place).map_or(0, |byte| u32::from(*byte));
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        let letters = [18, 12, 6, 0].map(|shift| BASE64_URL[(word >> shift) as usize & 63]);
+        text.extend_from_slice(&letters[..=chunk.len()]);
     }
-    text
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The bytes of a text in URL-safe base64; `None` where a letter is none of its.

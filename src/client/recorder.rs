@@ -175,15 +175,9 @@ impl Recorder {
 
     fn correlate(&mut self, draft: EventDraft, now: Time) -> Option<Request> {
         let about = &draft.about;
-        let object_key = arcstr::format!(
-            "{}/{}/{}/{}/{}",
-            about.text("kind"),
-            about.text("namespace"),
-            about.text("name"),
-            about.text("uid"),
-            about.text("fieldPath")
-        );
-        let similar_key = arcstr::format!("{object_key}/{}/{}", draft.kind, draft.reason);
+        let parts = ["kind", "namespace", "name", "uid", "fieldPath"].map(|field| about.text(field));
+        let object_key = Text::from(parts.join("/"));
+        let similar_key = Text::from([&object_key, draft.kind, &draft.reason].join("/"));
         let (key, message) = match self.api {
             EventApi::Core => self.aggregate(&similar_key, &draft.message, now),
             EventApi::Events => (similar_key.clone(), draft.message.clone()),
@@ -226,7 +220,7 @@ impl Recorder {
             similar.messages.push(message.clone());
         }
         if similar.messages.len() < AGGREGATE_FROM {
-            return (arcstr::format!("{similar_key}/{message}"), message.clone());
+            return ([similar_key.as_str(), message].join("/").into(), message.clone());
         }
         similar.messages.remove(0);
         (similar_key.clone(), arcstr::format!("(combined from similar events): {message}"))

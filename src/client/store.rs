@@ -35,7 +35,7 @@ pub fn key_of(object: &Value) -> Text {
 }
 
 pub fn key(namespace: &str, name: &str) -> Text {
-    if namespace.is_empty() { name.into() } else { arcstr::format!("{namespace}/{name}") }
+    if namespace.is_empty() { name.into() } else { [namespace, "/", name].concat().into() }
 }
 
 /// `(namespace, name)` of a key.
@@ -86,7 +86,7 @@ impl Store {
     }
     /// The objects of one namespace, by name.
     pub fn in_namespace<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-        let prefix: Text = arcstr::format!("{namespace}/");
+        let prefix = [namespace, "/"].concat();
         self.objects
             .from(prefix.as_str())
             .take_while(move |(key, _)| key.starts_with(prefix.as_str()))

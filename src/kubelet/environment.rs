@@ -415,26 +415,27 @@ fn service_variables(service: &Value, variables: &mut SortedMap<Text, Text>) {
     let name = |text: &str| text.to_ascii_uppercase().replace('-', "_");
     let prefix = name(meta::name(service));
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_string() };
-    let mut set = |suffix: &str, value: String| {
-        variables.insert(arcstr::format!("{prefix}_{suffix}"), value.into());
+    let mut set = |suffix: &[&str], value: &str| {
+        variables.insert([&prefix, "_", &suffix.concat()].concat().into(), value.into());
     };
-    set("SERVICE_HOST", ip.to_string());
+    set(&["SERVICE_HOST"], ip);
     for (index, port) in ports.iter().enumerate() {
-        let number = port.integer("port").unwrap_or(0);
+        let number = &port.integer("port").unwrap_or(0).to_string();
         let protocol = if port.has("protocol") { port.text("protocol") } else { "TCP" };
-        let address = format!("{}://{host}:{number}", protocol.to_ascii_lowercase());
+        let scheme = protocol.to_ascii_lowercase();
+        let address = [&scheme, "://", &host, ":", number].concat();
         if index == 0 {
-            set("SERVICE_PORT", number.to_string());
-            set("PORT", address.clone());
+            set(&["SERVICE_PORT"], number);
+            set(&["PORT"], &address);
         }
         if !port.text("name").is_empty() {
-            set(&format!("SERVICE_PORT_{}", name(port.text("name"))), number.to_string());
+            set(&["SERVICE_PORT_", &name(port.text("name"))], number);
         }
-        let stem = format!("PORT_{number}_{protocol}");
-        set(&stem, address);
-        set(&format!("{stem}_PROTO"), protocol.to_ascii_lowercase());
-        set(&format!("{stem}_PORT"), number.to_string());
-        set(&format!("{stem}_ADDR"), ip.to_string());
+        for (suffix, value) in
+            [("", &address), ("_PROTO", &scheme), ("_PORT", number), ("_ADDR", &ip.to_string())]
+        {
+            set(&["PORT_", number, "_", protocol, suffix], value);
+        }
     }
 }
 

@@ -65,15 +65,13 @@ impl Random {
         let version = (a & 0xffff_ffff_ffff_0fff) | 0x4000;
         let variant = (b & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
         let mut text = String::with_capacity(36);
-        for (place, number) in (0..32).zip(
-            [version, variant]
-                .into_iter()
-                .flat_map(|word| (0..16).map(move |digit| (word >> (60 - 4 * digit) & 0xf) as u32)),
-        ) {
+        for place in 0..32 {
             if matches!(place, 8 | 12 | 16 | 20) {
                 text.push('-');
             }
-            text.extend(char::from_digit(number, 16));
+            let word = if place < 16 { version } else { variant };
+            let digit = (word >> (60 - 4 * (place % 16))) as u8 & 0xf;
+            text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
         }
         text
     }

@@ -92,8 +92,10 @@ fn spec_and_meta(holder: &Value, base: &str, notes: &mut Notes) {
             note!(notes, "{inside}imagePullSecrets[{index}].name: invalid empty name \"\"");
         }
     }
-    for name in ["memory", "ephemeral-storage"] {
-        fractional(spec.at("overhead"), name, &format!("{inside}overhead"), notes);
+    if spec.has("overhead") {
+        for name in ["memory", "ephemeral-storage"] {
+            fractional(spec.at("overhead"), name, &format!("{inside}overhead"), notes);
+        }
     }
     if !spec.has("securityContext.seccompProfile") && annotations.contains_key(SECCOMP_POD) {
         note!(
@@ -167,7 +169,7 @@ fn duplicates(list: &[Value], field: &str, path: &str, notes: &mut Notes) {
 fn one_container(container: &Value, path: &str, holder: &Value, base: &str, notes: &mut Notes) {
     let annotations = holder.map("metadata.annotations");
     let name = container.text("name");
-    let seccomp = format!("{SECCOMP_CONTAINER}{name}");
+    let seccomp = [SECCOMP_CONTAINER, name].concat();
     if !container.has("securityContext.seccompProfile") && annotations.contains_key(&seccomp) {
         note!(
             notes,
@@ -175,7 +177,7 @@ fn one_container(container: &Value, path: &str, holder: &Value, base: &str, note
         );
     }
     // A pod's own annotation is spoken of where it becomes a field.
-    let app_armor = format!("{APP_ARMOR}{name}");
+    let app_armor = [APP_ARMOR, name].concat();
     if !base.is_empty()
         && !container.has("securityContext.appArmorProfile")
         && annotations.contains_key(&app_armor)
@@ -185,10 +187,10 @@ fn one_container(container: &Value, path: &str, holder: &Value, base: &str, note
             "{base}metadata.annotations[{app_armor}]: deprecated since v1.30; use the \"appArmorProfile\" field instead"
         );
     }
+    let amounts = container.at("resources");
     for resource in ["memory", "ephemeral-storage"] {
-        for list in ["limits", "requests"] {
-            let amounts = container.at("resources").at(list);
-            fractional(amounts, resource, &format!("{path}.resources.{list}"), notes);
+        for list in ["limits", "requests"].into_iter().filter(|list| amounts.has(list)) {
+            fractional(amounts.at(list), resource, &format!("{path}.resources.{list}"), notes);
         }
     }
     let mut seen = SortedSet::new();

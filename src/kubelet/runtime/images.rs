@@ -41,7 +41,7 @@ impl Reference {
                 (first, rest.to_string())
             }
             Some(_) => ("docker.io", path.to_string()),
-            None => ("docker.io", format!("library/{path}")),
+            None => ("docker.io", ["library/", path].concat()),
         };
         let is_tag = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         let is_path =
@@ -72,7 +72,7 @@ impl Reference {
     pub fn full(&self) -> Text {
         let (registry, repository) = (&self.registry, &self.repository);
         match (self.tag.as_str(), self.digest.as_str()) {
-            (tag, "") => arcstr::format!("{registry}/{repository}:{tag}"),
+            (tag, "") => [registry, "/", repository, ":", tag].concat().into(),
             (_, digest) => arcstr::format!("{registry}/{repository}@{digest}"),
         }
     }

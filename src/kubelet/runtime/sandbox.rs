@@ -137,7 +137,7 @@ impl Sandbox {
     }
     /// `namespace/name` of its pod.
     pub fn pod(&self) -> Text {
-        arcstr::format!("{}/{}", self.config.namespace, self.config.name)
+        [&self.config.namespace, "/", &self.config.name].concat().into()
     }
     pub fn ips(&self) -> Vec<Text> {
         match (&self.fixed_ip, &self.attachment) {
