@@ -171,19 +171,21 @@ impl ApiServer {
         response: Option<&etcd::Response>,
         context: &mut Context,
     ) {
-        let Some(mut exchange) = self.exchanges.get(&id).cloned() else { return };
-        let step = match std::mem::replace(&mut exchange.state, State::Handling) {
-            State::Handling | State::Forwarded => return,
-            State::Reading(reading) => match response {
-                Some(response) => self.read(&mut exchange, reading, response, context),
-                None => return,
-            },
-            State::AskingRevision => match response {
-                Some(response) => self.revision_known(&mut exchange, response, context),
-                None => return,
-            },
-            State::AwaitingRevision => self.answer_from_cache(&mut exchange, context),
-            State::Writing(cycle) => self.go_on_writing(&mut exchange, cycle, response, context),
+        let Some(kept) = self.exchanges.get_mut(&id) else { return };
+        // Taken out before the rest is copied: what a write has in hand is much.
+        let state = std::mem::replace(&mut kept.state, State::Handling);
+        let mut exchange = kept.clone();
+        let step = match (state, response) {
+            (State::Reading(reading), Some(response)) => self.read(&mut exchange, reading, response, context),
+            (State::AskingRevision, Some(response)) => self.revision_known(&mut exchange, response, context),
+            (State::AwaitingRevision, _) => self.answer_from_cache(&mut exchange, context),
+            (State::Writing(cycle), _) => self.go_on_writing(&mut exchange, cycle, response, context),
+            (state, _) => {
+                // It waits for something else.
+                exchange.state = state;
+                self.exchanges.insert(id, exchange);
+                return;
+            }
         };
         self.take(exchange, step.into(), context);
     }

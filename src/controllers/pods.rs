@@ -20,7 +20,7 @@ pub fn is_active(pod: &Value) -> bool {
     !is_terminal(pod) && !meta::is_deleting(pod)
 }
 pub fn is_terminating(pod: &Value) -> bool {
-    !is_terminal(pod) && meta::is_deleting(pod)
+    meta::is_deleting(pod) && !is_terminal(pod)
 }
 pub fn is_ready(pod: &Value) -> bool {
     meta::is_condition_true(pod, "Ready")
@@ -32,9 +32,10 @@ pub fn ready_since(pod: &Value) -> Option<Time> {
 }
 /// Ready for at least `min_ready_seconds`.
 pub fn is_available(pod: &Value, min_ready_seconds: i64, now: Time) -> bool {
-    if !is_ready(pod) {
-        return false;
-    }
+    is_ready(pod) && has_been_ready(pod, min_ready_seconds, now)
+}
+/// Whether a pod that is ready has been so for at least `min_ready_seconds`.
+pub fn has_been_ready(pod: &Value, min_ready_seconds: i64, now: Time) -> bool {
     min_ready_seconds <= 0 || ready_since(pod).is_some_and(|since| since + seconds(min_ready_seconds) <= now)
 }
 /// When the next of `pods` becomes available that is ready and not yet available.

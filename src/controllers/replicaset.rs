@@ -198,7 +198,7 @@ impl ReplicaSetController {
             labelled += i64::from(template_labels.matches_object(pod));
             if pods::is_ready(pod) {
                 ready += 1;
-                available += i64::from(pods::is_available(pod, min_ready_seconds, call.now()));
+                available += i64::from(pods::has_been_ready(pod, min_ready_seconds, call.now()));
             }
         }
         let mut status = owner.at("status").clone();
