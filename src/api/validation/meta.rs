@@ -143,7 +143,9 @@ pub fn plain_object_meta_update(new: &Value, old: &Value, errors: &mut Errors) {
     if !new.at("annotations").is_same(old.at("annotations")) {
         annotations(new.map("annotations"), &path.child("annotations"), errors);
     }
-    owner_references(new.at("ownerReferences"), &path.child("ownerReferences"), errors);
+    if !new.at("ownerReferences").is_same(old.at("ownerReferences")) {
+        owner_references(new.at("ownerReferences"), &path.child("ownerReferences"), errors);
+    }
     managed_fields(new.items("managedFields"), &path.child("managedFields"), errors);
 }
 

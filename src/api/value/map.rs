@@ -36,6 +36,14 @@ impl Entry {
     fn is(&self, tab: u64, name: &[u8]) -> bool {
         self.tab == tab && (name.len() < 8 || self.key.as_bytes() == name)
     }
+    /// The name's length with quotes and escapes.
+    fn name_bytes(&self) -> u64 {
+        // All of a short name stands on its tab.
+        if self.key.len() <= 8 && !has_escape(self.tab) {
+            return 2 + self.key.len() as u64;
+        }
+        quoted_bytes(&self.key)
+    }
     /// Where the name ends if it is the one of at least eight letters that begins at `start` of `path`.
     #[inline]
     fn end_in(&self, path: &[u8], start: usize) -> Option<usize> {
@@ -216,7 +224,7 @@ impl Map {
         if known > 0 {
             return known.into();
         }
-        let fields = self.iter().map(|(name, value)| quoted_bytes(name) + 1 + value.json_bytes() + 1);
+        let fields = self.entries.iter().map(|field| field.name_bytes() + 1 + field.value.json_bytes() + 1);
         let bytes = 2 + fields.sum::<u64>().saturating_sub(1);
         // What is longer than the number can say is measured again each time.
         self.json_bytes.store(u32::try_from(bytes).unwrap_or(0), Ordering::Relaxed);

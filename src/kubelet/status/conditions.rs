@@ -153,12 +153,13 @@ pub fn set_transition_times(status: &mut Value, old: &Value, now: &Text) {
     if status.items("conditions").is_empty() {
         return;
     }
+    let old = old.items("conditions");
     for condition in status.at_mut("conditions").make_array() {
         let kind = condition.text("type");
         if !is_owned(kind) && kind != "DisruptionTarget" {
             continue;
         }
-        let before = meta::find_condition(old.items("conditions"), kind);
+        let before = meta::find_condition(old, kind);
         let since = match before {
             Some(before) if before.text("status") == condition.text("status") => {
                 before.at("lastTransitionTime").clone()

@@ -55,26 +55,27 @@ fn merged_list(patch: &mut Map, name: &str, key: &str, before: &[Value], after: 
     if before == after {
         return;
     }
-    let find = |list: &[Value], item: &Value| list.iter().position(|other| other.at(key) == item.at(key));
+    let names = |list| <[Value]>::iter(list).map(|item| item.at(key)).collect::<Vec<&Value>>();
+    let (old_names, new_names) = (names(before), names(after));
     let mut changed = Vec::new();
-    for item in after {
-        match find(before, item) {
+    for (item, name) in after.iter().zip(&new_names) {
+        match old_names.iter().position(|other| other == name) {
             None => changed.push(item.clone()),
             Some(place) => {
                 if let Some(mut change) = difference(&before[place], item, false) {
-                    change.set(key, item.at(key));
+                    change.set(key, *name);
                     changed.push(change);
                 }
             }
         }
     }
-    for item in before.iter().filter(|item| find(after, item).is_none()) {
-        changed.push(object! { "$patch" => "delete", key => item.at(key) });
+    for name in old_names.into_iter().filter(|name| !new_names.contains(name)) {
+        changed.push(object! { "$patch" => "delete", key => name });
     }
     if !changed.is_empty() {
         patch.insert(name, Value::from(changed));
     }
-    let order = after.iter().map(|item| object! { key => item.at(key) });
+    let order = new_names.into_iter().map(|name| object! { key => name });
     patch.insert(format!("$setElementOrder/{name}"), Value::array(order));
 }
 
