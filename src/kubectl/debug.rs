@@ -212,8 +212,12 @@ fn dress(session: &Session, container: &mut Value) {
     }
     for name in ["stdin", "tty"] {
         match flags.switch(name) {
-            true => drop(container.set(name, true)),
-            false => drop(container.remove(name)),
+            true => {
+                container.set(name, true);
+            }
+            false => {
+                container.remove(name);
+            }
         }
     }
 }
@@ -358,7 +362,9 @@ fn apply_profile(session: &Session, pod: &mut Value, name: &str, style: Style) {
         security.insert("capabilities", object! { "add" => add });
     }
     match profile {
-        "sysadmin" => drop(security.insert("privileged", true)),
+        "sysadmin" => {
+            security.insert("privileged", true);
+        }
         "restricted" => {
             security.insert("runAsNonRoot", true);
             security.insert("capabilities", object! { "drop" => array!["ALL"] });
@@ -435,9 +441,9 @@ fn attach(session: &mut Session, pod: &Value, container: &str) -> Outcome {
         let lists =
             ["status.initContainerStatuses", "status.containerStatuses", "status.ephemeralContainerStatuses"];
         let statuses = lists.iter().flat_map(|list| pod.items(list));
-        let state =
+        let mut state =
             statuses.filter(|status| status.text("name") == container).map(|status| status.at("state"));
-        match state.last() {
+        match state.next_back() {
             Some(state) if state.has("running") => return Ok(ControlFlow::Break(false)),
             Some(state) if state.has("terminated") => return Ok(ControlFlow::Break(true)),
             Some(state) if !state.text("waiting.message").is_empty() && !session.flags.switch("quiet") => {

@@ -116,7 +116,7 @@ fn browser() -> Outcome {
     Command::new("node")
         .args(["--test", "--test-concurrency=1", "tests/browser/tokens.test.mjs"])
         .args(["tests/browser/page.test.mjs", "tests/browser/lenses.test.mjs", "tests/browser/hand.test.mjs"])
-        .args(["tests/browser/level.test.mjs"])
+        .args(["tests/browser/level.test.mjs", "tests/browser/topology.test.mjs"])
         .env("CHROME", &chromium.to_string_lossy())
         .run()
 }
