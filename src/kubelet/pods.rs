@@ -173,6 +173,9 @@ impl State {
         if is_to_go(pod) || is_terminal(pod.text("status.phase")) {
             worker.stage = Stage::Terminating;
         }
+        if is_new {
+            self.forget_objects(pod);
+        }
         self.workers.insert(uid.clone(), Arc::new(worker));
         match refusal {
             Some(refusal) => self.reject(&uid, &refusal, context),

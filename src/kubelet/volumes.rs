@@ -84,6 +84,32 @@ const TTL: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(122);
 
+/// The cluster's own certificate does not change.
+const UNCHANGING: &str = "kube-root-ca.crt";
+
+/// ConfigMaps and Secrets that a pod's volumes name.
+fn volume_objects(pod: &Value) -> Vec<ObjectKey> {
+    let namespace = pod.shared_text("metadata.namespace");
+    let mut keys = Vec::new();
+    let mut add =
+        |kind: ObjectKind, name: Text| keys.push(ObjectKey { kind, namespace: namespace.clone(), name });
+    for volume in pod.items("spec.volumes") {
+        if volume.has("configMap") {
+            add(ObjectKind::ConfigMap, volume.shared_text("configMap.name"));
+        } else if volume.has("secret") {
+            add(ObjectKind::Secret, volume.shared_text("secret.secretName"));
+        }
+        for source in volume.items("projected.sources") {
+            if source.has("configMap") {
+                add(ObjectKind::ConfigMap, source.shared_text("configMap.name"));
+            } else if source.has("secret") {
+                add(ObjectKind::Secret, source.shared_text("secret.name"));
+            }
+        }
+    }
+    keys
+}
+
 /// Why a volume cannot be laid out yet.
 enum Setback {
     /// Something has been asked for.
@@ -425,28 +451,24 @@ impl State {
         }
     }
 
+    /// A pod is new on the node: what it refers to is read anew, however lately others have read it (`AddReference`).
+    pub(super) fn forget_objects(&mut self, pod: &Value) {
+        let containers =
+            ["spec.initContainers", "spec.containers"].into_iter().flat_map(|path| pod.items(path));
+        let keys = containers.flat_map(|container| environment::objects_needed(pod, container));
+        for key in keys.chain(volume_objects(pod)).filter(|key| key.name != UNCHANGING) {
+            if self.objects.get(&key).is_some_and(|cached| !cached.is_reading) {
+                self.objects.remove(&key);
+            }
+        }
+    }
+
     /// Objects behind mounted volumes, and their revisions.
     fn revisions(&self, pod: &Value) -> SortedMap<ObjectKey, Text> {
-        let namespace = pod.shared_text("metadata.namespace");
         let mut revisions = SortedMap::new();
-        let mut add = |kind: ObjectKind, name: Text| {
-            let key = ObjectKey { kind, namespace: namespace.clone(), name };
+        for key in volume_objects(pod) {
             if let Some(Ok(object)) = self.objects.get(&key).and_then(|cached| cached.result.as_ref()) {
                 revisions.insert(key, object.shared_text("metadata.resourceVersion"));
-            }
-        };
-        for volume in pod.items("spec.volumes") {
-            if volume.has("configMap") {
-                add(ObjectKind::ConfigMap, volume.shared_text("configMap.name"));
-            } else if volume.has("secret") {
-                add(ObjectKind::Secret, volume.shared_text("secret.secretName"));
-            }
-            for source in volume.items("projected.sources") {
-                if source.has("configMap") {
-                    add(ObjectKind::ConfigMap, source.shared_text("configMap.name"));
-                } else if source.has("secret") {
-                    add(ObjectKind::Secret, source.shared_text("secret.name"));
-                }
             }
         }
         revisions
@@ -460,8 +482,7 @@ impl State {
             .volumes
             .revisions
             .keys()
-            // The cluster's own certificate does not change.
-            .filter(|key| key.name != "kube-root-ca.crt")
+            .filter(|key| key.name != UNCHANGING)
             .filter(|key| self.objects.get(key).is_none_or(|cached| now.since(cached.read_at) >= TTL))
             .cloned()
             .collect();
