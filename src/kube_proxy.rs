@@ -7,11 +7,15 @@
 //! The process lives in a container of the DaemonSet `kube-proxy`: it begins when the container engine says that
 //! the container runs, and ends with it. What it wrote stays in the kernel.
 //!
+//! It reads its configuration file once, when it begins: whoever changes the mode in the ConfigMap must restart the pods.
+//! What another mode has left in the kernel is cleaned up as far as upstream does it: between nftables and the others,
+//! not between iptables and ipvs.
+//!
 //! Follows `cmd/kube-proxy/app/server.go`, `pkg/proxy/runner` and `syncProxyRules`.
 
 use std::sync::Arc;
 
-use crate::api::{Text, Value, meta};
+use crate::api::{Text, Value, meta, yaml};
 use crate::client::daemon::{Daemon, Event};
 use crate::client::informer::Delta;
 use crate::client::{Informers, Selection, Store, request};
@@ -19,8 +23,9 @@ use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::node::NodeMessage;
 use crate::message::rest::Resource;
-use crate::network::netfilter::{Restore, Table};
-use crate::network::proxy::{Proxier, Settings, iptables, service_of_slice};
+use crate::network::ipam::Cidr;
+use crate::network::netfilter::Restore;
+use crate::network::proxy::{Mode, Proxier, Settings, iptables, service_of_slice};
 use crate::shared_map::SharedSet;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{ProxyTimer, Timer};
@@ -40,6 +45,8 @@ struct State {
     pending: SharedSet<Text>,
     /// All of them are.
     is_whole: bool,
+    /// Its configuration is none: it ends.
+    has_failed: bool,
     /// A sync is due, and an alarm set for it.
     is_due: bool,
     finished_at: Time,
@@ -50,9 +57,10 @@ struct State {
 /// Places of the informers.
 const SERVICES: usize = 0;
 const SLICES: usize = 1;
+const RANGES: usize = 2;
 const NODES: usize = 3;
 
-/// `minSyncPeriod` of iptables mode: between the end of one sync and the beginning of the next.
+/// `minSyncPeriod` of each mode: between the end of one sync and the beginning of the next.
 const MINIMUM_INTERVAL: Duration = Duration::from_secs(1);
 /// `iptables-restore` itself, and each rule that it is given: magnitudes of an idle machine.
 const RESTORE_LATENCY: Duration = Duration::from_millis(12);
@@ -89,6 +97,7 @@ impl KubeProxy {
             proxier: Proxier::default(),
             pending: SharedSet::default(),
             is_whole: true,
+            has_failed: false,
             is_due: false,
             finished_at: Time::ZERO,
             syncs: 0,
@@ -115,6 +124,9 @@ impl KubeProxy {
     pub fn syncs(&self) -> (u64, usize) {
         (self.state.syncs, self.state.last_rules)
     }
+    pub fn mode(&self) -> Mode {
+        self.state.settings.mode
+    }
     pub fn informers(&self) -> &Informers {
         self.state.daemon.informers()
     }
@@ -123,7 +135,13 @@ impl KubeProxy {
 impl State {
     fn handle(&mut self, input: Input, context: &mut Context) {
         match self.daemon.handle(input, context) {
-            Event::Began => {
+            Event::Began(config) => {
+                if let Err(words) = self.configure(&config) {
+                    self.has_failed = true;
+                    return self.daemon.quit(&words, context);
+                }
+                let leftovers = self.settings.mode.leftovers();
+                self.hand_over(leftovers, Duration::ZERO, context);
                 let nodes = Resource::new("", "v1", "nodes");
                 self.daemon.send(request::get(&nodes, "", &self.settings.node_name), context);
             }
@@ -144,12 +162,39 @@ impl State {
         }
     }
 
+    /// What the configuration file says, as far as it is simulated. The error: what the process says, and ends.
+    fn configure(&mut self, config: &str) -> Result<(), Text> {
+        let failed = |words: &str| arcstr::format!("E run.go:72] \"command failed\" err=\"{words}\"\n");
+        let document = yaml::read(config).into_iter().next().transpose();
+        let document = document.map_err(|error| failed(&format!("failed complete: {error}")))?;
+        let config = document.map_or(Value::Null, |document| document.value);
+        let mode = match config.text("mode") {
+            "" => Mode::Iptables,
+            name => Mode::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
+                failed(&format!(
+                    "failed validate: KubeProxyConfiguration.Mode.ProxyMode: Invalid value: \\\"{name}\\\": must be iptables, ipvs, nftables or blank (blank means the best-available proxy [currently iptables])"
+                ))
+            })?,
+        };
+        let settings = Arc::make_mut(&mut self.settings);
+        settings.mode = mode;
+        // Each mode reads its own of the two.
+        let section = if mode == Mode::Nftables { "nftables" } else { "iptables" };
+        settings.masquerades_all = config.is_true(&format!("{section}.masqueradeAll"));
+        settings.scheduler = match config.text("ipvs.scheduler") {
+            "" => "rr".into(),
+            scheduler => scheduler.into(),
+        };
+        Ok(())
+    }
+
     /// The process is gone, with all that it held in memory.
     fn forget(&mut self) {
         self.proxier = Proxier::default();
         self.pending = SharedSet::default();
         self.is_whole = true;
         self.is_due = false;
+        self.has_failed = false;
         self.finished_at = Time::ZERO;
         // An alarm of the former life is for a sync that never comes.
         self.syncs += 1;
@@ -159,7 +204,7 @@ impl State {
     fn is_synced(&self) -> bool {
         let informers = self.daemon.informers();
         let is_synced = |index: usize| informers.iter().nth(index).is_some_and(|(one, _)| one.synced);
-        is_synced(SERVICES) && is_synced(SLICES)
+        !self.has_failed && is_synced(SERVICES) && is_synced(SLICES)
     }
 
     fn changed(&mut self, index: usize, delta: &Delta) -> bool {
@@ -172,6 +217,8 @@ impl State {
                 self.is_whole |= is_news;
                 return is_news;
             }
+            // Nftables has a rule for what is in them and nobody's.
+            RANGES => return self.settings.mode == Mode::Nftables,
             _ => None,
         };
         // A slice that says what it said before is no news; its revision alone has changed.
@@ -209,7 +256,7 @@ impl State {
     fn sync(&mut self, context: &mut Context) {
         self.is_due = false;
         self.syncs += 1;
-        let replaces = self.is_whole.then_some((Table::Nat, iptables::SERVICE_CHAINS));
+        let replaces = self.is_whole.then_some(self.settings.mode.service_chains());
         let mut restore = Restore { replaces, ..Restore::default() };
         let stores = self.daemon.informers().stores().clone();
         let (services, slices): (&Store, &Store) = (&stores[SERVICES], &stores[SLICES]);
@@ -219,7 +266,9 @@ impl State {
             let mut proxier = Proxier::default();
             proxier.set_zone(self.proxier.zone());
             self.proxier = proxier;
-            restore.chains = iptables::canaries();
+            if self.settings.mode == Mode::Iptables {
+                restore.chains = iptables::canaries();
+            }
             for (key, _) in services.iter() {
                 self.update(key, services, slices, &mut restore);
             }
@@ -229,20 +278,26 @@ impl State {
             }
         }
         self.pending = SharedSet::default();
-        self.proxier.finish(&mut restore);
+        let ranges: Vec<Cidr> = Store::values(&stores[RANGES])
+            .flat_map(|range| range.items("spec.cidrs"))
+            .filter_map(|range| Cidr::parse(range.as_str()?))
+            .filter(|range| !range.is_ipv6())
+            .collect();
+        self.proxier.finish(&self.settings, &ranges, &mut restore);
         // Above so many endpoints comments are left out: the next sync writes everything anew.
         self.is_whole = self.proxier.is_large() != was_large;
         self.last_rules = restore.chains.iter().flat_map(|(.., chain)| chain).map(|c| c.rules.len()).sum();
         let took = RESTORE_LATENCY + RULE_LATENCY.saturating_mul(self.last_rules as u64);
         self.finished_at = context.now() + took;
-        context.send_after(
-            took,
-            self.daemon.engine(),
-            Message::Node(NodeMessage::Restore(Arc::new(restore))),
-        );
+        self.hand_over(restore, took, context);
         if self.is_whole {
             self.want_sync(context);
         }
+    }
+
+    fn hand_over(&self, restore: Restore, after: Duration, context: &mut Context) {
+        let restore = Message::Node(NodeMessage::Restore(Arc::new(restore)));
+        context.send_after(after, self.daemon.engine(), restore);
     }
 
     fn update(&mut self, key: &str, services: &Store, slices: &Store, restore: &mut Restore) {

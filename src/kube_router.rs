@@ -119,7 +119,7 @@ impl State {
             Event::Other(Input::Timer(Timer::Proxy(ProxyTimer::Sync { syncs }))) if syncs == self.syncs => {
                 self.sync(context);
             }
-            Event::Began | Event::Other(_) | Event::Nothing => {}
+            Event::Began(_) | Event::Other(_) | Event::Nothing => {}
         }
     }
 

@@ -32,8 +32,8 @@ pub struct Daemon {
 
 /// What has happened to it.
 pub enum Event {
-    /// Its first container runs.
-    Began,
+    /// Its first container runs; what stands in its configuration file.
+    Began(Text),
     /// Its last container has ended, or the process was started again: nothing is known any more.
     Forgot,
     /// An informer has news; `is_first`: with this, each has seen its first list.
@@ -79,6 +79,14 @@ impl Daemon {
         self.connection.send(context, 0, request, InformerIndex(usize::MAX));
     }
 
+    /// The process gives up, with its last words.
+    pub fn quit(&self, words: &Text, context: &mut Context) {
+        for container in &self.containers {
+            let quit = NodeMessage::Quit { container: container.clone(), words: words.clone() };
+            context.send(self.engine, Message::Node(quit));
+        }
+    }
+
     pub fn handle(&mut self, input: Input, context: &mut Context) -> Event {
         match input {
             Input::Start => {
@@ -86,7 +94,7 @@ impl Daemon {
                 context.send(self.engine, Message::Node(NodeMessage::Attach));
                 Event::Forgot
             }
-            Input::Message { message: Message::Node(NodeMessage::Exec { container }), .. } => {
+            Input::Message { message: Message::Node(NodeMessage::Exec { container, config }), .. } => {
                 let is_first = self.containers.is_empty();
                 if !self.containers.contains(&container) {
                     self.containers.push(container);
@@ -95,7 +103,7 @@ impl Daemon {
                     return Event::Nothing;
                 }
                 self.informers.start(context, &mut self.connection);
-                Event::Began
+                Event::Began(config)
             }
             Input::Message { message: Message::Node(NodeMessage::Exit { container }), .. } => {
                 self.containers.retain(|other| *other != container);

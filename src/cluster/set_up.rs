@@ -24,7 +24,7 @@ use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
 use crate::language::Wire;
 use crate::network::ipam::Cidr;
 use crate::network::policy;
-use crate::network::proxy::Settings;
+use crate::network::proxy::{Mode, Settings};
 use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
@@ -257,6 +257,8 @@ impl Cluster {
                 node_ip: address,
                 cluster_cidr: engine_config.cluster_range,
                 masquerades_all: false,
+                mode: Mode::Iptables,
+                scheduler: "rr".into(),
             };
             let proxy_role = Role::KubeProxy(KubeProxy::new(servers.clone(), engine, settings));
             daemons.push(("kube-proxy", proxy, proxy_role));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::network::dns;
-use crate::network::netfilter::Restore;
+use crate::network::netfilter::{Restore, Table};
 use crate::network::packet::Packet;
 use crate::sim::ActorId;
 
@@ -17,9 +17,15 @@ use crate::sim::ActorId;
 pub enum NodeMessage {
     /// A process that has just begun asks whether its container runs.
     Attach,
-    /// Its container runs: the process works from now on.
+    /// Its container runs: the process works from now on. `config`: what stands in the file that `--config` names.
     Exec {
         container: Text,
+        config: Text,
+    },
+    /// The process ends by itself with exit code 1, and says why.
+    Quit {
+        container: Text,
+        words: Text,
     },
     /// Its container has ended.
     Exit {
@@ -35,7 +41,7 @@ pub enum NodeMessage {
         id: u64,
         answer: dns::Answer,
     },
-    /// `iptables-restore --noflush`.
+    /// `iptables-restore --noflush`, and in other modes of kube-proxy what stands in its place.
     Restore(Arc<Restore>),
     /// From host to host: these ranges are reached by me.
     Routes {
@@ -93,10 +99,13 @@ impl NodeMessage {
         match self {
             NodeMessage::Attach => "attach",
             NodeMessage::Exec { .. } => "exec",
-            NodeMessage::Exit { .. } => "exit",
+            NodeMessage::Exit { .. } | NodeMessage::Quit { .. } => "exit",
             NodeMessage::Query { .. } => "DNS query",
             NodeMessage::Records { .. } => "DNS answer",
-            NodeMessage::Restore(_) => "iptables-restore",
+            NodeMessage::Restore(restore) => match restore.chains.first() {
+                Some((Table::KubeProxy, ..)) => "nft",
+                _ => "iptables-restore",
+            },
             NodeMessage::Routes { .. } => "routes",
             NodeMessage::Packet(letter) => letter.packet.protocol.upper_name(),
             NodeMessage::Reached { .. } => "answer",

@@ -19,6 +19,7 @@ use crate::sim::{ActorId, Time};
 
 use super::cni::{Attachment, Network};
 use super::ipam::Cidr;
+use super::ipvs::DEVICE;
 use super::netfilter::walk::Node;
 use super::netfilter::{Match, Not, Rule, RuleSet, Table, Target};
 use super::packet::{Packet, Protocol};
@@ -101,7 +102,9 @@ pub struct Kernel {
     /// By list and source: when it was last seen (`-m recent`).
     recent: SharedMap<(Text, IpAddr), Time>,
     pub connections: Arc<Vec<Connection>>,
-    next_index: u32,
+    /// Of virtual servers: how many conversations each has put through.
+    pub(super) turns: SharedMap<(IpAddr, u16, Protocol), u32>,
+    pub(super) next_index: u32,
     /// For `-m recent`: the present instant of whoever walks the rules.
     pub now: Time,
 }
@@ -121,6 +124,7 @@ impl Kernel {
             heard: Arc::default(),
             recent: SharedMap::default(),
             connections: Arc::default(),
+            turns: SharedMap::default(),
             // After `lo` and the network card.
             next_index: 3,
             now: Time::ZERO,
@@ -199,6 +203,11 @@ impl Kernel {
             Arc::make_mut(&mut self.heard).push(node.into());
         }
     }
+    /// An address of the network card or the bridge.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let bridges = self.bridge.iter().flat_map(|bridge| &bridge.addresses);
+        self.address == Some(address) || bridges.into_iter().any(|(own, _)| *own == address)
+    }
     pub fn neighbour(&self, address: IpAddr) -> Option<&Neighbour> {
         self.neighbours.iter().find(|one| one.address == address)
     }
@@ -223,6 +232,7 @@ impl Kernel {
     /// Writes a conversation down; those that are over are forgotten.
     pub fn track(&mut self, connection: Connection) {
         let now = connection.seen_at;
+        self.take_turn(&connection.original);
         let connections = Arc::make_mut(&mut self.connections);
         connections.retain(|one| now.since(one.seen_at).as_secs() < one.timeout_seconds());
         if connections.len() == CONNECTIONS {
@@ -234,12 +244,7 @@ impl Kernel {
 
 impl Node for Kernel {
     fn is_local(&self, address: IpAddr) -> bool {
-        address.is_loopback()
-            || self.address == Some(address)
-            || self
-                .bridge
-                .as_ref()
-                .is_some_and(|bridge| bridge.addresses.iter().any(|(own, _)| *own == address))
+        address.is_loopback() || self.has(address) || self.is_virtual(address)
     }
     fn is_recent(&self, list: &str, source: IpAddr, seconds: u32) -> bool {
         let seen = self.recent.get(&(Text::from(list), source));
@@ -281,6 +286,8 @@ impl Kernel {
                 "lo"
             } else if self.address == Some(destination) {
                 UPLINK
+            } else if !self.has(destination) {
+                DEVICE
             } else {
                 self.bridge.as_ref().map_or("", |bridge| &bridge.name)
             };

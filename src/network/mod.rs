@@ -10,6 +10,7 @@
 //! - [`show`] all that as `ip` and `conntrack` print it
 //! - [`packet`] what rules and routes look at
 //! - [`netfilter`] tables, chains and rules of a node's kernel
+//! - [`ipvs`] the virtual servers of a node's kernel
 //! - [`policy`] the rules that kube-router makes of NetworkPolicies
 //! - [`trace`] one packet's whole way over all nodes
 //! - [`proxy`] the rules that kube-proxy makes of Services and EndpointSlices
@@ -17,6 +18,7 @@
 pub mod cni;
 pub mod dns;
 pub mod ipam;
+pub mod ipvs;
 pub mod kernel;
 pub mod netfilter;
 pub mod packet;

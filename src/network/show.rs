@@ -7,6 +7,7 @@
 use core::net::IpAddr;
 
 use super::cni::Attachment;
+use super::ipvs::DEVICE;
 use super::kernel::{Connection, Kernel, MACHINES, UPLINK};
 use super::packet::{Packet, Protocol};
 use crate::arrange::Gather;
@@ -67,6 +68,18 @@ impl Kernel {
             let mac =
                 pod.addresses.first().map_or(String::new(), |address| hardware_address("be:ef", *address));
             interface(&mut text, &head, &mac, master, &[], "");
+        }
+        let virtual_addresses = self.virtual_addresses();
+        if !virtual_addresses.is_empty() {
+            text += &format!(
+                "{}: {DEVICE}: <BROADCAST,NOARP> mtu 1500 qdisc noop state DOWN group default \n    link/ether 0a:58:00:00:00:00 brd ff:ff:ff:ff:ff:ff\n",
+                self.next_index
+            );
+            for address in virtual_addresses {
+                text += &format!(
+                    "    inet {address}/32 scope global {DEVICE}\n       valid_lft forever preferred_lft forever\n"
+                );
+            }
         }
         text
     }

@@ -341,6 +341,7 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
     let writer = history.world().processes().iter().find_map(|process| match &*process.role {
         Role::KubeProxy(proxy) if process.name == name => {
             let pending: Vec<&str> = proxy.pending().map(|key| key.as_str()).collect();
+            detail.summary.push(("Mode".to_string(), proxy.mode().name().to_string()));
             Some((proxy.syncs(), pending.join(", ")))
         }
         Role::KubeRouter(router) if process.name == name => {

@@ -9,7 +9,6 @@ use crate::api::Text;
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Reply};
-use crate::message::node::NodeMessage;
 use crate::sim::{ActorId, Duration};
 
 use super::exec::Exec;
@@ -304,9 +303,10 @@ impl ContainerEngine {
         self.note(context, &sandbox, step::CONTAINER_STARTED, detail);
         self.announce(context, id, &sandbox, EventType::Started);
         let container = self.state.containers.get(id);
-        if let Some(daemon) = container.and_then(|container| self.config.daemon_of(container)) {
-            let exec = NodeMessage::Exec { container: id.clone() };
-            context.send(daemon, Message::Node(exec));
+        if let Some(container) = container
+            && let Some(daemon) = self.config.daemon_of(container)
+        {
+            context.send(daemon, Message::Node(self.exec_message(container)));
         }
         if let Some(process) = container
             .and_then(|container| self.config.process_of(container, self.state.sandboxes.get(&sandbox)))

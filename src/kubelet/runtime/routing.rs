@@ -13,11 +13,13 @@ use crate::message::Message;
 use crate::message::node::NodeMessage;
 use crate::network::ipam::Cidr;
 use crate::network::kernel::Neighbour;
+use crate::shell::files::absolute;
 use crate::sim::{ActorId, Duration};
 use crate::timer::{EngineTimer, Timer};
 
 use super::ContainerEngine;
 use super::container::Container;
+use super::files::View;
 
 /// Until a neighbour that has not answered is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
@@ -34,8 +36,7 @@ impl ContainerEngine {
             NodeMessage::Attach => {
                 let is_its = |one: &&Container| self.config.daemon_of(one) == Some(from);
                 for container in self.containers().filter(|one| one.is_running()).filter(is_its) {
-                    let container = container.id.clone();
-                    context.send(from, Message::Node(NodeMessage::Exec { container }));
+                    context.send(from, Message::Node(self.exec_message(container)));
                 }
             }
             NodeMessage::Restore(restore) => {
@@ -55,8 +56,34 @@ impl ContainerEngine {
             NodeMessage::Packet(letter) => self.letter(&letter, context),
             NodeMessage::Reached { id, reached } => self.reached(id, reached, context),
             NodeMessage::Records { id, answer } => self.records(id, answer, context),
+            NodeMessage::Quit { container, words } => {
+                let state = Arc::make_mut(&mut self.state);
+                let found = state.containers.get_mut(&container).filter(|one| one.is_running());
+                if let Some(found) = found {
+                    Arc::make_mut(found).log(context.now(), &words);
+                    self.exit(&container, 1, "Error", "", context);
+                }
+            }
             NodeMessage::Exec { .. } | NodeMessage::Exit { .. } | NodeMessage::Query { .. } => {}
         }
+    }
+
+    /// What the process of `container` begins with.
+    pub(super) fn exec_message(&self, container: &Container) -> NodeMessage {
+        let arguments = container.arguments();
+        let path = arguments.iter().find_map(|argument| argument.strip_prefix("--config="));
+        let sandbox = self.state.sandboxes.get(&container.sandbox);
+        let config = path.zip(sandbox).and_then(|(path, sandbox)| {
+            let view = View {
+                disk: &mut self.state.disk.clone(),
+                layer: &mut container.layer.clone(),
+                mounts: &container.config.mounts,
+                pod_uid: &sandbox.config.uid,
+                hostname: "",
+            };
+            view.read(&absolute("/", path))
+        });
+        NodeMessage::Exec { container: container.id.clone(), config: config.unwrap_or_default() }
     }
 
     fn routes(&self, wants_answer: bool) -> NodeMessage {

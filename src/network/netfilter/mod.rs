@@ -7,10 +7,12 @@
 //!
 //! - [`set`] lists of addresses that rules refer to by name
 //! - [`save`] how `iptables-save` prints them
+//! - [`nft`] how `nft list` prints the table that kube-proxy has in nftables mode
 //! - [`walk`] what they do to a packet
 //!
-//! After iptables(8), iptables-extensions(8) and the kernel's `net/netfilter`.
+//! After iptables(8), iptables-extensions(8), nft(8) and the kernel's `net/netfilter`.
 
+pub mod nft;
 pub mod save;
 pub mod set;
 pub mod walk;
@@ -23,9 +25,10 @@ use crate::arrange::Arrange;
 use crate::shared_map::SharedMap;
 
 use super::ipam::Cidr;
+use super::ipvs::VirtualServer;
 use super::packet::Protocol;
 
-pub use set::IpSet;
+pub use set::{IpSet, PortEntry};
 pub use walk::{Verdict, Walk};
 
 /// In the order in which `iptables-save` prints them.
@@ -34,8 +37,11 @@ pub enum Table {
     Mangle,
     Filter,
     Nat,
+    /// `ip kube-proxy`, of nftables: beside chains there are sets and maps, whose elements are kept as rules.
+    KubeProxy,
 }
 
+/// Those of iptables.
 pub const TABLES: [Table; 3] = [Table::Mangle, Table::Filter, Table::Nat];
 
 impl Table {
@@ -44,6 +50,7 @@ impl Table {
             Table::Mangle => "mangle",
             Table::Filter => "filter",
             Table::Nat => "nat",
+            Table::KubeProxy => "kube-proxy",
         }
     }
     /// The chains that packets enter by themselves.
@@ -52,6 +59,7 @@ impl Table {
             Table::Mangle => &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
             Table::Filter => &["INPUT", "FORWARD", "OUTPUT"],
             Table::Nat => &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+            Table::KubeProxy => nft::BASE_CHAINS,
         }
     }
 }
@@ -98,10 +106,10 @@ pub enum Match {
     },
     /// `-m icmp --icmp-type`: the type's number in the header.
     IcmpType(u8),
-    /// `-m set --match-set NAME src`: the source, else the destination, is in the set.
+    /// `-m set --match-set NAME src`; `by` says which parts of the packet are looked up, as `dst,dst`.
     Set {
         name: Text,
-        is_source: bool,
+        by: &'static str,
     },
     /// `-m limit`: so many a minute. What is limited here only writes a log, which nobody reads.
     Limit {
@@ -110,6 +118,10 @@ pub enum Match {
     },
     /// `-m physdev --physdev-is-bridged`: it comes and goes by ports of one bridge.
     Bridged,
+    /// `-m physdev ! --physdev-is-in`: it has not come by a port of a bridge.
+    NotFromBridge,
+    /// `-m ipvs --vaddr`: a virtual server has translated it. Of the node's own packets, as their source tells.
+    VirtualServer(PortEntry),
     /// `-m mark --mark 0x4000/0x4000`.
     Mark {
         value: u32,
@@ -142,6 +154,14 @@ pub enum Match {
     },
     /// `-m nfacct`: counts and lets pass.
     Account(&'static str),
+    /// nftables: the packet is an element of this set of the table.
+    Element(&'static str),
+    /// nftables: a set without a name, as `ip saddr != { ... }`.
+    Ranges {
+        ranges: Vec<Cidr>,
+        is_source: bool,
+        is_negated: bool,
+    },
 }
 
 /// States of `-m conntrack --ctstate`.
@@ -179,6 +199,15 @@ pub enum Target {
         to: IpAddr,
         port: u16,
     },
+    /// nftables: as a jump, but what comes back goes on behind the jump before it.
+    Goto(Text),
+    /// nftables: what the map says of the packet's element.
+    Map(&'static str),
+    /// nftables: takes these bits off the mark, and masquerades.
+    MasqueradeMarked(u32),
+    /// nftables: one of so many, by lot.
+    DnatByLot(Vec<(IpAddr, u16)>),
+    GotoByLot(Vec<Text>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -192,8 +221,11 @@ pub struct RuleSet {
     mangle: SharedMap<Text, Arc<Chain>>,
     filter: SharedMap<Text, Arc<Chain>>,
     nat: SharedMap<Text, Arc<Chain>>,
+    kube_proxy: SharedMap<Text, Arc<Chain>>,
     /// By name.
     sets: Arc<Vec<Arc<IpSet>>>,
+    /// Of IPVS.
+    servers: Arc<Vec<Arc<VirtualServer>>>,
 }
 
 /// What an `iptables-restore --noflush` brings: the chains that it names are as it says, or gone; others stay.
@@ -204,8 +236,21 @@ pub struct Restore {
     pub jumps: Vec<(Table, &'static str, Arc<Rule>)>,
     /// The writer's own: a table, and what names of his chains begin with. Such chains that he does not name are gone.
     pub replaces: Option<(Table, &'static [&'static str])>,
+    /// What others have left and is not to stay, before all else.
+    pub cleans: &'static [Leftover],
+    /// The virtual servers of IPVS are these.
+    pub servers: Option<Vec<Arc<VirtualServer>>>,
     /// With [`Self::replaces`], `ipset restore` before it: the sets whose names begin so are these.
     pub sets: Option<(&'static [&'static str], Vec<Arc<IpSet>>)>,
+}
+
+/// What a mode of kube-proxy leaves behind.
+#[derive(Debug)]
+pub enum Leftover {
+    /// Chains whose names begin so, with the jumps to them from built-in chains.
+    Chains(Table, &'static [&'static str]),
+    Sets(&'static [&'static str]),
+    Servers,
 }
 
 fn begins(name: &str, prefixes: &[&str]) -> bool {
@@ -218,6 +263,7 @@ impl RuleSet {
             Table::Mangle => &self.mangle,
             Table::Filter => &self.filter,
             Table::Nat => &self.nat,
+            Table::KubeProxy => &self.kube_proxy,
         }
     }
     fn table_mut(&mut self, table: Table) -> &mut SharedMap<Text, Arc<Chain>> {
@@ -225,6 +271,7 @@ impl RuleSet {
             Table::Mangle => &mut self.mangle,
             Table::Filter => &mut self.filter,
             Table::Nat => &mut self.nat,
+            Table::KubeProxy => &mut self.kube_proxy,
         }
     }
     pub fn chain(&self, table: Table, name: &str) -> Option<&Arc<Chain>> {
@@ -248,7 +295,41 @@ impl RuleSet {
             Arc::make_mut(chain).rules.insert(0, rule.clone());
         }
     }
+    fn clean(&mut self, leftover: &Leftover) {
+        match leftover {
+            Leftover::Chains(table, prefixes) => {
+                self.remove_chains(*table, prefixes);
+                for name in table.built_in() {
+                    let Some(chain) = self.table_mut(*table).get_mut(*name) else { continue };
+                    let is_left = |rule: &Arc<Rule>| match &rule.target {
+                        Some(Target::Jump(to)) => !begins(to, prefixes),
+                        _ => true,
+                    };
+                    if !chain.rules.iter().all(is_left) {
+                        Arc::make_mut(chain).rules.retain(is_left);
+                    }
+                }
+            }
+            Leftover::Sets(prefixes) => {
+                Arc::make_mut(&mut self.sets).retain(|set| !begins(&set.name, prefixes));
+            }
+            Leftover::Servers => self.servers = Arc::default(),
+        }
+    }
+    fn remove_chains(&mut self, table: Table, prefixes: &[&str]) {
+        let chains = self.table_mut(table);
+        let gone: Vec<Text> = chains.keys().filter(|name| begins(name, prefixes)).cloned().collect();
+        for name in gone {
+            chains.remove(&name);
+        }
+    }
     pub fn restore(&mut self, restore: &Restore) {
+        for leftover in restore.cleans {
+            self.clean(leftover);
+        }
+        if let Some(servers) = &restore.servers {
+            self.servers = Arc::new(servers.clone());
+        }
         if let Some((prefixes, sets)) = &restore.sets {
             let others = self.sets.iter().filter(|set| !begins(&set.name, prefixes)).cloned();
             let mut sets: Vec<Arc<IpSet>> = others.chain(sets.iter().cloned()).collect();
@@ -256,11 +337,7 @@ impl RuleSet {
             self.sets = Arc::new(sets);
         }
         if let Some((table, prefixes)) = restore.replaces {
-            let chains = self.table_mut(table);
-            let gone: Vec<Text> = chains.keys().filter(|name| begins(name, prefixes)).cloned().collect();
-            for name in gone {
-                chains.remove(&name);
-            }
+            self.remove_chains(table, prefixes);
         }
         for (table, name, chain) in &restore.chains {
             self.set(*table, name.clone(), chain.clone());
@@ -272,9 +349,13 @@ impl RuleSet {
     pub fn sets(&self) -> &[Arc<IpSet>] {
         &self.sets
     }
-    /// Rules in all tables.
+    pub fn servers(&self) -> &[Arc<VirtualServer>] {
+        &self.servers
+    }
+    /// Rules in all tables, with the elements of sets and maps.
     pub fn rule_count(&self) -> usize {
-        TABLES.iter().flat_map(|table| self.table(*table).values()).map(|chain| chain.rules.len()).sum()
+        let tables = TABLES.iter().chain([&Table::KubeProxy]);
+        tables.flat_map(|table| self.table(*table).values()).map(|chain| chain.rules.len()).sum()
     }
 }
 

@@ -116,13 +116,16 @@ fn condition(one: &Match) -> String {
             format!(" -m {} --dport {first}:{last}", protocol.name())
         }
         Match::IcmpType(number) => format!(" -m icmp --icmp-type {number}"),
-        Match::Set { name, is_source } => {
-            format!(" -m set --match-set {name} {}", if *is_source { "src" } else { "dst" })
-        }
+        Match::Set { name, by } => format!(" -m set --match-set {name} {by}"),
         Match::Limit { per_minute, burst } => {
             format!(" -m limit --limit {per_minute}/min --limit-burst {burst}")
         }
         Match::Bridged => " -m physdev --physdev-is-bridged".into(),
+        Match::NotFromBridge => " -m physdev ! --physdev-is-in".into(),
+        Match::VirtualServer(one) => {
+            let address = one.address.map_or(String::new(), |address| format!(" --vaddr {address}"));
+            format!(" -m ipvs --vproto {}{address} --vport {}", one.protocol.number(), one.port)
+        }
         Match::Mark { value, mask, is_negated } => {
             format!(" -m mark{} --mark {value:#x}/{mask:#x}", not(*is_negated))
         }
@@ -144,6 +147,8 @@ fn condition(one: &Match) -> String {
             format!(" -m recent --set --name {list} --mask 255.255.255.255 --rsource")
         }
         Match::Account(name) => format!(" -m nfacct --nfacct-name  {name}"),
+        // Not for iptables.
+        Match::Element(_) | Match::Ranges { .. } => String::new(),
     }
 }
 
@@ -164,11 +169,17 @@ fn action(target: &Target) -> String {
         Target::Dnat { to, port } => {
             format!(" -j DNAT --to-destination {}", std::net::SocketAddr::new(*to, *port))
         }
+        // Not for iptables.
+        Target::Goto(_)
+        | Target::Map(_)
+        | Target::MasqueradeMarked(_)
+        | Target::DnatByLot(_)
+        | Target::GotoByLot(_) => String::new(),
     }
 }
 
 impl CtState {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             CtState::New => "NEW",
             CtState::Established => "ESTABLISHED",

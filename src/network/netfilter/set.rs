@@ -9,14 +9,27 @@ use core::net::IpAddr;
 
 use crate::api::Text;
 use crate::network::ipam::Cidr;
+use crate::network::packet::{Packet, Protocol};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IpSet {
     pub name: Text,
-    /// `hash:net`: of ranges; else of single addresses, `hash:ip`.
-    pub is_of_ranges: bool,
-    /// With those that the set leaves out of a larger range (`nomatch`).
+    /// `hash:ip`, `hash:net`, or one with ports in it: `hash:ip,port`, `bitmap:port` ...
+    pub kind: &'static str,
+    /// Addresses and ranges, and whether the set leaves them out of a larger one (`nomatch`).
     pub entries: Vec<(Cidr, bool)>,
+    pub ports: Vec<PortEntry>,
+}
+
+/// An entry of a set with ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortEntry {
+    /// Of the destination; `None` in a `bitmap:port`.
+    pub address: Option<IpAddr>,
+    pub protocol: Protocol,
+    pub port: u16,
+    /// Of the source.
+    pub other: Option<Cidr>,
 }
 
 impl IpSet {
@@ -25,21 +38,52 @@ impl IpSet {
         let holding = self.entries.iter().filter(|(range, _)| range.contains(address));
         holding.max_by_key(|(range, _)| range.prefix_length()).is_some_and(|(_, is_left_out)| !is_left_out)
     }
+    /// Whether what `by` names (`src`, `dst`, `dst,dst,src`) of a packet is in it.
+    pub fn has(&self, packet: &Packet, by: &str) -> bool {
+        let address = if by.starts_with("src") { packet.source } else { packet.destination };
+        let is_it = |one: &PortEntry| {
+            one.protocol == packet.protocol
+                && one.port == packet.destination_port
+                && one.address.is_none_or(|own| own == address)
+                && one.other.is_none_or(|range| range.contains(packet.source))
+        };
+        self.contains(address) || self.ports.iter().any(is_it)
+    }
     /// As `ipset list` prints it.
     pub fn list(&self) -> String {
-        let kind = if self.is_of_ranges { "hash:net" } else { "hash:ip" };
+        // kube-router gives its sets a lifetime, and kube-proxy gives none.
+        let (header, lifetime) = match self.name.starts_with("KUBE-SRC") || self.name.starts_with("KUBE-DST")
+        {
+            _ if self.kind == "bitmap:port" => ("range 0-65535", ""),
+            true => ("family inet hashsize 1024 maxelem 65536 timeout 0", " timeout 0"),
+            false => ("family inet hashsize 1024 maxelem 65536", ""),
+        };
         let mut text = format!(
-            "Name: {}\nType: {kind}\nHeader: family inet hashsize 1024 maxelem 65536 timeout 0\nNumber of entries: {}\nMembers:\n",
+            "Name: {}\nType: {}\nHeader: {header}\nNumber of entries: {}\nMembers:\n",
             self.name,
-            self.entries.len(),
+            self.kind,
+            self.entries.len() + self.ports.len(),
         );
         for (range, is_left_out) in &self.entries {
-            match range.prefix_length() {
-                32 => text += &range.address(0).to_string(),
-                _ => text += &range.to_string(),
-            }
-            text += if *is_left_out { " timeout 0 nomatch\n" } else { " timeout 0\n" };
+            text += &short(*range);
+            text += lifetime;
+            text += if *is_left_out { " nomatch\n" } else { "\n" };
+        }
+        for one in &self.ports {
+            text += &match (one.address, one.other) {
+                (None, _) => one.port.to_string(),
+                (Some(address), None) => format!("{address},{}:{}", one.protocol.name(), one.port),
+                (Some(address), Some(other)) => {
+                    format!("{address},{}:{},{}", one.protocol.name(), one.port, short(other))
+                }
+            };
+            text.push('\n');
         }
         text
     }
+}
+
+/// A range, or the one address that it is.
+pub(super) fn short(range: Cidr) -> String {
+    if range.prefix_length() == 32 { range.address(0).to_string() } else { range.to_string() }
 }

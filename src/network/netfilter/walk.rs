@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use crate::api::Text;
 
+use super::nft;
 use super::save::threshold;
-use super::{Chain, CtState, IpSet, Match, Rule, RuleSet, Table, Target};
+use super::{Chain, CtState, Match, Not, Rule, RuleSet, Table, Target};
+use crate::network::ipam::Cidr;
+use crate::network::kernel::UPLINK;
 use crate::network::packet::{ConnectionState, Packet, Protocol};
 
 /// What the rules need to know of the node besides the packet.
@@ -32,17 +35,21 @@ pub enum Verdict {
 
 #[derive(Clone, Debug)]
 pub struct Walk {
-    /// The rules that fitted, with their chains.
-    pub matched: Vec<(Text, Arc<Rule>)>,
+    /// The rules that fitted, with their chains; in nftables also the elements of maps.
+    pub matched: Vec<(Table, Text, Arc<Rule>)>,
     pub verdict: Verdict,
     /// Lists of `-m recent` that the source is to be remembered in.
     pub remembered: Vec<Text>,
 }
 
 impl Walk {
-    /// The rules that fitted, as `iptables-save` prints them.
+    /// The rules that fitted, as `iptables-save` prints them, or behind their chain as `nft list` does.
     pub fn lines(&self) -> Vec<String> {
-        self.matched.iter().map(|(chain, rule)| rule.save(chain)).collect()
+        let line = |(table, chain, rule): &(Table, Text, Arc<Rule>)| match table {
+            Table::KubeProxy => nft::line(chain, rule),
+            _ => rule.save(chain),
+        };
+        self.matched.iter().map(line).collect()
     }
 }
 
@@ -54,14 +61,37 @@ pub const ECHO_REQUEST: u8 = 8;
 const DEEPEST: usize = 16;
 
 impl RuleSet {
-    /// Takes `packet` through a built-in chain; marks are put on it as the rules say. The policy is ACCEPT.
+    /// Takes `packet` through a built-in chain, and the chains of nftables at the same place; marks are put on it as
+    /// the rules say. The policy is ACCEPT.
     pub fn walk(&self, table: Table, chain: &str, packet: &mut Packet, node: &dyn Node) -> Walk {
         let mut walk = Walk { matched: Vec::new(), verdict: Verdict::Accept, remembered: Vec::new() };
-        if let Some(rules) = self.chain(table, chain) {
-            let verdict = self.read(table, &chain.into(), rules, packet, node, &mut walk, 0);
-            walk.verdict = verdict.unwrap_or(Verdict::Accept);
+        let [before, after] = nft::beside(table, chain).map(|name| (Table::KubeProxy, name));
+        for (table, name) in [before, (table, chain), after] {
+            let Some(rules) = self.chain(table, name) else { continue };
+            // Who accepts has accepted for his own table.
+            match self.read(table, &name.into(), rules, packet, node, &mut walk, 0) {
+                None | Some(Verdict::Accept) => {}
+                Some(verdict) => {
+                    walk.verdict = verdict;
+                    break;
+                }
+            }
         }
         walk
+    }
+
+    /// On with the chain `to`, as far as jumps are followed.
+    fn turn(
+        &self,
+        table: Table,
+        to: &Text,
+        packet: &mut Packet,
+        node: &dyn Node,
+        walk: &mut Walk,
+        depth: usize,
+    ) -> Option<Verdict> {
+        let next = self.chain(table, to).filter(|_| depth < DEEPEST)?;
+        self.read(table, to, next, packet, node, walk, depth + 1)
     }
 
     /// `None`: the chain ended, or returned.
@@ -77,10 +107,11 @@ impl RuleSet {
         depth: usize,
     ) -> Option<Verdict> {
         for (index, rule) in chain.rules.iter().enumerate() {
-            if !rule.fits(packet, node, &self.sets, lot(packet, name, index)) {
+            let lot = lot(packet, name, index);
+            if !self.fits(table, rule, packet, node, lot) {
                 continue;
             }
-            walk.matched.push((name.clone(), rule.clone()));
+            walk.matched.push((table, name.clone(), rule.clone()));
             for one in &rule.matches {
                 if let Match::RecentSet { list } = one {
                     walk.remembered.push(list.clone());
@@ -101,20 +132,63 @@ impl RuleSet {
                 Some(Target::Dnat { to, port }) => return Some(Verdict::Dnat { to: *to, port: *port }),
                 Some(Target::Jump(to)) => {
                     let steps = walk.matched.len();
-                    if let Some(next) = self.chain(table, to).filter(|_| depth < DEEPEST) {
-                        let verdict = self.read(table, to, next, packet, node, walk, depth + 1);
-                        if verdict.is_some() {
-                            return verdict;
-                        }
+                    let verdict = self.turn(table, to, packet, node, walk, depth);
+                    if verdict.is_some() {
+                        return verdict;
                     }
                     // A chapter in which nothing fitted decided nothing.
                     if walk.matched.len() == steps {
                         walk.matched.pop();
                     }
                 }
+                Some(Target::Goto(to)) => return self.turn(table, to, packet, node, walk, depth),
+                Some(Target::GotoByLot(chains)) => {
+                    let to = chains.get(lot as usize % chains.len().max(1))?;
+                    return self.turn(table, to, packet, node, walk, depth);
+                }
+                Some(Target::DnatByLot(all)) => {
+                    let (to, port) = *all.get(lot as usize % all.len().max(1))?;
+                    return Some(Verdict::Dnat { to, port });
+                }
+                Some(Target::MasqueradeMarked(bits)) => {
+                    packet.mark ^= bits;
+                    return Some(Verdict::Masquerade { is_random: true });
+                }
+                Some(Target::Map(map)) => {
+                    let elements = self.chain(table, map).into_iter().flat_map(|map| &map.rules);
+                    let Some(found) = elements.into_iter().find(|one| self.fits(table, one, packet, node, 0))
+                    else {
+                        walk.matched.pop();
+                        continue;
+                    };
+                    walk.matched.push((table, (*map).into(), found.clone()));
+                    match &found.target {
+                        Some(Target::Goto(to)) => return self.turn(table, to, packet, node, walk, depth),
+                        _ => return Some(Verdict::Drop),
+                    }
+                }
             }
         }
         None
+    }
+
+    fn fits(&self, table: Table, rule: &Rule, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
+        let is_in = |side: &Option<Not<Cidr>>, address: IpAddr| {
+            side.as_ref().is_none_or(|one| one.value.contains(address) != one.is_negated)
+        };
+        rule.protocol.is_none_or(|protocol| protocol == packet.protocol)
+            && is_in(&rule.source, packet.source)
+            && is_in(&rule.destination, packet.destination)
+            && rule.matches.iter().all(|one| match one {
+                Match::Set { name, by } => {
+                    self.sets.iter().find(|set| set.name == *name).is_some_and(|set| set.has(packet, by))
+                }
+                Match::Element(set) => {
+                    let elements = self.chain(table, set).into_iter().flat_map(|set| &set.rules);
+                    elements.into_iter().any(|one| self.fits(table, one, packet, node, 0))
+                }
+                one => fits(one, packet, node, lot),
+            })
     }
 }
 
@@ -126,19 +200,7 @@ fn lot(packet: &Packet, chain: &str, index: usize) -> u32 {
     (packet.lot(salt) >> 33) as u32
 }
 
-impl Rule {
-    fn fits(&self, packet: &Packet, node: &dyn Node, sets: &[Arc<IpSet>], lot: u32) -> bool {
-        self.protocol.is_none_or(|protocol| protocol == packet.protocol)
-            && self.source.as_ref().is_none_or(|one| one.value.contains(packet.source) != one.is_negated)
-            && self
-                .destination
-                .as_ref()
-                .is_none_or(|one| one.value.contains(packet.destination) != one.is_negated)
-            && self.matches.iter().all(|one| fits(one, packet, node, sets, lot))
-    }
-}
-
-fn fits(one: &Match, packet: &Packet, node: &dyn Node, sets: &[Arc<IpSet>], lot: u32) -> bool {
+fn fits(one: &Match, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
     match one {
         Match::Comment(_) | Match::Account(_) | Match::RecentSet { .. } | Match::Limit { .. } => true,
         Match::DestinationPort(protocol, port) => {
@@ -152,10 +214,14 @@ fn fits(one: &Match, packet: &Packet, node: &dyn Node, sets: &[Arc<IpSet>], lot:
             let of_packet = if packet.state == ConnectionState::New { ECHO_REQUEST } else { ECHO_REPLY };
             packet.protocol == Protocol::Icmp && *number == of_packet
         }
-        Match::Set { name, is_source } => {
+        // The rule set knows.
+        Match::Set { .. } | Match::Element(_) => false,
+        Match::Ranges { ranges, is_source, is_negated } => {
             let address = if *is_source { packet.source } else { packet.destination };
-            sets.iter().find(|set| set.name == *name).is_some_and(|set| set.contains(address))
+            ranges.iter().any(|range| range.contains(address)) != *is_negated
         }
+        Match::NotFromBridge => packet.in_interface.is_empty() || packet.in_interface == UPLINK,
+        Match::VirtualServer(one) => one.protocol == packet.protocol && one.address == Some(packet.source),
         Match::Bridged => !packet.in_interface.is_empty() && packet.in_interface == packet.out_interface,
         Match::Mark { value, mask, is_negated } => (packet.mark & mask == *value) != *is_negated,
         Match::ConnectionState { states, is_negated } => {

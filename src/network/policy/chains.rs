@@ -85,6 +85,7 @@ pub(super) fn write(settings: &Settings, policies: &[Policy], pods: &[Pod], vers
         jumps: jumps.to_vec(),
         replaces: Some((Table::Filter, CHAINS)),
         sets: Some((SETS, books.sets)),
+        ..Restore::default()
     }
 }
 
@@ -159,7 +160,8 @@ impl Books<'_> {
     fn set(&mut self, name: Text, is_of_ranges: bool, entries: Vec<(Cidr, bool)>) -> Text {
         // Pods that know a port by name are the same for all peers of a rule.
         if self.sets.iter().all(|set| set.name != name) {
-            self.sets.push(Arc::new(IpSet { name: name.clone(), is_of_ranges, entries }));
+            let kind = if is_of_ranges { "hash:net" } else { "hash:ip" };
+            self.sets.push(Arc::new(IpSet { name: name.clone(), kind, entries, ports: Vec::new() }));
         }
         name
     }
@@ -335,9 +337,9 @@ impl Page<'_, '_> {
     /// `appendRuleToPolicyChain`: the stamp, and the end of the book for those who have it.
     fn line(&mut self, what: &str, source: Option<&Text>, destination: Option<&Text>, port: Option<Port>) {
         let mut rule = Rule::default().comment(comment(&self.policy.namespace, &self.policy.name, what));
-        for (set, is_source) in [(source, true), (destination, false)] {
+        for (set, by) in [(source, "src"), (destination, "dst")] {
             if let Some(name) = set {
-                rule = rule.when(Match::Set { name: name.clone(), is_source });
+                rule = rule.when(Match::Set { name: name.clone(), by });
             }
         }
         if let Some(Port { protocol, numbers }) = port {

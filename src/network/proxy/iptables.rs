@@ -12,45 +12,43 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::network::ipam::Cidr;
-use crate::network::netfilter::{Chain, CtState, Match, Not, Restore, Rule, Table, Target};
+use crate::network::netfilter::{Chain, CtState, Leftover, Match, Not, Restore, Rule, Table, Target};
 use crate::network::packet::Protocol;
 use crate::network::sha256::short_hash;
 
-use super::Settings;
 use super::endpoints::{Chosen, Endpoint};
 use super::service::ServicePort;
+use super::{ServiceRules, Settings, gather};
 
 /// `masqueradeBit` 14.
 pub const MASQUERADE_MARK: u32 = 0x4000;
 pub const SERVICES: &str = "KUBE-SERVICES";
 /// What the names of services' own chains begin with (`isServiceChainName`).
 pub const SERVICE_CHAINS: &[&str] = &["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-FW-", "KUBE-EXT-"];
+/// `CleanupLeftovers`. What the kubelet writes too stays.
+pub const LEFTOVERS: [Leftover; 4] = [
+    Leftover::Chains(Table::Nat, &[SERVICES, NODE_PORTS, POSTROUTING, MARK_MASQUERADE, CANARY]),
+    Leftover::Chains(Table::Nat, SERVICE_CHAINS),
+    Leftover::Chains(Table::Filter, &[SERVICES, EXTERNAL_SERVICES, FORWARD, NODE_PORTS, FIREWALL, CANARY]),
+    Leftover::Chains(Table::Mangle, &[CANARY]),
+];
 const EXTERNAL_SERVICES: &str = "KUBE-EXTERNAL-SERVICES";
-const NODE_PORTS: &str = "KUBE-NODEPORTS";
-const POSTROUTING: &str = "KUBE-POSTROUTING";
-const MARK_MASQUERADE: &str = "KUBE-MARK-MASQ";
-const FORWARD: &str = "KUBE-FORWARD";
-const FIREWALL: &str = "KUBE-PROXY-FIREWALL";
+pub(super) const NODE_PORTS: &str = "KUBE-NODEPORTS";
+pub(super) const POSTROUTING: &str = "KUBE-POSTROUTING";
+pub(super) const MARK_MASQUERADE: &str = "KUBE-MARK-MASQ";
+pub(super) const FORWARD: &str = "KUBE-FORWARD";
+pub(super) const FIREWALL: &str = "KUBE-PROXY-FIREWALL";
 const CANARY: &str = "KUBE-PROXY-CANARY";
 /// Both write it: kube-proxy and the kubelet.
 pub const KUBELET_FIREWALL: &str = "KUBE-FIREWALL";
 const LOCALHOST: &str = "127.0.0.0/8";
 
-/// What one port of one service brings into the rule book.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServiceRules {
-    /// Lines of chains that all services share, in table `nat`.
-    services: Vec<Arc<Rule>>,
-    node_ports: Vec<Arc<Rule>>,
-    /// The same in table `filter`.
-    filter_services: Vec<Arc<Rule>>,
-    filter_external: Vec<Arc<Rule>>,
-    filter_node_ports: Vec<Arc<Rule>>,
-    filter_firewall: Vec<Arc<Rule>>,
-    /// Its own chains in table `nat`.
-    pub chains: Vec<(Text, Arc<Chain>)>,
-    pub endpoint_count: usize,
-}
+const NAT_SERVICES: (Table, &str) = (Table::Nat, SERVICES);
+const NAT_NODE_PORTS: (Table, &str) = (Table::Nat, NODE_PORTS);
+const FILTER_SERVICES: (Table, &str) = (Table::Filter, SERVICES);
+const FILTER_EXTERNAL: (Table, &str) = (Table::Filter, EXTERNAL_SERVICES);
+const FILTER_NODE_PORTS: (Table, &str) = (Table::Filter, NODE_PORTS);
+const FILTER_FIREWALL: (Table, &str) = (Table::Filter, FIREWALL);
 
 /// The name of an endpoint's chain.
 pub fn endpoint_chain(port: &ServicePort, endpoint: &Endpoint) -> Text {
@@ -63,14 +61,8 @@ fn one(address: IpAddr) -> Not<Cidr> {
 }
 
 /// The rules of one port of a service, of which a node uses the endpoints `chosen`.
-pub fn rules_of(
-    settings: &Settings,
-    port: &ServicePort,
-    chosen: &Chosen,
-    endpoint_count: usize,
-    is_large: bool,
-) -> ServiceRules {
-    let mut rules = ServiceRules { endpoint_count, ..ServiceRules::default() };
+pub fn rules_of(settings: &Settings, port: &ServicePort, chosen: &Chosen, is_large: bool) -> ServiceRules {
+    let mut rules = ServiceRules::default();
     let name = port.name.to_string();
     let protocol = port.name.protocol;
     let hash = short_hash(&format!("{name}{}", protocol.name()));
@@ -97,32 +89,32 @@ pub fn rules_of(
 
     let cluster_ip = to(&format!("{name} cluster IP"), port.cluster_ip);
     if has_internal {
-        rules.services.push(jump(cluster_ip.clone(), internal_chain));
+        rules.share(NAT_SERVICES, jump(cluster_ip.clone(), internal_chain));
     } else {
         let (target, comment) = refusal();
-        rules.filter_services.push(end(to(&comment, port.cluster_ip), target));
+        rules.share(FILTER_SERVICES, end(to(&comment, port.cluster_ip), target));
     }
     for address in &port.external_ips {
         if has_any {
-            rules.services.push(jump(to(&format!("{name} external IP"), *address), &external_chain));
+            rules.share(NAT_SERVICES, jump(to(&format!("{name} external IP"), *address), &external_chain));
         }
         if !has_external {
             let (target, comment) = refusal();
-            rules.filter_external.push(end(to(&comment, *address), target));
+            rules.share(FILTER_EXTERNAL, end(to(&comment, *address), target));
         }
     }
     for address in &port.load_balancer_ips {
         if has_any {
             let chain = if uses_firewall { &firewall_chain } else { &external_chain };
-            rules.services.push(jump(to(&format!("{name} loadbalancer IP"), *address), chain));
+            rules.share(NAT_SERVICES, jump(to(&format!("{name} loadbalancer IP"), *address), chain));
         }
         if uses_firewall {
             let comment = format!("{name} traffic not accepted by {firewall_chain}");
-            rules.filter_firewall.push(end(to(&comment, *address), Target::Drop));
+            rules.share(FILTER_FIREWALL, end(to(&comment, *address), Target::Drop));
         }
         if !has_external {
             let (target, comment) = refusal();
-            rules.filter_external.push(end(to(&comment, *address), target));
+            rules.share(FILTER_EXTERNAL, end(to(&comment, *address), target));
         }
     }
     if port.node_port != 0 {
@@ -132,8 +124,8 @@ pub fn rules_of(
                 destination: Cidr::parse(LOCALHOST).map(Not::is),
                 ..at_port().when(Match::Account("localhost_nps_accepted_pkts"))
             };
-            rules.node_ports.push(jump(on_localhost, &external_chain));
-            rules.node_ports.push(jump(at_port(), &external_chain));
+            rules.share(NAT_NODE_PORTS, jump(on_localhost, &external_chain));
+            rules.share(NAT_NODE_PORTS, jump(at_port(), &external_chain));
         }
         if !has_external {
             let (target, comment) = refusal();
@@ -141,14 +133,14 @@ pub fn rules_of(
                 .comment(comment)
                 .when(Match::DestinationLocal { is_negated: false })
                 .port(protocol, Some(port.node_port));
-            rules.filter_external.push(end(rule, target));
+            rules.share(FILTER_EXTERNAL, end(rule, target));
         }
     }
     if port.health_check_node_port != 0 {
         let rule = Rule::default()
             .comment(format!("{name} health check node port"))
             .port(Protocol::Tcp, Some(port.health_check_node_port));
-        rules.filter_node_ports.push(end(rule, Target::Accept));
+        rules.share(FILTER_NODE_PORTS, end(rule, Target::Accept));
     }
 
     let mark = || Target::Jump(MARK_MASQUERADE.into());
@@ -263,53 +255,27 @@ fn to_endpoints(
     }
 }
 
-impl ServiceRules {
-    fn chain(&mut self, name: &Text, rules: Vec<Arc<Rule>>) {
-        self.chains.push((name.clone(), Arc::new(Chain { rules })));
-    }
-}
-
 /// The chains that all services share, whole.
 pub fn top_chains<'a>(services: impl Iterator<Item = &'a ServiceRules>, restore: &mut Restore) {
-    let (mut nat, mut node_ports) = (Vec::new(), Vec::new());
-    let (mut filter, mut external) = (Vec::new(), Vec::new());
-    let (mut health, mut firewall) = (Vec::new(), Vec::new());
-    for one in services {
-        nat.extend(one.services.iter().cloned());
-        node_ports.extend(one.node_ports.iter().cloned());
-        filter.extend(one.filter_services.iter().cloned());
-        external.extend(one.filter_external.iter().cloned());
-        health.extend(one.filter_node_ports.iter().cloned());
-        firewall.extend(one.filter_firewall.iter().cloned());
-    }
+    let places =
+        [NAT_SERVICES, NAT_NODE_PORTS, FILTER_SERVICES, FILTER_EXTERNAL, FILTER_NODE_PORTS, FILTER_FIREWALL];
+    let [mut nat, node_ports, filter, external, health, firewall] = gather(places, services);
     let last = Rule::jump(NODE_PORTS)
         .comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
         .when(Match::DestinationLocal { is_negated: false });
     nat.push(Arc::new(last));
-    let marked = |is_negated| Match::Mark { value: MASQUERADE_MARK, mask: MASQUERADE_MARK, is_negated };
-    let states = |states| Match::ConnectionState { states, is_negated: false };
-    let postrouting = vec![
-        Rule::with(Target::Return).when(marked(true)),
-        // So that the packet is not translated again when it comes by once more.
-        Rule::with(Target::MarkXor(MASQUERADE_MARK)),
-        Rule::with(Target::Masquerade { is_random: true })
-            .comment("kubernetes service traffic requiring SNAT"),
-    ];
-    let forward = vec![
+    let mut forward = vec![
         Rule::with(Target::Drop)
             .when(states(&[CtState::Invalid]))
             .when(Match::Account("ct_state_invalid_dropped_pkts")),
-        Rule::with(Target::Accept).comment("kubernetes forwarding rules").when(marked(false)),
-        Rule::with(Target::Accept)
-            .comment("kubernetes forwarding conntrack rule")
-            .when(states(&[CtState::Related, CtState::Established])),
     ];
+    forward.extend(forwarding());
     let shared = |rules: Vec<Rule>| rules.into_iter().map(Arc::new).collect::<Vec<_>>();
     let chains = [
         (Table::Nat, SERVICES, nat),
         (Table::Nat, NODE_PORTS, node_ports),
-        (Table::Nat, POSTROUTING, shared(postrouting)),
-        (Table::Nat, MARK_MASQUERADE, shared(vec![Rule::with(Target::MarkOr(MASQUERADE_MARK))])),
+        (Table::Nat, POSTROUTING, shared(masquerading())),
+        (Table::Nat, MARK_MASQUERADE, shared(vec![marking()])),
         (Table::Filter, SERVICES, filter),
         (Table::Filter, EXTERNAL_SERVICES, external),
         (Table::Filter, NODE_PORTS, health),
@@ -320,6 +286,34 @@ pub fn top_chains<'a>(services: impl Iterator<Item = &'a ServiceRules>, restore:
     for (table, name, rules) in chains {
         restore.chains.push((table, name.into(), Some(Arc::new(Chain { rules }))));
     }
+}
+
+fn marked(is_negated: bool) -> Match {
+    Match::Mark { value: MASQUERADE_MARK, mask: MASQUERADE_MARK, is_negated }
+}
+fn states(states: &'static [CtState]) -> Match {
+    Match::ConnectionState { states, is_negated: false }
+}
+/// What ipvs mode has of these chains too: of `KUBE-POSTROUTING`, `KUBE-FORWARD` and `KUBE-MARK-MASQ`.
+pub(super) fn masquerading() -> Vec<Rule> {
+    vec![
+        Rule::with(Target::Return).when(marked(true)),
+        // So that the packet is not translated again when it comes by once more.
+        Rule::with(Target::MarkXor(MASQUERADE_MARK)),
+        Rule::with(Target::Masquerade { is_random: true })
+            .comment("kubernetes service traffic requiring SNAT"),
+    ]
+}
+pub(super) fn forwarding() -> [Rule; 2] {
+    [
+        Rule::with(Target::Accept).comment("kubernetes forwarding rules").when(marked(false)),
+        Rule::with(Target::Accept)
+            .comment("kubernetes forwarding conntrack rule")
+            .when(states(&[CtState::Related, CtState::Established])),
+    ]
+}
+pub(super) fn marking() -> Rule {
+    Rule::with(Target::MarkOr(MASQUERADE_MARK))
 }
 
 /// Against packets for localhost that come from elsewhere: node ports on localhost would let them in.

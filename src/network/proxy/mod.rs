@@ -6,12 +6,14 @@
 //!
 //! - [`service`] services, port by port
 //! - [`endpoints`] endpoints, and which of them a node uses
-//! - [`iptables`] the rules
+//! - [`iptables`], [`nftables`], [`ipvs`] the rules of each mode
 //!
-//! Follows `pkg/proxy` and `pkg/proxy/iptables` of Kubernetes 1.36, for IPv4.
+//! Follows `pkg/proxy` of Kubernetes 1.36, for IPv4.
 
 pub mod endpoints;
 pub mod iptables;
+pub mod ipvs;
+pub mod nftables;
 pub mod service;
 #[cfg(test)]
 mod tests;
@@ -22,10 +24,84 @@ use crate::api::{Text, Value, meta};
 use crate::shared_map::SharedMap;
 
 use super::ipam::Cidr;
-use super::netfilter::Restore;
+use super::ipvs::VirtualServer;
+use super::netfilter::{Chain, Leftover, PortEntry, Restore, Rule, Table};
 use endpoints::Endpoint;
-use iptables::ServiceRules;
 use service::{PortName, ServicePort};
+
+/// `mode` of its configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Iptables,
+    Ipvs,
+    Nftables,
+}
+
+impl Mode {
+    pub const ALL: [Mode; 3] = [Mode::Iptables, Mode::Ipvs, Mode::Nftables];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Iptables => "iptables",
+            Mode::Ipvs => "ipvs",
+            Mode::Nftables => "nftables",
+        }
+    }
+    /// Where services have chains of their own, and what their names begin with.
+    pub fn service_chains(self) -> (Table, &'static [&'static str]) {
+        match self {
+            Mode::Iptables => (Table::Nat, iptables::SERVICE_CHAINS),
+            // IPVS has none.
+            Mode::Ipvs => (Table::Nat, &[]),
+            Mode::Nftables => (Table::KubeProxy, nftables::SERVICE_CHAINS),
+        }
+    }
+    /// What other modes have left that is not in use in this one (`platformCleanup`).
+    pub fn leftovers(self) -> Restore {
+        let cleans: &[Leftover] = match self {
+            Mode::Nftables => ipvs::AND_IPTABLES_LEFTOVERS,
+            _ => &[Leftover::Chains(Table::KubeProxy, &[""])],
+        };
+        Restore { cleans, ..Restore::default() }
+    }
+}
+
+/// What one port of one service brings into the rule book.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceRules {
+    /// Lines of chains, and elements of sets, that all services share.
+    shared: Vec<(Table, &'static str, Arc<Rule>)>,
+    /// Its own chains.
+    chains: Vec<(Text, Arc<Chain>)>,
+    endpoint_count: usize,
+    /// In ipvs mode: virtual servers, and entries of sets.
+    servers: Vec<Arc<VirtualServer>>,
+    entries: Vec<(&'static str, PortEntry)>,
+}
+
+impl ServiceRules {
+    fn share(&mut self, (table, chain): (Table, &'static str), rule: Arc<Rule>) {
+        self.shared.push((table, chain, rule));
+    }
+    fn chain(&mut self, name: &Text, rules: Vec<Arc<Rule>>) {
+        self.chains.push((name.clone(), Arc::new(Chain { rules })));
+    }
+}
+
+/// What all services bring to each of these places.
+fn gather<'a, const N: usize>(
+    places: [(Table, &'static str); N],
+    services: impl Iterator<Item = &'a ServiceRules>,
+) -> [Vec<Arc<Rule>>; N] {
+    let mut all = [const { Vec::new() }; N];
+    for (table, name, rule) in services.flat_map(|one| &one.shared) {
+        if let Some(at) = places.iter().position(|place| *place == (*table, *name)) {
+            all[at].push(rule.clone());
+        }
+    }
+    all
+}
 
 /// What does not change while a kube-proxy runs.
 #[derive(Clone, Debug)]
@@ -36,6 +112,9 @@ pub struct Settings {
     pub cluster_cidr: Option<Cidr>,
     /// `masqueradeAll`.
     pub masquerades_all: bool,
+    pub mode: Mode,
+    /// `ipvs.scheduler`.
+    pub scheduler: Text,
 }
 
 /// One node's services as rules; a clone shares all of them.
@@ -95,12 +174,17 @@ impl Proxier {
         for port in ports {
             let endpoints = Endpoint::all(&port.name, slices, &settings.node_name);
             let chosen = endpoints::categorize(&endpoints, &port, &settings.node_name, &self.zone);
-            let new = iptables::rules_of(settings, &port, &chosen, endpoints.len(), is_large);
-            self.replace(&port.name, Some(new), restore);
+            let mut new = match settings.mode {
+                Mode::Iptables => iptables::rules_of(settings, &port, &chosen, is_large),
+                Mode::Ipvs => ipvs::rules_of(settings, &port, &chosen, &endpoints),
+                Mode::Nftables => nftables::rules_of(settings, &port, &chosen),
+            };
+            new.endpoint_count = endpoints.len();
+            self.replace(settings.mode, &port.name, Some(new), restore);
             kept.push(port.name);
         }
         for gone in old.iter().filter(|old| !kept.contains(old)) {
-            self.replace(gone, None, restore);
+            self.replace(settings.mode, gone, None, restore);
         }
     }
 
@@ -112,7 +196,8 @@ impl Proxier {
             .take_while(move |port| port.namespace == from.namespace && port.name == from.name)
     }
 
-    fn replace(&mut self, port: &PortName, new: Option<ServiceRules>, restore: &mut Restore) {
+    fn replace(&mut self, mode: Mode, port: &PortName, new: Option<ServiceRules>, restore: &mut Restore) {
+        let (table, _) = mode.service_chains();
         let old = match &new {
             Some(_) => self.rules.get(port).cloned(),
             None => self.rules.remove(port),
@@ -121,11 +206,11 @@ impl Proxier {
         let (before, after) = (chains(old.as_deref()), chains(new.as_ref()));
         for (name, chain) in &after {
             if !before.iter().any(|(other, was)| other == name && was == chain) {
-                restore.chains.push((super::netfilter::Table::Nat, name.clone(), Some(chain.clone())));
+                restore.chains.push((table, name.clone(), Some(chain.clone())));
             }
         }
         for (name, _) in before.iter().filter(|(name, _)| !after.iter().any(|(other, _)| other == name)) {
-            restore.chains.push((super::netfilter::Table::Nat, name.clone(), None));
+            restore.chains.push((table, name.clone(), None));
         }
         self.endpoint_count += new.as_ref().map_or(0, |rules| rules.endpoint_count);
         self.endpoint_count -= old.as_ref().map_or(0, |rules| rules.endpoint_count);
@@ -134,11 +219,20 @@ impl Proxier {
         }
     }
 
-    /// Adds the chains that every sync writes: where each service's crossing is.
-    pub fn finish(&mut self, restore: &mut Restore) {
-        iptables::top_chains(self.rules.values().map(|rules| &**rules), restore);
+    /// Adds what every sync writes: where each service's crossing is. `service_ranges`: addresses that services get.
+    pub fn finish(&mut self, settings: &Settings, service_ranges: &[Cidr], restore: &mut Restore) {
+        let services = self.rules.values().map(|rules| &**rules);
+        match settings.mode {
+            Mode::Iptables => iptables::top_chains(services, restore),
+            Mode::Ipvs => ipvs::all(settings, services, restore),
+            Mode::Nftables => nftables::top_chains(settings, service_ranges, services, restore),
+        }
         if !std::mem::replace(&mut self.has_jumps, true) {
-            restore.jumps = iptables::jumps();
+            restore.jumps = match settings.mode {
+                Mode::Iptables => iptables::jumps(),
+                Mode::Ipvs => ipvs::jumps(),
+                Mode::Nftables => Vec::new(),
+            };
         }
     }
 }

@@ -6,16 +6,19 @@ use super::endpoints::Endpoint;
 use super::service::PortName;
 use super::*;
 use crate::api::yaml;
+use crate::network::kernel::Kernel;
 use crate::network::netfilter::walk::Node;
 use crate::network::netfilter::{RuleSet, Table, Verdict};
 use crate::network::packet::{Packet, Protocol};
 
-fn settings() -> Settings {
+fn settings(mode: Mode) -> Settings {
     Settings {
         node_name: "testnode".into(),
         node_ip: "192.168.0.2".parse().ok(),
         cluster_cidr: Cidr::parse("10.0.0.0/8"),
         masquerades_all: false,
+        mode,
+        scheduler: "rr".into(),
     }
 }
 
@@ -32,20 +35,44 @@ fn objects(text: &str) -> (Vec<(Text, Value)>, Vec<Value>) {
     (services, slices)
 }
 
-fn update(proxier: &mut Proxier, key: &str, service: Option<&Value>, slices: &[Value], kernel: &mut RuleSet) {
+fn update(
+    mode: Mode,
+    proxier: &mut Proxier,
+    key: &str,
+    service: Option<&Value>,
+    slices: &[Value],
+    kernel: &mut RuleSet,
+) {
+    let settings = settings(mode);
     let mut restore = Restore::default();
     let of_service: Vec<&Value> =
         slices.iter().filter(|slice| service_of_slice(slice).as_deref() == Some(key)).collect();
-    proxier.update(&settings(), key, service, &of_service, &mut restore);
-    proxier.finish(&mut restore);
+    proxier.update(&settings, key, service, &of_service, &mut restore);
+    proxier.finish(&settings, &ranges(), &mut restore);
     kernel.restore(&restore);
 }
 
-fn kernel_of(text: &str) -> (Proxier, RuleSet) {
+fn ranges() -> Vec<Cidr> {
+    Cidr::parse("172.30.0.0/16").into_iter().collect()
+}
+
+/// All that a mode leaves in the kernel.
+fn dump(rules: &RuleSet) -> String {
+    let mut text = rules.save("DATE", None) + &rules.nft();
+    for set in rules.sets() {
+        text += &set.list();
+    }
+    let mut kernel = Kernel::new("testnode", None, None);
+    kernel.address = "192.168.0.2".parse().ok();
+    kernel.rules = rules.clone();
+    if rules.servers().is_empty() { text } else { text + &kernel.show_servers() }
+}
+
+fn kernel_of(mode: Mode, text: &str) -> (Proxier, RuleSet) {
     let (services, slices) = objects(text);
     let (mut proxier, mut kernel) = (Proxier::default(), RuleSet::default());
     for (key, service) in &services {
-        update(&mut proxier, key, Some(service), &slices, &mut kernel);
+        update(mode, &mut proxier, key, Some(service), &slices, &mut kernel);
     }
     (proxier, kernel)
 }
@@ -55,12 +82,21 @@ const RULES: &str = include_str!("../../../tests/network/rules.yaml");
 /// `REWRITE=1 cargo test` writes the transcript anew.
 #[test]
 fn the_rules_of_many_services_are_upstreams() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/rules.txt");
-    let text = kernel_of(RULES).1.save("DATE", None);
-    if std::env::var_os("REWRITE").is_some() {
-        std::fs::write(path, &text).unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/network");
+    for (mode, file) in [
+        (Mode::Iptables, "rules.txt"),
+        (Mode::Nftables, "rules-nftables.txt"),
+        (Mode::Ipvs, "rules-ipvs.txt"),
+    ] {
+        let rules = kernel_of(mode, RULES).1;
+        let text = if mode == Mode::Nftables { rules.nft() } else { dump(&rules) };
+        let path = folder.join(file);
+        if std::env::var_os("REWRITE").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(text, std::fs::read_to_string(&path).unwrap());
     }
-    assert_eq!(text, std::fs::read_to_string(path).unwrap());
+    let text = kernel_of(Mode::Iptables, RULES).1.save("", None);
     // Names that upstream's own test expects for these services and endpoints.
     for name in [
         "KUBE-EXT-4SW47YFZTEDKD3PK",
@@ -83,33 +119,73 @@ fn the_rules_of_many_services_are_upstreams() {
         assert!(text.contains(&format!(":{name} - [0:0]\n")), "{name}");
     }
     assert_eq!(text.matches(":KUBE-S").count(), 2 + 5 + 6, "no chain besides");
+    let nft = kernel_of(Mode::Nftables, RULES).1.nft();
+    for name in [
+        "service-ULMVA6XW-ns1/svc1/tcp/p80",
+        "external-42NFTM6N-ns2/svc2/tcp/p80",
+        "service-4AT6LBPK-ns3/svc3/tcp/p80",
+        "external-LAUZTJTB-ns4/svc4/tcp/p80",
+        "firewall-HVFWP5L3-ns5/svc5/tcp/p80",
+        "endpoint-GTK6MW7G-ns5/svc5/tcp/p80__10.180.0.3/80",
+    ] {
+        assert!(nft.contains(&format!("\tchain {name} {{\n")), "{name}");
+    }
 }
 
 /// Whatever order news comes in, and whatever stood there before: the rules are those of a fresh start.
 #[test]
 fn rules_are_those_of_a_fresh_computation() {
     let (services, slices) = objects(RULES);
-    let expected = kernel_of(RULES).1.save("", None);
-    let (mut proxier, mut kernel) = (Proxier::default(), RuleSet::default());
-    for round in 0..3 {
-        // Backwards, with every other service gone in between, and slices that come later than their services.
-        for (number, (key, service)) in services.iter().enumerate().rev() {
-            update(&mut proxier, key, Some(service), &[], &mut kernel);
-            if (number + round) % 2 == 0 {
-                update(&mut proxier, key, None, &slices, &mut kernel);
+    for mode in Mode::ALL {
+        let expected = dump(&kernel_of(mode, RULES).1);
+        let (mut proxier, mut kernel) = (Proxier::default(), RuleSet::default());
+        for round in 0..3 {
+            // Backwards, with every other service gone in between, and slices that come later than their services.
+            for (number, (key, service)) in services.iter().enumerate().rev() {
+                update(mode, &mut proxier, key, Some(service), &[], &mut kernel);
+                if (number + round) % 2 == 0 {
+                    update(mode, &mut proxier, key, None, &slices, &mut kernel);
+                }
             }
+            for (key, service) in &services {
+                update(mode, &mut proxier, key, Some(service), &slices, &mut kernel);
+            }
+            assert_eq!(dump(&kernel), expected, "{mode:?}, round {round}");
         }
-        for (key, service) in &services {
-            update(&mut proxier, key, Some(service), &slices, &mut kernel);
-        }
-        assert_eq!(kernel.save("", None), expected, "round {round}");
+        // A kube-proxy that starts anew knows nothing of a service that went meanwhile.
+        let mut restore = Restore { replaces: Some(mode.service_chains()), ..Restore::default() };
+        Proxier::default().finish(&settings(mode), &[], &mut restore);
+        kernel.restore(&restore);
+        let left = dump(&kernel);
+        assert!(!left.contains("KUBE-SEP-") && !left.contains("10.180.0") && !left.contains("ns1/"));
     }
-    // A kube-proxy that starts anew knows nothing of a service that went meanwhile.
-    let mut restore =
-        Restore { replaces: Some((Table::Nat, iptables::SERVICE_CHAINS)), ..Restore::default() };
-    Proxier::default().finish(&mut restore);
-    kernel.restore(&restore);
-    assert!(!kernel.save("", None).contains("KUBE-SEP-"));
+}
+
+/// A change of mode leaves what upstream leaves: nothing between nftables and the others.
+#[test]
+fn a_new_mode_cleans_up_what_the_old_one_left() {
+    for (from, to, is_clean) in [
+        (Mode::Iptables, Mode::Nftables, true),
+        (Mode::Ipvs, Mode::Nftables, true),
+        (Mode::Nftables, Mode::Iptables, true),
+        (Mode::Nftables, Mode::Ipvs, true),
+        (Mode::Iptables, Mode::Ipvs, false),
+        (Mode::Ipvs, Mode::Iptables, false),
+    ] {
+        let mut kernel = kernel_of(from, RULES).1;
+        // Another's rules, which stay.
+        kernel.append(Table::Filter, "FORWARD", Rule::jump("KUBE-ROUTER-FORWARD"));
+        kernel.append(Table::Filter, "KUBE-ROUTER-FORWARD", Rule::default());
+        kernel.restore(&to.leftovers());
+        let left = dump(&kernel);
+        assert!(left.contains("-A FORWARD -j KUBE-ROUTER-FORWARD"));
+        let mine: Vec<&str> = left
+            .lines()
+            .filter(|line| line.contains("KUBE-") || line.contains("172.30") || line.contains("chain"))
+            .filter(|line| !line.contains("KUBE-ROUTER") && !line.contains("KUBE-FIREWALL"))
+            .collect();
+        assert_eq!(mine.is_empty(), is_clean, "{from:?} to {to:?}: {mine:?}");
+    }
 }
 
 /// `from`, `to`, port, and where the packet goes.
@@ -140,18 +216,36 @@ fn packets_go_where_upstream_sends_them() {
         (allowed, "5.6.7.8", 80, "10.180.0.3:80 masquerade"),
         (pod, "172.30.0.46", 80, "REJECT"),
         (pod, "172.30.0.48", 53, "DROP"),
-        ("10.180.0.1", "172.30.0.41", 80, "10.180.0.1:80 masquerade"),
     ];
-    let kernel = kernel_of(RULES).1;
-    for (from, to, port, expected) in cases {
+    for mode in [Mode::Iptables, Mode::Nftables] {
+        let kernel = kernel_of(mode, RULES).1;
+        for (from, to, port, expected) in cases {
+            let found = way(&kernel, &Testnode, from, to, port);
+            let expected = match (mode, from, port) {
+                // Nftables knows of every address of a service.
+                (Mode::Nftables, _, 81) => "REJECT",
+                _ => expected,
+            };
+            assert_eq!(found, expected, "{mode:?}: {from} to {to}:{port}");
+        }
+    }
+    // What comes back to its sender is masqueraded; in nftables mode where the sender is on this node.
+    let kernel = kernel_of(Mode::Iptables, RULES).1;
+    assert_eq!(way(&kernel, &Testnode, "10.180.0.1", "172.30.0.41", 80), "10.180.0.1:80 masquerade");
+}
+
+fn way(kernel: &RuleSet, node: &dyn Node, from: &str, to: &str, port: u16) -> String {
+    {
         let protocol = if port == 53 { Protocol::Udp } else { Protocol::Tcp };
         let mut packet = Packet::new(protocol, (from.parse().unwrap(), 40_000), (to.parse().unwrap(), port));
-        let is_own = Testnode.is_local(packet.source);
+        let is_own = node.is_local(packet.source);
         let entrance = if is_own { "OUTPUT" } else { "PREROUTING" };
-        let walk = kernel.walk(Table::Nat, entrance, &mut packet, &Testnode);
-        let found = match walk.verdict {
+        let walk = kernel.walk(Table::Nat, entrance, &mut packet, node);
+        match walk.verdict {
+            Verdict::Drop => "DROP".into(),
             Verdict::Dnat { to, port } => {
-                let end = kernel.walk(Table::Nat, "POSTROUTING", &mut packet, &Testnode);
+                (packet.destination, packet.destination_port, packet.is_dnat) = (to, port, true);
+                let end = kernel.walk(Table::Nat, "POSTROUTING", &mut packet, node);
                 let masquerade = match end.verdict {
                     Verdict::Masquerade { .. } => " masquerade",
                     _ => "",
@@ -159,32 +253,34 @@ fn packets_go_where_upstream_sends_them() {
                 format!("{to}:{port}{masquerade}")
             }
             _ => {
-                let gate = match (is_own, Testnode.is_local(packet.destination)) {
+                let gate = match (is_own, node.is_local(packet.destination)) {
                     (true, _) => "OUTPUT",
                     (_, true) => "INPUT",
                     _ => "FORWARD",
                 };
-                match kernel.walk(Table::Filter, gate, &mut packet, &Testnode).verdict {
+                match kernel.walk(Table::Filter, gate, &mut packet, node).verdict {
                     Verdict::Drop => "DROP".into(),
                     Verdict::Reject => "REJECT".into(),
                     _ => "as it is".to_string(),
                 }
             }
-        };
-        assert_eq!(found, expected, "{from} to {to}:{port}");
+        }
     }
 }
 
 /// With n endpoints each gets an n-th of the connections.
 #[test]
 fn lots_are_drawn_evenly() {
-    for count in [2usize, 3, 5, 10] {
+    for (mode, count) in [Mode::Iptables, Mode::Nftables]
+        .into_iter()
+        .flat_map(|mode| [(mode, 2usize), (mode, 3), (mode, 5), (mode, 10)])
+    {
         let addresses: Vec<String> = (1..=count).map(|n| format!("{{addresses: [10.180.0.{n}]}}")).collect();
         let text = format!(
             "apiVersion: v1\nkind: Service\nmetadata: {{namespace: a, name: b}}\nspec: {{clusterIP: 172.30.0.1, ports: [{{port: 80, protocol: TCP}}]}}\n---\nkind: EndpointSlice\nmetadata: {{namespace: a, name: b-1, labels: {{kubernetes.io/service-name: b}}}}\naddressType: IPv4\nendpoints: [{}]\nports: [{{name: '', port: 8080, protocol: TCP}}]\n",
             addresses.join(", ")
         );
-        let kernel = kernel_of(&text).1;
+        let kernel = kernel_of(mode, &text).1;
         struct Anywhere;
         impl Node for Anywhere {
             fn is_local(&self, _: IpAddr) -> bool {
@@ -230,43 +326,48 @@ fn five_thousand_services() {
         )
     };
     let all: Vec<_> = (0..5000).map(|number| objects(&service(number))).collect();
-    let (mut proxier, mut kernel) = (Proxier::default(), RuleSet::default());
-    let begin = std::time::Instant::now();
-    let mut restore = Restore::default();
-    for (services, slices) in &all {
-        for (key, service) in services {
-            let slices: Vec<&Value> = slices.iter().collect();
-            proxier.update(&settings(), key, Some(service), &slices, &mut restore);
+    for mode in Mode::ALL {
+        let (mut proxier, mut kernel) = (Proxier::default(), RuleSet::default());
+        let begin = std::time::Instant::now();
+        let mut restore = Restore::default();
+        for (services, slices) in &all {
+            for (key, service) in services {
+                let slices: Vec<&Value> = slices.iter().collect();
+                proxier.update(&settings(mode), key, Some(service), &slices, &mut restore);
+            }
         }
-    }
-    proxier.finish(&mut restore);
-    kernel.restore(&restore);
-    println!("{} rules in full: {:?}", kernel.rule_count(), begin.elapsed());
-    let begin = std::time::Instant::now();
-    let (services, slices) = &all[2500];
-    for round in 0..100 {
-        let slices = if round % 2 == 0 { &slices[..0] } else { &slices[..] };
-        update(&mut proxier, &services[0].0, Some(&services[0].1), slices, &mut kernel);
-    }
-    println!("after one change: {:?}", begin.elapsed() / 100);
-    struct Elsewhere;
-    impl Node for Elsewhere {
-        fn is_local(&self, _: IpAddr) -> bool {
-            false
+        proxier.finish(&settings(mode), &[], &mut restore);
+        kernel.restore(&restore);
+        println!("{mode:?}: {} rules in full: {:?}", kernel.rule_count(), begin.elapsed());
+        let begin = std::time::Instant::now();
+        let (services, slices) = &all[2500];
+        for round in 0..100 {
+            let slices = if round % 2 == 0 { &slices[..0] } else { &slices[..] };
+            update(mode, &mut proxier, &services[0].0, Some(&services[0].1), slices, &mut kernel);
         }
-        fn is_recent(&self, _: &str, _: IpAddr, _: u32) -> bool {
-            false
+        println!("after one change: {:?}", begin.elapsed() / 100);
+        if mode == Mode::Ipvs {
+            continue;
         }
+        struct Elsewhere;
+        impl Node for Elsewhere {
+            fn is_local(&self, _: IpAddr) -> bool {
+                false
+            }
+            fn is_recent(&self, _: &str, _: IpAddr, _: u32) -> bool {
+                false
+            }
+        }
+        let begin = std::time::Instant::now();
+        for number in 0..1000u16 {
+            let destination = (format!("172.30.{}.{}", number % 20, number % 250 + 1).parse().unwrap(), 80);
+            let source = ("10.0.0.2".parse().unwrap(), 20_000 + number);
+            let mut packet = Packet::new(Protocol::Tcp, source, destination);
+            let walk = kernel.walk(Table::Nat, "PREROUTING", &mut packet, &Elsewhere);
+            assert!(matches!(walk.verdict, Verdict::Dnat { .. }));
+        }
+        println!("a packet through PREROUTING: {:?}", begin.elapsed() / 1000);
     }
-    let begin = std::time::Instant::now();
-    for number in 0..1000u16 {
-        let destination = (format!("172.30.{}.{}", number % 20, number % 250 + 1).parse().unwrap(), 80);
-        let source = ("10.0.0.2".parse().unwrap(), 20_000 + number);
-        let mut packet = Packet::new(Protocol::Tcp, source, destination);
-        let walk = kernel.walk(Table::Nat, "PREROUTING", &mut packet, &Elsewhere);
-        assert!(matches!(walk.verdict, Verdict::Dnat { .. }));
-    }
-    println!("a packet through PREROUTING: {:?}", begin.elapsed() / 1000);
 }
 
 /// Who is sent to which endpoints: conditions, hints, policies, the node.

@@ -15,7 +15,6 @@ use super::{OUTSIDE, Spot, Wire, World};
 use crate::api::Text;
 use crate::network::ipam::Cidr;
 use crate::network::kernel::{GATEWAY, UPLINK, Way};
-use crate::network::netfilter::{Table, Verdict};
 use crate::network::packet::{ConnectionState, Packet};
 
 /// How a packet ended.
@@ -84,9 +83,11 @@ pub struct Follower<'a> {
     pub hops: Vec<Hop>,
     pub tracked: Vec<Tracked>,
     /// The source address that an answer gets on its way out of the present node.
-    untranslated: Option<(IpAddr, u16)>,
+    pub(super) untranslated: Option<(IpAddr, u16)>,
+    /// A virtual server has taken it on its way in, so that it is the node's own from there on.
+    pub(super) is_put_through: bool,
     /// What the present node is doing to the packet: as it came.
-    entered: Option<(usize, Packet, Vec<Text>)>,
+    pub(super) entered: Option<(usize, Packet, Vec<Text>)>,
 }
 
 fn envelope(packet: &Packet) -> Envelope {
@@ -100,13 +101,16 @@ fn envelope(packet: &Packet) -> Envelope {
     }
 }
 
-fn host_and_port(address: IpAddr, port: u16) -> String {
-    if port == 0 { address.to_string() } else { std::net::SocketAddr::new(address, port).to_string() }
-}
-
 impl<'a> Follower<'a> {
     pub fn new(world: &'a dyn World) -> Follower<'a> {
-        Follower { world, hops: Vec::new(), tracked: Vec::new(), untranslated: None, entered: None }
+        Follower {
+            world,
+            hops: Vec::new(),
+            tracked: Vec::new(),
+            untranslated: None,
+            is_put_through: false,
+            entered: None,
+        }
     }
 
     /// Follows `packet` from `spot` to its end; the hops are appended. The packet as it was at the end.
@@ -246,7 +250,9 @@ impl<'a> Follower<'a> {
             return self.enter(node, Some(from), packet);
         }
         let before = packet.clone();
-        self.prerouting(node, packet);
+        if let Some(end) = self.prerouting(node, packet) {
+            return end;
+        }
         if before == *packet && packet.state == ConnectionState::New {
             // Nothing to tell: the gates let neighbours through untouched.
             self.hops.pop();
@@ -277,7 +283,12 @@ impl<'a> Follower<'a> {
         self.hop(spot, "", HopStage::Send, "sent", words, vec![], &at, &at, HopVerdict::Passes);
         self.entered = Some((node, packet.clone(), Vec::new()));
         if packet.state == ConnectionState::New {
-            self.translate(node, "OUTPUT", HopStage::Output, packet);
+            let end = self
+                .translate(node, "OUTPUT", HopStage::Output, packet)
+                .or_else(|| self.balance(node, HopStage::Output, packet));
+            if let Some(end) = end {
+                return end;
+            }
         } else {
             self.answer_translated(node, HopStage::Output, packet);
         }
@@ -303,85 +314,10 @@ impl<'a> Follower<'a> {
         if self.hops.len() > MOST_HOPS {
             return End::TooLong;
         }
-        self.prerouting(node, packet);
+        if let Some(end) = self.prerouting(node, packet) {
+            return end;
+        }
         self.routed(node, from_pod, packet, false)
-    }
-
-    fn prerouting(&mut self, node: usize, packet: &mut Packet) {
-        packet.mark = 0;
-        self.entered = Some((node, packet.clone(), Vec::new()));
-        self.untranslated = None;
-        if packet.state == ConnectionState::New {
-            self.translate(node, "PREROUTING", HopStage::Prerouting, packet);
-        } else {
-            self.answer_translated(node, HopStage::Prerouting, packet);
-        }
-    }
-
-    /// Table `nat` at PREROUTING or OUTPUT.
-    fn translate(&mut self, node: usize, chain: &str, stage: HopStage, packet: &mut Packet) {
-        let kernel = self.world.nodes()[node].kernel;
-        let before = packet.clone();
-        let walk = kernel.rules.walk(Table::Nat, chain, packet, kernel);
-        let words = match walk.verdict {
-            Verdict::Dnat { to, port } => {
-                let old = host_and_port(packet.destination, packet.destination_port);
-                packet.destination = to;
-                packet.destination_port = port;
-                packet.is_dnat = true;
-                format!("The destination {old} is overwritten with {}.", host_and_port(to, port))
-            }
-            _ => "No rule of table nat translates it: the destination stays as it is.".to_string(),
-        };
-        if let Some((.., remembered)) = &mut self.entered {
-            remembered.extend(walk.remembered.iter().cloned());
-        }
-        let interface = packet.in_interface.clone();
-        let lines = walk.lines();
-        let after = packet.clone();
-        self.hop(
-            Spot::Node(node),
-            &interface,
-            stage,
-            chain,
-            words,
-            lines,
-            &before,
-            &after,
-            HopVerdict::Passes,
-        );
-    }
-
-    /// An answer: conntrack knows what was done to the question.
-    fn answer_translated(&mut self, node: usize, stage: HopStage, packet: &mut Packet) {
-        let is_it = |one: &&Tracked| {
-            let wanted = one.translated.reply();
-            one.node == node
-                && (wanted.source, wanted.source_port) == (packet.source, packet.source_port)
-                && (wanted.destination, wanted.destination_port)
-                    == (packet.destination, packet.destination_port)
-                && wanted.protocol == packet.protocol
-        };
-        let Some(tracked) = self.tracked.iter().find(is_it) else { return };
-        let original = tracked.original.clone();
-        let before = packet.clone();
-        let (asked, seen) = (
-            host_and_port(original.destination, original.destination_port),
-            host_and_port(packet.source, packet.source_port),
-        );
-        self.untranslated = Some((original.destination, original.destination_port));
-        (packet.destination, packet.destination_port) = (original.source, original.source_port);
-        if before.destination != packet.destination || before.destination_port != packet.destination_port {
-            let words = format!(
-                "Conntrack knows the conversation: the answer is for {}, behind whom this node's address stood.",
-                host_and_port(packet.destination, packet.destination_port)
-            );
-            let rules = vec![format!("conntrack: {asked} is answered by {seen}")];
-            let interface = packet.in_interface.clone();
-            let after = packet.clone();
-            let spot = Spot::Node(node);
-            self.hop(spot, &interface, stage, "conntrack", words, rules, &before, &after, HopVerdict::Passes);
-        }
     }
 
     /// The routing decision, and what follows. `is_own`: the node's own packet.
@@ -429,15 +365,38 @@ impl<'a> Follower<'a> {
         match route.way {
             Way::Local => {
                 self.restore_source(node, HopStage::Input, packet);
-                if !is_own && let Some(end) = self.filter(node, "INPUT", HopStage::Input, packet) {
+                // What the node sends to itself comes in by `lo`.
+                let was_put_through = std::mem::take(&mut self.is_put_through);
+                if !was_put_through && let Some(end) = self.filter(node, "INPUT", HopStage::Input, packet) {
                     return end;
                 }
                 if packet.state == ConnectionState::New {
+                    // What a virtual server puts through leaves as if the node had sent it.
+                    let asked = packet.destination;
+                    if !is_own {
+                        if let Some(end) = self.balance(node, HopStage::Input, packet) {
+                            return end;
+                        }
+                        if packet.destination != asked {
+                            return match self.filter(node, "OUTPUT", HopStage::Output, packet) {
+                                Some(end) => end,
+                                None => {
+                                    self.is_put_through = true;
+                                    self.routed(node, None, packet, true)
+                                }
+                            };
+                        }
+                    }
+                    // A node that has asked a service of its own by the service's address has that for a source.
+                    if is_own && here.kernel.is_virtual(packet.source) {
+                        self.postrouting(node, packet, route.source);
+                    }
                     self.track(node, packet);
                 }
                 self.receive(spot, packet)
             }
             Way::Pods { interface } => {
+                self.is_put_through = false;
                 if !is_own && let Some(end) = self.filter(node, "FORWARD", HopStage::Forward, packet) {
                     return end;
                 }
@@ -447,100 +406,13 @@ impl<'a> Follower<'a> {
                 self.reach_pod(node, from, packet)
             }
             Way::Wire { next } => {
+                self.is_put_through = false;
                 if !is_own && let Some(end) = self.filter(node, "FORWARD", HopStage::Forward, packet) {
                     return end;
                 }
                 self.postrouting(node, packet, route.source);
                 self.wire(Some(node), here.kernel.next_on_wire(next, packet.destination), packet)
             }
-        }
-    }
-
-    /// Table `filter` at one gate; `Some`: that is the end. A gate that lets pass because a rule says so is told of.
-    fn filter(&mut self, node: usize, chain: &str, stage: HopStage, packet: &mut Packet) -> Option<End> {
-        let kernel = self.world.nodes()[node].kernel;
-        let at = packet.clone();
-        let walk = kernel.rules.walk(Table::Filter, chain, packet, kernel);
-        let lines = walk.lines();
-        let rule = lines.last().cloned().unwrap_or_default();
-        let spot = Spot::Node(node);
-        let interface = packet.out_interface.clone();
-        let (words, verdict, end) = match walk.verdict {
-            Verdict::Drop => {
-                ("A rule drops it without a word.", HopVerdict::Dropped, Some(End::Dropped { node, rule }))
-            }
-            Verdict::Reject => (
-                "A rule refuses it, and says so with an ICMP message.",
-                HopVerdict::Refused,
-                Some(End::Rejected { node, rule }),
-            ),
-            _ if lines.is_empty() => return None,
-            _ => ("A rule lets it pass.", HopVerdict::Passes, None),
-        };
-        let title = format!("{chain} (filter)");
-        self.hop(spot, &interface, stage, title, words, lines, &at, &at, verdict);
-        end
-    }
-
-    /// Table `nat` at POSTROUTING: masquerading, and what conntrack remembers.
-    fn postrouting(&mut self, node: usize, packet: &mut Packet, own: Option<IpAddr>) {
-        let kernel = self.world.nodes()[node].kernel;
-        let before = packet.clone();
-        let spot = Spot::Node(node);
-        let interface = packet.out_interface.clone();
-        if packet.state != ConnectionState::New {
-            self.restore_source(node, HopStage::Postrouting, packet);
-            return;
-        }
-        let walk = kernel.rules.walk(Table::Nat, "POSTROUTING", packet, kernel);
-        if let (Verdict::Masquerade { is_random }, Some(own)) = (&walk.verdict, own) {
-            packet.source = own;
-            if *is_random && packet.source_port != 0 {
-                packet.source_port = 1024 + (packet.lot(1) % 64_512) as u16;
-            }
-            let words = format!(
-                "The source is hidden behind {own}, this node's address on the way out, so that the answer comes back here."
-            );
-            let lines = walk.lines();
-            let after = packet.clone();
-            self.hop(
-                spot,
-                &interface,
-                HopStage::Postrouting,
-                "POSTROUTING",
-                words,
-                lines,
-                &before,
-                &after,
-                HopVerdict::Passes,
-            );
-        }
-        self.track(node, packet);
-        packet.is_dnat = false;
-        packet.mark = 0;
-    }
-    /// On the way out an answer gets the source that was asked.
-    fn restore_source(&mut self, node: usize, stage: HopStage, packet: &mut Packet) {
-        let Some((address, port)) = self.untranslated.take() else { return };
-        let before = packet.clone();
-        (packet.source, packet.source_port) = (address, port);
-        if (before.source, before.source_port) == (address, port) {
-            return;
-        }
-        let words = format!(
-            "Conntrack knows the conversation: {} was asked, so the answer comes from there.",
-            host_and_port(address, port)
-        );
-        let (after, interface) = (packet.clone(), packet.out_interface.clone());
-        let (spot, title) = (Spot::Node(node), "conntrack");
-        self.hop(spot, &interface, stage, title, words, vec![], &before, &after, HopVerdict::Passes);
-    }
-    /// Conntrack confirms the conversation when its first packet leaves the node, or is delivered there.
-    fn track(&mut self, node: usize, packet: &Packet) {
-        if let Some((entered_at, original, remembered)) = self.entered.take()
-            && entered_at == node
-        {
-            self.tracked.push(Tracked { node, original, translated: packet.clone(), remembered });
         }
     }
 

@@ -6,10 +6,11 @@
 //!
 //! - [`report`] what is asked and answered
 //! - [`names`] from a name to an address, as the source's resolver finds it
-//! - [`follow`] the way itself; [`receive`] who is there at its end
+//! - [`follow`] the way itself; [`gates`] what each node does to the packet; [`receive`] who is there at its end
 //! - [`words`] why it ended, and what would help
 
 pub mod follow;
+mod gates;
 pub mod names;
 mod receive;
 pub mod report;

@@ -177,14 +177,22 @@ impl Ending<'_> {
 
     /// The port of a service that was asked for, as the API has it.
     fn service_port(&self, rule: &str) -> Option<(String, ServicePort)> {
-        // The comment names it: `"default/web:http has no endpoints"`.
-        let comment = rule.split('"').nth(1)?;
-        let name = comment.split(' ').next()?;
-        self.world
-            .services()
+        // The comment names it: `"default/web:http has no endpoints"`. A virtual server is known by its address.
+        let comment = rule.split('"').nth(1);
+        let name = comment.and_then(|comment| comment.split(' ').next());
+        let packet = self.arrived;
+        let is_it = |port: &ServicePort| match name {
+            Some(name) => port.name.to_string() == name,
+            None => {
+                let number = if port.cluster_ip == packet.destination { port.port } else { port.node_port };
+                port.name.protocol == packet.protocol && number == packet.destination_port
+            }
+        };
+        let services = self.world.services();
+        services
             .into_iter()
             .flat_map(ServicePort::all)
-            .find(|port| port.name.to_string() == name)
+            .find(is_it)
             .map(|port| (format!("{}/{}", port.name.namespace, port.name.name), port))
     }
     fn endpoints(&self, port: &ServicePort) -> Vec<Endpoint> {
@@ -198,13 +206,16 @@ impl Ending<'_> {
             return refused;
         }
         let Some((service, port)) = self.service_port(rule) else {
-            return (PacketVerdict::Refused, format!("A rule of {name} refuses it: {rule}"), String::new());
+            let words = format!("A rule of {name} refuses it: {rule}");
+            return (PacketVerdict::Refused, words, self.remedy_for_address());
         };
         let endpoints = self.endpoints(&port);
         let ready = endpoints.iter().filter(|one| one.is_ready).count();
         let words =
             format!("Service {service} has no endpoints by the rules of {name}, which refuse the packet.");
-        let remedy = if ready > 0 {
+        let remedy = if ready > 0 && port.is_internal_local {
+            format!("{ready} are on other nodes: the traffic policy Cluster would let it go there.")
+        } else if ready > 0 {
             format!("It has {ready} by now: kube-proxy of {name} has yet to write its rules anew.")
         } else if endpoints.is_empty() {
             format!(
@@ -259,10 +270,12 @@ impl Ending<'_> {
 
     fn dropped_by_rule(&self, node: usize, rule: &str) -> (PacketVerdict, String, String) {
         let name = self.node(node);
-        if !rule.contains("has no local endpoints") {
+        // Iptables' comment, or an element of nftables' maps.
+        if !rule.contains("has no local endpoints") && !rule.starts_with("no-endpoint-") {
             let remedy = match rule {
                 "hairpin mode is off" => "hairpinMode or promiscMode in the network configuration.",
-                _ => "",
+                _ if rule.contains("unallocated ClusterIPs") => "An address that a service has.",
+                _ => "A source that loadBalancerSourceRanges names.",
             };
             return (PacketVerdict::Dropped, format!("{name} drops it: {rule}"), remedy.into());
         }
@@ -294,13 +307,18 @@ impl Ending<'_> {
     /// A cluster address that no rule translated goes out of the house, where nobody knows it.
     fn lost_outside(&self) -> (PacketVerdict, String, String) {
         let address = self.arrived.destination;
+        let words =
+            format!("No rule on the way knew {address}: it left the cluster, where nobody has that address.");
+        (PacketVerdict::Dropped, words, self.remedy_for_address())
+    }
+    /// What would do for an address of a service that no rule translated.
+    fn remedy_for_address(&self) -> String {
+        let address = self.arrived.destination;
         let is_here = |port: &ServicePort| port.cluster_ip == address;
         let ports: Vec<ServicePort> =
             self.world.services().into_iter().flat_map(ServicePort::all).filter(is_here).collect();
-        let words =
-            format!("No rule on the way knew {address}: it left the cluster, where nobody has that address.");
         let first = ports.first();
-        let remedy = match (first, self.asked.protocol) {
+        match (first, self.asked.protocol) {
             (None, _) => "An address that a pod or a service has.".to_string(),
             (Some(_), Protocol::Icmp) => {
                 "A service's address exists only as rules for its ports: a ping has no port. Ask one of its ports.".into()
@@ -314,7 +332,6 @@ impl Ending<'_> {
                     false => format!("A port that the service has: {} {}.", port.name.protocol.upper_name(), port.port),
                 }
             }
-        };
-        (PacketVerdict::Dropped, words, remedy)
+        }
     }
 }
