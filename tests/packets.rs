@@ -18,7 +18,7 @@ use clusterarium::console::{Console, Output};
 use clusterarium::network::packet::Protocol;
 use clusterarium::network::trace::Question;
 use clusterarium::picture::{
-    Envelope, Hop, HopVerdict, PacketSource, PacketTarget, PacketTrace, PacketVerdict, trace_packet,
+    Envelope, Hop, HopStage, HopVerdict, PacketSource, PacketTarget, PacketTrace, PacketVerdict, trace_packet,
 };
 use clusterarium::sim::Duration;
 
@@ -400,4 +400,106 @@ fn laws_of_the_pod_network() {
         let off = count.abs_diff(share);
         assert!(off * off < 16 * share, "{address}: {count} of {packets}, not {share}");
     }
+}
+
+/// Of a packet of a table: how it ended, whose addresses it had where it arrived, and by what way it went.
+fn outcome(album: &Album, trace: &PacketTrace, line: &str) -> String {
+    let mut text = format!("{:?}", trace.verdict);
+    let arrived = trace.there.last().filter(|hop| hop.stage == HopStage::Receive);
+    let (source, destination) = match arrived {
+        Some(Hop { after, .. }) => {
+            let colon = match after.destination_port {
+                0 => String::new(),
+                port => format!(":{port}"),
+            };
+            (album.named(&after.source), album.named(&after.destination) + &colon)
+        }
+        None => Default::default(),
+    };
+    // Of several endpoints each mode throws its own dice.
+    if line.contains("service web") || line.contains("kube-dns") {
+        return format!("{text} {}", destination.split(['-', ':']).next().unwrap_or(""));
+    }
+    if arrived.is_some() {
+        text += &format!(" {source} > {destination}");
+    }
+    let mut way: Vec<&str> = Vec::new();
+    for hop in &trace.there {
+        let place = [&hop.place.pod, &hop.place.node].into_iter().find(|name| !name.is_empty());
+        let place = place.map_or("outside", |name| name.as_str());
+        if way.last() != Some(&place) {
+            way.push(place);
+        }
+    }
+    format!("{text} by {}", way.join(" "))
+}
+
+const DIFFERENT: &str = "# The modes differ.";
+
+/// Plays a table in each mode of kube-proxy, and writes it again with what came of it; how many packets there were.
+/// Where the modes differ before the part that says so, that is wrong.
+fn play_table(script: &str, wrong: &mut Vec<String>) -> (String, usize) {
+    let (once, rest) = script.split_once("====\n").unwrap();
+    let lines: Vec<&str> = rest.lines().filter(|line| !line.starts_with("  ")).collect();
+    let agreed = lines.iter().position(|line| *line == DIFFERENT).unwrap_or(lines.len());
+    let mut album = Album::open();
+    let mut out = album.play(once) + "====\n";
+    let mut found: Vec<Vec<(&str, String)>> = vec![Vec::new(); lines.len()];
+    for mode in ["iptables", "nftables", "ipvs"] {
+        let change = format!("sed 's/ mode: .*/ mode: {mode}/'");
+        album.exec(&format!(
+            "kubectl -n kube-system get configmap kube-proxy -o yaml | {change} | kubectl apply -f -"
+        ));
+        album.exec("kubectl -n kube-system rollout restart daemonset kube-proxy");
+        album.exec("kubectl -n kube-system rollout status daemonset kube-proxy");
+        album.console.pass(Duration::from_secs(5), &mut |_| {});
+        album.learn_names();
+        for (line, found) in lines.iter().zip(&mut found) {
+            let Some(packet) = line.strip_prefix("> ") else {
+                album.play(line);
+                continue;
+            };
+            let trace = trace_packet(&album.console.history, &album.question(packet));
+            judge(&trace, packet);
+            let outcome = outcome(&album, &trace, packet);
+            if found.first().is_none_or(|(_, first)| *first != outcome) {
+                found.push((mode, outcome));
+            }
+        }
+    }
+    let mut packets = 0;
+    for (number, (line, found)) in lines.iter().zip(found).enumerate() {
+        out += &format!("{line}\n");
+        packets += usize::from(line.starts_with("> "));
+        for (mode, outcome) in &found {
+            out += &if *mode == "iptables" {
+                format!("  {outcome}\n")
+            } else {
+                format!("  {mode}: {outcome}\n")
+            };
+        }
+        if found.len() > 1 && number < agreed {
+            wrong.push(format!("{line}: {found:?}"));
+        }
+    }
+    (out, packets)
+}
+
+/// Every packet of the tables in each mode of kube-proxy: but for those of a table's last part the modes agree.
+#[test]
+fn the_modes_of_kube_proxy_agree() {
+    let (mut packets, mut wrong) = (0, Vec::new());
+    for name in ["tables/services.txt", "tables/policies.txt"] {
+        let path = folder().join(name);
+        let script = fs::read_to_string(&path).unwrap();
+        let (played, count) = play_table(&script, &mut wrong);
+        packets += count;
+        if std::env::var_os("REWRITE").is_some() {
+            fs::write(&path, &played).unwrap();
+        } else if let Some(pair) = script.lines().zip(played.lines()).find(|(a, b)| a != b) {
+            wrong.push(format!("{name}: {pair:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(packets >= 200, "only {packets} packets");
 }
