@@ -146,8 +146,13 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kube-proxy",
-        what: "ipvs and nftables modes",
-        message: "kube-proxy writes iptables rules, for IPv4, whatever mode its configuration names",
+        what: "modes",
+        message: "iptables, nftables and ipvs mode are there, for IPv4; of the configuration file only mode, masqueradeAll and ipvs.scheduler are read",
+    },
+    Entry {
+        component: "kube-proxy",
+        what: "IPVS schedulers",
+        message: "rr and wrr take turns and sh and mh go by the source; the others draw lots; real servers that go are gone at once",
     },
     Entry {
         component: "network",
@@ -181,8 +186,8 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "container engine",
-        what: "iptables",
-        message: "rules can be read in a container with the node's network (iptables-save, iptables -S), and are written by kube-proxy and kube-router only",
+        what: "iptables, nft, ipset, ipvsadm",
+        message: "rules, sets and virtual servers can be read in a container with the node's network (iptables-save, iptables -S, nft list ruleset, ipset list, ipvsadm -Ln), and are written by kube-proxy and kube-router only; nft lists kube-proxy's table without sources that session affinity remembers",
     },
     Entry {
         component: "shell",

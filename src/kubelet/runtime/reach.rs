@@ -13,6 +13,7 @@ use crate::message::cri::{DnsConfig, MountSource};
 use crate::message::node::{Question, Said};
 use crate::network::cni::Attachment;
 use crate::network::dns;
+use crate::network::ipvs::NO_SERVERS;
 use crate::network::kernel::Kernel;
 use crate::network::netfilter::{IpSet, Table};
 use crate::network::show::no_connections;
@@ -123,6 +124,15 @@ impl Reach for NodeNetwork<'_> {
             true => self.kernel.rules.save(&date::format(self.now, "%a %b %e %H:%M:%S %Y"), table),
             // A network namespace that nobody has written rules into has no tables.
             false => String::new(),
+        }
+    }
+    fn nft(&self) -> String {
+        if self.me.config.host_network { self.kernel.rules.nft() } else { String::new() }
+    }
+    fn servers(&self) -> String {
+        match self.me.config.host_network {
+            true => self.kernel.show_servers(),
+            false => NO_SERVERS.into(),
         }
     }
     fn sets(&self) -> &[Arc<IpSet>] {

@@ -76,6 +76,14 @@ pub trait Reach {
     fn rules(&self, _table: Option<Table>) -> String {
         String::new()
     }
+    /// kube-proxy's table of nftables; empty where there is none.
+    fn nft(&self) -> String {
+        String::new()
+    }
+    /// Virtual servers of IPVS.
+    fn servers(&self) -> String {
+        String::new()
+    }
     /// The kernel's sets of addresses, by name.
     fn sets(&self) -> &[Arc<IpSet>] {
         &[]
@@ -126,10 +134,12 @@ const OWN: &[&str] = &[
     "ipset",
     "iptables",
     "iptables-save",
+    "ipvsadm",
     "mount",
     "mysql",
     "mysqladmin",
     "nc",
+    "nft",
     "nginx-debug",
     "nice",
     "nslookup",

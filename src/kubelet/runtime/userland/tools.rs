@@ -111,6 +111,11 @@ impl<'a> Tool<'a, '_, '_> {
             "arp" => text(self.userland.network.neighbours()),
             "iptables-save" | "iptables" => self.iptables(),
             "ipset" => self.ipset(),
+            "nft" => self.nft(),
+            "ipvsadm" => match self.flags().contains('L') || self.flags().contains('l') {
+                true => text(self.userland.network.servers()),
+                false => fails(2, "ipvsadm: only -Ln is simulated here: kube-proxy writes virtual servers\n"),
+            },
             "conntrack" => {
                 let (stdout, stderr) = self.userland.network.connections();
                 Outcome { stderr, ..text(stdout) }
@@ -261,11 +266,35 @@ impl<'a> Tool<'a, '_, '_> {
         lines(rows.filter(|line| chain.is_none_or(|chain| line.split(' ').nth(1) == Some(chain))))
     }
 
+    /// `nft list ruleset`, and `nft list table ip kube-proxy`. Tables of iptables are left to `iptables-save`.
+    fn nft(&mut self) -> Outcome {
+        match self.operands(&[]).as_slice() {
+            ["list", "ruleset"] | ["list", "table", "ip", "kube-proxy"] => {
+                let rules = self.userland.network.nft();
+                if rules.is_empty() && self.arguments.contains(&"table") {
+                    return fails(1, "Error: No such file or directory\nlist table ip kube-proxy\n");
+                }
+                text(rules)
+            }
+            ["list", "tables"] => {
+                let rules = self.userland.network.nft();
+                text(rules.lines().take(1).map(|line| line.replace(" {", "\n")).collect::<String>())
+            }
+            _ => fails(
+                1,
+                "nft: only \"list ruleset\" and \"list table ip kube-proxy\" are simulated here: kube-proxy writes rules\n",
+            ),
+        }
+    }
+
     /// `ipset list [-n] [NAME]`.
     fn ipset(&mut self) -> Outcome {
         let mut words = self.arguments.iter().filter(|word| !word.starts_with('-'));
         if !matches!(words.next(), Some(&("list" | "-L"))) {
-            return fails(2, "ipset: only list is simulated here: sets are written by kube-router\n");
+            return fails(
+                2,
+                "ipset: only list is simulated here: sets are written by kube-router and kube-proxy\n",
+            );
         }
         let wanted = words.next().copied();
         let is_brief = self.arguments.iter().any(|word| matches!(*word, "-n" | "-name"));
