@@ -191,7 +191,8 @@ visit("a new cluster can be undone", async (page) => {
   await exec(page, "echo before");
   await page.waitForFunction(() => localStorage.getItem("clusterarium.session")?.includes("echo before"));
   await page.getByLabel("Session", { exact: true }).click();
-  await page.getByRole("menuitem", { name: /New cluster/ }).click();
+  await page.getByRole("menuitem", { name: /^New cluster/ }).click();
+  await page.getByRole("button", { name: "Start it" }).click();
   await page.waitForFunction(() => !localStorage.getItem("clusterarium.session")?.includes("echo before"));
   await page.getByRole("button", { name: "Undo" }).click();
   await page.waitForFunction(() => localStorage.getItem("clusterarium.session")?.includes("echo before"));
