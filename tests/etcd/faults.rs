@@ -270,7 +270,7 @@ fn the_laws_hold_under_random_faults() {
         (Some(seed), _) => seed..seed + 1,
         (None, count) => {
             let first = number("ETCD_FIRST_SEED").unwrap_or(0);
-            first..first + count.unwrap_or(100)
+            first..first + count.unwrap_or(300)
         }
     };
     let (mut total, count) = (Day::default(), seeds.end - seeds.start);

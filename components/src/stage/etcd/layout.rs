@@ -193,7 +193,8 @@ impl Layout {
         rect.edge_towards(target)
     }
 
-    /// The cables: between all members, and from each API server to each member.
+    /// The cables: between all members, and from each API server to each member. Of several servers each speaks to the
+    /// member on its own machine alone, if there is one.
     pub fn cables<'a>(&self, picture: &'a Picture) -> Vec<Cable<'a>> {
         let member = |placed: &Placed| (placed.rect, picture.etcd[placed.index].host.as_str());
         let cable = |(a, from): (Rect, &'a str), (b, to): (Rect, &'a str), is_between_members: bool| {
@@ -204,9 +205,13 @@ impl Layout {
         for (position, a) in self.members.iter().enumerate() {
             let here = member(a);
             cables.extend(self.members[position + 1..].iter().map(|b| cable(here, member(b), true)));
-            cables.extend(self.servers.iter().map(|server| {
-                cable((server.rect, picture.components[server.index].host.as_str()), here, false)
-            }));
+            for server in &self.servers {
+                let host = picture.components[server.index].host.as_str();
+                let has_own = picture.etcd.iter().any(|member| member.host == host);
+                if self.servers.len() == 1 || !has_own || here.1 == host {
+                    cables.push(cable((server.rect, host), here, false));
+                }
+            }
         }
         cables
     }

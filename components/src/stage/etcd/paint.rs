@@ -112,9 +112,14 @@ impl Painter<'_> {
             };
             self.brush.fill(placed.rect, 10.0, ground);
             self.brush.stroke(placed.rect, 10.0, line, 2.0, !component.is_running);
-            let name = if component.is_running { "kube-apiserver" } else { "kube-apiserver: stopped" };
+            let name = match (component.is_running, self.layout.servers.len()) {
+                (true, 1) => "kube-apiserver".to_string(),
+                (true, _) => format!("apiserver {}", component.host),
+                (false, 1) => "kube-apiserver: stopped".to_string(),
+                (false, _) => format!("{}: stopped", component.host),
+            };
             self.text(
-                name,
+                &name,
                 placed.rect.center(),
                 placed.rect.width - 12.0,
                 16.0,
