@@ -7,7 +7,7 @@
 //! ([`ContainerEngine::lose_power`]), the processes are gone and the disk stays.
 //!
 //! - [`sandbox`] the pause container and what it holds
-//! - [`container`] processes with files, output, end
+//! - [`container`] processes with files, output, end; [`process`] how they run
 //! - [`calls`] the CRI; [`calling`] what programs in containers ask of others
 //! - [`images`] the catalogue; [`program`] what programs do; [`userland`] what their shell finds
 //! - [`routing`] what kube-proxy and the neighbours bring to the kernel
@@ -21,6 +21,7 @@ mod exec;
 pub mod files;
 pub mod images;
 pub mod operation;
+mod process;
 pub mod program;
 pub mod reach;
 mod routing;
@@ -39,27 +40,24 @@ use crate::api::{Text, Value};
 use crate::arrange::Arrange;
 use crate::language::{Context, Input};
 use crate::message::Message;
-use crate::message::cri::{self, ContainerState, EventType, Image};
+use crate::message::cri::{self, EventType, Image};
 use crate::message::node::NodeMessage;
 use crate::network::cni::Network;
 use crate::network::ipam::Cidr;
 use crate::network::kernel::Kernel;
 use crate::network::packet::Protocol;
 use crate::note::Note;
-use crate::shell::machine::{Output, Surroundings};
 use crate::shell::{Machine, Main};
 use crate::sim::{ActorId, Duration, Time};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::timer::{EngineTimer, Timer};
 
-use calling::{Calling, Owner};
+use calling::Calling;
 use container::Container;
-use files::{Disk, View};
+use files::Disk;
 use operation::Operation;
-use reach::NodeNetwork;
 use sandbox::{Sandbox, Stage, StoryStep, step};
-use talk::{Ask, Asked, Asker, Desk, Journal, Query};
-use userland::Userland;
+use talk::{Asked, Asker, Query};
 
 /// What does not change while the engine lives.
 #[derive(Clone, Debug)]
@@ -510,127 +508,5 @@ impl State {
         found.or_else(|| {
             (pod.is_none() && protocol == Protocol::Tcp && port == 10250).then(|| "kubelet".to_string())
         })
-    }
-
-    /// Gives the processor to a container until it must wait.
-    fn run_process(&mut self, id: &Text, now: Time) -> Option<(Text, Ask)> {
-        let container = self.containers.get_mut(id)?;
-        let mut machine = Arc::make_mut(container).machine.take()?;
-        let container = container.clone();
-        let mut output = Output::new();
-        let owner = Owner::Container(id.clone());
-        let open = self.run_beside(&container, &owner, &mut machine, &container.journal, now, &mut output);
-        // Released before the container is changed, or the change would copy it.
-        drop(container);
-        let container = Arc::make_mut(self.containers.get_mut(id)?);
-        if let Some((answered, ask)) = open {
-            container.journal.truncate(answered);
-            container.is_asking = true;
-            container.machine = Some(machine);
-            return Some((container.sandbox.clone(), ask));
-        }
-        container.journal.clear();
-        for (_, text) in output {
-            container.log(now, &text);
-        }
-        if let (Some(server), None) = (userland::server(&machine), &container.server) {
-            container.serve(server, now);
-        }
-        container.machine = Some(machine);
-        None
-    }
-
-    /// Runs a script in a container's place: its files, its network, its name. `Some`: it asked something over the
-    /// network that `journal` has no answer to; then nothing has happened, and it is to be run again with one more.
-    fn run_beside(
-        &mut self,
-        container: &Container,
-        owner: &Owner,
-        machine: &mut Machine,
-        journal: &Journal,
-        now: Time,
-        output: &mut Output,
-    ) -> Option<(usize, Ask)> {
-        let sandbox = self.sandboxes.get(&container.sandbox).cloned()?;
-        let desk = Desk::new(journal);
-        let before = (machine.clone(), self.disk.clone());
-        let processes = self.processes(container);
-        let mut layer = container.layer.clone();
-        let mut random = self.calling.draw();
-        let network = NodeNetwork {
-            now,
-            me: &sandbox,
-            sandboxes: &self.sandboxes,
-            containers: &self.containers,
-            disk: self.disk.clone(),
-            kernel: &self.kernel,
-            desk: &desk,
-        };
-        let mut userland = Userland {
-            files: View {
-                disk: &mut self.disk,
-                layer: &mut layer,
-                mounts: &container.config.mounts,
-                pod_uid: &sandbox.config.uid,
-                hostname: &sandbox.config.hostname,
-            },
-            processes: &processes,
-            has_only_known_programs: container.content.is_closed,
-            is_minimal: container.content.is_minimal,
-            programs: self.calling.programs_of(&container.image),
-            network: &network,
-        };
-        let mut surroundings = Surroundings {
-            now,
-            system: &mut userland,
-            etcd: self.calling.directory(),
-            random: &mut random,
-            output: Output::new(),
-            effects: Vec::new(),
-        };
-        machine.run(&mut surroundings);
-        let effects = surroundings.effects;
-        output.append(&mut surroundings.output);
-        if let Some(open) = desk.open() {
-            (*machine, self.disk) = before;
-            output.clear();
-            return Some(open);
-        }
-        self.calling.take(owner, effects, random);
-        if layer != container.layer
-            && let Some(container) = self.containers.get_mut(&container.id)
-        {
-            Arc::make_mut(container).layer = layer;
-        }
-        None
-    }
-
-    /// Names of what runs in a container, or in all of its pod if they share a PID namespace.
-    fn processes(&self, container: &Container) -> Vec<Text> {
-        let Some(sandbox) = self.sandboxes.get(&container.sandbox) else { return Vec::new() };
-        let command = |container: &Container| -> Text {
-            let words: Vec<String> = container.arguments().iter().map(ToString::to_string).collect();
-            words.join(" ").into()
-        };
-        if !sandbox.config.share_process_namespace {
-            return vec![command(container)];
-        }
-        let mut names = vec![Text::from("/pause")];
-        let others =
-            self.containers.values().filter(|other| other.sandbox == container.sandbox && other.is_running());
-        names.extend(others.map(|other| command(other)));
-        names
-    }
-
-    fn is_first_process(&self, container: &Container) -> bool {
-        self.sandboxes.get(&container.sandbox).is_none_or(|sandbox| !sandbox.config.share_process_namespace)
-    }
-
-    fn is_running_in(&self, sandbox: &str) -> Vec<Text> {
-        let running = self
-            .containers
-            .values()
-            .filter(|c| c.sandbox == sandbox && matches!(c.state, ContainerState::Running { .. }));
-        running.map(|container| container.id.clone()).collect()
     }
 }
