@@ -7,8 +7,8 @@
 use super::errors::Errors;
 use super::format::name_is_subdomain;
 use super::{
-    admission, autoscaling, batch, certificates, cluster, config, definition, flow_control, meta, network,
-    pod, pod_update, rbac, registration, service, storage, storage_class, workloads,
+    admission, autoscaling, batch, certificates, cluster, config, cron_job, definition, flow_control, meta,
+    network, pod, pod_update, rbac, registration, service, storage, storage_class, workloads,
 };
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
@@ -26,7 +26,7 @@ pub fn create(group: &str, version: &str, kind: &str, object: &Value, errors: &m
         },
         "batch" => match kind {
             "Job" => batch::job(object, errors),
-            "CronJob" => batch::cron_job(object, errors),
+            "CronJob" => cron_job::cron_job(object, errors),
             _ => {}
         },
         "autoscaling" => match kind {
@@ -123,7 +123,7 @@ pub fn update(group: &str, version: &str, kind: &str, new: &Value, old: &Value, 
                 batch::job(new, errors);
                 batch::job_update(new, old, errors);
             }
-            "CronJob" => batch::cron_job_update(new, old, errors),
+            "CronJob" => cron_job::cron_job_update(new, old, errors),
             _ => meta::object_meta_update(new, old, errors),
         },
         "autoscaling" => autoscaling::autoscaler_update(version, new, old, errors),

@@ -17,6 +17,7 @@ mod cluster;
 mod config;
 mod container;
 mod containers;
+mod cron_job;
 mod custom;
 mod definition;
 mod diff;

@@ -8,7 +8,7 @@ use crate::arrange::{Arrange, Gather};
 use crate::sorted::SortedSet;
 
 use super::page::{Page, date, go_list, joined, line, list, text_of, truth};
-use super::pod;
+use super::volume;
 
 pub fn namespace(page: &mut Page, namespace: &Value, quotas: &[Value], ranges: &[Value]) {
     page.heading(namespace);
@@ -324,7 +324,7 @@ pub fn volume(page: &mut Page, volume: &Value) {
     }
     line!(page, 0, "Message:\t{}", volume.text("status.message"));
     line!(page, 0, "Source:");
-    if !pod::source(page, volume.at("spec")) {
+    if !volume::source(page, volume.at("spec")) {
         line!(page, 1, "<unknown>");
     }
 }

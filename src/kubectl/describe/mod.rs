@@ -11,6 +11,7 @@ mod node;
 pub mod page;
 pub mod pod;
 mod rarer;
+mod volume;
 mod workloads;
 
 pub use cluster::rule_rows;

@@ -2,11 +2,11 @@
 //!
 //! Picture to hold in mind: the data sheet of a machine, part by part.
 
-use crate::api::value::Map;
 use crate::api::{Value, meta};
 use crate::arrange::Arrange;
 
-use super::page::{Page, date, go_list, line, list, number, or_none, text_of, truth};
+use super::page::{Page, date, go_list, line, number, or_none, text_of, truth};
+use super::volume;
 
 pub fn pod(page: &mut Page, pod: &Value) {
     page.name(pod);
@@ -113,7 +113,7 @@ pub fn pod(page: &mut Page, pod: &Value) {
             line!(page, 1, "{} \t{} ", condition.text("type"), condition.text("status"));
         }
     }
-    volumes(page, pod.items("spec.volumes"), "");
+    volume::volumes(page, pod.items("spec.volumes"), "");
     line!(page, 0, "QoS Class:\t{}", quality(pod));
     page.pairs("Node-Selectors", pod.map("spec.nodeSelector"));
     page.tolerations("Tolerations", pod.items("spec.tolerations"));
@@ -151,7 +151,7 @@ pub fn template(page: &mut Page, template: &Value) {
         containers(page, "Init Containers", template.items("spec.initContainers"), &[], None, "  ");
     }
     containers(page, "Containers", template.items("spec.containers"), &[], None, "  ");
-    volumes(page, template.items("spec.volumes"), "  ");
+    volume::volumes(page, template.items("spec.volumes"), "  ");
     spread(page, template.items("spec.topologySpreadConstraints"), "  ");
     if !template.text("spec.priorityClassName").is_empty() {
         line!(page, 1, "Priority Class Name:\t{}", template.text("spec.priorityClassName"));
@@ -440,195 +440,5 @@ fn mounts(page: &mut Page, container: &Value) {
         for device in container.items("volumeDevices") {
             line!(page, 3, "{} from {}", device.text("devicePath"), device.text("name"));
         }
-    }
-}
-
-/// A kind of volume: its field, its title, and lines of a label and a field.
-type Source = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
-
-pub const SOURCES: &[Source] = &[
-    (
-        "hostPath",
-        "HostPath (bare host directory volume)",
-        &[("Path", "path"), ("HostPathType", "type?<none>")],
-    ),
-    (
-        "emptyDir",
-        "EmptyDir (a temporary directory that shares a pod's lifetime)",
-        &[("Medium", "medium"), ("SizeLimit", "sizeLimit?<unset>")],
-    ),
-    (
-        "gcePersistentDisk",
-        "GCEPersistentDisk (a Persistent Disk resource in Google Compute Engine)",
-        &[
-            ("PDName", "pdName"),
-            ("FSType", "fsType"),
-            ("Partition", "partition?0"),
-            ("ReadOnly", "readOnly?false"),
-        ],
-    ),
-    (
-        "awsElasticBlockStore",
-        "AWSElasticBlockStore (a Persistent Disk resource in AWS)",
-        &[
-            ("VolumeID", "volumeID"),
-            ("FSType", "fsType"),
-            ("Partition", "partition?0"),
-            ("ReadOnly", "readOnly?false"),
-        ],
-    ),
-    (
-        "gitRepo",
-        "GitRepo (a volume that is pulled from git when the pod is created)",
-        &[("Repository", "repository"), ("Revision", "revision")],
-    ),
-    (
-        "secret",
-        "Secret (a volume populated by a Secret)",
-        &[("SecretName", "secretName"), ("Optional", "optional?false")],
-    ),
-    (
-        "configMap",
-        "ConfigMap (a volume populated by a ConfigMap)",
-        &[("Name", "name"), ("Optional", "optional?false")],
-    ),
-    (
-        "nfs",
-        "NFS (an NFS mount that lasts the lifetime of a pod)",
-        &[("Server", "server"), ("Path", "path"), ("ReadOnly", "readOnly?false")],
-    ),
-    (
-        "persistentVolumeClaim",
-        "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
-        &[("ClaimName", "claimName"), ("ReadOnly", "readOnly?false")],
-    ),
-    ("local", "LocalVolume (a persistent volume backed by local storage on a node)", &[("Path", "path")]),
-    (
-        "iscsi",
-        "ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod)",
-        &[
-            ("TargetPortal", "targetPortal"),
-            ("IQN", "iqn"),
-            ("Lun", "lun?0"),
-            ("FSType", "fsType"),
-            ("ReadOnly", "readOnly?false"),
-        ],
-    ),
-    (
-        "image",
-        "Image (a container image or OCI artifact)",
-        &[("Reference", "reference"), ("PullPolicy", "pullPolicy")],
-    ),
-];
-
-fn volumes(page: &mut Page, volumes: &[Value], space: &str) {
-    if volumes.is_empty() {
-        return line!(page, 0, "{space}Volumes:\t<none>");
-    }
-    line!(page, 0, "{space}Volumes:");
-    let indent = if space.is_empty() { "" } else { " " };
-    for volume in volumes {
-        line!(page, 1, "{indent}{}:", volume.text("name"));
-        if !source(page, volume) {
-            line!(page, 1, "<unknown>");
-        }
-    }
-}
-
-/// The lines of a volume's source; false for one that is not known.
-pub fn source(page: &mut Page, volume: &Value) -> bool {
-    if let Some((field, title, lines)) = SOURCES.iter().find(|(field, ..)| volume.has(field)) {
-        line!(page, 2, "Type:\t{title}");
-        for (label, path) in *lines {
-            let (path, default) = path.split_once('?').unwrap_or((path, ""));
-            let value = volume.at(field).at(path);
-            let text = if value.is_null() { default.to_string() } else { text_of(value) };
-            line!(page, 2, "{label}:\t{text}");
-        }
-        return true;
-    }
-    if volume.has("projected") {
-        line!(page, 2, "Type:\tProjected (a volume that contains injected data from multiple sources)");
-        for source in volume.items("projected.sources") {
-            if source.has("secret") {
-                line!(page, 2, "SecretName:\t{}", source.text("secret.name"));
-                line!(page, 2, "Optional:\t{}", source.is_true("secret.optional"));
-            } else if source.has("downwardAPI") {
-                line!(page, 2, "DownwardAPI:\ttrue");
-            } else if source.has("configMap") {
-                line!(page, 2, "ConfigMapName:\t{}", source.text("configMap.name"));
-                line!(page, 2, "Optional:\t{}", source.is_true("configMap.optional"));
-            } else if source.has("serviceAccountToken") {
-                line!(
-                    page,
-                    2,
-                    "TokenExpirationSeconds:\t{}",
-                    number(source, "serviceAccountToken.expirationSeconds")
-                );
-            }
-        }
-        return true;
-    }
-    if volume.has("downwardAPI") {
-        line!(page, 2, "Type:\tDownwardAPI (a volume populated by information about the pod)");
-        line!(page, 2, "Items:");
-        for item in volume.items("downwardAPI.items") {
-            for field in ["fieldRef.fieldPath", "resourceFieldRef.resource"] {
-                if item.has(field) {
-                    line!(page, 3, "{} -> {}", item.text(field), item.text("path"));
-                }
-            }
-        }
-        return true;
-    }
-    if volume.has("csi") {
-        let csi = volume.at("csi");
-        line!(page, 2, "Type:\tCSI (a Container Storage Interface (CSI) volume source)");
-        line!(page, 2, "Driver:\t{}", csi.text("driver"));
-        line!(page, 2, "FSType:\t{}", csi.text("fsType"));
-        if csi.has("volumeHandle") {
-            line!(page, 2, "VolumeHandle:\t{}", csi.text("volumeHandle"));
-        }
-        line!(page, 2, "ReadOnly:\t{}", csi.is_true("readOnly"));
-        attributes(page, csi.map("volumeAttributes"));
-        return true;
-    }
-    if volume.has("ephemeral") {
-        line!(
-            page,
-            2,
-            "Type:\tEphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)"
-        );
-        let claim = volume.at("ephemeral.volumeClaimTemplate");
-        line!(page, 2, "StorageClass:\t{}", claim.text("spec.storageClassName"));
-        line!(page, 2, "Volume:\t");
-        line!(page, 2, "Labels:\t{}", super::page::joined(claim.map("metadata.labels")));
-        line!(page, 2, "Annotations:\t{}", super::page::joined(claim.map("metadata.annotations")));
-        line!(page, 2, "Capacity:\t");
-        line!(page, 2, "Access Modes:\t");
-        if claim.has("spec.volumeMode") {
-            line!(page, 2, "VolumeMode:\t{}", claim.text("spec.volumeMode"));
-        }
-        return true;
-    }
-    if volume.has("fc") {
-        let fc = volume.at("fc");
-        line!(page, 2, "Type:\tFC (a Fibre Channel disk)");
-        line!(page, 2, "TargetWWNs:\t{}", list(fc, "targetWWNs", ", "));
-        line!(page, 2, "LUN:\t{}", fc.integer("lun").map_or("<none>".into(), |lun| lun.to_string()));
-        line!(page, 2, "FSType:\t{}", fc.text("fsType"));
-        line!(page, 2, "ReadOnly:\t{}", fc.is_true("readOnly"));
-        return true;
-    }
-    false
-}
-
-fn attributes(page: &mut Page, attributes: &Map) {
-    if attributes.is_empty() {
-        return line!(page, 2, "VolumeAttributes:\t<none>");
-    }
-    for (index, (key, value)) in attributes.iter().enumerate() {
-        let title = if index == 0 { "VolumeAttributes:" } else { "" };
-        line!(page, 2, "{title}\t{key}={}", text_of(value));
     }
 }
