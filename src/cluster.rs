@@ -143,13 +143,13 @@ impl World for Cluster {
         match command {
             Command::Boot(scenario) => self.set_up(scenario, control),
             Command::Exec { session, line, stdin } => {
-                if let Some((actor, terminal)) = self.terminal() {
+                if let Some((actor, terminal)) = self.terminal_mut() {
                     let id = terminal.enter(*session, line.as_str(), stdin.as_str());
                     control.wake(actor, Timer::Terminal(TerminalTimer::Enter { id }));
                 }
             }
             Command::Interrupt { session } => {
-                if let Some((actor, terminal)) = self.terminal() {
+                if let Some((actor, terminal)) = self.terminal_mut() {
                     let id = terminal.interrupt(*session);
                     control.wake(actor, Timer::Terminal(TerminalTimer::Enter { id }));
                 }
@@ -172,7 +172,7 @@ impl World for Cluster {
             #[cfg(not(feature = "gateway"))]
             Command::Http { .. } | Command::HangUp { .. } => {}
             Command::WriteFile { path, content } => {
-                if let Some((_, terminal)) = self.terminal() {
+                if let Some((_, terminal)) = self.terminal_mut() {
                     // A path that cannot be written changes nothing; the shell says so when it is used.
                     let _ = terminal.write_file(path, content.as_deref());
                 }
@@ -307,7 +307,14 @@ impl Cluster {
         let stacked = if external_etcd { 0 } else { planes.min(etcd_members.max(1)) };
         (planes * 3 + stacked + planes + workers + 2) as usize
     }
-    fn terminal(&mut self) -> Option<(ActorId, &mut Terminal)> {
+    /// The terminal on the workstation.
+    pub fn terminal(&self) -> Option<&Terminal> {
+        self.processes.iter().find_map(|process| match &*process.role {
+            Role::Terminal(terminal) => Some(terminal),
+            _ => None,
+        })
+    }
+    fn terminal_mut(&mut self) -> Option<(ActorId, &mut Terminal)> {
         let process = self.processes.iter_mut().find(|process| matches!(*process.role, Role::Terminal(_)))?;
         match Arc::make_mut(&mut process.role) {
             Role::Terminal(terminal) => Some((process.actor, terminal)),

@@ -140,11 +140,8 @@ impl Console {
     }
     /// The files in the terminal's home directory, by their paths in it.
     pub fn files(&self) -> Vec<(String, String)> {
-        let terminal = self.history.world().processes().iter().find_map(|process| match &*process.role {
-            Role::Terminal(terminal) => Some(terminal),
-            _ => None,
-        });
-        let files = terminal.into_iter().flat_map(|terminal| terminal.files.below(HOME));
+        let files =
+            self.history.world().terminal().into_iter().flat_map(|terminal| terminal.files.below(HOME));
         files
             .filter_map(|(path, entry)| match entry {
                 Entry::File(content) => Some((path[HOME.len() + 1..].to_string(), content.to_string())),

@@ -220,15 +220,15 @@ impl Cluster {
         let (engine, kubelet) = (control.create(host), control.create(host));
         let machine = &self.machines[host.0 as usize];
         let mut config = KubeletConfig::new(name, &machine.ip, servers.clone(), engine, self.scenario.hollow);
+        let manifests = (machine.kind == MachineKind::ControlPlane && !self.scenario.hollow)
+            .then(|| self.static_pods(host));
         if machine.kind == MachineKind::ControlPlane {
             config.labels.push(("node-role.kubernetes.io/control-plane".into(), "".into()));
             config.taints.push(object! {
                 "key" => "node-role.kubernetes.io/control-plane",
                 "effect" => "NoSchedule",
             });
-            if !self.scenario.hollow {
-                config.manifests = self.static_pods(host);
-            }
+            config.manifests = manifests.clone().unwrap_or_default();
         } else {
             let workers = self.machines.iter().filter(|machine| machine.kind == MachineKind::Worker).count();
             // Zones a, b and c in turn; the third worker has the solid-state disk.
@@ -275,13 +275,13 @@ impl Cluster {
         // The terminal stands at the console of the first node.
         let console = (name == "cp-1" && !self.scenario.hollow).then(|| self.actor("terminal")).flatten();
         engine_config.console = console;
-        let (ip, is_plane) = (machine.ip.clone(), machine.kind == MachineKind::ControlPlane);
+        let ip = machine.ip.clone();
         let mut container_engine = ContainerEngine::new(engine_config);
         for (address, listener) in archive::listeners(&self.etcd_peers(), &ip) {
             container_engine.learn_etcd(address, listener);
         }
-        if is_plane && !self.scenario.hollow {
-            archive::furnish(&mut container_engine, &self.static_pods(host), name, &ip);
+        if let Some(manifests) = &manifests {
+            archive::furnish(&mut container_engine, manifests, name, &ip);
         }
         if let Some(terminal) = console {
             container_engine.attach_console();

@@ -462,9 +462,7 @@ fn attach(session: &mut Session, pod: &Value, container: &str) -> Outcome {
         session.print(text.as_str().unwrap_or(""));
         return Ok(());
     }
-    if !session.flags.switch("quiet") {
-        session.eprintln("All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt.\nIf you don't see a command prompt, try pressing enter.");
-    }
+    super::logs::warn_of_recording(session);
     let shell = words(session).into_iter().next().unwrap_or_else(|| "sh".into());
     let mut words: Vec<String> = ["kubectl", "exec", "-i", &name, "-n", &namespace, "-c", container]
         .iter()

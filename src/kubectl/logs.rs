@@ -377,6 +377,13 @@ fn is_going_on(pod: &Value, container: &str) -> bool {
     own.next().is_none_or(|status| !status.has("state.terminated"))
 }
 
+/// What whoever attaches to a container is told, unless `--quiet` (`pkg/cmd/attach`).
+pub fn warn_of_recording(session: &mut Session) {
+    if !session.flags.switch("quiet") {
+        session.eprintln("All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt.\nIf you don't see a command prompt, try pressing enter.");
+    }
+}
+
 /// `kubectl run -it --rm`: shows what the pod says until it ends, and takes it away.
 pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome {
     let started = session.now();
@@ -393,8 +400,8 @@ pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome 
         Ok(ControlFlow::Continue(pod))
     })?;
     let sources = sources_of(session, &pod, &info.name)?;
-    if pod.text("status.phase") == "Running" && !session.flags.switch("quiet") {
-        session.eprintln("All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt.\nIf you don't see a command prompt, try pressing enter.");
+    if pod.text("status.phase") == "Running" {
+        warn_of_recording(session);
     }
     let followed = follow_all(session, &sources, None);
     if let Err(Stop::Halt(halt)) = followed {

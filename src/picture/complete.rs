@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::kind::Registry;
 use crate::api::{Value, yaml};
 use crate::arrange::{Arrange, Gather};
-use crate::cluster::{Cluster, Role};
+use crate::cluster::Cluster;
 use crate::kubectl::complete::{Known, complete as complete_kubectl};
 use crate::shell::Terminal;
 use crate::shell::files::{Entry, HOME, absolute};
@@ -30,11 +30,7 @@ const CANDIDATES: usize = 200;
 
 /// What may stand at the end of `line`, which is what stands before the cursor in a terminal's `session`.
 pub fn complete(history: &History<Cluster>, session: u64, line: &str) -> Completion {
-    let terminal = history.world().processes().iter().find_map(|process| match &*process.role {
-        Role::Terminal(terminal) => Some(terminal),
-        _ => None,
-    });
-    let Some(terminal) = terminal else { return Completion::default() };
+    let Some(terminal) = history.world().terminal() else { return Completion::default() };
     let words = words(line);
     let word = words.last().map_or("", String::as_str);
     let from = line.chars().count() - word.chars().count();

@@ -4,25 +4,17 @@
 //! packed (a snapshot of etcd), wherever in the house it was put down.
 
 use crate::api::Text;
-use crate::cluster::{Cluster, Role};
+use crate::cluster::Cluster;
 use crate::etcd::snapshot;
-use crate::shell::Terminal;
 use crate::shell::files::{Entry, HOME, absolute};
 use crate::sim::History;
 
 /// Files that are listed at most.
 const FILES: usize = 200;
 
-fn terminal(history: &History<Cluster>) -> Option<&Terminal> {
-    history.world().processes().iter().find_map(|process| match &*process.role {
-        Role::Terminal(terminal) => Some(terminal),
-        _ => None,
-    })
-}
-
 /// Their paths, those of the home directory without it, and their lengths in bytes.
 pub fn files(history: &History<Cluster>) -> Vec<(String, u64)> {
-    let Some(terminal) = terminal(history) else { return Vec::new() };
+    let Some(terminal) = history.world().terminal() else { return Vec::new() };
     let listed = |(path, entry): (&Text, &Entry)| {
         let Entry::File(content) = entry else { return None };
         let at_home = path.strip_prefix(HOME).map(|path| path.trim_start_matches('/'));
@@ -37,7 +29,7 @@ pub fn files(history: &History<Cluster>) -> Vec<(String, u64)> {
 /// The content of one of them. `None`: it is not there any more.
 pub fn file(history: &History<Cluster>, path: &str) -> Option<String> {
     let path = absolute(HOME, path);
-    Some(terminal(history)?.files.read(&path).ok()?.to_string())
+    Some(history.world().terminal()?.files.read(&path).ok()?.to_string())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { REACH } from "./streams.mjs";
 import { functionsOf, instructionsOf } from "./wasm.mjs";
 
 /** Functions below this number are called by one byte. */
@@ -33,8 +34,6 @@ export function order(path) {
   rmSync(numbered);
 }
 
-/** By opcode, how far a load or store reaches, as a power of two: from `i32.load` to `i64.store32`. */
-const REACH = [2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 2, 3, 2, 3, 0, 1, 0, 1, 2];
 const LOAD = 0x28;
 
 /**

@@ -39,7 +39,7 @@ export function split(wasm) {
     carry(way);
     if (at !== body.length) throw new Error(`a function ends at ${body.length}, and not at ${at}`);
   }
-  const code = codeOf(wasm);
+  const code = codeOf(wasm, bodies);
   const [before, after] = [wasm.subarray(0, code.start), wasm.subarray(code.end)];
   const filled = Object.entries(trays).map(([number, bytes]) => [Number(number), Uint8Array.from(bytes)]);
   const head = {

@@ -13,7 +13,7 @@ const [OPCODE, LOCALS, BLOCK, BRANCH, TABLE, CALL, INDIRECT, SET, TEE, GLOBAL, A
 const GET = 32;
 
 /** By opcode, how far a load or store reaches, as a power of two: from `i32.load` to `i64.store32`. */
-const REACH = [2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 2, 3, 2, 3, 0, 1, 0, 1, 2];
+export const REACH = [2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 2, 3, 2, 3, 0, 1, 0, 1, 2];
 
 /** What kind of thing an opcode does, as far as it tells how the number before it is meant. */
 const KIND = Uint8Array.from({ length: 256 }, (_, code) => {
@@ -67,6 +67,9 @@ export function carry(way) {
   }
 }
 
+/** How many bytes a number takes: seven bits each. */
+export const digitsOf = (number) => (number < 1 << 7 ? 1 : number < 1 << 14 ? 2 : number < 1 << 21 ? 3 : 4);
+
 /** The module of a sorted file. */
 export function join(sorted) {
   const line = sorted.indexOf(10);
@@ -100,7 +103,7 @@ export function join(sorted) {
     const start = at;
     carry(way);
     const length = at - start;
-    const digits = length < 1 << 7 ? 1 : length < 1 << 14 ? 2 : length < 1 << 21 ? 3 : 4;
+    const digits = digitsOf(length);
     module.copyWithin(start + digits, start, at);
     for (let digit = 0; digit < digits; digit += 1)
       module[start + digit] = ((length >>> (7 * digit)) & 127) | (digit + 1 < digits ? 128 : 0);
