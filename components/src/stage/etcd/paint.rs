@@ -114,7 +114,7 @@ impl Painter<'_> {
             self.brush.stroke(placed.rect, 10.0, line, 2.0, !component.is_running);
             let name = match (component.is_running, self.layout.servers.len()) {
                 (true, 1) => "kube-apiserver".to_string(),
-                (true, _) => format!("apiserver {}", component.host),
+                (true, _) => format!("API {}", component.host),
                 (false, 1) => "kube-apiserver: stopped".to_string(),
                 (false, _) => format!("{}: stopped", component.host),
             };
