@@ -2,8 +2,10 @@
 
 use clusterarium::cluster;
 use clusterarium::command::Scenario;
+use clusterarium::message::Message;
 use clusterarium::picture;
 use clusterarium::sim::Time;
+use clusterarium::sim::trace::What;
 
 #[test]
 fn a_fresh_cluster_has_a_leader_ready_nodes_and_its_own_pods() {
@@ -28,5 +30,29 @@ fn a_fresh_cluster_has_a_leader_ready_nodes_and_its_own_pods() {
             pods.filter(|pod| pod.ready.used == pod.ready.of && pod.status == "Running").count()
         };
         assert_eq!((ready("kube-proxy-"), ready("coredns-")), (4, 2), "seed {seed}");
+    }
+}
+
+/// What the API server refused anybody, of the cluster itself, in the words of the refusal.
+fn refusals(history: &clusterarium::sim::History<cluster::Cluster>) -> Vec<String> {
+    let refused = history.trace.iter().filter_map(|(_, record)| match &record.what {
+        What::Sent { message: Message::Response(response), .. } if matches!(response.code, 401 | 403) => {
+            Some(format!("{} {}", record.time, response.body.text("message")))
+        }
+        _ => None,
+    });
+    refused.collect()
+}
+
+#[test]
+fn nobody_of_the_cluster_asks_for_what_he_may_not() {
+    for scenario in [
+        Scenario::default(),
+        Scenario { hollow: true, ..Scenario::default() },
+        Scenario { control_plane_nodes: 3, etcd_members: 3, ..Scenario::default() },
+    ] {
+        let mut history = cluster::boot(7, scenario);
+        history.run_until(Time::from_secs(90));
+        assert_eq!(refusals(&history), Vec::<String>::new());
     }
 }

@@ -3,16 +3,18 @@
 //! Picture to hold in mind: the doorman and the list. The doorman knows who you are, or lets you in as nobody; somebody
 //! on the list of masters may do anything; speaking for another needs a right of its own.
 //!
-//! Follows `k8s.io/apiserver/pkg/endpoints/filters` (authentication.go, impersonation.go, authorization.go).
-//! [`ApiServer::judge`] is where authorizers are asked: the masters, the cluster's own components, which are known by
-//! name, and [`super::rbac`].
+//! Follows `k8s.io/apiserver/pkg/endpoints/filters` (authentication.go, impersonation/, authorization.go) and
+//! `pkg/authorization/union`.
+//! [`ApiServer::judge`] is where the authorizers are asked in turn: the masters are let through, then
+//! [`super::node_authorizer`] and [`super::rbac`] are heard. The cluster's own components are judged like anybody else.
 
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::api::value::literal;
 use crate::api::kind::GroupResource;
 use crate::api::status::{Reason, Status};
-use crate::message::rest::{Request, User};
+use crate::message::rest::{Request, User, Verb};
 use crate::sim::Time;
 
 use super::exchange::{Answer, Exchange};
@@ -22,9 +24,11 @@ use super::{ApiServer, FieldTracking};
 const ANONYMOUS: &str = "system:anonymous";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 const AUTHENTICATED: &str = "system:authenticated";
-const MASTERS: &str = "system:masters";
+pub(super) const MASTERS: &str = "system:masters";
+const NODES: &str = "system:nodes";
 
 /// What an authorizer is asked about.
+#[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub user: &'a User,
     pub verb: &'a str,
@@ -33,13 +37,16 @@ pub(super) struct Question<'a> {
     pub subresource: &'a str,
     pub namespace: &'a str,
     pub name: &'a str,
+    /// Which objects a list or watch is limited to.
+    pub field_selector: &'a str,
     /// For requests that are not about a resource.
     pub path: &'a str,
 }
 
 impl<'a> Question<'a> {
+    /// Of `RequestInfoFactory.NewRequestInfo`.
     fn of(request: &'a Request, user: &'a User) -> Question<'a> {
-        Question {
+        let mut question = Question {
             user,
             verb: request.verb.name(),
             group: &request.resource.group,
@@ -47,12 +54,46 @@ impl<'a> Question<'a> {
             subresource: &request.subresource,
             namespace: &request.namespace,
             name: &request.name,
+            field_selector: &request.options.field_selector,
             path: &request.path,
+        };
+        match request.verb {
+            // A selector that only one object can meet names it.
+            Verb::List | Verb::Watch if question.name.is_empty() => {
+                question.name = question.selected("metadata.name").unwrap_or_default();
+            }
+            // What is made has no name in the request line.
+            Verb::Create if question.subresource.is_empty() => question.name = "",
+            _ => {}
         }
+        if question.resource == "namespaces" && question.group.is_empty() {
+            question.namespace = question.name;
+        }
+        question
+    }
+    /// About objects of no namespace, or of all.
+    pub(super) fn about(user: &'a User, verb: &'a str, group: &'a str, resource: &'a str) -> Question<'a> {
+        Question {
+            user,
+            verb,
+            group,
+            resource,
+            subresource: "",
+            namespace: "",
+            name: "",
+            field_selector: "",
+            path: "",
+        }
+    }
+    /// The value that the field selector demands of a field.
+    pub(super) fn selected(&self, field: &str) -> Option<&'a str> {
+        let values = self.field_selector.split(',').filter_map(|term| term.strip_prefix(field));
+        let mut values = values.filter_map(|rest| rest.strip_prefix("==").or_else(|| rest.strip_prefix('=')));
+        values.next()
     }
 }
 
-fn is_in(user: &User, group: &str) -> bool {
+pub(super) fn is_in(user: &User, group: &str) -> bool {
     user.groups.iter().any(|other| other == group)
 }
 
@@ -87,84 +128,145 @@ impl ApiServer {
         self.impersonate(exchange)
     }
 
+    /// Lets somebody speak for another, if one of the ways in which that can be allowed is open to him; what is wrong
+    /// with the first way is told.
     fn impersonate(&self, exchange: &mut Exchange) -> Result<(), Status> {
         let request = Arc::clone(&exchange.request);
         let Some(other) = &request.options.impersonate else { return Ok(()) };
         let asker = Arc::clone(&exchange.user);
-        for (resource, name) in std::iter::once(("users", other.name.as_str()))
-            .chain(other.groups.iter().map(|group| ("groups", group.as_str())))
-        {
-            let question = Question {
-                user: &asker,
-                verb: "impersonate",
-                group: "",
-                resource,
-                subresource: "",
-                namespace: "",
-                name,
-                path: "",
-            };
-            if let Verdict::NoOpinion { errors } = self.judge(&question) {
-                return Err(forbidden(&question, &errors));
+        let only_name = other.groups.is_empty();
+        let mut problem = None;
+        for (mode, fits) in [
+            (":arbitrary-node", only_name && node_name(&other.name).is_some()),
+            (":serviceaccount", only_name && account(&other.name).is_some()),
+            (":user-info", node_name(&other.name).is_none() && account(&other.name).is_none()),
+            ("", true),
+        ] {
+            if !fits {
+                continue;
+            }
+            match self.impersonate_as(mode, &request, &asker, other) {
+                Ok(user) => {
+                    exchange.user = Arc::new(user);
+                    return Ok(());
+                }
+                Err(status) => drop(problem.get_or_insert(status)),
             }
         }
-        let mut user = (**other).clone();
-        if let Some((namespace, _)) =
-            user.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'))
-            && other.groups.is_empty()
-        {
-            user.groups = vec![
-                "system:serviceaccounts".into(),
-                Text::from(format!("system:serviceaccounts:{namespace}")),
-            ];
+        Err(problem.unwrap_or_else(|| Status::internal_error("all impersonation modes failed")))
+    }
+
+    /// `mode`: what is appended to the verb `impersonate`; nothing for the way that there has always been.
+    fn impersonate_as(
+        &self,
+        mode: &str,
+        request: &Request,
+        asker: &User,
+        other: &User,
+    ) -> Result<User, Status> {
+        let permit = |question: &Question| match self.judge(question) {
+            Verdict::Allowed { .. } => Ok(()),
+            Verdict::NoOpinion { reason } => Err(forbidden(question, &reason)),
+        };
+        let is_constrained = !mode.is_empty();
+        if is_constrained {
+            let question = Question::of(request, asker);
+            permit(&Question { verb: &["impersonate-on", mode, ":", question.verb].concat(), ..question })?;
+        }
+        let verb = ["impersonate", mode].concat();
+        let group = if is_constrained { "authentication.k8s.io" } else { "" };
+        let mut question =
+            Question { name: &other.name, ..Question::about(asker, &verb, group, "users") };
+        let mut user = other.clone();
+        if let Some(name) = node_name(&other.name).filter(|_| is_constrained) {
+            question = Question { resource: "nodes", name, ..question };
+            user.groups = vec![NODES.into()];
+        }
+        if let Some((namespace, name)) = account(&other.name) {
+            question = Question { resource: "serviceaccounts", namespace, name, ..question };
+            if other.groups.is_empty() {
+                user.groups = User::service_account(namespace, name).groups;
+            }
+        }
+        permit(&question)?;
+        for name in &other.groups {
+            let question = Question { name, ..Question::about(asker, &verb, group, "groups") };
+            if is_constrained && name == MASTERS {
+                let words = "impersonating the system:masters group is not allowed";
+                return Err(forbidden(&question, words));
+            }
+            permit(&question)?;
         }
         let group = if user.name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
-        if !is_in(&user, group) {
+        if !is_in(&user, group) && !is_in(&user, UNAUTHENTICATED) {
             user.groups.push(group.into());
         }
-        exchange.user = Arc::new(user);
-        Ok(())
+        Ok(user)
     }
 
-    pub(super) fn authorize(&self, exchange: &Exchange) -> Result<(), Status> {
-        let question = Question::of(&exchange.request, &exchange.user);
-        match self.judge(&question) {
-            Verdict::Allowed { .. } => Ok(()),
-            Verdict::NoOpinion { errors } => Err(forbidden(&question, &errors)),
+    pub(super) fn authorize(&mut self, exchange: &mut Exchange) -> Result<(), Status> {
+        let (request, user) = (Arc::clone(&exchange.request), Arc::clone(&exchange.user));
+        let question = Question::of(&request, &user);
+        let verdict = match self.judge_without_roles(&question) {
+            Ok(verdict) => verdict,
+            Err(words) => {
+                self.remember_keyring(&user);
+                self.keyring(&user).ask(&question, words)
+            }
+        };
+        match verdict {
+            Verdict::Allowed { reason } => {
+                exchange.allowed_by = match reason.as_str() {
+                    "" if is_in(&user, MASTERS) => literal!("system:masters"),
+                    "" => literal!("Node authorizer"),
+                    _ => reason,
+                };
+                Ok(())
+            }
+            Verdict::NoOpinion { reason } => Err(forbidden(&question, &reason)),
         }
     }
 
-    /// What the authorizers say, the first that allows it first.
+    /// What the authorizers say (`--authorization-mode=Node,RBAC`): the first that allows it settles it.
     pub(super) fn judge(&self, question: &Question) -> Verdict {
-        let name = question.user.name.as_str();
-        // The cluster's own components have roles of their own in upstream's bootstrap policy, and the kubelets the Node
-        // authorizer; here they are known by name.
-        let is_component = name.starts_with("system:kube-")
-            || name.starts_with("system:node:")
-            || name.starts_with("system:serviceaccount:kube-system:")
-            || name == "system:apiserver"
-            || (!name.starts_with("system:") && is_in(question.user, "kubeadm:cluster-admins"));
-        // `--authorization-always-allow-paths`.
-        let is_open = matches!(question.path, "/healthz" | "/livez" | "/readyz");
-        if is_component || is_open || is_in(question.user, MASTERS) {
-            return Verdict::Allowed { reason: String::new() };
+        match self.judge_without_roles(question) {
+            Ok(verdict) => verdict,
+            Err(words) => self.keyring(question.user).ask(question, words),
         }
-        self.ask_roles(question)
+    }
+
+    /// The masters may do anything; of a node its own authorizer knows. Otherwise what that says against it.
+    fn judge_without_roles(&self, question: &Question) -> Result<Verdict, String> {
+        if is_in(question.user, MASTERS) {
+            return Ok(Verdict::Allowed { reason: Text::new() });
+        }
+        match self.ask_node_authorizer(question) {
+            Some(Ok(())) => Ok(Verdict::Allowed { reason: Text::new() }),
+            Some(Err(words)) => Err(words),
+            None => Err(String::new()),
+        }
     }
 }
 
-/// What is wrong with bindings that might have allowed it, behind a colon.
-pub(super) fn trouble(errors: &[String]) -> String {
-    match errors {
-        [] => String::new(),
-        [error] => format!(": RBAC: {error}"),
-        errors => format!(": RBAC: [{}]", errors.join(", ")),
-    }
+/// The node that a user calls himself, whether or not he is one.
+fn node_name(user: &str) -> Option<&str> {
+    user.strip_prefix("system:node:").filter(|name| !name.is_empty())
+}
+
+/// The node that asks: its name, which may be missing (`nodeidentifier.NodeIdentity`).
+pub(super) fn node_of(user: &User) -> Option<&str> {
+    user.name.strip_prefix("system:node:").filter(|_| is_in(user, NODES))
+}
+
+/// Namespace and name of a service account.
+pub(super) fn account(user: &str) -> Option<(&str, &str)> {
+    let account = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    Some(account).filter(|(_, name)| !name.contains(':'))
 }
 
 /// `pods is forbidden: User "a" cannot list resource "pods" in API group "" in the namespace "default"`.
-fn forbidden(question: &Question, errors: &[String]) -> Status {
-    let trouble = trouble(errors);
+fn forbidden(question: &Question, reason: &str) -> Status {
+    let trouble = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let user = &question.user.name;
     if !question.path.is_empty() {
         let message = format!(
@@ -190,10 +292,7 @@ fn forbidden(question: &Question, errors: &[String]) -> Status {
     Status::forbidden(&GroupResource::new(question.group, question.resource), question.name, message)
 }
 
-/// What the stage of authorization says.
+/// What the stage of authorization says: what allowed it, or why it is refused.
 pub(super) fn detail(exchange: &Exchange, answer: &Answer) -> Text {
-    if answer.code == 403 && answer.body.text("message").contains(" cannot ") {
-        return Text::from(answer.body.text("message"));
-    }
-    if is_in(&exchange.user, MASTERS) { MASTERS.into() } else { exchange.user.name.clone() }
+    if exchange.allowed_by.is_empty() { answer.body.shared_text("message") } else { exchange.allowed_by.clone() }
 }

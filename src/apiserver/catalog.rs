@@ -11,6 +11,8 @@ use crate::api::kind::{Registry, ResourceInfo};
 use crate::message::rest::Resource;
 use crate::sorted::SortedMap;
 
+use super::rbac::GROUP as RBAC;
+
 /// What lies behind a door.
 #[derive(Clone)]
 pub(crate) struct Route {
@@ -37,6 +39,11 @@ pub(crate) struct Shelves {
     pub definitions: usize,
     pub policies: usize,
     pub policy_bindings: usize,
+    pub persistent_volumes: usize,
+    pub cluster_roles: usize,
+    pub cluster_role_bindings: usize,
+    pub roles: usize,
+    pub role_bindings: usize,
 }
 
 pub(crate) struct Catalog {
@@ -92,6 +99,11 @@ impl Catalog {
             definitions: shelf("apiextensions.k8s.io", "customresourcedefinitions"),
             policies: shelf("admissionregistration.k8s.io", "validatingadmissionpolicies"),
             policy_bindings: shelf("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+            persistent_volumes: shelf("", "persistentvolumes"),
+            cluster_roles: shelf(RBAC, "clusterroles"),
+            cluster_role_bindings: shelf(RBAC, "clusterrolebindings"),
+            roles: shelf(RBAC, "roles"),
+            role_bindings: shelf(RBAC, "rolebindings"),
         };
         Catalog { registry, routes, prefixes, by_cache, shelves }
     }

@@ -44,14 +44,9 @@ impl ApiServer {
             }
         };
         let question = Question {
-            user: &exchange.user,
-            verb,
-            group: GROUP,
-            resource,
-            subresource: "",
             namespace: meta::namespace(object),
             name,
-            path: "",
+            ..Question::about(&exchange.user, verb, GROUP, resource)
         };
         if let Verdict::Allowed { .. } = self.judge(&question) {
             return Ok(());
@@ -59,7 +54,7 @@ impl ApiServer {
         let mut granted = match is_role {
             true => object.items("rules").to_vec(),
             false => self
-                .referred(resource, meta::namespace(object), name)
+                .referred(role_kind, meta::namespace(object), name)
                 .ok_or_else(|| {
                     Status::not_found(&crate::api::kind::GroupResource::new(GROUP, resource), name)
                 })?
@@ -73,8 +68,8 @@ impl ApiServer {
             );
             granted.push(object! { "verbs" => array!["*"], "nonResourceURLs" => array!["*"] });
         }
-        let (mut held, paths) = self.rules_of(&question);
-        held.extend(paths);
+        let keyring = self.keyring(&exchange.user);
+        let held: Vec<&Value> = keyring.rules(question.namespace).collect();
         let mut missing: Vec<Value> = granted.iter().flat_map(single).collect();
         missing.retain(|one| !held.iter().any(|own| covers(own, one)));
         if missing.is_empty() {

@@ -106,6 +106,8 @@ impl ApiServer {
         for (cache, objects) in self.caches.iter_mut().zip(stock) {
             Arc::make_mut(cache).reset(objects.into_iter(), response.revision);
         }
+        self.keyrings = SharedMap::new();
+        self.bind_all_pods();
         let services = self.caches.get(self.catalog.shelves.services);
         self.allocator.reset(services.into_iter().flat_map(|cache| cache.objects.values()));
         let is_first = !self.feed.is_ready();
@@ -231,7 +233,10 @@ impl ApiServer {
             return;
         };
         self.tell(number, &event, context);
-        if number == catalog.shelves.services {
+        self.forget_keyrings(number);
+        if number == catalog.shelves.pods {
+            self.pod_bound(&event.key, event.previous.as_ref(), Some(&event.object).filter(|_| !event.deleted));
+        } else if number == catalog.shelves.services {
             self.allocator.changed(&event);
         } else if number == catalog.shelves.definitions {
             self.definitions_changed(&event.key, context);

@@ -8,7 +8,8 @@
 //! - [`pipeline`](self) requests come in, go through their stages and are answered
 //! - `read`, `cycle`, `create`, `update`, `delete` the verbs; `subresource` the doors beside the main ones
 //! - `admission` what is filled in and refused by policy; `allocation` cluster IPs and node ports
-//! - `access` who asks; `rbac` what roles and bindings allow, `escalation` to whom they may be given
+//! - `access` who asks; `rbac` what roles and bindings allow, `escalation` to whom they may be given; `node_authorizer`
+//!   what a node may do
 //! - `cache`, `watchers`, `filter`, `store` the watch cache over etcd
 //! - `definitions` what makes a stored CustomResourceDefinition a served resource, and takes it away again
 //! - `custom` what custom resources have instead of the knowledge about built-in kinds
@@ -37,10 +38,12 @@ mod filter;
 mod form;
 mod health;
 mod ingest;
+mod node_authorizer;
 mod openapi;
 mod pipeline;
 mod rbac;
 mod read;
+mod references;
 mod seam;
 mod store;
 mod subresource;
@@ -148,6 +151,10 @@ pub struct ApiServer {
     /// established.
     unclaimed: SharedMap<Text, Value>,
     allocator: Allocator,
+    /// What users may do by roles, of those who have asked lately.
+    keyrings: SharedMap<Text, Arc<rbac::Keyring>>,
+    /// The pods of each node: `NODE/NAMESPACE/NAME`.
+    bound: SharedMap<Text, ()>,
     bootstrap: bootstrap::Bootstrap,
     definitions: definitions::Definitions,
     /// The server is its own client for the objects it makes itself.
@@ -173,6 +180,8 @@ impl ApiServer {
             feed: ingest::Feed::default(),
             unclaimed: SharedMap::new(),
             allocator: Allocator::default(),
+            keyrings: SharedMap::new(),
+            bound: SharedMap::new(),
             bootstrap: bootstrap::Bootstrap::default(),
             definitions: definitions::Definitions::default(),
             own_requests: 0,

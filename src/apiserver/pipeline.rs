@@ -100,6 +100,7 @@ impl ApiServer {
         let exchange = Exchange {
             id,
             user: Arc::clone(&request.user),
+            allowed_by: Text::new(),
             request,
             received: context.now(),
             handled: context.now(),

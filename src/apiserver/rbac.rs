@@ -5,22 +5,105 @@
 //!
 //! Follows `plugin/pkg/auth/authorizer/rbac` and `pkg/registry/rbac/validation/rule.go`.
 
-use crate::api::{Value, meta};
+use std::sync::Arc;
+
+use crate::api::{Text, Value, meta};
+use crate::message::rest::User;
+use crate::shared_map::SharedMap;
 
 use super::ApiServer;
-use super::access::Question;
-use super::catalog::below;
+use super::access::{Question, account};
 
 pub(super) const GROUP: &str = "rbac.authorization.k8s.io";
 
-/// What the rules say: what allowed it, or what was wrong with bindings that might have.
+/// What the authorizers say: what allowed it, or what was said against it by those that did not.
 pub(super) enum Verdict {
-    Allowed { reason: String },
-    NoOpinion { errors: Vec<String> },
+    Allowed { reason: Text },
+    NoOpinion { reason: String },
 }
 
-/// Is shown a rule, or what is wrong with a binding, and who can say where it comes from.
-type Visitor<'a> = dyn FnMut(Result<&Value, String>, &dyn Fn() -> String) + 'a;
+/// All that one user may do, from every binding that names him or a group that he is in: found once, and kept until a
+/// role or a binding changes.
+pub(super) struct Keyring {
+    groups: Vec<Text>,
+    /// Those for the whole cluster first.
+    keys: Vec<Key>,
+}
+
+/// What one binding gives.
+struct Key {
+    /// Empty: everywhere.
+    namespace: Text,
+    /// `ClusterRoleBinding "a" of ClusterRole "b" to User "c"`, as a reason.
+    reason: Text,
+    /// Or what is wrong with the binding.
+    rules: Result<Rules, String>,
+}
+
+/// Rules, each with its verbs: they tell at a glance that it is not the one.
+pub(super) type Rules = Vec<(u16, Value)>;
+
+/// The rules of a role.
+pub(super) fn rules_of(role: &Value) -> Rules {
+    role.items("rules").iter().map(|rule| (bits(rule), rule.clone())).collect()
+}
+
+/// Whether one of them allows it.
+pub(super) fn permit(rules: &Rules, question: &Question) -> bool {
+    let bit = bit(question.verb);
+    rules.iter().any(|(bits, rule)| bits & bit != 0 && allows(rule, question))
+}
+
+/// So many users are remembered: more than a cluster's components and people.
+const REMEMBERED: usize = 200;
+
+/// A verb as one bit; all that are not RBAC's usual ones share one.
+fn bit(verb: &str) -> u16 {
+    const USUAL: [&str; 8] =
+        ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+    1 << USUAL.iter().position(|usual| *usual == verb).unwrap_or(USUAL.len())
+}
+
+fn bits(rule: &Value) -> u16 {
+    let verbs = rule.items("verbs").iter().filter_map(Value::as_str);
+    verbs.fold(0, |bits, verb| bits | if verb == "*" { u16::MAX } else { bit(verb) })
+}
+
+impl Keyring {
+    /// Whether a key opens it; `words` is what was said against it before.
+    pub(super) fn ask(&self, question: &Question, words: String) -> Verdict {
+        let mut reason = words;
+        let mut errors = Vec::new();
+        for key in self.keys_for(question.namespace) {
+            match &key.rules {
+                Ok(rules) if permit(rules, question) => {
+                    return Verdict::Allowed { reason: key.reason.clone() };
+                }
+                Ok(_) => {}
+                Err(error) => errors.push(error.as_str()),
+            }
+        }
+        if !errors.is_empty() {
+            if !reason.is_empty() {
+                reason.push('\n');
+            }
+            reason.push_str("RBAC: ");
+            match errors[..] {
+                [error] => reason.push_str(error),
+                _ => reason.push_str(&["[", &errors.join(", "), "]"].concat()),
+            }
+        }
+        Verdict::NoOpinion { reason }
+    }
+    /// The rules in a namespace.
+    pub(super) fn rules(&self, namespace: &str) -> impl Iterator<Item = &Value> {
+        let rules = self.keys_for(namespace).filter_map(|key| key.rules.as_ref().ok());
+        rules.flatten().map(|(_, rule)| rule)
+    }
+    fn keys_for(&self, namespace: &str) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| key.namespace.is_empty() || key.namespace == namespace)
+    }
+}
 
 fn has(list: &[Value], wanted: &str) -> bool {
     list.iter().filter_map(Value::as_str).any(|one| one == "*" || one == wanted)
@@ -53,8 +136,8 @@ fn allows(rule: &Value, question: &Question) -> bool {
 }
 
 /// Whether a binding in `namespace` (empty: of the cluster) names the user.
-fn names(subject: &Value, question: &Question, namespace: &str) -> bool {
-    let (user, name) = (question.user, subject.text("name"));
+fn names(subject: &Value, user: &User, namespace: &str) -> bool {
+    let name = subject.text("name");
     match subject.text("kind") {
         "User" => user.name == name,
         "Group" => user.groups.iter().any(|group| group == name),
@@ -63,8 +146,7 @@ fn names(subject: &Value, question: &Question, namespace: &str) -> bool {
                 "" => namespace,
                 namespace => namespace,
             };
-            let account = user.name.strip_prefix("system:serviceaccount:");
-            !own.is_empty() && account.and_then(|rest| rest.split_once(':')) == Some((own, name))
+            !own.is_empty() && account(&user.name) == Some((own, name))
         }
         _ => false,
     }
@@ -81,74 +163,78 @@ fn describe(subject: &Value, namespace: &str) -> String {
 }
 
 impl ApiServer {
-    pub(super) fn ask_roles(&self, question: &Question) -> Verdict {
-        let mut errors = Vec::new();
-        let mut reason = None;
-        self.visit_rules(question, &mut |rule, source| match rule {
-            Ok(rule) if reason.is_none() && allows(rule, question) => {
-                reason = Some(format!("RBAC: allowed by {}", source()));
-            }
-            Ok(_) => {}
-            Err(error) => errors.push(error),
-        });
-        match reason {
-            Some(reason) => Verdict::Allowed { reason },
-            None => Verdict::NoOpinion { errors },
+    /// The user's keyring: the remembered one, or a new one.
+    pub(super) fn keyring(&self, user: &User) -> Arc<Keyring> {
+        match self.remembered(user) {
+            Some(keyring) => Arc::clone(keyring),
+            None => Arc::new(Keyring { groups: user.groups.clone(), keys: self.keys_of(user) }),
+        }
+    }
+    fn remembered(&self, user: &User) -> Option<&Arc<Keyring>> {
+        self.keyrings.get(user.name.as_str()).filter(|keyring| keyring.groups == user.groups)
+    }
+    /// Has the user's keyring at hand from now on.
+    pub(super) fn remember_keyring(&mut self, user: &User) {
+        if self.remembered(user).is_some() {
+            return;
+        }
+        let keyring = self.keyring(user);
+        if self.keyrings.len() >= REMEMBERED {
+            self.keyrings = SharedMap::new();
+        }
+        self.keyrings.insert(user.name.clone(), keyring);
+    }
+    /// A cache has changed: if it holds roles or bindings, nobody's keyring is known any more.
+    pub(super) fn forget_keyrings(&mut self, cache: usize) {
+        let shelves = &self.catalog.shelves;
+        let is_ours = [
+            shelves.cluster_role_bindings,
+            shelves.cluster_roles,
+            shelves.role_bindings,
+            shelves.roles,
+        ]
+        .contains(&cache);
+        if is_ours && !self.keyrings.is_empty() {
+            self.keyrings = SharedMap::new();
         }
     }
 
-    /// The rules that the user has in a namespace, those about resources and those about paths.
-    pub(super) fn rules_of(&self, question: &Question) -> (Vec<Value>, Vec<Value>) {
-        let (mut resources, mut paths) = (Vec::new(), Vec::new());
-        self.visit_rules(question, &mut |rule, _| {
-            let Ok(rule) = rule else { return };
-            let list = if rule.items("resources").is_empty() { &mut paths } else { &mut resources };
-            list.push(rule.clone());
-        });
-        (resources, paths)
-    }
-
-    /// `VisitRulesFor`: those of the cluster first, then the namespace's.
-    fn visit_rules(&self, question: &Question, visit: &mut Visitor) {
-        let places = [("clusterrolebindings", ""), ("rolebindings", question.namespace)];
-        for (plural, namespace) in places {
-            if plural == "rolebindings" && namespace.is_empty() {
-                continue;
-            }
-            for binding in self.objects_of(plural, namespace) {
+    /// `VisitRulesFor`: those of the cluster first, then the namespaces'.
+    fn keys_of(&self, user: &User) -> Vec<Key> {
+        let shelves = &self.catalog.shelves;
+        let mut keys = Vec::new();
+        for shelf in [shelves.cluster_role_bindings, shelves.role_bindings] {
+            for binding in self.caches.get(shelf).into_iter().flat_map(|cache| cache.objects.values()) {
+                let namespace = meta::namespace(binding);
                 let mut subjects = binding.items("subjects").iter();
-                let Some(subject) = subjects.find(|subject| names(subject, question, namespace)) else {
+                let Some(subject) = subjects.find(|subject| names(subject, user, namespace)) else {
                     continue;
                 };
                 let (kind, role) = (binding.text("roleRef.kind"), binding.text("roleRef.name"));
-                let source = || {
-                    let name = meta::name(binding);
-                    let (what, name) = match namespace {
-                        "" => ("ClusterRoleBinding", name.to_string()),
-                        namespace => ("RoleBinding", format!("{name}/{namespace}")),
-                    };
-                    format!("{what} {name:?} of {kind} {role:?} to {}", describe(subject, namespace))
+                let name = meta::name(binding);
+                let (what, name) = match namespace {
+                    "" => ("ClusterRoleBinding", name.to_string()),
+                    namespace => ("RoleBinding", format!("{name}/{namespace}")),
                 };
-                let plural = if kind == "ClusterRole" { "clusterroles" } else { "roles" };
-                match self.referred(plural, namespace, role) {
-                    Some(found) => found.items("rules").iter().for_each(|rule| visit(Ok(rule), &source)),
-                    None => {
-                        let kind = kind.to_ascii_lowercase();
-                        visit(Err(format!("{kind}.{GROUP} {role:?} not found")), &source);
-                    }
-                }
+                let subject = describe(subject, namespace);
+                let reason =
+                    arcstr::format!("RBAC: allowed by {what} {name:?} of {kind} {role:?} to {subject}");
+                let rules = match self.referred(kind, namespace, role) {
+                    Some(found) => Ok(rules_of(found)),
+                    None => Err(format!("{}.{GROUP} {role:?} not found", kind.to_ascii_lowercase())),
+                };
+                keys.push(Key { namespace: namespace.into(), reason, rules });
             }
         }
+        keys
     }
 
-    fn objects_of<'a>(&'a self, plural: &str, namespace: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-        let cache = self.catalog.find(GROUP, plural).and_then(|route| self.caches.get(route.cache?));
-        let objects = cache.map(|cache| cache.list(namespace)).into_iter().flatten();
-        objects.map(|(_, object)| object)
-    }
     /// The role that a binding in `namespace` refers to.
-    pub(super) fn referred(&self, plural: &str, namespace: &str, name: &str) -> Option<&Value> {
-        let route = self.catalog.find(GROUP, plural)?;
-        self.shelf(route.cache?, &below(&route.info, namespace, name))
+    pub(super) fn referred(&self, kind: &str, namespace: &str, name: &str) -> Option<&Value> {
+        let shelves = &self.catalog.shelves;
+        if kind == "ClusterRole" {
+            return self.shelf(shelves.cluster_roles, name);
+        }
+        self.shelf(shelves.roles, &[namespace, "/", name].concat())
     }
 }

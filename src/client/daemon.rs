@@ -51,8 +51,7 @@ impl Daemon {
     /// `name` is its service account in `kube-system`, and its user agent.
     pub fn new(servers: Vec<ActorId>, engine: ActorId, name: &str, selections: Vec<Selection>) -> Daemon {
         let mut connection = Connection::balanced(servers);
-        let account = arcstr::format!("system:serviceaccount:kube-system:{name}");
-        let user = Arc::new(User { name: account, groups: Vec::new() });
+        let user = Arc::new(User::service_account("kube-system", name));
         // The client's defaults: 5 requests a second, 10 in a burst.
         let window = connection.window(user, name, 5, 10);
         let mut informers = Informers::default();

@@ -121,6 +121,7 @@ impl From<InformerIndex> for Purpose {
 
 #[derive(Clone)]
 pub struct Runner {
+    user: Arc<User>,
     connection: Connection<Purpose>,
     informers: Informers,
     /// For each informer, who listens.
@@ -135,6 +136,8 @@ struct Bench {
     queue: WorkQueue,
     hands: Vec<Option<Work>>,
     window: usize,
+    /// The window of its informers.
+    watching: usize,
     recorder: Recorder,
     alarm: Option<Time>,
     /// The informers that it asked for while it was at work.
@@ -148,6 +151,7 @@ impl Clone for Bench {
             queue: self.queue.clone(),
             hands: self.hands.clone(),
             window: self.window,
+            watching: self.watching,
             recorder: self.recorder.clone(),
             alarm: self.alarm,
             followed: self.followed.clone(),
@@ -174,8 +178,10 @@ pub struct BenchView<'a> {
 }
 
 impl Runner {
-    pub fn new(server: ActorId) -> Runner {
+    /// A process that calls `server` as `user` where no controller does.
+    pub fn new(server: ActorId, user: Arc<User>) -> Runner {
         Runner {
+            user,
             connection: Connection::new(server),
             informers: Informers::default(),
             subscribers: Vec::new(),
@@ -184,20 +190,24 @@ impl Runner {
             works: 0,
         }
     }
-    /// Adds a controller that calls as `user` with `qps` and `burst` of its own.
+    /// Adds a controller that calls as `user` with `qps` and `burst` of its own, and once more of these for its
+    /// informers, which are the process's.
     pub fn add(&mut self, mut controller: Box<dyn Controller>, user: Arc<User>, qps: u64, burst: u64) {
         let window = self.connection.window(user, controller.user_agent(), qps, burst);
+        let process = Arc::clone(&self.user);
+        let watching = self.connection.window(process, controller.user_agent(), qps, burst);
         let index = self.benches.len();
         controller.subscribe(&mut Subscriptions {
             informers: &mut self.informers,
             subscribers: &mut self.subscribers,
             controller: index,
-            window,
+            window: watching,
         });
         self.benches.push(Bench {
             queue: WorkQueue::default(),
             hands: vec![None; controller.workers()],
             window,
+            watching,
             recorder: Recorder::new(EventApi::Core, controller.event_source(), "", window),
             alarm: None,
             followed: Vec::new(),
@@ -205,8 +215,8 @@ impl Runner {
         });
     }
     /// Makes the process one of several of which one works, by the lease `lease` in kube-system.
-    pub fn elect_leader(&mut self, lease: &str, identity: &str, user: Arc<User>) {
-        let window = self.connection.window(user, "leader-election", 0, 0);
+    pub fn elect_leader(&mut self, lease: &str, identity: &str) {
+        let window = self.connection.window(Arc::clone(&self.user), "leader-election", 0, 0);
         self.elector = Some(LeaderElector::new(lease, identity, window));
     }
     pub fn is_leader(&self) -> bool {
@@ -337,7 +347,7 @@ impl Runner {
 
     /// A controller follows these, and no longer what it followed before.
     fn follow(&mut self, context: &mut Context, controller: usize, selections: Vec<Selection>) {
-        let window = self.benches[controller].window;
+        let window = self.benches[controller].watching;
         let mut followed = Vec::new();
         for selection in selections {
             let index = self.informers.add_late(context, &mut self.connection, selection, window);

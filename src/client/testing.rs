@@ -494,7 +494,7 @@ pub struct Manager(pub super::Runner);
 
 impl Manager {
     pub fn of(controllers: Vec<Box<dyn super::Controller>>) -> Box<dyn Process> {
-        let mut runner = super::Runner::new(SERVER);
+        let mut runner = super::Runner::new(SERVER, Arc::default());
         for controller in controllers {
             runner.add(controller, Arc::new(User::default()), 1000, 1000);
         }

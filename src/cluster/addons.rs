@@ -33,6 +33,32 @@ pub(super) fn objects(ip: &str) -> Vec<Value> {
     yaml::read(&text).into_iter().flatten().map(|document| document.value).collect()
 }
 
+/// What is done about a control plane on `nodes` once it is up. Of a hollow one only the nodes are marked.
+pub(super) fn forms(nodes: &[&str], ip: &str, hollow: bool) -> Vec<Value> {
+    let marks = nodes.iter().map(|node| {
+        let mut mark = object! {
+            "apiVersion" => "v1",
+            "kind" => "Node",
+            "metadata" => object! { "name" => *node, "labels" => object! {
+                "node-role.kubernetes.io/control-plane" => "",
+            } },
+        };
+        if !hollow {
+            let exclude = "node.kubernetes.io/exclude-from-external-load-balancers";
+            mark.at_mut("metadata.labels").make_object().insert(exclude, "");
+        }
+        mark
+    });
+    let mut forms = if hollow { Vec::new() } else { objects(ip) };
+    // The first after the configuration; the others when they join.
+    let is_config = |form: &Value| form.text("metadata.name") != "kubeadm:get-nodes";
+    let place = forms.iter().take_while(|form| is_config(form)).count();
+    for (number, mark) in marks.enumerate() {
+        forms.insert(if number == 0 { place } else { forms.len() }, mark);
+    }
+    forms
+}
+
 /// The file that `kubeadm init --config` was given: `ClusterConfiguration`.
 pub(super) fn configuration(ip: &str) -> String {
     let is_it = |object: &Value| object.text("metadata.name") == "kubeadm-config";

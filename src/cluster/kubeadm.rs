@@ -3,8 +3,9 @@
 //! Picture to hold in mind: the fitter with a checklist. He knocks until somebody opens (`/livez`), hands in one
 //! form after another, and goes home when the last is stamped. He never comes back.
 //!
-//! Follows the order of `cmd/kubeadm/app/cmd/phases/init`: upload-config, bootstrap-token, addon (CoreDNS, then
-//! kube-proxy). A form that is already there is left as it is.
+//! Follows the order of `cmd/kubeadm/app/cmd/phases/init`: upload-config, mark-control-plane (for which it waits until
+//! the node is there: no node may label itself so), bootstrap-token, addon (CoreDNS, then kube-proxy). A form that is
+//! already there is left as it is.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use crate::api::{Value, kind, meta};
 use crate::client::{Answer, Connection, request};
 use crate::language::{Context, Input};
-use crate::message::rest::{Request, Resource, User};
+use crate::message::rest::{PatchType, Request, Resource, User};
+use crate::object;
 use crate::sim::{ActorId, Duration};
 use crate::timer::{ClientTimer, Timer};
 
@@ -92,5 +94,10 @@ fn creation(form: &Value) -> Request {
     let (group, version) = meta::split_api_version(meta::api_version(form));
     let registry = kind::Registry::new();
     let plural = registry.kind(group, meta::kind(form)).map_or("", |info| info.plural.as_str());
+    if plural == "nodes" {
+        let patch = object! { "metadata" => object! { "labels" => meta::labels(form).clone() } };
+        let resource = Resource::new(group, version, plural);
+        return request::patch(&resource, "", meta::name(form), PatchType::StrategicMerge, patch);
+    }
     request::create(&Resource::new(group, version, plural), meta::namespace(form), form.clone())
 }

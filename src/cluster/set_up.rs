@@ -84,12 +84,12 @@ impl Cluster {
             let name = self.machines[host.0 as usize].name.clone();
             self.node_processes(&name, *host, control);
         }
-        if !scenario.hollow {
-            let actor = control.create(planes[0]);
-            let role = Role::Kubeadm(Kubeadm::new(servers[0], addons::objects(&first_ip)));
-            self.process("kubeadm-cp-1", actor, planes[0], role);
-            control.start(actor);
-        }
+        let names: Vec<&str> =
+            planes.iter().map(|host| self.machines[host.0 as usize].name.as_str()).collect();
+        let forms = addons::forms(&names, &first_ip, scenario.hollow);
+        let actor = control.create(planes[0]);
+        self.process("kubeadm-cp-1", actor, planes[0], Role::Kubeadm(Kubeadm::new(servers[0], forms)));
+        control.start(actor);
         for number in 1..=scenario.workers {
             self.add_node(&format!("worker-{number}"), MachineKind::Worker, control);
         }
@@ -223,7 +223,6 @@ impl Cluster {
         let manifests = (machine.kind == MachineKind::ControlPlane && !self.scenario.hollow)
             .then(|| self.static_pods(host));
         if machine.kind == MachineKind::ControlPlane {
-            config.labels.push(("node-role.kubernetes.io/control-plane".into(), "".into()));
             config.taints.push(object! {
                 "key" => "node-role.kubernetes.io/control-plane",
                 "effect" => "NoSchedule",

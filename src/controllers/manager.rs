@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use crate::api::Text;
 use crate::client::{Controller, Runner};
 use crate::language::{Context, Input};
 use crate::message::rest::User;
@@ -48,25 +47,21 @@ pub struct ControllerManager {
     runner: Runner,
 }
 
-/// A user of the API server that is a service account of kube-system.
-pub fn service_account(name: &str) -> Arc<User> {
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
-    Arc::new(User {
-        name: arcstr::format!("system:serviceaccount:kube-system:{name}"),
-        groups: groups.into_iter().map(Text::from).collect(),
-    })
-}
-
-/// Adds a controller with `share` times the usual requests a second.
+/// Adds a controller with `share` times the usual requests a second. It writes as its own service account
+/// (`--use-service-account-credentials`); the informers are the process's.
 fn add(runner: &mut Runner, controller: impl Controller + 'static, share: u64) {
-    let user = service_account(controller.user_agent());
+    let user = Arc::new(User::service_account("kube-system", controller.user_agent()));
     runner.add(Box::new(controller), user, QPS * share, BURST * share);
 }
 
 impl ControllerManager {
     /// One that talks to `server`; `identity` is its name in the lease: `cp-1_` and a UUID.
     pub fn new(server: ActorId, identity: &str) -> ControllerManager {
-        let mut runner = Runner::new(server);
+        let user = User {
+            name: "system:kube-controller-manager".into(),
+            groups: vec!["system:authenticated".into()],
+        };
+        let mut runner = Runner::new(server, Arc::new(user));
         add(&mut runner, DeploymentController::new(), 1);
         add(&mut runner, ReplicaSetController::new(), 1);
         add(&mut runner, DaemonSetController::default(), 1);
@@ -96,11 +91,7 @@ impl ControllerManager {
         add(&mut runner, ServiceAccountController::default(), 1);
         add(&mut runner, RootCaPublisher::default(), 1);
         add(&mut runner, ClusterRoleAggregationController::default(), 5);
-        let user = User {
-            name: "system:kube-controller-manager".into(),
-            groups: vec!["system:authenticated".into()],
-        };
-        runner.elect_leader("kube-controller-manager", identity, Arc::new(user));
+        runner.elect_leader("kube-controller-manager", identity);
         ControllerManager { runner }
     }
     /// The controllers with their queues, for the picture.

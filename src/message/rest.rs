@@ -73,6 +73,20 @@ pub struct User {
     pub groups: Vec<Text>,
 }
 
+impl User {
+    /// A service account, as its token says (`serviceaccount.UserInfo`).
+    pub fn service_account(namespace: &str, name: &str) -> User {
+        User {
+            name: arcstr::format!("system:serviceaccount:{namespace}:{name}"),
+            groups: vec![
+                "system:serviceaccounts".into(),
+                arcstr::format!("system:serviceaccounts:{namespace}"),
+                "system:authenticated".into(),
+            ],
+        }
+    }
+}
+
 /// A group, a version and a plural: `apps/v1 deployments`. The core group is `""`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Resource {

@@ -7,6 +7,7 @@
 
 mod limit_ranger;
 mod namespaces;
+mod node_restriction;
 mod pods;
 mod policy;
 mod quota;
@@ -102,6 +103,7 @@ impl ApiServer {
             self.check_limits(attributes, object)?;
             self.mount_service_account(attributes, object, context)?;
         }
+        self.restrict_node(attributes, object, old)?;
         if is_create && attributes.is("", "Node") {
             pods::taint_new_node(object);
         }
@@ -131,6 +133,7 @@ impl ApiServer {
         match attributes.operation {
             Operation::Delete => {
                 self.check_namespace(attributes, old.unwrap_or(object))?;
+                self.restrict_node(attributes, object, old)?;
                 self.check_policies(attributes, object, old)
             }
             _ => {

@@ -3,16 +3,18 @@
 //! Picture to hold in mind: a caretaker with a list. Every round each thing on the list is looked for and, if it is not
 //! there, put there, through the same door that everybody else uses.
 //!
-//! Follows `pkg/controlplane` (systemnamespaces, kubernetesservice, controller/apiserverleasegc, default service CIDR) and
-//! `pkg/registry/scheduling/rest` (system priority classes).
+//! Follows `pkg/controlplane` (systemnamespaces, kubernetesservice, controller/apiserverleasegc, default service CIDR),
+//! `pkg/registry/scheduling/rest` (system priority classes) and `pkg/registry/rbac/rest` (roles: once, when the server
+//! starts).
 
 mod endpoints;
+mod roles;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use crate::api::value::literal;
-use crate::api::{Text, Value, meta, time, yaml};
+use crate::api::{Text, Value, meta, time};
 use crate::language::Context;
 use crate::message::rest::{Options, Request, Resource, User, Verb};
 use crate::sim::{Duration, Time};
@@ -22,8 +24,9 @@ use super::ApiServer;
 use super::allocation::SERVICE_CLUSTER_IP_RANGE;
 use super::catalog::below;
 use super::exchange::Answer;
-use super::rbac::GROUP;
 use super::store::Purpose;
+
+pub(super) use roles::NODE_RULES;
 
 /// The caretaker's round.
 const ROUND: Duration = Duration::from_secs(10);
@@ -36,6 +39,8 @@ pub(crate) struct Bootstrap {
     /// The request that makes the one in hand.
     in_hand: Option<u64>,
     next_round: Time,
+    /// All roles have been there: what is taken away now stays away until the server is started again.
+    has_roles: bool,
 }
 
 /// Something that must be there.
@@ -67,41 +72,6 @@ fn priority_class(name: &str, value: i64, description: &str) -> Arc<Thing> {
     };
     thing("scheduling.k8s.io", "v1", "priorityclasses", "", object)
 }
-
-/// The roles for people, and who has them from the start (`PostStartHook` of `pkg/registry/rbac/rest`). Read once: the
-/// caretaker goes round every ten seconds.
-static ROLES: LazyLock<Vec<Arc<Thing>>> = LazyLock::new(|| {
-    const BINDINGS: [(&str, &[&str]); 4] = [
-        ("cluster-admin", &["system:masters"]),
-        ("system:basic-user", &["system:authenticated"]),
-        ("system:discovery", &["system:authenticated"]),
-        ("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
-    ];
-    let marked = |mut object: Value| {
-        object
-            .set("metadata.annotations", object! { "rbac.authorization.kubernetes.io/autoupdate" => "true" });
-        let mut labels = object.map("metadata.labels").clone();
-        labels.insert("kubernetes.io/bootstrapping", "rbac-defaults");
-        object.set("metadata.labels", labels);
-        object
-    };
-    let documents = yaml::read(include_str!("roles.yaml")).into_iter().flatten();
-    let roles = documents.map(|document| {
-        let role = marked(document.value).with("kind", "ClusterRole");
-        thing(GROUP, "v1", "clusterroles", "", role)
-    });
-    let bindings = BINDINGS.iter().map(|(name, groups)| {
-        let subject = |group: &&str| object! { "apiGroup" => GROUP, "kind" => "Group", "name" => *group };
-        let binding = marked(object! {
-            "kind" => "ClusterRoleBinding",
-            "metadata" => object! { "name" => *name },
-            "roleRef" => object! { "apiGroup" => GROUP, "kind" => "ClusterRole", "name" => *name },
-            "subjects" => Value::array(groups.iter().map(subject)),
-        });
-        thing(GROUP, "v1", "clusterrolebindings", "", binding)
-    });
-    roles.chain(bindings).collect()
-});
 
 impl ApiServer {
     /// The list, in the order in which a fresh server makes it.
@@ -170,7 +140,6 @@ impl ApiServer {
         };
         things.push(thing("", "v1", "configmaps", "kube-system", tracking));
         things.push(Arc::new(Thing { is_update: false, ..self.identity_lease(now) }));
-        things.extend(ROLES.iter().cloned());
         things
     }
 
@@ -226,6 +195,12 @@ impl ApiServer {
         self.bootstrap.next_round = now + ROUND;
         let things = self.own_things(now);
         self.bootstrap.waiting = things.into_iter().filter(|thing| self.find_own(thing).is_none()).collect();
+        if !self.bootstrap.has_roles {
+            let missing: Vec<_> =
+                roles::ROLES.iter().filter(|thing| self.find_own(thing).is_none()).cloned().collect();
+            self.bootstrap.has_roles = missing.is_empty();
+            self.bootstrap.waiting.extend(missing);
+        }
         // The identity is renewed by an update of what is there.
         let mut lease = self.identity_lease(now);
         if let Some(old) = self.find_own(&lease) {
@@ -244,7 +219,13 @@ impl ApiServer {
 
     fn make_next(&mut self, context: &mut Context) {
         self.bootstrap.in_hand = None;
-        let Some(thing) = self.bootstrap.waiting.pop_front() else { return };
+        let thing = loop {
+            let Some(thing) = self.bootstrap.waiting.pop_front() else { return };
+            // Another server may have been faster.
+            if thing.is_update || self.find_own(&thing).is_none() {
+                break thing;
+            }
+        };
         let request = Request {
             id: 0,
             user: Arc::new(User::default()),

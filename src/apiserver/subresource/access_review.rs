@@ -13,7 +13,7 @@ use crate::sim::Time;
 use crate::{array, object};
 
 use crate::apiserver::ApiServer;
-use crate::apiserver::access::{self, Question};
+use crate::apiserver::access::{self, MASTERS, Question, is_in};
 use crate::apiserver::catalog::Route;
 use crate::apiserver::exchange::{Answer, Exchange};
 use crate::apiserver::pipeline::method_not_allowed;
@@ -24,6 +24,16 @@ fn user_info(user: &User) -> Value {
         "username" => &user.name,
         "groups" => Value::array(user.groups.iter().map(Value::from)),
     }
+}
+
+/// A field selector of a review, as a request would carry it; of requirements those that one value meets.
+fn selector(selector: &Value) -> String {
+    let raw = selector.text("rawSelector");
+    let terms = selector.items("requirements").iter().filter_map(|requirement| {
+        let value = requirement.items("values").first().and_then(Value::as_str)?;
+        (requirement.text("operator") == "In").then(|| [requirement.text("key"), "=", value].concat())
+    });
+    if raw.is_empty() { terms.collect::<Vec<String>>().join(",") } else { raw.into() }
 }
 
 impl ApiServer {
@@ -38,35 +48,32 @@ impl ApiServer {
                 review.set("status", object! { "userInfo" => user_info(&exchange.user) });
             }
             "SelfSubjectRulesReview" => {
-                let question = Question {
-                    user: &exchange.user,
-                    verb: "",
-                    group: "",
-                    resource: "",
-                    subresource: "",
-                    namespace: request.body.text("spec.namespace"),
-                    name: "",
-                    path: "",
-                };
-                let (mut resources, mut paths) = self.rules_of(&question);
+                let user = &exchange.user;
+                let (mut resources, mut paths) = (Vec::new(), Vec::new());
                 // Who may do everything by no role.
-                if matches!(self.judge(&question), Verdict::Allowed { reason } if reason.is_empty()) {
-                    resources.insert(
-                        0,
-                        object! {
-                            "verbs" => array!["*"], "apiGroups" => array!["*"], "resources" => array!["*"],
-                        },
-                    );
-                    paths.insert(0, object! { "verbs" => array!["*"], "nonResourceURLs" => array!["*"] });
+                if is_in(user, MASTERS) {
+                    let all = array!["*"];
+                    resources
+                        .push(object! { "verbs" => &all, "apiGroups" => &all, "resources" => &all });
+                    paths.push(object! { "verbs" => &all, "nonResourceURLs" => &all });
                 }
-                review.set(
-                    "status",
-                    object! {
-                        "resourceRules" => Value::array(resources),
-                        "nonResourceRules" => Value::array(paths),
-                        "incomplete" => false,
-                    },
-                );
+                for rule in self.keyring(user).rules(request.body.text("spec.namespace")) {
+                    let list = if rule.items("resources").is_empty() { &mut paths } else { &mut resources };
+                    list.push(rule.clone());
+                }
+                let mut status = object! {
+                    "resourceRules" => Value::array(resources),
+                    "nonResourceRules" => Value::array(paths),
+                    "incomplete" => false,
+                };
+                if access::node_of(user).is_some() {
+                    status.set("incomplete", true);
+                    status.set(
+                        "evaluationError",
+                        "node authorizer does not support user rule resolution",
+                    );
+                }
+                review.set("status", status);
             }
             "TokenReview" => {
                 let status = match self.bearer(request.body.text("spec.token"), now) {
@@ -95,26 +102,30 @@ impl ApiServer {
                     }
                 };
                 let attributes = spec.at("resourceAttributes");
+                let (verb, path) = match attributes.is_null() {
+                    true => ("nonResourceAttributes.verb", spec.text("nonResourceAttributes.path")),
+                    false => ("resourceAttributes.verb", ""),
+                };
+                let selector = selector(attributes.at("fieldSelector"));
+                let about = Question::about(
+                    &user,
+                    spec.text(verb),
+                    attributes.text("group"),
+                    attributes.text("resource"),
+                );
                 let question = Question {
-                    user: &user,
-                    verb: if attributes.is_null() {
-                        spec.text("nonResourceAttributes.verb")
-                    } else {
-                        attributes.text("verb")
-                    },
-                    group: attributes.text("group"),
-                    resource: attributes.text("resource"),
                     subresource: attributes.text("subresource"),
                     namespace: attributes.text("namespace"),
                     name: attributes.text("name"),
-                    path: spec.text("nonResourceAttributes.path"),
+                    field_selector: &selector,
+                    path,
+                    ..about
                 };
                 let (is_allowed, reason) = match self.judge(&question) {
                     Verdict::Allowed { reason } => (true, reason),
-                    Verdict::NoOpinion { errors } => (false, access::trouble(&errors)),
+                    Verdict::NoOpinion { reason } => (false, reason.into()),
                 };
                 let mut status = object! { "allowed" => is_allowed };
-                let reason = reason.trim_start_matches(": ");
                 if !reason.is_empty() {
                     status.set("reason", reason);
                 }

@@ -75,6 +75,7 @@ impl ApiServer {
         options.body = body.at("deleteOptions").clone();
         let deletion = Deletion::read(&options)?;
         let mut attributes = Attributes::new(Operation::Create, &route.info, exchange);
+        self.restrict_node(&attributes, body, None)?;
         self.validate(&mut attributes, body, None, context)?;
         exchange.warnings.append(&mut attributes.warnings);
         let key = below(&route.info, &request.namespace, &request.name);

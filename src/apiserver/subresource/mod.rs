@@ -65,7 +65,7 @@ impl ApiServer {
         match (request.subresource.as_str(), request.verb) {
             ("binding", _) => self.begin_binding(exchange, route, cache, context),
             ("eviction", _) => self.begin_eviction(exchange, route, cache, context),
-            ("token", _) => self.create_token(exchange, context).map(Step::Answer),
+            ("token", _) => self.create_token(exchange, route, context).map(Step::Answer),
             ("log" | "exec" | "attach" | "portforward" | "proxy", _) => {
                 self.ask_kubelet(exchange, route, cache, context)
             }

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::{GroupKind, GroupResource};
 use crate::api::status::Status;
-use crate::api::{Text, Value, meta, time};
+use crate::api::{Value, meta, time};
 use crate::language::Context;
 use crate::message::rest::User;
 use crate::sim::Time;
 use crate::{array, object};
 
 use crate::apiserver::ApiServer;
+use crate::apiserver::admission::{Attributes, Operation};
+use crate::apiserver::catalog::Route;
 use crate::apiserver::exchange::{Answer, Exchange};
 use crate::apiserver::read::{base64_url, from_base64_url};
 
@@ -65,22 +67,18 @@ impl ApiServer {
                 return None;
             }
         }
-        Some(User {
-            name: Text::from(format!("system:serviceaccount:{namespace}:{name}")),
-            groups: vec![
-                "system:serviceaccounts".into(),
-                Text::from(format!("system:serviceaccounts:{namespace}")),
-                "system:authenticated".into(),
-            ],
-        })
+        Some(User::service_account(namespace, name))
     }
 
     pub(super) fn create_token(
         &mut self,
         exchange: &mut Exchange,
+        route: &Route,
         context: &mut Context,
     ) -> Result<Answer, Status> {
         let request = Arc::clone(&exchange.request);
+        let attributes = Attributes::new(Operation::Create, &route.info, exchange);
+        self.restrict_node(&attributes, &request.body, None)?;
         let key = format!("{}/{}", request.namespace, request.name);
         let account = self
             .shelf(self.catalog.shelves.service_accounts, &key)
