@@ -11,9 +11,9 @@
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::api::value::literal;
 use crate::api::kind::GroupResource;
 use crate::api::status::{Reason, Status};
+use crate::api::value::literal;
 use crate::message::rest::{Request, User, Verb};
 use crate::sim::Time;
 
@@ -175,8 +175,7 @@ impl ApiServer {
         }
         let verb = ["impersonate", mode].concat();
         let group = if is_constrained { "authentication.k8s.io" } else { "" };
-        let mut question =
-            Question { name: &other.name, ..Question::about(asker, &verb, group, "users") };
+        let mut question = Question { name: &other.name, ..Question::about(asker, &verb, group, "users") };
         let mut user = other.clone();
         if let Some(name) = node_name(&other.name).filter(|_| is_constrained) {
             question = Question { resource: "nodes", name, ..question };
@@ -294,5 +293,9 @@ fn forbidden(question: &Question, reason: &str) -> Status {
 
 /// What the stage of authorization says: what allowed it, or why it is refused.
 pub(super) fn detail(exchange: &Exchange, answer: &Answer) -> Text {
-    if exchange.allowed_by.is_empty() { answer.body.shared_text("message") } else { exchange.allowed_by.clone() }
+    if exchange.allowed_by.is_empty() {
+        answer.body.shared_text("message")
+    } else {
+        exchange.allowed_by.clone()
+    }
 }

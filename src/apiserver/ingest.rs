@@ -235,7 +235,11 @@ impl ApiServer {
         self.tell(number, &event, context);
         self.forget_keyrings(number);
         if number == catalog.shelves.pods {
-            self.pod_bound(&event.key, event.previous.as_ref(), Some(&event.object).filter(|_| !event.deleted));
+            self.pod_bound(
+                &event.key,
+                event.previous.as_ref(),
+                Some(&event.object).filter(|_| !event.deleted),
+            );
         } else if number == catalog.shelves.services {
             self.allocator.changed(&event);
         } else if number == catalog.shelves.definitions {

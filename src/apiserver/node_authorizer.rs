@@ -37,9 +37,7 @@ impl ApiServer {
             return Some(Err(format!("unknown node for user {:?}", question.user.name)));
         }
         let subdivided = if question.path.is_empty() { self.ask_about(node, question) } else { None };
-        Some(subdivided.unwrap_or_else(|| {
-            if permit(&NODE_RULES, question) { Ok(()) } else { refuse("") }
-        }))
+        Some(subdivided.unwrap_or_else(|| if permit(&NODE_RULES, question) { Ok(()) } else { refuse("") }))
     }
 
     /// The resources of which a node may have only its own; `None`: it is none of them.
@@ -176,9 +174,7 @@ impl ApiServer {
         what == Referred::Secret
             && volumes.is_some_and(|volumes| {
                 let mut volumes = volumes.objects.values();
-                volumes.any(|volume| {
-                    needs_secret(volume, namespace, name) && self.is_volume_of(node, volume)
-                })
+                volumes.any(|volume| needs_secret(volume, namespace, name) && self.is_volume_of(node, volume))
             })
     }
     /// Whether a pod of the node has the claim that holds the volume.

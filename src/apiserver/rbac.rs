@@ -187,13 +187,9 @@ impl ApiServer {
     /// A cache has changed: if it holds roles or bindings, nobody's keyring is known any more.
     pub(super) fn forget_keyrings(&mut self, cache: usize) {
         let shelves = &self.catalog.shelves;
-        let is_ours = [
-            shelves.cluster_role_bindings,
-            shelves.cluster_roles,
-            shelves.role_bindings,
-            shelves.roles,
-        ]
-        .contains(&cache);
+        let is_ours =
+            [shelves.cluster_role_bindings, shelves.cluster_roles, shelves.role_bindings, shelves.roles]
+                .contains(&cache);
         if is_ours && !self.keyrings.is_empty() {
             self.keyrings = SharedMap::new();
         }

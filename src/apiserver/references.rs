@@ -28,8 +28,8 @@ fn visit(pod: &Value, what: Referred, is_it: &dyn Fn(&str) -> bool) -> bool {
     match what {
         Referred::ServiceAccount => is_it(pod.text("spec.serviceAccountName")),
         Referred::Claim => volumes.iter().any(|volume| {
-            let is_own = volume.has("ephemeral")
-                && is_it(&[meta::name(pod), "-", volume.text("name")].concat());
+            let is_own =
+                volume.has("ephemeral") && is_it(&[meta::name(pod), "-", volume.text("name")].concat());
             is_own || is_it(volume.text("persistentVolumeClaim.claimName"))
         }),
         Referred::ResourceClaim => {
@@ -138,8 +138,8 @@ pub(super) fn first_in_api(pod: &Value) -> Option<&'static str> {
     for volume in pod.items("spec.volumes") {
         let found = OF_VOLUMES.iter().find(|(field, _)| volume.has(field));
         let mut sources = volume.items("projected.sources").iter();
-        let found =
-            found.or_else(|| sources.find_map(|source| OF_SOURCES.iter().find(|(field, _)| source.has(field))));
+        let found = found
+            .or_else(|| sources.find_map(|source| OF_SOURCES.iter().find(|(field, _)| source.has(field))));
         if let Some((_, words)) = found {
             return Some(words);
         }

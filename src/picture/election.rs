@@ -18,7 +18,7 @@ use super::flow::is_breathing;
 use super::narration::{Sentence, Teller};
 
 /// Lines that are looked back over at most.
-const LINES: u64 = 4_000;
+const LINES: u64 = 8_000;
 /// No election timer is shorter, in microseconds: who asks earlier was made to.
 const SHORTEST_TIMEOUT_US: u64 = 900_000;
 

@@ -215,7 +215,10 @@ fn an_entry_leads_to_the_request_that_made_it_and_back() {
         let request = entry.references.iter().find(|(heading, _)| heading == "Kubernetes request");
         let line = request.map_or(String::new(), |(_, all)| format!(": {} ({})", all[0].text, all[0].about));
         let what = fact("What") + &fact("Membership change");
-        let is_of_interest = index < 8 || what.contains("news") || what.ends_with(" a") || request.is_none();
+        let is_of_interest = index < 8
+            || what.contains("news")
+            || what.ends_with(" a")
+            || (request.is_none() && !what.contains("role"));
         if is_of_interest && text.lines().count() < 60 {
             text.push_str(&format!("{what} <- {}{line}\n", fact("Asked by")));
         }

@@ -47,9 +47,9 @@ impl ApiServer {
                 format!("node {node:?} can only delete pods with spec.nodeName set to itself")
             }),
             ("", "pods", "") if is_create => self.restrict_pod(node, object),
-            ("", "pods", "") => {
-                Err(format!("unexpected operation \"UPDATE\", node {node:?} can only create and delete mirror pods"))
-            }
+            ("", "pods", "") => Err(format!(
+                "unexpected operation \"UPDATE\", node {node:?} can only create and delete mirror pods"
+            )),
             ("", "pods", "status") => only_if(is_own(before), || {
                 format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself")
             })
@@ -76,9 +76,9 @@ impl ApiServer {
                     format!("node {node} can only evict pods with spec.nodeName set to itself")
                 })
             }
-            ("", "pods", other) => Err(format!(
-                "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
-            )),
+            ("", "pods", other) => {
+                Err(format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"))
+            }
             ("", "nodes", _) => {
                 let name = if is_create { meta::name(object) } else { &attributes.name };
                 only_if(is_named, || format!("node {node:?} is not allowed to modify node {name:?}"))
@@ -91,14 +91,16 @@ impl ApiServer {
             }),
             ("", "persistentvolumeclaims", _) => Err("may only update PVC status".into()),
             ("", "serviceaccounts", "token") => self.restrict_token(node, attributes, object)?,
-            ("coordination.k8s.io", "leases", _) => only_if(attributes.namespace == "kube-node-lease", || {
-                "can only access leases in the \"kube-node-lease\" system namespace".into()
-            })
-            .and_then(|()| {
-                only_if(is_named, || {
-                    "can only access node lease with the same name as the requesting node".into()
+            ("coordination.k8s.io", "leases", _) => {
+                only_if(attributes.namespace == "kube-node-lease", || {
+                    "can only access leases in the \"kube-node-lease\" system namespace".into()
                 })
-            }),
+                .and_then(|()| {
+                    only_if(is_named, || {
+                        "can only access node lease with the same name as the requesting node".into()
+                    })
+                })
+            }
             ("storage.k8s.io", "csinodes", _) => only_if(is_named, || {
                 "can only access CSINode with the same name as the requesting node".into()
             }),
@@ -137,9 +139,8 @@ impl ApiServer {
                 ));
             }
         };
-        let is_it = owner.text("apiVersion") == "v1"
-            && owner.text("kind") == "Node"
-            && owner.text("name") == node;
+        let is_it =
+            owner.text("apiVersion") == "v1" && owner.text("kind") == "Node" && owner.text("name") == node;
         only_if(is_it, no_owner)?;
         only_if(owner.at("controller").as_bool() == Some(true), || {
             format!("node {node:?} can only create pods with a controller owner reference set to itself")
@@ -206,7 +207,8 @@ impl ApiServer {
         };
         let driver_of_claim = |claim: &str| {
             let claim = find("", "persistentvolumeclaims", &[namespace, "/", claim].concat())?;
-            let volume = self.shelf(self.catalog.shelves.persistent_volumes, claim.text("spec.volumeName"))?;
+            let volume =
+                self.shelf(self.catalog.shelves.persistent_volumes, claim.text("spec.volumeName"))?;
             Some(volume.shared_text("spec.csi.driver"))
         };
         pod.items("spec.volumes").iter().any(|volume| {
@@ -293,9 +295,8 @@ fn is_forbidden(label: &str) -> bool {
         "topology.kubernetes.io/zone",
     ];
     let domain = label.split_once('/').map_or("", |(domain, _)| domain);
-    let is_in = |wanted: &str| {
-        domain.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
+    let is_in =
+        |wanted: &str| domain.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     let is_own = OWN.contains(&label) || is_in("kubelet.kubernetes.io") || is_in("node.kubernetes.io");
     is_in("node-restriction.kubernetes.io") || (is_in("kubernetes.io") || is_in("k8s.io")) && !is_own
 }

@@ -44,7 +44,8 @@ fn read(text: &str) -> Vec<Arc<Thing>> {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         if !line.starts_with(' ') {
             let (namespace, name) = line.split_once('/').unwrap_or(("", line));
-            let mut role = Role { namespace, name, binding: name, labels: Value::object(), ..Role::default() };
+            let mut role =
+                Role { namespace, name, binding: name, labels: Value::object(), ..Role::default() };
             if let Some(account) = name.strip_prefix(CONTROLLER).filter(|_| namespace.is_empty()) {
                 role.subjects.push(account_of("kube-system", account));
                 role.is_bound = true;

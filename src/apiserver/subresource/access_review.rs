@@ -53,8 +53,7 @@ impl ApiServer {
                 // Who may do everything by no role.
                 if is_in(user, MASTERS) {
                     let all = array!["*"];
-                    resources
-                        .push(object! { "verbs" => &all, "apiGroups" => &all, "resources" => &all });
+                    resources.push(object! { "verbs" => &all, "apiGroups" => &all, "resources" => &all });
                     paths.push(object! { "verbs" => &all, "nonResourceURLs" => &all });
                 }
                 for rule in self.keyring(user).rules(request.body.text("spec.namespace")) {
@@ -68,10 +67,7 @@ impl ApiServer {
                 };
                 if access::node_of(user).is_some() {
                     status.set("incomplete", true);
-                    status.set(
-                        "evaluationError",
-                        "node authorizer does not support user rule resolution",
-                    );
+                    status.set("evaluationError", "node authorizer does not support user rule resolution");
                 }
                 review.set("status", status);
             }

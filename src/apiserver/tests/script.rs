@@ -2,7 +2,7 @@
 //!
 //! Lines: `VERB RESOURCE[/SUBRESOURCE] [NAMESPACE/]NAME OPTION=VALUE...`, the body as JSON on the lines below, indented.
 //! A resource is `pods` or `deployments.v1.apps`. Options besides the query's: `show=PATHS` (what of the answer is
-//! told), `user=`, `agent=`. `NAME: watch ...` opens a stream; `events NAME show=PATHS` tells what came on it since;
+//! told), `user=`, `agent=`, `as=USER,GROUP...`. `NAME: watch ...` opens a stream; `events NAME show=PATHS` tells what came on it since;
 //! `close NAME`; `pass 10s`; `restart`; `compact`; `etcd stop|start`; `cut` and `join` the
 //! cable between server and etcd. Answers are lines that begin with `= `.
 
@@ -128,7 +128,11 @@ impl Player {
                     }
                     request.user = Arc::new(user);
                 }
-                "as" => options.impersonate = Some(Arc::new(User { name: value.into(), groups: Vec::new() })),
+                "as" => {
+                    let mut names = value.split(',').map(Text::from);
+                    let name = names.next().unwrap_or_default();
+                    options.impersonate = Some(Arc::new(User { name, groups: names.collect() }));
+                }
                 "rv" => options.resource_version = value.into(),
                 "match" => options.resource_version_match = value.into(),
                 "l" => options.label_selector = value.into(),
