@@ -136,8 +136,8 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kube-apiserver",
-        what: "RBAC: roles of components",
-        message: "the cluster's own components and the accounts of kube-system may do everything: of upstream's roles only those for people are there from the start",
+        what: "NodeRestriction",
+        message: "certificate signing requests of nodes are not opened, and how a claim differs whose status a node may not write so is not spelled out",
     },
     Entry {
         component: "kube-apiserver",

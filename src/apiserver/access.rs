@@ -214,12 +214,8 @@ impl ApiServer {
             }
         };
         match verdict {
-            Verdict::Allowed { reason } => {
-                exchange.allowed_by = match reason.as_str() {
-                    "" if is_in(&user, MASTERS) => literal!("system:masters"),
-                    "" => literal!("Node authorizer"),
-                    _ => reason,
-                };
+            Verdict::Allowed { rule, .. } => {
+                exchange.allowed_by = rule;
                 Ok(())
             }
             Verdict::NoOpinion { reason } => Err(forbidden(&question, &reason)),
@@ -237,10 +233,10 @@ impl ApiServer {
     /// The masters may do anything; of a node its own authorizer knows. Otherwise what that says against it.
     fn judge_without_roles(&self, question: &Question) -> Result<Verdict, String> {
         if is_in(question.user, MASTERS) {
-            return Ok(Verdict::Allowed { reason: Text::new() });
+            return Ok(Verdict::Allowed { reason: Text::new(), rule: literal!("system:masters") });
         }
         match self.ask_node_authorizer(question) {
-            Some(Ok(())) => Ok(Verdict::Allowed { reason: Text::new() }),
+            Some(Ok(())) => Ok(Verdict::Allowed { reason: Text::new(), rule: literal!("Node authorizer") }),
             Some(Err(words)) => Err(words),
             None => Err(String::new()),
         }

@@ -161,7 +161,7 @@ fn compact(rights: Vec<Value>) -> Vec<Value> {
 }
 
 /// `CompactString`: `{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}`.
-fn words(rule: &Value) -> String {
+pub(super) fn words(rule: &Value) -> String {
     let titles = ["APIGroups", "Resources", "NonResourceURLs", "ResourceNames", "Verbs"];
     let parts = LISTS.iter().zip(titles).filter(|(list, _)| !rule.items(list).is_empty());
     let parts = parts.map(|(list, title)| {

@@ -21,7 +21,7 @@ pub(crate) struct Exchange {
     pub request: Arc<Request>,
     /// Who asks, after impersonation.
     pub user: Arc<User>,
-    /// The authorizer, and of roles the binding, that let the request through; empty before that.
+    /// The authorizer, and of roles the binding and the rule, that let the request through; empty before that.
     pub allowed_by: Text,
     pub received: Time,
     /// When the handlers before storage were through.

@@ -37,7 +37,10 @@ impl ApiServer {
             return Some(Err(format!("unknown node for user {:?}", question.user.name)));
         }
         let subdivided = if question.path.is_empty() { self.ask_about(node, question) } else { None };
-        Some(subdivided.unwrap_or_else(|| if permit(&NODE_RULES, question) { Ok(()) } else { refuse("") }))
+        Some(
+            subdivided
+                .unwrap_or_else(|| if permit(&NODE_RULES, question).is_some() { Ok(()) } else { refuse("") }),
+        )
     }
 
     /// The resources of which a node may have only its own; `None`: it is none of them.

@@ -5,7 +5,7 @@
 //!
 //! Follows `plugin/pkg/auth/authorizer/rbac` and `pkg/registry/rbac/validation/rule.go`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::api::{Text, Value, meta};
 use crate::message::rest::User;
@@ -13,13 +13,20 @@ use crate::shared_map::SharedMap;
 
 use super::ApiServer;
 use super::access::{Question, account};
+use super::escalation::words as words_of;
 
 pub(super) const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What the authorizers say: what allowed it, or what was said against it by those that did not.
 pub(super) enum Verdict {
-    Allowed { reason: Text },
-    NoOpinion { reason: String },
+    /// `rule`: the reason with the very rule, for who wants to see it.
+    Allowed {
+        reason: Text,
+        rule: Text,
+    },
+    NoOpinion {
+        reason: String,
+    },
 }
 
 /// All that one user may do, from every binding that names him or a group that he is in: found once, and kept until a
@@ -40,18 +47,25 @@ struct Key {
     rules: Result<Rules, String>,
 }
 
-/// Rules, each with its verbs: they tell at a glance that it is not the one.
-pub(super) type Rules = Vec<(u16, Value)>;
+/// A rule with its verbs: they tell at a glance that it is not the one.
+pub(super) struct Rule {
+    bits: u16,
+    rule: Value,
+    /// What is told when it has allowed something; most never do.
+    told: OnceLock<Text>,
+}
+pub(super) type Rules = Vec<Rule>;
 
 /// The rules of a role.
 pub(super) fn rules_of(role: &Value) -> Rules {
-    role.items("rules").iter().map(|rule| (bits(rule), rule.clone())).collect()
+    let rules = role.items("rules").iter();
+    rules.map(|rule| Rule { bits: bits(rule), rule: rule.clone(), told: OnceLock::new() }).collect()
 }
 
-/// Whether one of them allows it.
-pub(super) fn permit(rules: &Rules, question: &Question) -> bool {
+/// One of them that allows it.
+pub(super) fn permit<'a>(rules: &'a Rules, question: &Question) -> Option<&'a Rule> {
     let bit = bit(question.verb);
-    rules.iter().any(|(bits, rule)| bits & bit != 0 && allows(rule, question))
+    rules.iter().find(|rule| rule.bits & bit != 0 && allows(&rule.rule, question))
 }
 
 /// So many users are remembered: more than a cluster's components and people.
@@ -76,10 +90,15 @@ impl Keyring {
         let mut errors = Vec::new();
         for key in self.keys_for(question.namespace) {
             match &key.rules {
-                Ok(rules) if permit(rules, question) => {
-                    return Verdict::Allowed { reason: key.reason.clone() };
+                Ok(rules) => {
+                    if let Some(rule) = permit(rules, question) {
+                        let told = || Text::from([&key.reason, " (", &words_of(&rule.rule), ")"].concat());
+                        return Verdict::Allowed {
+                            reason: key.reason.clone(),
+                            rule: rule.told.get_or_init(told).clone(),
+                        };
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => errors.push(error.as_str()),
             }
         }
@@ -98,7 +117,7 @@ impl Keyring {
     /// The rules in a namespace.
     pub(super) fn rules(&self, namespace: &str) -> impl Iterator<Item = &Value> {
         let rules = self.keys_for(namespace).filter_map(|key| key.rules.as_ref().ok());
-        rules.flatten().map(|(_, rule)| rule)
+        rules.flatten().map(|rule| &rule.rule)
     }
     fn keys_for(&self, namespace: &str) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(move |key| key.namespace.is_empty() || key.namespace == namespace)

@@ -3,7 +3,7 @@
 //! Picture to hold in mind: the fitter with a checklist. He knocks until somebody opens (`/livez`), hands in one
 //! form after another, and goes home when the last is stamped. He never comes back.
 //!
-//! Follows the order of `cmd/kubeadm/app/cmd/phases/init`: upload-config, mark-control-plane (for which it waits until
+//! Follows the order of `cmd/kubeadm/app/cmd/phases/init`: the administrator's binding, upload-config, mark-control-plane (for which it waits until
 //! the node is there: no node may label itself so), bootstrap-token, addon (CoreDNS, then kube-proxy). A form that is
 //! already there is left as it is.
 

@@ -51,7 +51,7 @@ impl Cluster {
         let founders = self.set_up_etcd(&planes, control);
         let servers = self.set_up_control_plane(&planes, &founders, control);
         let actor = control.create(workstation);
-        let mut terminal = Terminal::new(servers[0], &archive::programs(scenario));
+        let mut terminal = Terminal::new(servers[0], &archive::programs(scenario), scenario.hollow);
         let first_ip = self.machines[planes[0].0 as usize].ip.clone();
         for (address, listener) in archive::listeners(&founders, &first_ip) {
             terminal.learn_etcd(address, listener);

@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::message::etcd::{self, Proposed, Replicated};
 use crate::message::raft::{Entry, Payload};
 use crate::message::rest::Request;
+use crate::note::{Note, Stage};
 use crate::sim::trace::What;
 use crate::sim::{ActorId, History, RecordId};
 
@@ -113,6 +114,32 @@ fn source(
         (*to == server).then_some((line, *from, request))
     })?;
     is_open(line, client, request).then_some((line, client, request))
+}
+
+/// As whom an API server took the one who sent the request in line `id`, and why it let him, or did not.
+pub(super) fn judged(
+    history: &History<Cluster>,
+    id: RecordId,
+    client: ActorId,
+    request: &Request,
+) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    for id in id.0 + 1..id.0 + LINES {
+        let Some(record) = history.trace.get(RecordId(id)) else { break };
+        match &record.what {
+            What::Note { note: Note::Stage { client: other, id, stage, detail, .. }, .. }
+                if *other == client && *id == request.id =>
+            {
+                match stage {
+                    Stage::Authentication => rows.push(("Authentication".into(), detail.to_string())),
+                    Stage::Authorization => rows.push(("Authorization".into(), detail.to_string())),
+                    _ => break,
+                }
+            }
+            _ => {}
+        }
+    }
+    rows
 }
 
 /// The line and the code of the answer to the request in line `id`.

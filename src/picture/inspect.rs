@@ -195,6 +195,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             summary.push(("Request line".to_string(), line));
             summary.push(("User".to_string(), request.user.name.to_string()));
             summary.push(("User-Agent".to_string(), request.user_agent.to_string()));
+            summary.extend(asked::judged(history, id, *from, request));
             yaml = to_yaml(&request.body);
             references.extend(asked::of_api(history, id));
             "Request"

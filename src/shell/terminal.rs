@@ -71,17 +71,13 @@ struct Session {
 }
 
 impl Terminal {
-    /// A terminal whose programs talk to `server`.
-    pub fn new(server: ActorId, programs: &[(&'static str, Main)]) -> Terminal {
+    /// A terminal whose programs talk to `server` as the administrator: one whom a binding makes it, as kubeadm does, or
+    /// one of the `system:masters`, who need none.
+    pub fn new(server: ActorId, programs: &[(&'static str, Main)], is_master: bool) -> Terminal {
         let mut connection = Connection::new(server);
-        let user = User {
-            name: "kubernetes-admin".into(),
-            groups: vec![
-                "kubeadm:cluster-admins".into(),
-                "system:masters".into(),
-                "system:authenticated".into(),
-            ],
-        };
+        let groups = ["kubeadm:cluster-admins", "system:masters", "system:authenticated"];
+        let groups = groups.into_iter().filter(|group| is_master || *group != "system:masters");
+        let user = User { name: "kubernetes-admin".into(), groups: groups.map(Text::from).collect() };
         let window = connection.window(Arc::new(user), "kubectl", QUERIES_PER_SECOND, BURST);
         Terminal {
             connection,

@@ -41,6 +41,8 @@ pub(crate) struct Bootstrap {
     next_round: Time,
     /// All roles have been there: what is taken away now stays away until the server is started again.
     has_roles: bool,
+    /// Something of this round could not be made.
+    has_failed: bool,
 }
 
 /// Something that must be there.
@@ -196,11 +198,14 @@ impl ApiServer {
         let things = self.own_things(now);
         self.bootstrap.waiting = things.into_iter().filter(|thing| self.find_own(thing).is_none()).collect();
         if !self.bootstrap.has_roles {
-            let missing: Vec<_> =
-                roles::ROLES.iter().filter(|thing| self.find_own(thing).is_none()).cloned().collect();
-            self.bootstrap.has_roles = missing.is_empty();
-            self.bootstrap.waiting.extend(missing);
+            let wanted = roles::ROLES.iter().filter_map(|thing| match self.find_own(thing) {
+                None => Some(Arc::clone(thing)),
+                Some(old) => roles::completed(old, thing).map(Arc::new),
+            });
+            let wanted: Vec<Arc<Thing>> = wanted.collect();
+            self.bootstrap.waiting.extend(wanted);
         }
+        self.bootstrap.has_failed = false;
         // The identity is renewed by an update of what is there.
         let mut lease = self.identity_lease(now);
         if let Some(old) = self.find_own(&lease) {
@@ -220,7 +225,10 @@ impl ApiServer {
     fn make_next(&mut self, context: &mut Context) {
         self.bootstrap.in_hand = None;
         let thing = loop {
-            let Some(thing) = self.bootstrap.waiting.pop_front() else { return };
+            let Some(thing) = self.bootstrap.waiting.pop_front() else {
+                self.bootstrap.has_roles |= !self.bootstrap.has_failed;
+                return;
+            };
             // Another server may have been faster.
             if thing.is_update || self.find_own(&thing).is_none() {
                 break thing;
@@ -245,6 +253,8 @@ impl ApiServer {
     /// The answer to a request of the server to itself: on to the next; what failed is missing in the next round.
     pub(super) fn own_answer(&mut self, id: u64, answer: &Answer, context: &mut Context) {
         if self.bootstrap.in_hand == Some(id) {
+            // Another server may have been faster.
+            self.bootstrap.has_failed |= answer.code >= 400 && answer.body.text("reason") != "AlreadyExists";
             self.make_next(context);
         } else {
             self.definition_answered(id, answer, context);

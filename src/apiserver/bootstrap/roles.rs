@@ -13,6 +13,7 @@ use crate::{array, object};
 
 use super::{Thing, thing};
 
+const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 const CONTROLLER: &str = "system:controller:";
 
 /// Roles, then bindings; those of the cluster, then those of namespaces. Read once: the caretaker goes round every ten
@@ -24,6 +25,29 @@ pub(in crate::apiserver) static NODE_RULES: LazyLock<Rules> = LazyLock::new(|| {
     let node = ROLES.iter().find(|thing| meta::name(&thing.object) == "system:node");
     node.map_or(Vec::new(), |role| rules_of(&role.object))
 });
+
+/// What is there already, with the rules and subjects that it lacks; `None`: it lacks none, or its owner does not want
+/// it to be touched (`pkg/registry/rbac/reconciliation`).
+pub(super) fn completed(old: &Value, wanted: &Thing) -> Option<Thing> {
+    if meta::annotation(old, AUTOUPDATE) == Some("false") {
+        return None;
+    }
+    let mut object = old.clone();
+    let mut is_complete = true;
+    for field in ["rules", "subjects"] {
+        for item in wanted.object.items(field) {
+            if !old.items(field).contains(item) {
+                object.at_mut(field).make_array().push(item.clone());
+                is_complete = false;
+            }
+        }
+    }
+    if is_complete {
+        return None;
+    }
+    let (resource, namespace) = (wanted.resource.clone(), wanted.namespace.clone());
+    Some(Thing { resource, namespace, object, is_update: true })
+}
 
 /// A role as it is read.
 #[derive(Default)]
@@ -103,7 +127,7 @@ impl Role<'_> {
         labels.make_object().insert("kubernetes.io/bootstrapping", "rbac-defaults");
         let mut object = object! { "kind" => kind, "metadata" => object! {
             "name" => name,
-            "annotations" => object! { "rbac.authorization.kubernetes.io/autoupdate" => "true" },
+            "annotations" => object! { AUTOUPDATE => "true" },
             "labels" => labels,
         } };
         if !self.namespace.is_empty() {

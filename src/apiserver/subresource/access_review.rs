@@ -118,7 +118,7 @@ impl ApiServer {
                     ..about
                 };
                 let (is_allowed, reason) = match self.judge(&question) {
-                    Verdict::Allowed { reason } => (true, reason),
+                    Verdict::Allowed { reason, .. } => (true, reason),
                     Verdict::NoOpinion { reason } => (false, reason.into()),
                 };
                 let mut status = object! { "allowed" => is_allowed };

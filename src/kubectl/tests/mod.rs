@@ -70,7 +70,7 @@ impl Bench {
     fn new() -> Bench {
         let mut config = Config::new("cp-1", "192.168.56.10", vec![ETCD]);
         config.notes_stages = false;
-        let mut terminal = Terminal::new(SERVER, &[("kubectl", super::main)]);
+        let mut terminal = Terminal::new(SERVER, &[("kubectl", super::main)], true);
         terminal.learn_server("192.168.56.10:6443".into(), SERVER);
         let rig = Rig { etcd: TinyEtcd::default(), server: ApiServer::new(config), terminal };
         let mut bench =
