@@ -7,8 +7,9 @@
 use super::errors::Errors;
 use super::format::name_is_subdomain;
 use super::{
-    admission, autoscaling, batch, certificates, cluster, config, cron_job, definition, flow_control, meta,
-    network, pod, pod_update, rbac, registration, service, storage, storage_class, workloads,
+    admission, autoscaling, batch, certificates, cluster, config, cron_job, definition, device_slices,
+    devices, flow_control, meta, network, pod, pod_update, rbac, registration, service, storage,
+    storage_class, workloads,
 };
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
@@ -67,6 +68,13 @@ pub fn create(group: &str, version: &str, kind: &str, object: &Value, errors: &m
         "certificates.k8s.io" => certificates::signing_request(object, errors),
         "apiregistration.k8s.io" => registration::api_service(object, errors),
         "flowcontrol.apiserver.k8s.io" => flow_control(kind, object, errors),
+        "resource.k8s.io" => match kind {
+            "ResourceClaim" => devices::claim(object, errors),
+            "ResourceClaimTemplate" => devices::template(object, errors),
+            "DeviceClass" => devices::class(object, None, errors),
+            "ResourceSlice" => device_slices::slice(object, None, errors),
+            _ => {}
+        },
         _ => {}
     }
 }
@@ -166,6 +174,13 @@ pub fn update(group: &str, version: &str, kind: &str, new: &Value, old: &Value, 
         "certificates.k8s.io" => certificates::signing_request_update(new, old, errors),
         "apiregistration.k8s.io" => registration::api_service_update(new, old, errors),
         "flowcontrol.apiserver.k8s.io" => flow_control(kind, new, errors),
+        "resource.k8s.io" => match kind {
+            "ResourceClaim" => devices::claim_update(new, old, errors),
+            "ResourceClaimTemplate" => devices::template_update(new, old, errors),
+            "DeviceClass" => devices::class(new, Some(old), errors),
+            "ResourceSlice" => device_slices::slice(new, Some(old), errors),
+            _ => meta::object_meta_update(new, old, errors),
+        },
         _ => meta::object_meta_update(new, old, errors),
     }
 }
@@ -223,6 +238,7 @@ pub fn status(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Er
         ("autoscaling", _) => autoscaling::autoscaler_status(new, old, errors),
         ("networking.k8s.io", "Ingress") => network::ingress_status(new, old, errors),
         ("policy", "PodDisruptionBudget") => cluster::pod_disruption_budget_status(new, errors),
+        ("resource.k8s.io", "ResourceClaim") => devices::claim_status(new, old, errors),
         ("apiextensions.k8s.io", _) => definition::status(new, old, errors),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => {
             admission::validating_policy_status(new, errors);

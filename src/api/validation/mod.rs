@@ -20,6 +20,8 @@ mod containers;
 mod cron_job;
 mod custom;
 mod definition;
+mod device_slices;
+mod devices;
 mod diff;
 mod dispatch;
 mod errors;

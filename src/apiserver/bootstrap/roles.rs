@@ -3,7 +3,10 @@
 //! Picture to hold in mind: the rules of the house that hang in the hall before the first tenant moves in.
 //!
 //! Follows `PostStartHook` of `pkg/registry/rbac/rest/storage_rbac.go` and
-//! `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`, whose policy is the data in `roles.txt`.
+//! `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`, whose policy is the data in `roles.txt`. There each role is a line,
+//! with its namespace if it has one. The lines below it are indented: `label` and `gathers` (aggregation), `to` whom its
+//! binding of the same name gives it (`as`: a binding of another name), and its rules: verbs, groups, resources and names
+//! of objects, or verbs and paths. Roles of controllers are given to their service accounts in kube-system.
 
 use std::sync::{Arc, LazyLock};
 
@@ -65,7 +68,7 @@ struct Role<'a> {
 
 fn read(text: &str) -> Vec<Arc<Thing>> {
     let mut roles: Vec<Role> = Vec::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
+    for line in text.lines() {
         if !line.starts_with(' ') {
             let (namespace, name) = line.split_once('/').unwrap_or(("", line));
             let mut role =
