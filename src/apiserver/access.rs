@@ -260,7 +260,7 @@ pub(super) fn account(user: &str) -> Option<(&str, &str)> {
 }
 
 /// `pods is forbidden: User "a" cannot list resource "pods" in API group "" in the namespace "default"`.
-fn forbidden(question: &Question, reason: &str) -> Status {
+pub(super) fn forbidden(question: &Question, reason: &str) -> Status {
     let trouble = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let user = &question.user.name;
     if !question.path.is_empty() {

@@ -86,6 +86,7 @@ impl ApiServer {
         }
         self.allocate_for_create(exchange.id, info, &mut object, cycle, context)?;
         self.keep_from_escalating(exchange, info, &object, None)?;
+        self.check_claim(exchange, info, &object, &Value::Null)?;
         seam::validate_create(info, &object)?;
         cycle.warnings.extend(seam::warnings(info, &object, None));
         let mut attributes = Attributes { name, ..Attributes::new(Operation::Create, info, exchange) };

@@ -9,7 +9,7 @@
 //! - `read`, `cycle`, `create`, `update`, `delete` the verbs; `subresource` the doors beside the main ones
 //! - `admission` what is filled in and refused by policy; `allocation` cluster IPs and node ports
 //! - `access` who asks; `rbac` what roles and bindings allow, `escalation` to whom they may be given; `node_authorizer`
-//!   what a node may do
+//!   what a node may do, `claims` who may say which devices a claim has got
 //! - `cache`, `watchers`, `filter`, `store` the watch cache over etcd
 //! - `definitions` what makes a stored CustomResourceDefinition a served resource, and takes it away again
 //! - `custom` what custom resources have instead of the knowledge about built-in kinds
@@ -25,6 +25,7 @@ mod audit;
 mod bootstrap;
 mod cache;
 mod catalog;
+mod claims;
 mod conversion;
 mod create;
 mod custom;

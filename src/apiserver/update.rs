@@ -139,6 +139,7 @@ impl ApiServer {
         seam::prepare_for_update(info, &request.subresource, &mut object, old, context.now());
         self.allocate_for_update(exchange.id, info, &mut object, old, cycle, context)?;
         self.keep_from_escalating(exchange, info, &object, Some(old))?;
+        self.check_claim(exchange, info, &object, old)?;
         seam::validate_update(info, &request.subresource, &object, old)?;
         if request.subresource.is_empty() {
             cycle.warnings.extend(seam::warnings(info, &object, Some(old)));
