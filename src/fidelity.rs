@@ -141,6 +141,16 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kube-apiserver",
+        what: "tokens that name a node",
+        message: "an account has no more rights on the node on which its pod runs than on any other: what is allowed for an associated node is not looked at",
+    },
+    Entry {
+        component: "kube-apiserver",
+        what: "devices: CEL",
+        message: "the expressions of device classes and claims are stored, but neither compiled nor evaluated: nothing here allocates devices",
+    },
+    Entry {
+        component: "kube-apiserver",
         what: "conversion webhooks",
         message: "conversion webhooks are not called here: objects change nothing but their apiVersion between versions",
     },

@@ -208,10 +208,7 @@ impl ApiServer {
         let question = Question::of(&request, &user);
         let verdict = match self.judge_without_roles(&question) {
             Ok(verdict) => verdict,
-            Err(words) => {
-                self.remember_keyring(&user);
-                self.keyring(&user).ask(&question, words)
-            }
+            Err(words) => self.remember_keyring(&user).ask(&question, words),
         };
         match verdict {
             Verdict::Allowed { rule, .. } => {

@@ -52,6 +52,16 @@ pub(super) fn event(exchange: &Exchange, answer: &Answer, now: Time) -> Value {
         }
         event.set("objectRef", reference);
     }
+    let (decision, reason) = judged(exchange, answer);
+    if !decision.is_empty() {
+        event.set(
+            "annotations",
+            object! {
+                "authorization.k8s.io/decision" => decision,
+                "authorization.k8s.io/reason" => reason,
+            },
+        );
+    }
     if answer.code >= 400 {
         for field in ["status", "message", "reason"] {
             if let Some(text) = answer.body.get(field) {
@@ -60,6 +70,28 @@ pub(super) fn event(exchange: &Exchange, answer: &Answer, now: Time) -> Value {
         }
     }
     event
+}
+
+/// What the authorizers have decided, and why; nothing if they were not asked.
+fn judged<'a>(exchange: &'a Exchange, answer: &'a Answer) -> (&'static str, &'a str) {
+    let told = exchange.allowed_by.as_str();
+    if !told.is_empty() {
+        // Only roles give a reason; the rule is told on cards.
+        let reason = told.split_once(" ({").map_or("", |(reason, _)| reason);
+        return ("allow", reason);
+    }
+    let message = answer.body.text("message");
+    match message.split_once(" cannot ") {
+        Some((_, refusal)) if answer.code == 403 => {
+            let after = |scope: &str| refusal.split_once(scope).map(|(_, rest)| rest);
+            let rest = after(" at the cluster scope").or_else(|| {
+                let (_, rest) = refusal.split_once(" in the namespace \"")?;
+                rest.split_once('"').map(|(_, rest)| rest)
+            });
+            ("forbid", rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or_default())
+        }
+        _ => ("", ""),
+    }
 }
 
 fn user(user: &crate::message::rest::User) -> Value {

@@ -65,17 +65,23 @@ pub(super) fn rules_of(role: &Value) -> Rules {
 /// One of them that allows it.
 pub(super) fn permit<'a>(rules: &'a Rules, question: &Question) -> Option<&'a Rule> {
     let bit = bit(question.verb);
-    rules.iter().find(|rule| rule.bits & bit != 0 && allows(&rule.rule, question))
+    let fits = |rule: &&Rule| {
+        rule.bits & bit != 0
+            && (bit != UNUSUAL || has(rule.rule.items("verbs"), question.verb))
+            && allows(&rule.rule, question)
+    };
+    rules.iter().find(fits)
 }
 
 /// So many users are remembered: more than a cluster's components and people.
 const REMEMBERED: usize = 200;
 
-/// A verb as one bit; all that are not RBAC's usual ones share one.
+const USUAL: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+const UNUSUAL: u16 = 1 << USUAL.len();
+
+/// A verb as one bit; all that are not usual share one.
 fn bit(verb: &str) -> u16 {
-    const USUAL: [&str; 8] =
-        ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
-    1 << USUAL.iter().position(|usual| *usual == verb).unwrap_or(USUAL.len())
+    USUAL.iter().position(|usual| *usual == verb).map_or(UNUSUAL, |place| 1 << place)
 }
 
 fn bits(rule: &Value) -> u16 {
@@ -128,11 +134,8 @@ fn has(list: &[Value], wanted: &str) -> bool {
     list.iter().filter_map(Value::as_str).any(|one| one == "*" || one == wanted)
 }
 
-/// `RuleAllows`.
+/// `RuleAllows`, of a rule with the verb.
 fn allows(rule: &Value, question: &Question) -> bool {
-    if !has(rule.items("verbs"), question.verb) {
-        return false;
-    }
     if !question.path.is_empty() {
         let fits = |url: &str| match url.strip_suffix('*') {
             Some(start) => question.path.starts_with(start),
@@ -192,16 +195,17 @@ impl ApiServer {
     fn remembered(&self, user: &User) -> Option<&Arc<Keyring>> {
         self.keyrings.get(user.name.as_str()).filter(|keyring| keyring.groups == user.groups)
     }
-    /// Has the user's keyring at hand from now on.
-    pub(super) fn remember_keyring(&mut self, user: &User) {
-        if self.remembered(user).is_some() {
-            return;
+    /// The same; from now on it is at hand.
+    pub(super) fn remember_keyring(&mut self, user: &User) -> Arc<Keyring> {
+        if let Some(keyring) = self.remembered(user) {
+            return Arc::clone(keyring);
         }
         let keyring = self.keyring(user);
         if self.keyrings.len() >= REMEMBERED {
             self.keyrings = SharedMap::new();
         }
-        self.keyrings.insert(user.name.clone(), keyring);
+        self.keyrings.insert(user.name.clone(), Arc::clone(&keyring));
+        keyring
     }
     /// A cache has changed: if it holds roles or bindings, nobody's keyring is known any more.
     pub(super) fn forget_keyrings(&mut self, cache: usize) {

@@ -226,3 +226,34 @@ fn an_entry_leads_to_the_request_that_made_it_and_back() {
     assert!(back > 100, "{back} entries lead to a request and back");
     compared("entries.txt", &text);
 }
+
+#[test]
+fn a_request_says_as_whom_and_by_which_right_it_came_in() {
+    let mut history = real();
+    for line in ["kubectl run web --image=nginx", "kubectl get nodes --as=ann"] {
+        history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
+        run(&mut history, Duration::from_secs(5));
+    }
+    let mut text = String::new();
+    let ids: Vec<RecordId> = history.trace.iter().map(|(id, _)| id).collect();
+    for id in ids {
+        let Some(What::Sent { message: Message::Request(request), .. }) =
+            history.trace.get(id).map(|record| &record.what)
+        else {
+            continue;
+        };
+        let line = format!("{} {}", request.verb.http_method(), request.url_path());
+        let detail = card(&history, Query::Message { record: id.0 });
+        let fact = |name: &str| {
+            let found = detail.summary.iter().find(|(other, _)| other == name);
+            found.map_or(String::new(), |(_, value)| value.clone())
+        };
+        let told = format!("{}: {}\n", fact("Authentication"), fact("Authorization"));
+        // Each way of being let in once.
+        let is_new = told != ": \n" && !text.contains(&told);
+        if is_new && !told.starts_with("system:serviceaccount") {
+            text.push_str(&format!("{line}\n  {told}"));
+        }
+    }
+    compared("judged.txt", &text);
+}
