@@ -169,11 +169,19 @@ fn read_body(http: &http::Request, request: &mut Request) -> Result<(), Status> 
     Ok(())
 }
 
-/// Who asks: a service account by its token, somebody who is impersonated, or the administrator, as for one who comes
-/// through `kubectl proxy`.
+/// Who asks: whom a proxy has seen (`X-Remote-User`, which only our own listener can say: by a certificate, or nobody), a
+/// service account by its token, somebody who is impersonated, or the administrator, as for one who comes through
+/// `kubectl proxy`.
 fn identify(http: &http::Request, request: &mut Request, administrator: &Arc<User>) -> Result<(), Status> {
-    request.user = Arc::clone(administrator);
-    if let Some((scheme, token)) = http.header("authorization").split_once(' ')
+    let seen = http.header("x-remote-user");
+    request.user = if http.headers.iter().any(|(name, _)| name == "x-remote-user") {
+        let groups = http.headers_of("x-remote-group").map(Text::from).collect();
+        Arc::new(User { name: seen.into(), groups })
+    } else {
+        Arc::clone(administrator)
+    };
+    if seen.is_empty()
+        && let Some((scheme, token)) = http.header("authorization").split_once(' ')
         && scheme.eq_ignore_ascii_case("bearer")
     {
         request.user = Arc::default();

@@ -30,7 +30,7 @@ impl Program {
         let mut line = String::new();
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         lines.read_line(&mut line).expect("it says where it listens");
-        let address = line.trim().rsplit_once("http://").expect("an address").1.to_owned();
+        let address = line.trim().rsplit_once("://").expect("an address").1.to_owned();
         // What else it says is of no interest, but must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         Program { child, address }
@@ -38,7 +38,11 @@ impl Program {
     pub fn connect(&self) -> Connection {
         let stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Connection { reader: BufReader::new(stream), host: self.address.clone() }
+        self.over(stream)
+    }
+    /// Speaks HTTP over a connection that is open.
+    pub fn over(&self, stream: impl Stream + 'static) -> Connection {
+        Connection { reader: BufReader::new(Box::new(stream)), host: self.address.clone() }
     }
     /// One request on a connection of its own.
     pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -69,9 +73,13 @@ impl Drop for Program {
     }
 }
 
+/// What HTTP is spoken over.
+pub trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
 /// A connection that is kept alive.
 pub struct Connection {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Stream>>,
     host: String,
 }
 

@@ -7,19 +7,41 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use clusterarium::shell::tools::base64_encode;
+
+use super::certificates::Office;
+use super::secret_file;
+
 /// The first line, by which a file of ours is known again.
 const MARK: &str = "# Written by clusterarium serve; it is overwritten when that is started again.\n";
 
-fn text(address: SocketAddr) -> String {
+fn text(address: SocketAddr, office: Option<&Office>) -> String {
+    let data = |pem: &str| base64_encode(pem.as_bytes());
+    let (server, user) = match office {
+        None => (
+            format!(
+                "http://{address}
+    # Some libraries take plain HTTP only where this is said; nothing is verified over it anyway.
+    insecure-skip-tls-verify: true"
+            ),
+            " {}".into(),
+        ),
+        Some(office) => (
+            format!("https://{address}\n    certificate-authority-data: {}", data(&office.authority)),
+            format!(
+                "\n    client-certificate-data: {}\n    client-key-data: {}",
+                data(&office.administrator.certificate),
+                data(&office.administrator.key)
+            ),
+        ),
+    };
     format!(
         "{MARK}apiVersion: v1
 kind: Config
 clusters:
 - name: clusterarium
   cluster:
-    server: http://{address}
-    # Some libraries take plain HTTP only where this is said; nothing is verified over it anyway.
-    insecure-skip-tls-verify: true
+    server: {server}
 contexts:
 - name: kubernetes-admin@clusterarium
   context:
@@ -28,7 +50,7 @@ contexts:
 current-context: kubernetes-admin@clusterarium
 users:
 - name: kubernetes-admin
-  user: {{}}
+  user:{user}
 "
     )
 }
@@ -37,7 +59,7 @@ users:
 ///
 /// # Errors
 /// In words, where the file is there and not ours, or cannot be written.
-pub fn write(path: &Path, address: SocketAddr) -> Result<(), String> {
+pub fn write(path: &Path, address: SocketAddr, office: Option<&Office>) -> Result<(), String> {
     match fs::read_to_string(path) {
         Ok(present) if !present.is_empty() && !present.starts_with(MARK) => {
             return Err(format!(
@@ -49,5 +71,5 @@ pub fn write(path: &Path, address: SocketAddr) -> Result<(), String> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(format!("{}: {error}", path.display())),
     }
-    fs::write(path, text(address)).map_err(|error| format!("{}: {error}", path.display()))
+    secret_file::write(path, &text(address, office))
 }

@@ -1,4 +1,4 @@
-//! The port: HTTP/1.1 in, HTTP/1.1 out.
+//! The port: HTTP/1.1 in, HTTP/1.1 out, with TLS around it where certificates are asked for.
 //!
 //! Picture to hold in mind: the letter box's flap. It checks that a letter is a letter, not too thick and from this
 //! side of the street, and holds each sender's hand until the answer is through.
@@ -21,8 +21,11 @@ use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
+use super::certificates::{Guard, Peer};
 use super::desk::{self, Desk, Waiting};
 use super::simulation::Order;
 use super::{answer, protobuf, streams};
@@ -47,6 +50,8 @@ pub struct Access {
 
 struct Port {
     access: Access,
+    /// Of HTTPS.
+    guard: Option<Guard>,
     desk: Arc<Desk>,
     /// A connection that has become a conversation is none any more to those who count connections.
     conversations: Arc<Semaphore>,
@@ -54,24 +59,34 @@ struct Port {
 }
 
 /// Listens until Ctrl+C, or until the simulation is gone.
-pub fn run(socket: std::net::TcpListener, access: Access, orders: Orders<Order>) -> Result<(), String> {
+pub fn run(
+    socket: std::net::TcpListener,
+    access: Access,
+    guard: Option<Guard>,
+    orders: Orders<Order>,
+) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot listen: {error}"))?;
     let stop = orders.clone();
-    let result = runtime.block_on(listen(socket, access, orders));
+    let result = runtime.block_on(listen(socket, access, guard, orders));
     // The simulation may have gone already; then there is nobody to tell.
     let _ = stop.send(Order::Stop);
     result.map_err(|error| format!("cannot listen: {error}"))
 }
 
-async fn listen(socket: std::net::TcpListener, access: Access, orders: Orders<Order>) -> std::io::Result<()> {
+async fn listen(
+    socket: std::net::TcpListener,
+    access: Access,
+    guard: Option<Guard>,
+    orders: Orders<Order>,
+) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let (stop, stopping) = watch::channel(false);
     let conversations = Arc::new(Semaphore::new(CONVERSATIONS));
-    let port = Arc::new(Port { access, desk: Arc::new(Desk::new(orders)), conversations, stopping });
+    let port = Arc::new(Port { access, guard, desk: Arc::new(Desk::new(orders)), conversations, stopping });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
@@ -96,7 +111,7 @@ async fn listen(socket: std::net::TcpListener, access: Access, orders: Orders<Or
         let _ = stream.set_nodelay(true);
         let port = Arc::clone(&port);
         tokio::spawn(async move {
-            connection(port, stream).await;
+            greet(port, stream).await;
             drop(place);
         });
     }
@@ -131,12 +146,29 @@ async fn interrupted_again() {
     let _ = interrupted().await;
 }
 
-async fn connection(port: Arc<Port>, stream: tokio::net::TcpStream) {
+/// Shakes hands where HTTPS is spoken, and sees who is there.
+async fn greet(port: Arc<Port>, stream: tokio::net::TcpStream) {
+    let Some(guard) = port.guard.clone() else {
+        return connection(port, stream, Arc::new(Peer::Administrator)).await;
+    };
+    let shaken = TlsAcceptor::from(Arc::clone(&guard.config)).accept(stream);
+    // Whoever speaks something else, or too slowly, is no client.
+    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, shaken).await {
+        let peer = guard.peer(stream.get_ref().1);
+        connection(port, stream, Arc::new(peer)).await;
+    }
+}
+
+async fn connection(
+    port: Arc<Port>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Arc<Peer>,
+) {
     let service = service_fn({
         let port = Arc::clone(&port);
         move |request| {
-            let port = Arc::clone(&port);
-            async move { Ok::<_, Infallible>(exchange(port, request).await) }
+            let (port, peer) = (Arc::clone(&port), Arc::clone(&peer));
+            async move { Ok::<_, Infallible>(exchange(port, request, &peer).await) }
         }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -163,12 +195,12 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 type AnswerBody = Either<Full<Bytes>, Stream>;
 
 /// One request and its answer.
-async fn exchange(port: Arc<Port>, mut request: Request<Incoming>) -> Response<AnswerBody> {
+async fn exchange(port: Arc<Port>, mut request: Request<Incoming>, peer: &Peer) -> Response<AnswerBody> {
     let is_head = request.method() == Method::HEAD;
     // Taken before the request is read to its end: what comes after the answer is a conversation of its own.
     let upgrade = streams::wants_upgrade(request.headers())
         .then(|| (hyper::upgrade::on(&mut request), request.headers().clone()));
-    let letter = match letter(&port, request).await {
+    let letter = match letter(&port, request, peer).await {
         Ok(letter) => letter,
         Err(status) => return refusal(&status),
     };
@@ -226,8 +258,8 @@ fn refusal(status: &Status) -> Response<AnswerBody> {
 const HEADERS: [&str; 5] = ["accept", "authorization", "content-type", "upgrade", "user-agent"];
 
 /// Reads a request to its end.
-async fn letter(port: &Port, request: Request<Incoming>) -> Result<Letter, Status> {
-    check_origin(port.access, &request)?;
+async fn letter(port: &Port, request: Request<Incoming>, peer: &Peer) -> Result<Letter, Status> {
+    check_origin(port, &request)?;
     let (head, body) = request.into_parts();
     let mut headers = Vec::new();
     for (name, value) in &head.headers {
@@ -236,6 +268,7 @@ async fn letter(port: &Port, request: Request<Incoming>) -> Result<Letter, Statu
             headers.push((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
         }
     }
+    introduce(peer, &mut headers)?;
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let too_large = || Status::request_entity_too_large(&format!("limit is {BODY_BYTES}"));
     if body.size_hint().lower() > BODY_BYTES as u64 {
@@ -252,6 +285,21 @@ async fn letter(port: &Port, request: Request<Incoming>) -> Result<Letter, Statu
     };
     let body = text(&mut headers, &bytes)?;
     Ok(Letter { method: head.method.as_str().to_owned(), target, headers, body })
+}
+
+/// Says who asks, in the headers of a proxy that has looked at certificates; those of the client's own never get here.
+fn introduce(peer: &Peer, headers: &mut Vec<(String, String)>) -> Result<(), Status> {
+    let (name, groups) = match peer {
+        Peer::Administrator => return Ok(()),
+        Peer::Nobody => ("", [].as_slice()),
+        Peer::Holder { name, groups } => (name.as_str(), groups.as_slice()),
+        // As upstream: the next way to show who one is may be a better one.
+        Peer::Forger if headers.iter().any(|(name, _)| name == "authorization") => ("", [].as_slice()),
+        Peer::Forger => return Err(Status::unauthorized("Unauthorized")),
+    };
+    headers.push(("x-remote-user".into(), name.into()));
+    headers.extend(groups.iter().map(|group| ("x-remote-group".into(), group.clone())));
+    Ok(())
 }
 
 /// The body as a text; a protobuf that can be read becomes JSON.
@@ -279,13 +327,14 @@ fn text(headers: &mut [(String, String)], bytes: &[u8]) -> Result<String, Status
 /// A web page must not reach the cluster through the browser of the one who runs it: neither by a name that was made to
 /// point here, nor by a form or script of another site. `kubectl proxy` checks hosts for the same reason. Libraries that
 /// open WebSockets (Python's) name the address that they connect to as the origin: that is no page.
-fn check_origin(access: Access, request: &Request<Incoming>) -> Result<(), Status> {
+fn check_origin(port: &Port, request: &Request<Incoming>) -> Result<(), Status> {
+    let access = port.access;
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let forbidden = |why: String| Err(Status::new(403, Reason::Forbidden, why));
     let authority = header("host").map(str::to_owned).or(request.uri().authority().map(ToString::to_string));
     let address = authority.as_deref().map(host_of);
     let is_own = |origin: &str| {
-        let origin = origin.strip_prefix("http://");
+        let origin = origin.strip_prefix(if port.guard.is_some() { "https://" } else { "http://" });
         // A name could have been made to point here; a number could not.
         origin == authority.as_deref()
             && address.is_some_and(|host| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost")

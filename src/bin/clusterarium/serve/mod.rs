@@ -5,12 +5,14 @@
 //! main thread, its clock geared to the clock on the wall.
 
 mod answer;
+mod certificates;
 mod desk;
 mod kubeconfig;
 mod listener;
 mod openapi;
 mod order;
 mod protobuf;
+mod secret_file;
 mod simulation;
 mod streams;
 
@@ -21,14 +23,16 @@ use std::process::ExitCode;
 use clusterarium::command::Scenario;
 
 const USAGE: &str = "\
-Serves the API server of a simulated cluster over HTTP, so that kubectl and any other client work against it.
+Serves the API server of a simulated cluster over HTTP or HTTPS, so that kubectl and any other client work against it.
 
 Usage:
   clusterarium serve [options]
 
 Options:
   --listen ADDRESS          where to listen (127.0.0.1:8001); port 0 takes a free one
-  --allow-remote            listen on an address that other machines can reach: who reaches it administers the cluster
+  --allow-remote            listen on an address that other machines can reach: who reaches it administers the cluster,
+                            unless --cert-dir makes them show who they are
+  --cert-dir DIR            HTTPS, with the authority ca.crt and ca.key of this directory; made if they are not there
   --speed FACTOR            how fast simulated time passes (1), from 0.01 to 1000
   --seed N                  the run's seed (1)
   --hollow                  the reference cluster: no add-ons, containers start at once and never exit
@@ -39,8 +43,10 @@ Options:
   --write-kubeconfig FILE   write a kubeconfig for kubectl's --kubeconfig; a file of somebody else is never overwritten
   --help                    this text
 
-Whoever connects is the cluster's administrator, as with `kubectl proxy`; impersonation (kubectl --as) or a service
-account's bearer token makes a request somebody else's (kubectl itself sends tokens over TLS only, which is not served).
+Over HTTP whoever connects is the cluster's administrator, as with `kubectl proxy`; impersonation (kubectl --as) or a
+service account's bearer token makes a request somebody else's. With --cert-dir one is who one's client certificate or
+token says: sign certificates with ca.key (common name: user; organizations: groups), and let --write-kubeconfig write
+the administrator's.
 Ctrl+C ends open watches and stops.
 ";
 
@@ -53,6 +59,7 @@ struct Options {
     seed: u64,
     scenario: Scenario,
     kubeconfig: Option<PathBuf>,
+    cert_dir: Option<PathBuf>,
 }
 
 pub fn run(arguments: &[String]) -> ExitCode {
@@ -84,6 +91,7 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
         seed: 1,
         scenario: Scenario::default(),
         kubeconfig: None,
+        cert_dir: None,
     };
     let mut parser = lexopt::Parser::from_args(arguments);
     fn value(parser: &mut lexopt::Parser) -> Result<String, String> {
@@ -109,6 +117,7 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
                 let name = name.to_owned();
                 crate::topology::read(&mut options.scenario, &name, &mut parser)?;
             }
+            lexopt::Arg::Long("cert-dir") => options.cert_dir = Some(value(&mut parser)?.into()),
             lexopt::Arg::Long("write-kubeconfig") => options.kubeconfig = Some(value(&mut parser)?.into()),
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
             other => return Err(other.unexpected().to_string()),
@@ -131,9 +140,9 @@ fn address(options: &Options) -> Result<SocketAddr, String> {
         .ok()
         .and_then(|mut addresses| addresses.next())
         .ok_or_else(|| format!("--listen wants HOST:PORT, not {listen:?}"))?;
-    if !address.ip().is_loopback() && !options.allow_remote {
+    if !address.ip().is_loopback() && !options.allow_remote && options.cert_dir.is_none() {
         return Err(format!(
-            "{address} can be reached from other machines, and whoever reaches it administers the cluster: listen on 127.0.0.1, or add --allow-remote"
+            "{address} can be reached from other machines, and whoever reaches it administers the cluster: listen on 127.0.0.1, ask for certificates with --cert-dir, or add --allow-remote"
         ));
     }
     Ok(address)
@@ -144,20 +153,28 @@ fn serve(options: Options) -> Result<(), String> {
     let socket = std::net::TcpListener::bind(address)
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = socket.local_addr().map_err(|error| error.to_string())?;
+    let group = if options.scenario.hollow { "system:masters" } else { "kubeadm:cluster-admins" };
+    let office = options.cert_dir.as_ref().map(|directory| certificates::open(directory, address, group));
+    let office = office.transpose()?;
     if let Some(path) = &options.kubeconfig {
-        kubeconfig::write(path, address)?;
+        kubeconfig::write(path, address, office.as_ref())?;
     }
-    println!("Serving the simulated Kubernetes 1.36 API on http://{address}");
-    println!("  kubectl --server http://{address} get pods --all-namespaces --watch");
+    let scheme = if office.is_some() { "https" } else { "http" };
+    println!("Serving the simulated Kubernetes 1.36 API on {scheme}://{address}");
+    match &options.cert_dir {
+        None => println!("  kubectl --server http://{address} get pods --all-namespaces --watch"),
+        Some(directory) => println!("  curl --cacert {}/ca.crt https://{address}/version", directory.display()),
+    }
     if let Some(path) = &options.kubeconfig {
         println!("  kubectl --kubeconfig {} get nodes", path.display());
     }
     println!("Ctrl+C stops.");
     let (orders, inbox) = std::sync::mpsc::channel();
-    let access = listener::Access { address, allows_remote: options.allow_remote };
+    let access = listener::Access { address, allows_remote: options.allow_remote || office.is_some() };
+    let guard = office.map(|office| office.guard);
     let listener = std::thread::Builder::new()
         .name("listener".into())
-        .spawn(move || listener::run(socket, access, orders))
+        .spawn(move || listener::run(socket, access, guard, orders))
         .map_err(|error| error.to_string())?;
     simulation::run(options.seed, options.scenario, options.speed_per_mille, &inbox);
     match listener.join() {
@@ -191,8 +208,9 @@ mod tests {
             (&["--listen", "0.0.0.0:80", "--allow-remote"], "0.0.0.0:80 at 1000"),
             (
                 &["--listen", "0.0.0.0:80"],
-                "0.0.0.0:80 can be reached from other machines, and whoever reaches it administers the cluster: listen on 127.0.0.1, or add --allow-remote",
+                "0.0.0.0:80 can be reached from other machines, and whoever reaches it administers the cluster: listen on 127.0.0.1, ask for certificates with --cert-dir, or add --allow-remote",
             ),
+            (&["--listen", "0.0.0.0:80", "--cert-dir", "pki"], "0.0.0.0:80 at 1000"),
             (&["--listen", "8001"], "--listen wants HOST:PORT, not \"8001\""),
             (
                 &["--speed", "0"],

@@ -1,0 +1,263 @@
+//! HTTPS: the cluster's certificate authority, the server's certificate, and who a client's certificate says it is.
+//!
+//! Picture to hold in mind: a passport office and a border guard. The office (`ca.crt` and `ca.key` of a directory, as
+//! kubeadm has them) signs the server's papers and the administrator's; the guard lets everybody come up to the counter,
+//! and there reads from a passport of that office who its bearer is. A forged passport is worse than none.
+//!
+//! Follows `k8s.io/apiserver/pkg/authentication/request/x509` (common name: user; organizations: groups) and kubeadm's
+//! `phases/certs`. As there, a bad certificate does not break the connection: the request is told 401.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, ServerConnection,
+    SignatureScheme,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Who stands at the counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Plain HTTP: the administrator, as with `kubectl proxy`.
+    Administrator,
+    /// HTTPS without a certificate: whoever the request's token says, else nobody.
+    Nobody,
+    /// By a certificate of the cluster's authority.
+    Holder { name: String, groups: Vec<String> },
+    /// With a certificate that is not valid here.
+    Forger,
+}
+
+/// A certificate and its key, as PEM.
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+}
+
+/// What HTTPS needs.
+pub struct Office {
+    /// The authority's certificate, as PEM.
+    pub authority: String,
+    /// The papers of the administrator.
+    pub administrator: Pair,
+    pub guard: Guard,
+}
+
+/// What listens with.
+#[derive(Clone)]
+pub struct Guard {
+    pub config: Arc<ServerConfig>,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+/// Days before now from which a certificate is valid, for clocks that are slow, and after it until which it is.
+const VALID_DAYS: (i64, i64) = (1, 365);
+
+/// Names and addresses by which the server is called in its own cluster.
+const SERVER_NAMES: [&str; 8] = [
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "127.0.0.1",
+    "::1",
+    "10.96.0.1",
+];
+
+/// Opens the office of `directory`, which is made with a new authority if there is none. The administrator belongs to
+/// `group`.
+///
+/// # Errors
+/// In words, when half of an authority is there, or one that cannot be read, or nothing can be written.
+pub fn open(directory: &Path, address: SocketAddr, group: &str) -> Result<Office, String> {
+    let (authority, issuer) = authority(directory)?;
+    let mut names: Vec<String> = SERVER_NAMES.iter().map(|name| (*name).into()).collect();
+    if !names.contains(&address.ip().to_string()) {
+        names.push(address.ip().to_string());
+    }
+    let server = papers(&issuer, names, ("kube-apiserver", ""), ExtendedKeyUsagePurpose::ServerAuth)?;
+    let administrator =
+        papers(&issuer, Vec::new(), ("kubernetes-admin", group), ExtendedKeyUsagePurpose::ClientAuth)?;
+    let guard = Guard::new(&authority, &server)?;
+    Ok(Office { authority, administrator, guard })
+}
+
+/// The authority's certificate and what signs in its name.
+fn authority(directory: &Path) -> Result<(String, Issuer<'static, KeyPair>), String> {
+    let paths = ["ca.crt", "ca.key"].map(|name| directory.join(name));
+    let read = |path: &Path| match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    };
+    let unusable =
+        |path: &Path, error: rcgen::Error| format!("{} cannot be used: {error}", path.display());
+    match (read(&paths[0])?, read(&paths[1])?) {
+        (Some(certificate), Some(key)) => {
+            let key = KeyPair::from_pem(&key).map_err(|error| unusable(&paths[1], error))?;
+            let issuer =
+                Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| unusable(&paths[0], error))?;
+            Ok((certificate, issuer))
+        }
+        (None, None) => {
+            let pair = new_authority().map_err(|error| error.to_string())?;
+            fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+            super::secret_file::write(&paths[1], &pair.1.key().serialize_pem())?;
+            fs::write(&paths[0], &pair.0).map_err(|error| format!("{}: {error}", paths[0].display()))?;
+            Ok(pair)
+        }
+        (Some(_), None) => Err(missing(&paths[1], &paths[0])),
+        (None, Some(_)) => Err(missing(&paths[0], &paths[1])),
+    }
+}
+
+fn missing(path: &Path, other: &Path) -> String {
+    format!("{} is missing beside {}: put both there, or neither", path.display(), other.display())
+}
+
+fn new_authority() -> Result<(String, Issuer<'static, KeyPair>), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut parameters = parameters(Vec::new(), ("kubernetes", ""))?;
+    // kubeadm's holds for ten years.
+    parameters.not_after = parameters.not_before + time::Duration::days(3650);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages =
+        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment, KeyUsagePurpose::KeyCertSign];
+    let certificate = parameters.self_signed(&key)?.pem();
+    Ok((certificate, Issuer::new(parameters, key)))
+}
+
+/// Papers for somebody: common name and, unless empty, organization.
+fn papers(
+    issuer: &Issuer<'static, KeyPair>,
+    names: Vec<String>,
+    subject: (&str, &str),
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<Pair, String> {
+    let issue = || {
+        let key = KeyPair::generate()?;
+        let mut parameters = parameters(names, subject)?;
+        parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        parameters.extended_key_usages = vec![usage];
+        let certificate = parameters.signed_by(&key, issuer)?.pem();
+        Ok::<_, rcgen::Error>(Pair { certificate, key: key.serialize_pem() })
+    };
+    issue().map_err(|error| format!("no certificate can be made: {error}"))
+}
+
+fn parameters(names: Vec<String>, (name, organization): (&str, &str)) -> Result<CertificateParams, rcgen::Error> {
+    let mut parameters = CertificateParams::new(names)?;
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    if !organization.is_empty() {
+        parameters.distinguished_name.push(DnType::OrganizationName, organization);
+    }
+    let now = time::OffsetDateTime::now_utc();
+    parameters.not_before = now - time::Duration::days(VALID_DAYS.0);
+    parameters.not_after = now + time::Duration::days(VALID_DAYS.1);
+    Ok(parameters)
+}
+
+impl Guard {
+    fn new(authority: &str, server: &Pair) -> Result<Guard, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+            let certificate = certificate.map_err(|error| format!("ca.crt cannot be read: {error}"))?;
+            roots.add(certificate).map_err(|error| format!("ca.crt is no authority: {error}"))?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| format!("ca.crt cannot be used: {error}"))?;
+        let config = server_config(provider, Arc::clone(&verifier), server)
+            .map_err(|error| format!("no HTTPS is possible: {error}"))?;
+        Ok(Guard { config: Arc::new(config), verifier })
+    }
+    /// Who is at the other end of a connection.
+    pub fn peer(&self, connection: &ServerConnection) -> Peer {
+        let Some([holder, others @ ..]) = connection.peer_certificates() else { return Peer::Nobody };
+        if self.verifier.verify_client_cert(holder, others, UnixTime::now()).is_err() {
+            return Peer::Forger;
+        }
+        let Ok((_, certificate)) = X509Certificate::from_der(holder) else { return Peer::Forger };
+        let subject = certificate.subject();
+        let text = |value: &x509_parser::x509::AttributeTypeAndValue| value.as_str().unwrap_or("").to_owned();
+        Peer::Holder {
+            name: subject.iter_common_name().next().map(text).unwrap_or_default(),
+            groups: subject.iter_organization().map(text).collect(),
+        }
+    }
+}
+
+fn server_config(
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    server: &Pair,
+) -> Result<ServerConfig, Error> {
+    let unreadable = |error: rustls::pki_types::pem::Error| Error::General(error.to_string());
+    let certificate = CertificateDer::from_pem_slice(server.certificate.as_bytes()).map_err(unreadable)?;
+    let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(unreadable)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(Arc::new(LookLater(verifier)))
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Takes any certificate during the handshake, as long as the client has its key; what it is worth is seen when somebody
+/// asks for something.
+#[derive(Debug)]
+struct LookLater(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for LookLater {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
