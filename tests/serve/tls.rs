@@ -131,8 +131,18 @@ fn one_is_who_ones_papers_say() {
         (Some(&ada), LIST, vec![], forbidden("ada")),
         (Some(&ada), WHO_AM_I, vec![], "201 ada of devs system:authenticated".to_owned()),
         // What a client says about itself is not what a proxy says.
-        (None, LIST, vec![("X-Remote-User", "root"), ("X-Remote-Group", "system:masters")], forbidden("system:anonymous")),
-        (Some(&ada), WHO_AM_I, vec![("X-Remote-User", "root")], "201 ada of devs system:authenticated".to_owned()),
+        (
+            None,
+            LIST,
+            vec![("X-Remote-User", "root"), ("X-Remote-Group", "system:masters")],
+            forbidden("system:anonymous"),
+        ),
+        (
+            Some(&ada),
+            WHO_AM_I,
+            vec![("X-Remote-User", "root")],
+            "201 ada of devs system:authenticated".to_owned(),
+        ),
         (Some(&forger), LIST, vec![], "401 Unauthorized".to_owned()),
         (Some(&master), LIST, vec![], "200 NodeList".to_owned()),
         (Some(&master), LIST, vec![("Impersonate-User", "ada")], forbidden("ada")),
@@ -157,6 +167,22 @@ fn one_is_who_ones_papers_say() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// `openssl req -x509` made the authority, and `openssl x509 -req` the certificate: of version 1, as in many a lesson.
+#[test]
+fn an_authority_of_ones_own_signs_with_openssl() {
+    let (folder, data) =
+        (folder("openssl"), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serve/openssl"));
+    for name in ["ca.crt", "ca.key"] {
+        std::fs::copy(data.join(name), folder.join(name)).unwrap();
+    }
+    let program = Program::start(&["--hollow", "--cert-dir", &folder.to_string_lossy()]);
+    let read = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    let answer = ask(&program, &folder, Some(&(read("ada.crt"), read("ada.key"))), WHO_AM_I, &[]);
+    assert_eq!(told(&answer), "201 ada of devs ops system:authenticated");
+    assert_eq!(read("ca.key"), std::fs::read_to_string(folder.join("ca.key")).unwrap(), "it is left alone");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// What kubectl prints, where it is installed.
 fn kubectl(config: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("kubectl").arg("--kubeconfig").arg(config).args(arguments).output().ok()?;
@@ -166,10 +192,9 @@ fn kubectl(config: &Path, arguments: &[&str]) -> Option<String> {
 #[test]
 fn half_an_authority_is_refused() {
     let folder = folder("half");
-    for (name, text, expected) in [
-        ("ca.crt", "", "ca.key is missing beside"),
-        ("ca.key", "", "ca.key cannot be used"),
-    ] {
+    for (name, text, expected) in
+        [("ca.crt", "", "ca.key is missing beside"), ("ca.key", "", "ca.key cannot be used")]
+    {
         std::fs::write(folder.join(name), text).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_clusterarium"))
             .args(["serve", "--listen", "127.0.0.1:0", "--cert-dir"])

@@ -18,14 +18,13 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, RootCertStore,
+    ServerConfig, ServerConnection, SignatureScheme,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -61,7 +60,8 @@ pub struct Office {
 #[derive(Clone)]
 pub struct Guard {
     pub config: Arc<ServerConfig>,
-    verifier: Arc<dyn ClientCertVerifier>,
+    /// Whose signatures count.
+    authorities: Arc<[CertificateDer<'static>]>,
 }
 
 /// Days before now from which a certificate is valid, for clocks that are slow, and after it until which it is.
@@ -105,8 +105,7 @@ fn authority(directory: &Path) -> Result<(String, Issuer<'static, KeyPair>), Str
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
     };
-    let unusable =
-        |path: &Path, error: rcgen::Error| format!("{} cannot be used: {error}", path.display());
+    let unusable = |path: &Path, error: rcgen::Error| format!("{} cannot be used: {error}", path.display());
     match (read(&paths[0])?, read(&paths[1])?) {
         (Some(certificate), Some(key)) => {
             let key = KeyPair::from_pem(&key).map_err(|error| unusable(&paths[1], error))?;
@@ -136,8 +135,11 @@ fn new_authority() -> Result<(String, Issuer<'static, KeyPair>), rcgen::Error> {
     // kubeadm's holds for ten years.
     parameters.not_after = parameters.not_before + time::Duration::days(3650);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    parameters.key_usages =
-        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment, KeyUsagePurpose::KeyCertSign];
+    parameters.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyEncipherment,
+        KeyUsagePurpose::KeyCertSign,
+    ];
     let certificate = parameters.self_signed(&key)?.pem();
     Ok((certificate, Issuer::new(parameters, key)))
 }
@@ -160,7 +162,10 @@ fn papers(
     issue().map_err(|error| format!("no certificate can be made: {error}"))
 }
 
-fn parameters(names: Vec<String>, (name, organization): (&str, &str)) -> Result<CertificateParams, rcgen::Error> {
+fn parameters(
+    names: Vec<String>,
+    (name, organization): (&str, &str),
+) -> Result<CertificateParams, rcgen::Error> {
     let mut parameters = CertificateParams::new(names)?;
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, name);
@@ -175,47 +180,84 @@ fn parameters(names: Vec<String>, (name, organization): (&str, &str)) -> Result<
 
 impl Guard {
     fn new(authority: &str, server: &Pair) -> Result<Guard, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let authorities: Vec<_> = CertificateDer::pem_slice_iter(authority.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("ca.crt cannot be read: {error}"))?;
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-            let certificate = certificate.map_err(|error| format!("ca.crt cannot be read: {error}"))?;
-            roots.add(certificate).map_err(|error| format!("ca.crt is no authority: {error}"))?;
+        for authority in &authorities {
+            roots.add(authority.clone()).map_err(|error| format!("ca.crt is no authority: {error}"))?;
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| format!("ca.crt cannot be used: {error}"))?;
-        let config = server_config(provider, Arc::clone(&verifier), server)
-            .map_err(|error| format!("no HTTPS is possible: {error}"))?;
-        Ok(Guard { config: Arc::new(config), verifier })
+        let config =
+            server_config(&roots, server).map_err(|error| format!("no HTTPS is possible: {error}"))?;
+        Ok(Guard { config: Arc::new(config), authorities: authorities.into() })
     }
     /// Who is at the other end of a connection.
     pub fn peer(&self, connection: &ServerConnection) -> Peer {
-        let Some([holder, others @ ..]) = connection.peer_certificates() else { return Peer::Nobody };
-        if self.verifier.verify_client_cert(holder, others, UnixTime::now()).is_err() {
-            return Peer::Forger;
+        match connection.peer_certificates() {
+            Some([holder, between @ ..]) => self.holder(holder, between).unwrap_or(Peer::Forger),
+            _ => Peer::Nobody,
         }
-        let Ok((_, certificate)) = X509Certificate::from_der(holder) else { return Peer::Forger };
+    }
+    /// Whom a certificate names, if it is one for clients and of an authority that counts.
+    fn holder(&self, holder: &CertificateDer, between: &[CertificateDer]) -> Option<Peer> {
+        let read = |certificate: &'_ CertificateDer<'_>| certificate.to_vec();
+        let (between, authorities): (Vec<_>, Vec<_>) =
+            (between.iter().map(read).collect(), self.authorities.iter().map(read).collect());
+        let (_, certificate) = X509Certificate::from_der(holder).ok()?;
+        let usage = certificate.extended_key_usage().ok()?;
+        if !usage.is_none_or(|usage| usage.value.client_auth || usage.value.any)
+            || !is_vouched_for(&certificate, &between, &authorities, CHAIN)
+        {
+            return None;
+        }
         let subject = certificate.subject();
         let text = |value: &x509_parser::x509::AttributeTypeAndValue| value.as_str().unwrap_or("").to_owned();
-        Peer::Holder {
+        Some(Peer::Holder {
             name: subject.iter_common_name().next().map(text).unwrap_or_default(),
             groups: subject.iter_organization().map(text).collect(),
-        }
+        })
     }
 }
 
-fn server_config(
-    provider: Arc<CryptoProvider>,
-    verifier: Arc<dyn ClientCertVerifier>,
-    server: &Pair,
-) -> Result<ServerConfig, Error> {
+/// Authorities between a certificate and the cluster's own, at most.
+const CHAIN: u32 = 4;
+
+/// Whether a certificate holds now, and one of the authorities has signed it, or somebody for whom they vouch. Version 1
+/// counts too: `openssl x509 -req` makes it.
+fn is_vouched_for(
+    certificate: &X509Certificate,
+    between: &[Vec<u8>],
+    authorities: &[Vec<u8>],
+    chain: u32,
+) -> bool {
+    let has_signed = |signer: &X509Certificate| {
+        signer.subject() == certificate.issuer()
+            && certificate.verify_signature(Some(signer.public_key())).is_ok()
+    };
+    let signs = |signer: &Vec<u8>| {
+        X509Certificate::from_der(signer)
+            .is_ok_and(|(_, signer)| signer.validity().is_valid() && has_signed(&signer))
+    };
+    let vouches = |signer: &Vec<u8>| {
+        X509Certificate::from_der(signer).is_ok_and(|(_, signer)| {
+            signer.is_ca() && has_signed(&signer) && is_vouched_for(&signer, between, authorities, chain - 1)
+        })
+    };
+    certificate.validity().is_valid()
+        && (authorities.iter().any(signs) || chain > 0 && between.iter().take(8).any(vouches))
+}
+
+fn server_config(roots: &RootCertStore, server: &Pair) -> Result<ServerConfig, Error> {
     let unreadable = |error: rustls::pki_types::pem::Error| Error::General(error.to_string());
     let certificate = CertificateDer::from_pem_slice(server.certificate.as_bytes()).map_err(unreadable)?;
     let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(unreadable)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        LookLater { hints: roots.subjects(), algorithms: provider.signature_verification_algorithms };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(Arc::new(LookLater(verifier)))
+        // What signs a handshake of 1.2 is read from certificates of version 3 only.
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(vec![certificate], key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -224,14 +266,18 @@ fn server_config(
 /// Takes any certificate during the handshake, as long as the client has its key; what it is worth is seen when somebody
 /// asks for something.
 #[derive(Debug)]
-struct LookLater(Arc<dyn ClientCertVerifier>);
+struct LookLater {
+    /// Whose certificates are wanted: clients with several choose by it.
+    hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
 impl ClientCertVerifier for LookLater {
     fn client_auth_mandatory(&self) -> bool {
         false
     }
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        &self.hints
     }
     fn verify_client_cert(
         &self,
@@ -243,11 +289,11 @@ impl ClientCertVerifier for LookLater {
     }
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        Err(PeerIncompatible::Tls12NotOffered.into())
     }
     fn verify_tls13_signature(
         &self,
@@ -255,9 +301,12 @@ impl ClientCertVerifier for LookLater {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        let (_, certificate) =
+            X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        let key = SubjectPublicKeyInfoDer::from(certificate.public_key().raw);
+        verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -163,7 +163,9 @@ fn serve(options: Options) -> Result<(), String> {
     println!("Serving the simulated Kubernetes 1.36 API on {scheme}://{address}");
     match &options.cert_dir {
         None => println!("  kubectl --server http://{address} get pods --all-namespaces --watch"),
-        Some(directory) => println!("  curl --cacert {}/ca.crt https://{address}/version", directory.display()),
+        Some(directory) => {
+            println!("  curl --cacert {}/ca.crt https://{address}/version", directory.display())
+        }
     }
     if let Some(path) = &options.kubeconfig {
         println!("  kubectl --kubeconfig {} get nodes", path.display());

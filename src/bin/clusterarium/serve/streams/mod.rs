@@ -148,7 +148,8 @@ pub fn call(letter: &Letter) -> Option<Call> {
     let parameters = url::query(query).ok()?;
     let parameters = parameters.into_iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let who = |name: &str| {
-        matches!(name, "authorization" | "upgrade" | "user-agent") || name.starts_with("impersonate-")
+        matches!(name, "authorization" | "upgrade" | "user-agent")
+            || name.starts_with("impersonate-")
             || name.starts_with("x-remote-")
     };
     Some(Call {
