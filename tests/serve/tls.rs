@@ -11,6 +11,7 @@ use clusterarium::api::Value;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::program::{Answer, Program};
@@ -61,12 +62,14 @@ fn ask(
         .with_root_certificates(roots);
     let config = match passport {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(
-                vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-            )
-            .unwrap(),
+        // Past the check that would refuse version 1.
+        Some((certificate, key)) => {
+            let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+            let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+            builder.with_client_cert_resolver(Arc::new(shown))
+        }
     };
     let server = ServerName::try_from("127.0.0.1").unwrap();
     let client = ClientConnection::new(Arc::new(config), server).unwrap();
