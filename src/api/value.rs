@@ -456,6 +456,22 @@ mod tests {
     }
 
     #[test]
+    fn fields_stand_in_the_order_of_their_names_whenever_they_come() {
+        let mut random = crate::sim::Random::stream(1, "names");
+        let letters = ["a", "b", "z", "\0", "é", "\u{10ffff}", "aaaaaaaa", "aaaaaaab"];
+        for _ in 0..500 {
+            let mut map = Map::new();
+            let mut model = std::collections::BTreeSet::new();
+            for _ in 0..random.below(12) {
+                let name: String = (0..random.below(4)).map(|_| letters[random.below(8) as usize]).collect();
+                map.insert(&name, 1);
+                model.insert(name);
+            }
+            assert!(map.keys().map(Text::as_str).eq(model.iter().map(String::as_str)), "{map:?}");
+        }
+    }
+
+    #[test]
     fn json_goes_in_and_comes_out() {
         let text = r#"{"a":[1,2.5,null,true,"x"],"b":{"c":""}}"#;
         assert_eq!(serde_json::from_str::<Value>(text).unwrap().to_string(), text);

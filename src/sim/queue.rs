@@ -1,7 +1,8 @@
 //! What is due, and when.
 //!
 //! Picture to hold in mind: a sorted pile of numbered tickets, and a cloakroom where what they stand for hangs. Only
-//! tickets are shuffled; a coat stays on its hook until its number is up.
+//! tickets are shuffled; a coat stays on its hook until its number is up. Whoever comes back only tomorrow has his ticket
+//! on a second pile, so that the one which everybody reaches into stays low.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -40,10 +41,17 @@ impl Ord for Ticket {
     }
 }
 
+/// How far the low pile reaches at first, in microseconds: some times a message's way. Most of what waits is timers, due in
+/// seconds or minutes; most of what comes and goes is messages.
+const NEAR_US: u64 = 20_000;
+
 /// Things in the order of (instant, sequence).
 #[derive(Clone)]
 pub(super) struct Queue<T> {
-    tickets: BinaryHeap<Ticket>,
+    /// What is due by `near_until`; empty only when there is nothing at all.
+    near: BinaryHeap<Ticket>,
+    far: BinaryHeap<Ticket>,
+    near_until: Time,
     hooks: Vec<Option<T>>,
     free: Vec<u32>,
     sequence: u64,
@@ -51,7 +59,14 @@ pub(super) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub fn new() -> Queue<T> {
-        Queue { tickets: BinaryHeap::new(), hooks: Vec::new(), free: Vec::new(), sequence: 0 }
+        Queue {
+            near: BinaryHeap::new(),
+            far: BinaryHeap::new(),
+            near_until: Time::ZERO,
+            hooks: Vec::new(),
+            free: Vec::new(),
+            sequence: 0,
+        }
     }
     pub fn push(&mut self, time: Time, item: T) {
         self.sequence += 1;
@@ -60,19 +75,37 @@ impl<T> Queue<T> {
             self.hooks.len() as u32 - 1
         });
         self.hooks[hook as usize] = Some(item);
-        self.tickets.push(Ticket::new(time, self.sequence, hook));
+        self.put(Ticket::new(time, self.sequence, hook));
+        self.draw_near();
+    }
+    fn put(&mut self, ticket: Ticket) {
+        let pile = if ticket.time() <= self.near_until { &mut self.near } else { &mut self.far };
+        pile.push(ticket);
+    }
+    /// When all that was near is gone, the next thing that is due becomes near, and what comes soon after it.
+    fn draw_near(&mut self) {
+        if !self.near.is_empty() {
+            return;
+        }
+        let Some(first) = self.far.peek() else { return };
+        self.near_until = Time(first.time().0.saturating_add(NEAR_US));
+        while let Some(ticket) = self.far.peek().copied().filter(|ticket| ticket.time() <= self.near_until) {
+            self.far.pop();
+            self.near.push(ticket);
+        }
     }
     pub fn pop(&mut self) -> Option<(Time, T)> {
-        let ticket = self.tickets.pop()?;
+        let ticket = self.near.pop()?;
+        self.draw_near();
         self.free.push(ticket.hook);
         Some((ticket.time(), self.hooks[ticket.hook as usize].take()?))
     }
     pub fn next_time(&self) -> Option<Time> {
-        self.tickets.peek().map(|ticket| ticket.time())
+        self.near.peek().map(|ticket| ticket.time())
     }
     /// All of it, in no order, with what makes the order.
     pub fn iter(&self) -> impl Iterator<Item = ((Time, u64), &T)> {
-        self.tickets.iter().filter_map(|ticket| {
+        self.near.iter().chain(&self.far).filter_map(|ticket| {
             Some(((ticket.time(), ticket.sequence()), self.hooks[ticket.hook as usize].as_ref()?))
         })
     }
@@ -83,23 +116,24 @@ impl<T> Queue<T> {
         to: impl Fn(Time) -> Option<Time>,
     ) -> Vec<Option<Time>> {
         let mut moved = Vec::new();
-        let tickets = std::mem::take(&mut self.tickets).into_vec();
-        for ticket in tickets {
+        let [near, far] = [&mut self.near, &mut self.far].map(|pile| std::mem::take(pile).into_vec());
+        for ticket in near.into_iter().chain(far) {
             let place = &mut self.hooks[ticket.hook as usize];
             if !place.as_ref().is_some_and(&is_meant) {
-                self.tickets.push(ticket);
+                self.put(ticket);
                 continue;
             }
             let time = to(ticket.time());
             moved.push(time);
             match time {
-                Some(time) => self.tickets.push(Ticket::new(time, ticket.sequence(), ticket.hook)),
+                Some(time) => self.put(Ticket::new(time, ticket.sequence(), ticket.hook)),
                 None => {
                     *place = None;
                     self.free.push(ticket.hook);
                 }
             }
         }
+        self.draw_near();
         moved
     }
 }

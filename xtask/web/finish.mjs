@@ -1,10 +1,10 @@
 // After trunk has built: trunk gives the page's files names that change with their content, but not the worker's
 // and not the editor's. A browser that kept an old worker beside a new page would be a riddle, so they get such
 // names here, and index.html learns them (the page reads the meta elements). In a release the scripts shrink, functions
-// change places, and the worker's module is sorted for compression (streams.mjs); its loader joins it again.
+// change places, and both modules are sorted for compression; who asks for one joins it again (streams.mjs).
 
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { minify } from "terser";
 import { order } from "./order.mjs";
@@ -21,37 +21,49 @@ const hash = (...names) => {
 
 const shrink = async (code) => (await minify(code, { module: true, ecma: 2020 })).code;
 
+const read = (name) => readFileSync(path(name), "utf8");
+const rewrite = (name, change) => writeFileSync(path(name), change(read(name)));
+const names = readdirSync(directory);
+const page = names.find((name) => /^page-.*_bg\.wasm$/.test(name)).replace("_bg.wasm", "");
+/** What is renamed: a stem of names, and what is named by it. */
+const families = { [page]: [".js", "_bg.wasm"], worker: [".js", "_bg.wasm", "_loader.js"], editor: [".js"] };
+
 if (release) {
-  const scripts = readdirSync(directory).filter((name) => name.endsWith(".js") && name !== "editor.js");
-  for (const name of scripts) writeFileSync(path(name), await shrink(readFileSync(path(name), "utf8")));
-  const modules = readdirSync(directory).filter((name) => name.endsWith("_bg.wasm"));
-  modules.forEach((name) => order(path(name)));
-  writeFileSync(path("worker_bg.wasm"), split(readFileSync(path("worker_bg.wasm"))));
+  for (const name of names.filter((name) => name.endsWith(".js") && name !== "editor.js")) {
+    writeFileSync(path(name), await shrink(read(name)));
+  }
+  for (const name of [`${page}_bg.wasm`, "worker_bg.wasm"]) {
+    order(path(name));
+    writeFileSync(path(name), split(readFileSync(path(name))));
+  }
+  families.streams = [".js"];
+  writeFileSync(path("streams.js"), await shrink(readFileSync("xtask/web/streams.mjs", "utf8")));
   writeFileSync(
     path("worker_loader.js"),
     await shrink(`import start from "./worker.js";
-      ${readFileSync("xtask/web/streams.mjs", "utf8").replaceAll("export ", "")}
-      const answer = await fetch(new URL("worker_bg.wasm", import.meta.url));
-      if (!answer.ok) throw new Error(\`\${answer.url}: \${answer.status}\`);
-      await start({ module_or_path: join(new Uint8Array(await answer.arrayBuffer())) });`),
+      import { load } from "./streams.js";
+      await start({ module_or_path: await load(new URL("worker_bg.wasm", import.meta.url)) });`),
   );
+  const sorted = `'./${page}_bg.wasm'`;
+  rewrite("index.html", (html) => {
+    if (!html.includes(`path: ${sorted}`)) throw new Error("index.html does not start the page as it used to");
+    return html
+      .replace("import init", "import { load } from './streams.js';\nimport init")
+      .replace(`path: ${sorted}`, `path: await load(${sorted})`)
+      .replace("<link rel=\"modulepreload\"", "<link rel=\"modulepreload\" href=\"./streams.js\">$&");
+  });
 }
 
-const worker = `worker-${hash("worker.js", "worker_bg.wasm", "worker_loader.js")}`;
-renameSync(path("worker_bg.wasm"), path(`${worker}_bg.wasm`));
-writeFileSync(path(`${worker}.js`), readFileSync(path("worker.js"), "utf8").replaceAll("worker_bg.wasm", `${worker}_bg.wasm`));
-const loader = readFileSync(path("worker_loader.js"), "utf8");
-writeFileSync(
-  path(`${worker}_loader.js`),
-  loader.replaceAll("worker.js", `${worker}.js`).replaceAll("worker_bg.wasm", `${worker}_bg.wasm`),
-);
-const editor = `editor-${hash("editor.js")}.js`;
-renameSync(path("editor.js"), path(editor));
-
-["worker.js", "worker_loader.js"].forEach((name) => rmSync(path(name)));
-
-const html = readFileSync(path("index.html"), "utf8")
-  .replace(/\s*<!--.*?-->/gs, "")
-  .replace("worker_loader.js", `${worker}_loader.js`)
-  .replace("editor.js", editor);
-writeFileSync(path("index.html"), html);
+// A module's name also tells how it was sorted.
+const seal = release ? ["streams.js"] : [];
+const sealed = Object.entries(families).map(([stem, endings]) => {
+  const digest = hash(...endings.map((ending) => stem + ending), ...seal);
+  return [stem, `${stem.replace(/-.*/, "")}-${digest}`, endings];
+});
+const renamed = sealed.flatMap(([stem, name, endings]) => endings.map((ending) => [stem + ending, name + ending]));
+const learn = (text) => renamed.reduce((text, [before, after]) => text.replaceAll(before, after), text);
+for (const [before, after] of renamed) {
+  if (before.endsWith(".js") && before !== "editor.js") rewrite(before, learn);
+  renameSync(path(before), path(after));
+}
+rewrite("index.html", (html) => learn(html.replace(/\s*<!--.*?-->/gs, "")));

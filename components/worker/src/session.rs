@@ -131,6 +131,11 @@ impl Clerk {
         }
     }
 
+    /// Whether there is a session, and it has come to where time is the user's.
+    pub fn is_open(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.coming.is_none())
+    }
+
     /// Lets `elapsed_us` of wall time pass.
     pub fn tick(&mut self, elapsed_us: u64, out: &mut Vec<FromWorker>) {
         if let Some(running) = &mut self.running {

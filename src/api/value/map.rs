@@ -36,6 +36,17 @@ impl Entry {
     fn is(&self, tab: u64, name: &[u8]) -> bool {
         self.tab == tab && (name.len() < 8 || self.key.as_bytes() == name)
     }
+    /// Whether this field stands before `name`, whose tab is `tab`.
+    #[inline]
+    fn is_before(&self, tab: u64, name: &str) -> bool {
+        if self.tab == tab {
+            return self.key.as_str() < name;
+        }
+        // The first letter that differs decides; a name that ends there, where its filling is, comes first.
+        let place = (self.tab ^ tab).trailing_zeros() & !7;
+        let letter = |tab: u64| ((tab >> place) as u8).wrapping_add(1);
+        letter(self.tab) < letter(tab)
+    }
     /// The name's length with quotes and escapes.
     fn name_bytes(&self) -> u64 {
         // All of a short name stands on its tab.
@@ -129,12 +140,12 @@ impl Map {
     fn halve(&self, name: &[u8]) -> Option<usize> {
         self.entries.binary_search_by(|entry| entry.key.as_bytes().cmp(name)).ok()
     }
-    /// Where `key`, which is not there, belongs.
-    fn gap(&self, key: &str) -> usize {
+    /// Where `key`, which is not there and whose tab is `tab`, belongs.
+    fn gap(&self, tab: u64, key: &str) -> usize {
         // Objects are often made in order.
         match self.entries.last() {
-            Some(last) if last.key.as_str() > key => {
-                self.entries.partition_point(|entry| entry.key.as_str() < key)
+            Some(last) if !last.is_before(tab, key) => {
+                self.entries.partition_point(|entry| entry.is_before(tab, key))
             }
             _ => self.entries.len(),
         }
@@ -175,7 +186,8 @@ impl Map {
     /// The value at `key` for changing, made `Null` first if absent.
     pub fn entry(&mut self, key: &str) -> &mut Value {
         let index = self.find(key).unwrap_or_else(|| {
-            let (gap, tab) = (self.gap(key), tab(key.as_bytes()));
+            let tab = tab(key.as_bytes());
+            let gap = self.gap(tab, key);
             self.entries.insert(gap, Entry { key: shared(key, tab), tab, value: Value::Null });
             gap
         });
