@@ -53,12 +53,12 @@ impl CoreDns {
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         let event = Arc::make_mut(&mut self.daemon).handle(input, context);
         if let Event::Other(Input::Message { message: Message::Node(message), .. }) = event
-            && let NodeMessage::Query { id, kind, name } = message
+            && let NodeMessage::Query { id, kind, name } = &*message
         {
             let answer =
-                self.zone().map_or(Err(Failure::ServerFailure), |zone| dns::answer(zone, kind, &name));
-            let records = NodeMessage::Records { id, answer };
-            context.send_after(LATENCY, self.daemon.engine(), Message::Node(records));
+                self.zone().map_or(Err(Failure::ServerFailure), |zone| dns::answer(zone, *kind, name));
+            let records = NodeMessage::Records { id: *id, answer };
+            context.send_after(LATENCY, self.daemon.engine(), Message::node(records));
         }
     }
     /// A container of it runs.

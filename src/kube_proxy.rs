@@ -296,7 +296,7 @@ impl State {
     }
 
     fn hand_over(&self, restore: Restore, after: Duration, context: &mut Context) {
-        let restore = Message::Node(NodeMessage::Restore(Arc::new(restore)));
+        let restore = Message::node(NodeMessage::Restore(Arc::new(restore)));
         context.send_after(after, self.daemon.engine(), restore);
     }
 

@@ -147,7 +147,7 @@ impl State {
         context.send_after(
             took,
             self.daemon.engine(),
-            Message::Node(NodeMessage::Restore(Arc::new(restore))),
+            Message::node(NodeMessage::Restore(Arc::new(restore))),
         );
         context.periodic(SYNC_PERIOD, Timer::Proxy(ProxyTimer::Sync { syncs: self.syncs }));
     }

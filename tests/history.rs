@@ -230,7 +230,7 @@ fn a_stretch_of_the_trace_holds_its_lines_read_from_either_end() {
 fn the_trace_is_the_same_after_a_replay() {
     let mut history = played(9, Time::from_secs(3));
     let lines = |history: &History<Game>| -> Vec<(u64, u64, Option<u64>)> {
-        history.trace.iter().map(|(id, record)| (id.0, record.time.0, record.cause.map(|c| c.0))).collect()
+        history.trace.iter().map(|(id, record)| (id.0, record.time.0, record.cause().map(|c| c.0))).collect()
     };
     let before = lines(&history);
     history.seek(Time::from_millis(100));

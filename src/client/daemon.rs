@@ -82,7 +82,7 @@ impl Daemon {
     pub fn quit(&self, words: &Text, context: &mut Context) {
         for container in &self.containers {
             let quit = NodeMessage::Quit { container: container.clone(), words: words.clone() };
-            context.send(self.engine, Message::Node(quit));
+            context.send(self.engine, Message::node(quit));
         }
     }
 
@@ -90,31 +90,11 @@ impl Daemon {
         match input {
             Input::Start => {
                 self.forget();
-                context.send(self.engine, Message::Node(NodeMessage::Attach));
+                context.send(self.engine, Message::node(NodeMessage::Attach));
                 Event::Forgot
             }
-            Input::Message { message: Message::Node(NodeMessage::Exec { container, config }), .. } => {
-                let is_first = self.containers.is_empty();
-                if !self.containers.contains(&container) {
-                    self.containers.push(container);
-                }
-                if !is_first {
-                    return Event::Nothing;
-                }
-                self.informers.start(context, &mut self.connection);
-                Event::Began(config)
-            }
-            Input::Message { message: Message::Node(NodeMessage::Exit { container }), .. } => {
-                self.containers.retain(|other| *other != container);
-                if !self.containers.is_empty() {
-                    return Event::Nothing;
-                }
-                // The kernel closes what a process leaves open.
-                for index in 0..self.informers.iter().count() {
-                    self.connection.cancel_watch(&InformerIndex(index), context);
-                }
-                self.forget();
-                Event::Forgot
+            Input::Message { message: Message::Node(message), .. } if is_call(&message) => {
+                self.called(&message, context)
             }
             // What still comes for a process that has ended is read by nobody.
             _ if self.containers.is_empty() => Event::Nothing,
@@ -145,6 +125,36 @@ impl Daemon {
         }
     }
 
+    /// The kernel calls the process to work, or from it.
+    fn called(&mut self, message: &NodeMessage, context: &mut Context) -> Event {
+        match message {
+            NodeMessage::Exec { container, config } => {
+                let is_first = self.containers.is_empty();
+                if !self.containers.contains(container) {
+                    self.containers.push(container.clone());
+                }
+                if !is_first {
+                    return Event::Nothing;
+                }
+                self.informers.start(context, &mut self.connection);
+                Event::Began(config.clone())
+            }
+            NodeMessage::Exit { container } => {
+                self.containers.retain(|other| other != container);
+                if !self.containers.is_empty() {
+                    return Event::Nothing;
+                }
+                // The kernel closes what a process leaves open.
+                for index in 0..self.informers.iter().count() {
+                    self.connection.cancel_watch(&InformerIndex(index), context);
+                }
+                self.forget();
+                Event::Forgot
+            }
+            _ => Event::Nothing,
+        }
+    }
+
     fn answered(
         &mut self,
         InformerIndex(informer): InformerIndex,
@@ -165,4 +175,8 @@ impl Daemon {
         self.informers.restart();
         self.containers.clear();
     }
+}
+
+fn is_call(message: &NodeMessage) -> bool {
+    matches!(message, NodeMessage::Exec { .. } | NodeMessage::Exit { .. })
 }

@@ -46,7 +46,7 @@ pub enum Message {
     /// Container engine to kubelet: something changed (the evented PLEG, KEP-3386).
     CriEvent(Arc<cri::Event>),
     /// On a node and between nodes, below Kubernetes.
-    Node(node::NodeMessage),
+    Node(Arc<node::NodeMessage>),
     /// Between a node's disk and the terminal that stands at the node's console: both see the same files.
     HostFile(Arc<cri::HostFile>),
 }
@@ -70,6 +70,9 @@ pub enum Class {
 }
 
 impl Message {
+    pub fn node(message: node::NodeMessage) -> Message {
+        Message::Node(Arc::new(message))
+    }
     pub fn kind(&self) -> Class {
         match self {
             Message::Request(_) | Message::Ping { is_answer: false } => Class::Request,

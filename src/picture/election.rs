@@ -112,7 +112,7 @@ impl<'a> Look<'a> {
 
     /// The message between members that a line follows from.
     fn cause(self, record: &Record<Wire>) -> Option<(ActorId, &'a Raft<Replicated>)> {
-        match &self.history.trace.get(record.cause?)?.what {
+        match &self.history.trace.get(record.cause()?)?.what {
             What::Sent { from, message: Message::Raft(message), .. } => Some((*from, message)),
             _ => None,
         }

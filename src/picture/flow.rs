@@ -68,7 +68,7 @@ impl Flow {
         let Caption { shape, label, about, is_failure } = caption(message);
         Some(Flow {
             id: id.0,
-            cause: record.cause.map(|cause| cause.0),
+            cause: record.cause().map(|cause| cause.0),
             from: from.0,
             to: to.0,
             sent_us: record.time.0,
@@ -193,7 +193,7 @@ fn caption(message: &Message) -> Caption {
             about: String::new(),
             is_failure: response.result.is_err(),
         },
-        Message::Node(NodeMessage::Packet(letter)) => {
+        Message::Node(message) if let NodeMessage::Packet(letter) = &**message => {
             let packet = &letter.packet;
             let about = format!("{} > {}:{}", packet.source, packet.destination, packet.destination_port);
             let is_failure = matches!(letter.payload, Payload::Answer(Err(_)));
@@ -314,7 +314,7 @@ pub fn is_routine(message: &Message) -> bool {
             true
         }
         Message::CriEvent(_) => false,
-        Message::Node(message) => !matches!(message, NodeMessage::Restore(_) | NodeMessage::Packet(_)),
+        Message::Node(message) => !matches!(**message, NodeMessage::Restore(_) | NodeMessage::Packet(_)),
         // Entries are as interesting as the request that they carry; elections are news.
         Message::Raft(message) => !matches!(
             message.body,

@@ -231,7 +231,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             "Container Runtime Interface"
         }
         Message::Node(message) => {
-            if let NodeMessage::Restore(restore) = message {
+            if let NodeMessage::Restore(restore) = &**message {
                 yaml = restore.text();
             }
             "Below Kubernetes"

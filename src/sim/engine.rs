@@ -344,7 +344,7 @@ impl<W: World> Engine<W> {
     ) -> RecordId {
         let id = RecordId(self.next_record);
         self.next_record += 1;
-        trace.push(id, Record { time: self.now, cause, what });
+        trace.push(id, Record::new(self.now, cause, what));
         id
     }
 

@@ -41,8 +41,8 @@ pub struct Branch<W: World> {
 }
 
 /// Events between two checkpoints: a seek replays this many at most, some tens of milliseconds. Half as many between them
-/// costs a tenth more memory.
-const CHECKPOINT_SPACING: u64 = 5_000;
+/// costs a tenth more memory, and time for touching it.
+const CHECKPOINT_SPACING: u64 = 8_000;
 /// Checkpoints kept at most; past this every second one goes and the spacing doubles.
 const CHECKPOINTS: usize = 256;
 

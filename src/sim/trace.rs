@@ -19,8 +19,19 @@ pub struct RecordId(pub u64);
 #[derive(Clone)]
 pub struct Record<L: Language> {
     pub time: Time,
-    pub cause: Option<RecordId>,
+    /// The number of the line that led to this one and one more; 0: none did.
+    after: u64,
     pub what: What<L>,
+}
+
+impl<L: Language> Record<L> {
+    pub fn new(time: Time, cause: Option<RecordId>, what: What<L>) -> Record<L> {
+        Record { time, after: cause.map_or(0, |RecordId(number)| number + 1), what }
+    }
+    /// The line that led to this one.
+    pub fn cause(&self) -> Option<RecordId> {
+        self.after.checked_sub(1).map(RecordId)
+    }
 }
 
 #[derive(Clone)]
@@ -148,7 +159,7 @@ impl<L: Language> Trace<L> {
         std::iter::from_fn(move || {
             let id = next?;
             let record = self.get(id)?;
-            next = record.cause;
+            next = record.cause();
             Some((id, record))
         })
     }

@@ -192,7 +192,7 @@ impl ContainerEngine {
                 self.call(from, &request, context)
             }
             Input::Message { from, message: Message::Node(message) } => {
-                self.node_message(from, message, context)
+                self.node_message(from, Arc::unwrap_or_clone(message), context)
             }
             Input::Message { message: Message::HostFile(file), .. } => self.file_changed(&file, context),
             Input::Message { message, .. } => self.answered(&message, context),
@@ -361,7 +361,7 @@ impl ContainerEngine {
         self.note(context, &sandbox, step::CONTAINER_EXITED, detail);
         self.announce(context, id, &sandbox, EventType::Stopped);
         if let Some(daemon) = daemon {
-            context.send(daemon, Message::Node(NodeMessage::Exit { container: id.clone() }));
+            context.send(daemon, Message::node(NodeMessage::Exit { container: id.clone() }));
         }
         for client in waiters {
             self.reply(client, Ok(cri::Reply::Done), context);

@@ -306,7 +306,7 @@ impl ContainerEngine {
         if let Some(container) = container
             && let Some(daemon) = self.config.daemon_of(container)
         {
-            context.send(daemon, Message::Node(self.exec_message(container)));
+            context.send(daemon, Message::node(self.exec_message(container)));
         }
         if let Some(process) = container
             .and_then(|container| self.config.process_of(container, self.state.sandboxes.get(&sandbox)))

@@ -36,7 +36,7 @@ impl ContainerEngine {
             NodeMessage::Attach => {
                 let is_its = |one: &&Container| self.config.daemon_of(one) == Some(from);
                 for container in self.containers().filter(|one| one.is_running()).filter(is_its) {
-                    context.send(from, Message::Node(self.exec_message(container)));
+                    context.send(from, Message::node(self.exec_message(container)));
                 }
             }
             NodeMessage::Restore(restore) => {
@@ -50,7 +50,7 @@ impl ContainerEngine {
                 }
                 if wants_answer {
                     let answer = self.routes(false);
-                    context.send(from, Message::Node(answer));
+                    context.send(from, Message::node(answer));
                 }
             }
             NodeMessage::Packet(letter) => self.letter(&letter, context),
@@ -108,7 +108,7 @@ impl ContainerEngine {
             .map(|one| one.actor)
             .collect();
         for neighbour in &unheard {
-            context.send(*neighbour, Message::Node(self.routes(true)));
+            context.send(*neighbour, Message::node(self.routes(true)));
         }
         if !unheard.is_empty() {
             context.periodic(TELL_AGAIN, Timer::Engine(EngineTimer::Routes));

@@ -287,12 +287,12 @@ impl ContainerEngine {
                 let neighbour = self.state.kernel.neighbour(next).map(|one| one.actor);
                 if let Some(actor) = neighbour {
                     let letter = Letter { packet, ..letter };
-                    context.send(actor, Message::Node(NodeMessage::Packet(Arc::new(letter))));
+                    context.send(actor, Message::node(NodeMessage::Packet(Arc::new(letter))));
                 }
             }
             (End::Delivered { .. }, Payload::Answer(reached)) if letter.asker == context.me() => {
                 let arrived = NodeMessage::Reached { id: letter.id, reached: reached.clone() };
-                context.send(context.me(), Message::Node(arrived));
+                context.send(context.me(), Message::node(arrived));
             }
             (End::Delivered { at, .. }, Payload::Ask(Question::Http { path })) => {
                 let reached = self.served(at, &packet, path, now);
@@ -308,7 +308,7 @@ impl ContainerEngine {
             {
                 let reached = Ok(Said::Dns(dns::outside(name)));
                 let arrived = NodeMessage::Reached { id: letter.id, reached };
-                context.send_after(OUTSIDE_LATENCY, context.me(), Message::Node(arrived));
+                context.send_after(OUTSIDE_LATENCY, context.me(), Message::node(arrived));
             }
             (End::NobodyListens { at }, Payload::Ask(_)) => {
                 self.answer(at, &packet, Err("Connection refused"), letter, context);
@@ -367,7 +367,7 @@ impl ContainerEngine {
         let id = state.next_operation;
         state.next_operation += 1;
         state.queries.insert(id, Query { sandbox, packet, letter });
-        context.send(server, Message::Node(NodeMessage::Query { id, kind, name }));
+        context.send(server, Message::node(NodeMessage::Query { id, kind, name }));
     }
     /// CoreDNS answers a query: on to whoever asked.
     pub(super) fn records(&mut self, id: u64, answer: dns::Answer, context: &mut Context) {
@@ -385,7 +385,7 @@ impl ContainerEngine {
         if letter.asker == context.me() && matches!(at, Spot::Node(_)) && reached.is_err() {
             // The node's own kernel tells the program that it will not do.
             let arrived = NodeMessage::Reached { id: letter.id, reached };
-            context.send(context.me(), Message::Node(arrived));
+            context.send(context.me(), Message::node(arrived));
             return;
         }
         let reply = packet.reply();
