@@ -364,6 +364,30 @@ pub fn token(session: &mut Session) -> Outcome {
     if let Some(duration) = session.flags.duration_us("duration").filter(|duration| *duration > 0) {
         spec.set("expirationSeconds", duration / 1_000_000);
     }
+    let [kind, bound, uid] =
+        ["kind", "name", "uid"].map(|part| session.flags.text(&["bound-object-", part].concat()).to_string());
+    match kind.as_str() {
+        "" => {
+            for (part, text) in [("name", &bound), ("uid", &uid)] {
+                if !text.is_empty() {
+                    let words =
+                        ["--bound-object-", part, " can only be set if --bound-object-kind is provided"];
+                    return fail(words.concat());
+                }
+            }
+        }
+        "Node" | "Pod" | "Secret" if bound.is_empty() => {
+            return fail("--bound-object-name is required if --bound-object-kind is provided");
+        }
+        "Node" | "Pod" | "Secret" => {
+            let mut reference = object! { "kind" => kind, "apiVersion" => "v1", "name" => bound };
+            if !uid.is_empty() {
+                reference.set("uid", uid);
+            }
+            spec.set("boundObjectRef", reference);
+        }
+        _ => return fail("supported --bound-object-kind values are Node, Pod, Secret"),
+    }
     let body =
         object! { "apiVersion" => "authentication.k8s.io/v1", "kind" => "TokenRequest", "spec" => spec };
     let accounts = session.built_in("", "serviceaccounts").resource();
@@ -375,6 +399,6 @@ pub fn token(session: &mut Session) -> Outcome {
             session.println(answer.text("status.token"));
             Ok(())
         }
-        Err(failure) => Err(failure.with_prefix("failed to create token: ").into()),
+        Err(failure) => fail(["failed to create token: ", &failure.text()].concat()),
     }
 }

@@ -60,14 +60,24 @@ impl ApiServer {
         if meta::uid(account) != own.text("serviceaccount.uid") {
             return None;
         }
-        if own.has("pod") {
-            let key = format!("{namespace}/{}", own.text("pod.name"));
-            let pod = self.shelf(self.catalog.shelves.pods, &key)?;
-            if meta::uid(pod) != own.text("pod.uid") {
+        for field in ["pod", "secret", "node"] {
+            // The node of a pod may be gone before it.
+            if !own.has(field) || (field == "node" && own.has("pod")) {
+                continue;
+            }
+            let bound = own.at(field);
+            if meta::uid(self.bound_to(field, namespace, bound.text("name"))?) != bound.text("uid") {
                 return None;
             }
         }
         Some(User::service_account(namespace, name))
+    }
+
+    /// What a token is bound to: the claim's name is the kind's.
+    fn bound_to(&self, field: &str, namespace: &str, name: &str) -> Option<&Value> {
+        let key = if field == "node" { name.to_owned() } else { [namespace, "/", name].concat() };
+        let route = self.catalog.find("", &[field, "s"].concat())?;
+        self.shelf(route.cache?, &key)
     }
 
     pub(super) fn create_token(
@@ -103,23 +113,44 @@ impl ApiServer {
             "namespace" => &request.namespace,
             "serviceaccount" => object! { "name" => &request.name, "uid" => meta::uid(account) },
         };
-        if reference.text("kind") == "Pod" {
-            let pod_name = reference.text("name");
-            let pod_key = format!("{}/{pod_name}", request.namespace);
-            let pod = self
-                .shelf(self.catalog.shelves.pods, &pod_key)
-                .ok_or_else(|| Status::not_found(&GroupResource::new("", "pods"), pod_name))?;
+        if !reference.is_null() {
+            let (kind, bound_name) = (reference.text("kind"), reference.text("name"));
+            let field = match (reference.text("apiVersion"), kind) {
+                ("v1", "Pod") => "pod",
+                ("v1", "Node") => "node",
+                ("v1", "Secret") => "secret",
+                (version, kind) => {
+                    let version = if version.contains('/') { version.into() } else { format!("/{version}") };
+                    let words = format!("cannot bind token to object of type {version}, Kind={kind}");
+                    return Err(Status::bad_request(words));
+                }
+            };
+            let plural = [field, "s"].concat();
+            let bound = self
+                .bound_to(field, &request.namespace, bound_name)
+                .ok_or_else(|| Status::not_found(&GroupResource::new("", plural), bound_name))?;
+            if kind == "Pod" && bound.text("spec.serviceAccountName") != request.name {
+                let words = format!(
+                    "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+                    request.name
+                );
+                return Err(Status::bad_request(words));
+            }
             let uid = reference.text("uid");
-            if !uid.is_empty() && uid != meta::uid(pod) {
+            if !uid.is_empty() && uid != meta::uid(bound) {
                 let message = format!(
                     "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
                 );
-                return Err(Status::conflict(&GroupResource::new("", "pods"), pod_name, message));
+                return Err(Status::conflict(&GroupResource::new("", kind), bound_name, message));
             }
-            claims.set("pod", object! { "name" => pod_name, "uid" => meta::uid(pod) });
-            let node = pod.text("spec.nodeName");
-            if !node.is_empty() {
-                claims.set("node", object! { "name" => node });
+            claims.set(field, object! { "name" => bound_name, "uid" => meta::uid(bound) });
+            let node = bound.text("spec.nodeName");
+            if kind == "Pod" && !node.is_empty() {
+                let mut claim = object! { "name" => node };
+                if let Some(node) = self.bound_to("node", "", node) {
+                    claim.set("uid", meta::uid(node));
+                }
+                claims.set("node", claim);
             }
         }
         let issued = time::unix_us(context.now()) / 1_000_000;

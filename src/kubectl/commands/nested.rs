@@ -424,7 +424,7 @@ pub const CREATE: &[Command] = &[
         "token SERVICE_ACCOUNT_NAME",
         "Request a service account token",
         Group::None,
-        &["audience", "duration", "output"],
+        &["audience", "bound-object-kind", "bound-object-name", "bound-object-uid", "duration", "output"],
         |session, _| create::token(session),
     ),
 ];
