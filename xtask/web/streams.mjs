@@ -7,10 +7,10 @@
 //
 // The sorted form keeps the ending .wasm, because hosts compress that; it is no module until it is joined.
 
-/** Trays. Of GET there is one for each pair of what follows, of I32 one for each thing that may follow. */
-const [OPCODE, LOCALS, BLOCK, BRANCH, TABLE, CALL, INDIRECT, SET, TEE, GLOBAL, ALIGN, LOAD, STORE, I64, FLOAT, OTHER, I32] =
-  Array(17).keys();
-const GET = 32;
+/** Trays. Of GET there is one for each pair of kinds that follow, of CALL one for each kind before, of I32 one for each opcode that follows. */
+const [OPCODE, LOCALS, BLOCK, BRANCH, TABLE, INDIRECT, SET, TEE, GLOBAL, ALIGN, LOAD, STORE, I64, FLOAT, OTHER] =
+  Array(15).keys();
+const [GET, CALL, I32] = [16, 192, 256];
 
 /** By opcode, how far a load or store reaches, as a power of two: from `i32.load` to `i64.store32`. */
 export const REACH = [2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 2, 3, 2, 3, 0, 1, 0, 1, 2];
@@ -36,16 +36,17 @@ export function carry(way) {
     way.number(LOCALS);
     way.byte(LOCALS, 0);
   }
-  for (let depth = 1; depth > 0; ) {
-    const code = way.code();
+  for (let depth = 1, code = 0; depth > 0; ) {
+    const before = code;
+    code = way.code();
     const [next, second] = [way.codes[way.next], way.codes[way.next + 1]];
     if (code === 0x20) way.number(GET + 16 * KIND[next] + (isOperand(next) ? KIND[second] : 0));
     else if (code >= 0x28 && code <= 0x3e) {
       // As a rule the alignment is the natural one; what is written is how it differs.
       way.byte(ALIGN, REACH[code - 0x28]);
       way.number(code < 0x36 ? LOAD : STORE);
-    } else if (code === 0x41) way.number(I32 + KIND[next]);
-    else if (code === 0x10) way.number(CALL);
+    } else if (code === 0x41) way.number(I32 + next);
+    else if (code === 0x10) way.number(CALL + KIND[before]);
     else if (code === 0x21) way.number(SET);
     else if (code === 0x22) way.number(TEE);
     else if (code === 0x0c || code === 0x0d) way.number(BRANCH);
