@@ -53,14 +53,10 @@ pub(super) fn event(exchange: &Exchange, answer: &Answer, now: Time) -> Value {
         event.set("objectRef", reference);
     }
     let (decision, reason) = judged(exchange, answer);
-    if !decision.is_empty() {
-        event.set(
-            "annotations",
-            object! {
-                "authorization.k8s.io/decision" => decision,
-                "authorization.k8s.io/reason" => reason,
-            },
-        );
+    let decided = [("authorization.k8s.io/decision", decision), ("authorization.k8s.io/reason", reason)];
+    let noted = exchange.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    for (key, value) in decided.into_iter().filter(|_| !decision.is_empty()).chain(noted) {
+        event.at_mut("annotations").make_object().put(key, value);
     }
     if answer.code >= 400 {
         for field in ["status", "message", "reason"] {

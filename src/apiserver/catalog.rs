@@ -44,6 +44,8 @@ pub(crate) struct Shelves {
     pub cluster_role_bindings: usize,
     pub roles: usize,
     pub role_bindings: usize,
+    pub mutating_policies: usize,
+    pub mutating_policy_bindings: usize,
 }
 
 pub(crate) struct Catalog {
@@ -104,6 +106,8 @@ impl Catalog {
             cluster_role_bindings: shelf(RBAC, "clusterrolebindings"),
             roles: shelf(RBAC, "roles"),
             role_bindings: shelf(RBAC, "rolebindings"),
+            mutating_policies: shelf("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+            mutating_policy_bindings: shelf("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
         };
         Catalog { registry, routes, prefixes, by_cache, shelves }
     }

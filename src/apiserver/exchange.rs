@@ -29,6 +29,8 @@ pub(crate) struct Exchange {
     pub state: State,
     /// `Warning` headers of the answer.
     pub warnings: Vec<Text>,
+    /// Of the audit event.
+    pub annotations: Vec<(Text, Text)>,
     /// How often it has been tried again because something that will soon be there was not.
     pub retries: u32,
 }

@@ -61,6 +61,7 @@ pub use pipeline::InHand;
 use std::sync::Arc;
 
 use crate::shared_map::SharedMap;
+use crate::sorted::SortedMap;
 
 use crate::api::kind::Registry;
 use crate::api::{Text, Value};
@@ -137,6 +138,8 @@ pub struct ApiServer {
     awaiting_revision: SharedMap<(u64, ExchangeId), Time>,
     /// Those that wait for a lease for their event.
     awaiting_lease: Vec<ExchangeId>,
+    /// What admission has for the audit events of requests in hand.
+    annotations: SortedMap<ExchangeId, Vec<(Text, Text)>>,
     /// Which cache an open watch looks at.
     streams: SharedMap<ExchangeId, usize>,
     /// When which stream gets a bookmark.
@@ -173,6 +176,7 @@ impl ApiServer {
             exchanges: SharedMap::new(),
             awaiting_revision: SharedMap::new(),
             awaiting_lease: Vec::new(),
+            annotations: SortedMap::new(),
             streams: SharedMap::new(),
             bookmarks: SharedMap::new(),
             ends: SharedMap::new(),

@@ -106,6 +106,7 @@ impl ApiServer {
             handled: context.now(),
             state: State::Handling,
             warnings: Vec::new(),
+            annotations: Vec::new(),
             retries: 0,
         };
         self.exchanges.insert(id, exchange);
@@ -221,8 +222,9 @@ impl ApiServer {
     }
 
     /// Finishes a request.
-    fn answer(&mut self, exchange: Exchange, answer: Answer, context: &mut Context) {
+    fn answer(&mut self, mut exchange: Exchange, answer: Answer, context: &mut Context) {
         self.exchanges.remove(&exchange.id);
+        exchange.annotations.extend(self.annotations.remove(&exchange.id).into_iter().flatten());
         self.allocator.release(exchange.id);
         self.note(&exchange, &answer, context);
         if exchange.id.0 == context.me() {

@@ -271,9 +271,6 @@ pub(super) fn warnings(info: &ResourceInfo, object: &Value, old: Option<&Value>)
     if group == "apiextensions.k8s.io" {
         warnings.extend(custom::definition_warnings(object, old));
     }
-    if kind == "MutatingAdmissionPolicy" && old.is_none() {
-        warnings.extend(crate::fidelity::message("kube-apiserver", kind).map(Text::from));
-    }
     warnings
 }
 

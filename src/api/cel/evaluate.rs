@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use super::parse::{Kind, Macro, Node};
 use super::{Cel, Failure, functions};
 use crate::api::value::{Text, Value, literal};
+use crate::arrange::Arrange;
 
 /// What went wrong, in parts.
 #[inline(never)]
@@ -134,11 +135,30 @@ impl<'a> Evaluator<'a> {
                 Some(is) => self.evaluate(&children[if is { 1 } else { 2 }]),
                 None => Err(no_such_overload()),
             },
-            Kind::List => Ok(Cel::list(self.all(children)?)),
+            Kind::List => {
+                let mut items = Vec::new();
+                for child in children {
+                    items.extend(self.entry(child, child)?);
+                }
+                Ok(Cel::list(items))
+            }
+            Kind::Optional => Err(no_such_overload()),
+            Kind::Struct(name, names) => {
+                let mut fields = Vec::new();
+                for (field, child) in names.iter().zip(children) {
+                    fields.extend(self.entry(child, child)?.map(|value| (field.clone(), value)));
+                }
+                Ok(Cel::Object((name.clone(), fields).into()))
+            }
             Kind::Map => {
                 let mut entries: Vec<(Cel, Cel)> = Vec::new();
                 for pair in children.chunks(2) {
-                    let (key, value) = (self.evaluate(&pair[0])?, self.evaluate(&pair[1])?);
+                    let key = match &pair[0] {
+                        Node { kind: Kind::Optional, children, .. } => &children[0],
+                        key => key,
+                    };
+                    let key = self.evaluate(key)?;
+                    let Some(value) = self.entry(&pair[0], &pair[1])? else { continue };
                     for (other, _) in &entries {
                         if self.equal(other, &key)? {
                             return Err(failure(&["map key conflict: ", &shown(&key)]));
@@ -148,7 +168,18 @@ impl<'a> Evaluator<'a> {
                 }
                 Ok(Cel::Map(entries.into()))
             }
-            Kind::Loop(kind, variable) => self.go_through(*kind, variable, children),
+            Kind::Loop(kind, first, second) => self.go_through(*kind, [first, second], children),
+        }
+    }
+    /// What a list, a map or a struct gets of `node`: nothing where `marked` has a `?` and the value is none.
+    fn entry(&mut self, marked: &Node, node: &Node) -> Result<Option<Cel>, Failure> {
+        if !matches!(marked.kind, Kind::Optional) {
+            return self.evaluate(node).map(Some);
+        }
+        let inner = if matches!(node.kind, Kind::Optional) { &node.children[0] } else { node };
+        match self.evaluate(inner)? {
+            Cel::Optional(value) => Ok(value.map(|value| Cel::clone(&value))),
+            _ => Err(no_such_overload()),
         }
     }
     fn all(&mut self, nodes: &[Node]) -> Result<Vec<Cel>, Failure> {
@@ -197,6 +228,7 @@ impl<'a> Evaluator<'a> {
             Cel::List(items) => items.iter().try_for_each(|item| self.measure(item, left)),
             Cel::Map(entries) => entries.iter().try_for_each(|(_, value)| self.measure(value, left)),
             Cel::Optional(Some(inner)) => self.measure(inner, left),
+            Cel::Object(object) => object.1.iter().try_for_each(|(_, value)| self.measure(value, left)),
             _ => Ok(()),
         }
     }
@@ -214,31 +246,57 @@ impl<'a> Evaluator<'a> {
         }
         trouble.map_or(Ok((!decides).into()), Err)
     }
-    fn go_through(&mut self, kind: Macro, variable: &Text, parts: &[Node]) -> Result<Cel, Failure> {
+    fn go_through(&mut self, kind: Macro, names: [&Text; 2], parts: &[Node]) -> Result<Cel, Failure> {
         let range = self.evaluate(&parts[0])?;
         let Some(body) = parts.last() else { return Err(no_such_overload()) };
-        if let (Macro::OptionalMap, Cel::Optional(inner)) = (kind, &range) {
-            let Some(inner) = inner else { return Ok(range) };
-            let value = self.with(variable, Cel::clone(inner), body)?;
-            return Ok(Cel::optional(Some(value)));
+        if matches!(kind, Macro::OptionalMap | Macro::OptionalFlatMap) {
+            let Cel::Optional(inner) = range else { return Err(no_such_overload()) };
+            let Some(inner) = inner else { return Ok(Cel::Optional(None)) };
+            let value = self.with(names, [Cel::clone(&inner), Cel::NULL], body)?;
+            return match (kind, &value) {
+                (Macro::OptionalMap, _) => Ok(Cel::optional(Some(value))),
+                (_, Cel::Optional(_)) => Ok(value),
+                _ => Err(no_such_overload()),
+            };
         }
-        let Some(items) = range.items().filter(|_| kind != Macro::OptionalMap) else {
-            return Err(no_such_overload());
-        };
+        let Some(items) = range.items() else { return Err(no_such_overload()) };
         self.spend(items.len())?;
-        let (mut out, mut count, mut trouble) = (Vec::new(), 0, None);
-        let is_transforming = kind == Macro::Map;
-        for item in items {
-            if is_transforming {
-                if parts.len() == 3
-                    && !self.with(variable, item.clone(), &parts[1])?.as_bool().unwrap_or(false)
+        let (mut out, mut entries, mut count, mut trouble) = (Vec::new(), Vec::new(), 0, None);
+        let is_double = !names[1].is_empty();
+        for (index, item) in items.into_iter().enumerate() {
+            let values = match () {
+                () if !is_double => [item, Cel::NULL],
+                () if range.is_list() => [index.into(), item],
+                () => {
+                    let value = self.lookup(&range, &item)?.unwrap_or(Cel::NULL);
+                    [item, value]
+                }
+            };
+            if let Macro::Map | Macro::SortBy | Macro::TransformList | Macro::TransformMap | Macro::TransformMapEntry =
+                kind
+            {
+                let filter = (parts.len() == 3).then(|| &parts[1]);
+                if let Some(filter) = filter
+                    && !self.with(names, values.clone(), filter)?.as_bool().ok_or_else(no_such_overload)?
                 {
                     continue;
                 }
-                out.push(self.with(variable, item, body)?);
+                let result = self.with(names, values.clone(), body)?;
+                match kind {
+                    Macro::Map | Macro::TransformList => out.push(result),
+                    Macro::SortBy => entries.push((result, values[0].clone())),
+                    Macro::TransformMap => entries.push((values[0].clone(), result)),
+                    _ => {
+                        for key in result.items().filter(|_| result.is_map()).ok_or_else(no_such_overload)? {
+                            let value = self.lookup(&result, &key)?.unwrap_or(Cel::NULL);
+                            self.insert(&mut entries, key, value)?;
+                        }
+                    }
+                }
                 continue;
             }
-            let is = match self.with(variable, item.clone(), body) {
+            let item = values[0].clone();
+            let is = match self.with(names, values, body) {
                 Ok(value) => value.as_bool().ok_or_else(no_such_overload),
                 Err(error) => Err(error),
             };
@@ -259,13 +317,47 @@ impl<'a> Evaluator<'a> {
             (Macro::All, _) => Ok(true.into()),
             (Macro::Exists, _) => Ok(false.into()),
             (Macro::ExistsOne, _) => Ok((count == 1).into()),
+            (Macro::TransformMap | Macro::TransformMapEntry, _) => Ok(Cel::Map(entries.into())),
+            (Macro::SortBy, _) => self.sorted(entries),
             _ => Ok(Cel::list(out)),
         }
     }
-    fn with(&mut self, variable: &Text, value: Cel, body: &Node) -> Result<Cel, Failure> {
-        self.bound.push((variable.clone(), value));
+    /// Adds to a map what must not be in it yet.
+    fn insert(&mut self, entries: &mut Vec<(Cel, Cel)>, key: Cel, value: Cel) -> Result<(), Failure> {
+        for (other, _) in entries.iter() {
+            if self.equal(other, &key)? {
+                return Err(failure(&["insert failed: key ", &shown(&key), " already exists"]));
+            }
+        }
+        entries.push((key, value));
+        Ok(())
+    }
+    /// What lies behind the keys, in the keys' order.
+    pub(super) fn sorted(&mut self, mut entries: Vec<(Cel, Cel)>) -> Result<Cel, Failure> {
+        let Some((first, _)) = entries.first() else { return Ok(Cel::list(Vec::new())) };
+        let kind = first.type_name();
+        if entries.iter().any(|(key, _)| key.type_name() != kind) {
+            return Err(literal!("list elements must have the same type"));
+        }
+        self.compare(&entries[0].0, &entries[0].0)?
+            .ok_or_else(|| failure(&["list elements must be comparable"]))?;
+        self.spend(entries.len().saturating_mul(entries.len().ilog2() as usize + 1))?;
+        let mut trouble = None;
+        entries.arrange_by(|(a, _), (b, _)| {
+            self.compare(a, b).map(|order| order.unwrap_or(Ordering::Equal)).unwrap_or_else(|error| {
+                trouble = Some(error);
+                Ordering::Equal
+            })
+        });
+        trouble.map_or(Ok(Cel::list(entries.into_iter().map(|(_, value)| value).collect())), Err)
+    }
+    fn with(&mut self, names: [&Text; 2], values: [Cel; 2], body: &Node) -> Result<Cel, Failure> {
+        let before = self.bound.len();
+        for (name, value) in names.into_iter().zip(values).filter(|(name, _)| !name.is_empty()) {
+            self.bound.push((name.clone(), value));
+        }
         let result = self.evaluate(body);
-        self.bound.pop();
+        self.bound.truncate(before);
         result
     }
     fn call(&mut self, name: &str, is_member: bool, nodes: &[Node]) -> Result<Cel, Failure> {
@@ -387,6 +479,18 @@ impl<'a> Evaluator<'a> {
             (Cel::Type(a), Cel::Type(b)) => a == b,
             (Cel::Optional(None), Cel::Optional(None)) => true,
             (Cel::Optional(Some(a)), Cel::Optional(Some(b))) => self.equal(a, b)?,
+            (Cel::Object(a), Cel::Object(b)) => {
+                if a.0 != b.0 || a.1.len() != b.1.len() {
+                    return Ok(false);
+                }
+                for (name, value) in &a.1 {
+                    let Some((_, other)) = b.1.iter().find(|(own, _)| own == name) else { return Ok(false) };
+                    if !self.equal(value, other)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
             _ => self.compare(a, b)? == Some(Ordering::Equal),
         })
     }
@@ -445,6 +549,7 @@ fn field_of(owner: &Cel, name: &str) -> Option<Cel> {
 fn select(owner: &Cel, field: &str) -> Result<Cel, Failure> {
     match owner {
         Cel::Optional(inner) => Ok(Cel::optional(inner.as_ref().and_then(|inner| field_of(inner, field)))),
+        Cel::Object(_) => Ok(owner.field(field).unwrap_or(Cel::NULL)),
         _ if owner.is_map() => field_of(owner, field).ok_or_else(|| failure(&["no such key: ", field])),
         _ => Err(no_such_overload()),
     }

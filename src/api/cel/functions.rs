@@ -210,7 +210,7 @@ fn convert(evaluator: &mut Evaluator, name: &str, value: &Cel) -> Outcome {
 }
 
 #[inline(never)]
-fn print(value: &Cel) -> Option<String> {
+pub(super) fn print(value: &Cel) -> Option<String> {
     Some(match value {
         Cel::Value(Value::String(text)) => text.to_string(),
         Cel::Value(Value::Float(number)) => Decimal::of(*number).general(),

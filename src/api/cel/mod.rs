@@ -18,6 +18,7 @@
 
 mod evaluate;
 mod functions;
+mod object;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use super::quantity::Quantity;
 use super::value::{Text, Value};
 
 pub use evaluate::{COST_EXCEEDED, Evaluator, OUT_OF_BUDGET, WHOLE_BUDGET};
+pub use object::{apply_configuration, json_patch};
 pub use parse::{Declared, Node, compile, uses};
 
 /// A value of the language. What JSON can say stays as it is, shared with the object that it comes from.
@@ -45,6 +47,8 @@ pub enum Cel {
     Quantity(Arc<Quantity>),
     Type(&'static str),
     Optional(Option<Arc<Cel>>),
+    /// What `Object{}` makes: the name of its type, and its fields.
+    Object(Arc<(Text, Vec<(Text, Cel)>)>),
 }
 
 impl<T: Into<Value>> From<T> for Cel {
@@ -74,7 +78,7 @@ impl Cel {
     }
     /// As `type(x)` names it.
     #[inline(never)]
-    fn type_name(&self) -> &'static str {
+    pub fn type_name(&self) -> &'static str {
         match self {
             Cel::Value(Value::Null) => "null_type",
             Cel::Value(Value::Bool(_)) => "bool",
@@ -90,6 +94,7 @@ impl Cel {
             Cel::Quantity(_) => "kubernetes.Quantity",
             Cel::Type(_) => "type",
             Cel::Optional(_) => "optional_type",
+            Cel::Object(_) => "object",
         }
     }
     fn is_list(&self) -> bool {
@@ -137,6 +142,7 @@ impl Cel {
             Cel::Map(entries) => {
                 entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value.clone())
             }
+            Cel::Object(object) => object.1.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()),
             _ => None,
         }
     }

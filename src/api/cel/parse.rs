@@ -47,8 +47,13 @@ pub enum Kind {
     List,
     /// Keys and values in turn.
     Map,
-    /// What is gone through, then what is asked of each; of a map with a filter, the filter between.
-    Loop(Macro, Text),
+    /// `?x` in a list, before the key of a map's entry, before the value of a struct's field.
+    Optional,
+    /// `Name{field: value}`, with the fields' names.
+    Struct(Text, Vec<Text>),
+    /// What is gone through, then what is asked of each; of a map with a filter, the filter between. The second name
+    /// is empty in loops over one variable.
+    Loop(Macro, Text, Text),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +64,11 @@ pub enum Macro {
     Map,
     Filter,
     OptionalMap,
+    OptionalFlatMap,
+    TransformList,
+    TransformMap,
+    TransformMapEntry,
+    SortBy,
 }
 
 /// The names that an expression may use.
@@ -440,30 +450,93 @@ impl Parser<'_> {
         name: Text,
         mut arguments: Vec<Node>,
     ) -> Option<Node> {
-        let named = match (name.as_str(), arguments.len()) {
-            ("all", 2) => Some(Macro::All),
-            ("exists", 2) => Some(Macro::Exists),
-            ("exists_one" | "existsOne", 2) => Some(Macro::ExistsOne),
-            ("map", 2 | 3) => Some(Macro::Map),
-            ("filter", 2) => Some(Macro::Filter),
-            ("optMap", 2) => Some(Macro::OptionalMap),
-            _ => None,
+        let (named, names) = match (name.as_str(), arguments.len()) {
+            ("all", 2) => (Macro::All, 1),
+            ("exists", 2) => (Macro::Exists, 1),
+            ("exists_one" | "existsOne", 2) => (Macro::ExistsOne, 1),
+            ("map", 2 | 3) => (Macro::Map, 1),
+            ("filter", 2) => (Macro::Filter, 1),
+            ("optMap", 2) => (Macro::OptionalMap, 1),
+            ("optFlatMap", 2) => (Macro::OptionalFlatMap, 1),
+            ("sortBy", 2) => (Macro::SortBy, 1),
+            ("all", 3) => (Macro::All, 2),
+            ("exists", 3) => (Macro::Exists, 2),
+            ("existsOne" | "exists_one", 3) => (Macro::ExistsOne, 2),
+            ("transformList", 3 | 4) => (Macro::TransformList, 2),
+            ("transformMap", 3 | 4) => (Macro::TransformMap, 2),
+            ("transformMapEntry", 3 | 4) => (Macro::TransformMapEntry, 2),
+            _ => {
+                arguments.insert(0, target);
+                return self.node(place, Kind::MemberCall(name), arguments);
+            }
         };
-        let Some(named) = named else {
-            arguments.insert(0, target);
-            return self.node(place, Kind::MemberCall(name), arguments);
-        };
-        let first = std::mem::replace(&mut arguments[0], target);
-        match first.kind {
-            Kind::Name(variable) => self.node(place, Kind::Loop(named, variable), arguments),
-            _ => self.fail(first.place, &["argument must be a simple name"]),
+        let mut variables = [Text::new(), Text::new()];
+        for variable in &mut variables[..names] {
+            let first = arguments.remove(0);
+            let Kind::Name(own) = first.kind else {
+                let why = match named {
+                    Macro::Map | Macro::Filter | Macro::SortBy => ["", "argument is not an identifier"],
+                    Macro::OptionalMap | Macro::OptionalFlatMap => {
+                        [name.as_str(), "() variable name must be a simple identifier"]
+                    }
+                    _ => ["", "argument must be a simple name"],
+                };
+                return self.fail(first.place, &why);
+            };
+            *variable = own;
         }
+        arguments.insert(0, target);
+        let [first, second] = variables;
+        if first == second {
+            return self.fail(place, &["duplicate variable name: ", &first]);
+        }
+        self.node(place, Kind::Loop(named, first, second), arguments)
+    }
+    /// An expression that may stand behind a `?`.
+    fn entry(&mut self) -> Option<Node> {
+        let place = self.place();
+        if !self.take("?") {
+            return self.expression();
+        }
+        let inner = self.expression()?;
+        self.node(place, Kind::Optional, vec![inner])
+    }
+    /// Whether `a.b.c{` begins here: at which token the bracket stands.
+    fn struct_bracket(&self) -> Option<usize> {
+        let mut next = self.position + 1;
+        while matches!(
+            self.tokens.get(next..next + 2),
+            Some([(Token::Sign("."), _), (Token::Name(_), _)])
+        ) {
+            next += 2;
+        }
+        matches!(self.tokens.get(next), Some((Token::Sign("{"), _))).then_some(next)
+    }
+    fn structure(&mut self, bracket: usize) -> Option<Node> {
+        let name = self.source[self.place()..self.tokens[bracket].1].replace(|c: char| c.is_whitespace(), "");
+        self.position = bracket;
+        let place = self.place();
+        self.position += 1;
+        let (mut fields, mut values) = (Vec::new(), Vec::new());
+        while !self.take("}") {
+            let is_optional = self.take("?");
+            fields.push(self.name()?);
+            let colon = self.place();
+            self.expect(":")?;
+            let value = self.expression()?;
+            values.push(if is_optional { self.node(colon, Kind::Optional, vec![value])? } else { value });
+            if !self.take(",") {
+                self.expect("}")?;
+                break;
+            }
+        }
+        self.node(place, Kind::Struct(name.into(), fields), values)
     }
     /// Expressions up to a closing sign, which is taken too.
     fn list(&mut self, close: &str) -> Option<Vec<Node>> {
         let mut items = Vec::new();
         while !self.take(close) {
-            items.push(self.expression()?);
+            items.push(if close == "]" { self.entry()? } else { self.expression()? });
             if !self.take(",") {
                 self.expect(close)?;
                 break;
@@ -480,6 +553,9 @@ impl Parser<'_> {
                 Err(_) => return self.fail(place, &["invalid int literal"]),
             },
             Token::Name(name) => {
+                if let Some(bracket) = self.struct_bracket() {
+                    return self.structure(bracket);
+                }
                 self.position += 1;
                 if RESERVED.split(' ').any(|word| word == name) {
                     return self.fail(place, &["reserved identifier: ", &name]);
@@ -514,7 +590,7 @@ impl Parser<'_> {
                 self.position += 1;
                 let mut entries = Vec::new();
                 while !self.take("}") {
-                    entries.push(self.expression()?);
+                    entries.push(self.entry()?);
                     self.expect(":")?;
                     entries.push(self.expression()?);
                     if !self.take(",") {
@@ -571,14 +647,17 @@ fn check<'a>(node: &'a Node, declared: &Declared, bound: &mut Vec<&'a str>, trou
         {
             say(["undefined field '", field, "'"].concat());
         }
-        Kind::Loop(_, variable) => {
+        Kind::Loop(_, first, second) => {
             check(&node.children[0], declared, bound, troubles);
-            bound.push(variable);
+            bound.extend([first.as_str(), second]);
             for child in &node.children[1..] {
                 check(child, declared, bound, troubles);
             }
-            bound.pop();
+            bound.truncate(bound.len() - 2);
             return;
+        }
+        Kind::Struct(name, _) if !(name == "JSONPatch" || name == "Object" || name.starts_with("Object.")) => {
+            say(unknown(name));
         }
         _ => {}
     }

@@ -47,6 +47,11 @@ fn print(value: &Cel) -> String {
         Cel::Type(name) => (*name).to_owned(),
         Cel::Optional(None) => "none".to_owned(),
         Cel::Optional(Some(inner)) => format!("some({})", print(inner)),
+        Cel::Object(object) => {
+            let fields: Vec<String> =
+                object.1.iter().map(|(name, value)| format!("{name}:{}", print(value))).collect();
+            format!("{}{{{}}}", object.0, fields.join(","))
+        }
     }
 }
 

@@ -173,6 +173,22 @@ pub fn apply(
     }
 }
 
+/// Lays `config` over `live` without a word on who owns what (`ApplyStructuredMergeDiff`). What is one value, but has
+/// parts, may not be in it: who names some of the parts may not have thought of the others.
+pub fn lay_over(live: &Value, config: &Value, place: Option<SchemaType>) -> Result<Value, String> {
+    typed::validate(config, place)
+        .map_err(|error| format!("failed to convert patch object to typed object: {error}"))?;
+    let mut atomics = Vec::new();
+    typed::atomics(config, place, &mut Vec::new(), &mut atomics);
+    if !atomics.is_empty() {
+        let list = atomics.join(", ");
+        return Err(format!(
+            "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {list}"
+        ));
+    }
+    Ok(typed::merge(live, config, place))
+}
+
 /// The fields that stand in the way, by their owners.
 type Conflicts = SortedMap<Manager, FieldSet>;
 type Outcome = Result<(Option<Value>, ManagedFields), Conflicts>;

@@ -6,6 +6,7 @@
 //! Follows `pkg/kubeapiserver/options/plugins.go` (the default plugins and their order) and `plugin/pkg/admission`.
 
 mod limit_ranger;
+mod mutating_policy;
 mod namespaces;
 mod node_restriction;
 mod pods;
@@ -13,6 +14,7 @@ mod policy;
 mod quota;
 mod service_account;
 mod storage;
+mod validating_policy;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use crate::message::rest::{Request, User};
 use super::ApiServer;
 use super::cycle::Companion;
 use super::exchange::Exchange;
+use super::watchers::ExchangeId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -48,6 +51,9 @@ pub(crate) struct Attributes<'a> {
     pub companions: Vec<Companion>,
     /// `Warning` headers of the answer.
     pub warnings: Vec<Text>,
+    /// Of the audit event.
+    pub annotations: Vec<(Text, Text)>,
+    pub exchange: ExchangeId,
 }
 
 impl<'a> Attributes<'a> {
@@ -65,7 +71,13 @@ impl<'a> Attributes<'a> {
             user: Arc::clone(&exchange.user),
             companions: Vec::new(),
             warnings: Vec::new(),
+            annotations: Vec::new(),
+            exchange: exchange.id,
         }
+    }
+    /// Something that the audit event is to tell; what it tells of `key` already stays.
+    fn annotate(&mut self, key: &str, value: impl Into<Text>) {
+        self.annotations.push((key.into(), value.into()));
     }
     /// Whether it is about `kind` of `group` itself, not one of its subresources.
     fn is(&self, group: &str, kind: &str) -> bool {
@@ -85,8 +97,24 @@ impl<'a> Attributes<'a> {
 }
 
 impl ApiServer {
-    /// Mutating admission: the plugins that may change the object, in order.
+    /// Mutating admission: the plugins that may change the object, in order, and all once more when a policy has
+    /// changed something.
     pub(super) fn mutate(
+        &mut self,
+        attributes: &mut Attributes,
+        object: &mut Value,
+        old: Option<&Value>,
+        context: &mut Context,
+    ) -> Result<(), Status> {
+        self.mutate_in_tree(attributes, object, old, context)?;
+        if let Some(again) = self.mutate_by_policies(attributes, object, old, None)? {
+            self.mutate_in_tree(attributes, object, old, context)?;
+            self.mutate_by_policies(attributes, object, old, Some(&again))?;
+        }
+        Ok(())
+    }
+
+    fn mutate_in_tree(
         &mut self,
         attributes: &mut Attributes,
         object: &mut Value,
@@ -124,6 +152,25 @@ impl ApiServer {
 
     /// Validating admission: the plugins that look at the finished object (`Null` for a deletion).
     pub(super) fn validate(
+        &mut self,
+        attributes: &mut Attributes,
+        object: &Value,
+        old: Option<&Value>,
+        context: &mut Context,
+    ) -> Result<(), Status> {
+        let result = self.run_validation(attributes, object, old, context);
+        if self.config.audits && !attributes.annotations.is_empty() {
+            let kept = self.annotations.entry(attributes.exchange).or_default();
+            for (key, value) in attributes.annotations.drain(..) {
+                if !kept.iter().any(|(own, _)| *own == key) {
+                    kept.push((key, value));
+                }
+            }
+        }
+        result
+    }
+
+    fn run_validation(
         &mut self,
         attributes: &mut Attributes,
         object: &Value,

@@ -1,59 +1,74 @@
-//! ValidatingAdmissionPolicy: rules of the cluster's own, as expressions.
+//! What both kinds of admission policies have in common: whom they are about, and what their expressions see.
 //!
 //! Picture to hold in mind: house rules on a board at the gate. A rule says whom it is about; a slip pinned to it says
-//! where it holds, and whether breaking it closes the gate or only earns a word. Without slips nobody looks at the board.
+//! where it holds, and what it is measured by. Without slips nobody looks at the board.
 //!
-//! Follows `k8s.io/apiserver/pkg/admission/plugin/policy/{validating,generic,matching}`. Expressions are read anew for each
-//! request; there is no audit log to annotate.
+//! Follows `k8s.io/apiserver/pkg/admission/plugin/policy/{generic,matching}` and `plugin/cel`. Expressions are read anew
+//! for each request.
 
 use super::{Attributes, Operation};
 use crate::api::cel::{self, Cel, Declared, Evaluator};
 use crate::api::field::aggregate;
 use crate::api::kind::{ResourceInfo, join_api_version};
-use crate::api::status::{Reason, Status};
 use crate::api::{LabelSelector, Text, Value, meta};
 use crate::apiserver::{ApiServer, conversion, custom, subresource};
 use crate::object;
 
-/// What is held against a request, and the reason that the answer gives.
-struct Objection {
-    message: String,
-    reason: Text,
-    /// Refuses whatever the binding's actions are.
-    is_final: bool,
+/// A policy that is about the request, through one of its bindings, with one of its parameters.
+pub(super) struct Invocation {
+    pub policy: Value,
+    pub binding: Value,
+    /// The version in which the policy wants to see the object.
+    pub version: Text,
+    pub params: Value,
 }
 
-impl Objection {
-    fn new(message: String) -> Objection {
-        Objection { message, reason: Text::new(), is_final: false }
-    }
+/// A policy, or a binding of it, that cannot be used as it stands.
+pub(super) struct Misfit {
+    pub policy: Value,
+    /// `Null`: it is the policy's own fault.
+    pub binding: Value,
+    pub message: String,
 }
 
 /// What the policies look at, in the version that their rules name.
-struct Subject {
-    object: Value,
-    old: Value,
-    request: Value,
+pub(super) struct Subject {
+    pub object: Value,
+    pub old: Value,
+    pub request: Value,
+}
+
+pub(super) type Names = [(&'static str, Cel); 5];
+
+/// What expressions can name.
+pub(super) fn names(subject: &Subject, params: &Value, namespace: Value) -> Names {
+    [
+        ("object", Cel::from(&subject.object)),
+        ("oldObject", Cel::from(&subject.old)),
+        ("request", Cel::from(&subject.request)),
+        ("params", Cel::from(params)),
+        ("namespaceObject", Cel::from(namespace)),
+    ]
 }
 
 impl ApiServer {
-    pub(super) fn check_policies(
+    /// Which policies on the shelf are about a request, in the order of their names.
+    pub(super) fn invocations(
         &self,
-        attributes: &mut Attributes,
+        attributes: &Attributes,
+        shelves: (usize, usize),
         object: &Value,
-        old: Option<&Value>,
-    ) -> Result<(), Status> {
-        let shelves = self.catalog.shelves;
+        old: &Value,
+    ) -> (Vec<Invocation>, Vec<Misfit>) {
+        let (mut found, mut misfits) = (Vec::new(), Vec::new());
         let is_used = |shelf: usize| self.caches.get(shelf).filter(|own| !own.objects.is_empty());
-        let Some(bindings) = is_used(shelves.policy_bindings) else { return Ok(()) };
-        let Some(policies) = is_used(shelves.policies) else { return Ok(()) };
+        let (Some(policies), Some(bindings)) = (is_used(shelves.0), is_used(shelves.1)) else {
+            return (found, misfits);
+        };
         // Who locks himself out must be able to take the lock off again.
-        if attributes.info.kind.contains("AdmissionPolicy") && !attributes.info.custom {
-            return Ok(());
+        if attributes.info.group == "admissionregistration.k8s.io" {
+            return (found, misfits);
         }
-        let old = old.unwrap_or(&Value::Null);
-        let mut refusal: Option<(String, Text)> = None;
-        let mut left = cel::WHOLE_BUDGET;
         for (_, policy) in policies.objects.iter() {
             let (name, spec) = (meta::name(policy), policy.at("spec"));
             let mut own =
@@ -65,62 +80,34 @@ impl ApiServer {
             let Some(version) = self.matches(attributes, constraints, object, old) else { continue };
             let (api_version, kind) = (spec.text("paramKind.apiVersion"), spec.text("paramKind.kind"));
             if !kind.is_empty() && self.catalog.registry.for_api_version(api_version, kind).is_none() {
-                if refusal.is_none() && spec.text("failurePolicy") != "Ignore" {
-                    let (group, version) = meta::split_api_version(api_version);
-                    let message = format!(
-                        "ValidatingAdmissionPolicy '{name}' denied request: failed to configure policy: failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'"
-                    );
-                    refusal = Some((message, Text::new()));
-                }
+                let (group, version) = meta::split_api_version(api_version);
+                let message = format!(
+                    "failed to configure policy: failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'"
+                );
+                misfits.push(Misfit { policy: policy.clone(), binding: Value::Null, message });
                 continue;
             }
-            let mut subject: Option<Subject> = None;
             for (_, binding) in own {
                 let resources = binding.at("spec.matchResources");
                 if !resources.is_null() && self.matches(attributes, resources, object, old).is_none() {
                     continue;
                 }
-                let subject = subject.get_or_insert_with(|| subject_of(attributes, &version, object, old));
-                let objections = match self.parameters(attributes, spec, binding.at("spec.paramRef")) {
-                    Ok(params) => params
-                        .into_iter()
-                        .flat_map(|params| self.objections(attributes, spec, subject, params, &mut left))
-                        .collect(),
-                    Err(_) if spec.text("failurePolicy") == "Ignore" => Vec::new(),
-                    Err(error) => {
-                        let message = format!("failed to configure binding: {error}");
-                        vec![Objection { is_final: true, ..Objection::new(message) }]
-                    }
-                };
-                let own = meta::name(binding);
-                let asks_for = |action: &str| {
-                    binding.items("spec.validationActions").iter().any(|own| own.as_str() == Some(action))
-                };
-                for Objection { message, reason, is_final } in objections {
-                    if !is_final && asks_for("Warn") {
-                        attributes.warnings.push(Text::from(format!(
-                            "Validation failed for ValidatingAdmissionPolicy '{name}' with binding '{own}': {message}"
-                        )));
-                    }
-                    if refusal.is_none() && (is_final || asks_for("Deny")) {
-                        let message = format!(
-                            "ValidatingAdmissionPolicy '{name}' with binding '{own}' denied request: {message}"
-                        );
-                        refusal = Some((message, reason));
-                    }
+                match self.parameters(attributes, spec, binding.at("spec.paramRef")) {
+                    Ok(all) => found.extend(all.into_iter().map(|params| Invocation {
+                        policy: policy.clone(),
+                        binding: binding.clone(),
+                        version: version.clone(),
+                        params,
+                    })),
+                    Err(error) => misfits.push(Misfit {
+                        policy: policy.clone(),
+                        binding: binding.clone(),
+                        message: format!("failed to configure binding: {error}"),
+                    }),
                 }
             }
         }
-        let Some((message, reason)) = refusal else { return Ok(()) };
-        let named = if object.is_null() { old } else { object };
-        let mut status = attributes.forbidden(named, &message).with_cause("", &message, "");
-        (status.reason, status.code) = match reason.as_str() {
-            "Unauthorized" => (Reason::Unauthorized, 401),
-            "Forbidden" => (Reason::Forbidden, 403),
-            "RequestEntityTooLarge" => (Reason::RequestEntityTooLarge, 413),
-            _ => (Reason::Invalid, 422),
-        };
-        Err(status)
+        (found, misfits)
     }
 
     /// The version in which a request is one of those that `resources` is about.
@@ -213,87 +200,48 @@ impl ApiServer {
         Ok(found)
     }
 
-    /// What one policy, with one parameter, holds against the request.
-    fn objections(
-        &self,
-        attributes: &Attributes,
-        spec: &Value,
-        subject: &Subject,
-        params: Value,
-        left: &mut usize,
-    ) -> Vec<Objection> {
+    /// The namespace of a request, as expressions see it: that of a namespace is none.
+    pub(super) fn namespace_object(&self, attributes: &Attributes) -> Value {
         let is_namespace = attributes.info.kind == "Namespace" && attributes.info.group.is_empty();
-        let namespace = match self.shelf(self.catalog.shelves.namespaces, &attributes.namespace) {
+        match self.shelf(self.catalog.shelves.namespaces, &attributes.namespace) {
             Some(namespace) if !is_namespace => namespace.clone(),
             _ => Value::Null,
-        };
-        let names = |namespace: Value| {
-            [
-                ("object", Cel::from(&subject.object)),
-                ("oldObject", Cel::from(&subject.old)),
-                ("request", Cel::from(&subject.request)),
-                ("params", Cel::from(&params)),
-                ("namespaceObject", Cel::from(namespace)),
-            ]
-        };
-        let is_strict = spec.text("failurePolicy") != "Ignore";
-        let (known, variables) = (cel::policy_names(spec), cel::variables_of(spec));
-        let declared = Declared { names: &known, variables: &variables };
-        // Conditions are not told of the namespace.
-        let bare = names(Value::Null);
-        let mut evaluator = Evaluator::new(&bare, *left);
-        let mut troubles: Vec<Text> = Vec::new();
-        for condition in spec.items("matchConditions") {
-            match evaluate(&mut evaluator, spec, &declared, condition.text("expression")) {
-                Ok(value) if value.as_bool() == Some(false) => {
-                    *left = evaluator.left;
-                    return Vec::new();
-                }
-                Ok(_) => {}
-                Err(error) => troubles.push(error),
+        }
+    }
+}
+
+/// Whether all `matchConditions` hold. They are not told of the namespace.
+pub(super) fn fits(
+    spec: &Value,
+    subject: &Subject,
+    params: &Value,
+    left: &mut usize,
+) -> Result<bool, Text> {
+    let bare = names(subject, params, Value::Null);
+    let (known, variables) = (cel::policy_names(spec), cel::variables_of(spec));
+    let declared = Declared { names: &known, variables: &variables };
+    let mut evaluator = Evaluator::new(&bare, *left);
+    let mut troubles: Vec<Text> = Vec::new();
+    let mut fits = true;
+    for condition in spec.items("matchConditions") {
+        match evaluate(&mut evaluator, spec, &declared, condition.text("expression")) {
+            Ok(value) if value.as_bool() == Some(false) => {
+                fits = false;
+                break;
             }
+            Ok(_) => {}
+            Err(error) => troubles.push(error),
         }
-        *left = evaluator.left;
-        if let Some(text) = aggregate(&troubles) {
-            return if is_strict { vec![Objection::new(text)] } else { Vec::new() };
-        }
-        let whole = names(namespace);
-        let mut evaluator = Evaluator::new(&whole, *left);
-        let mut ask = |expression: &str| evaluate(&mut evaluator, spec, &declared, expression);
-        let mut objections = Vec::new();
-        for validation in spec.items("validations") {
-            match ask(validation.text("expression")) {
-                Ok(value) if value.as_bool() == Some(true) => {}
-                Ok(_) => {
-                    let expression = validation.text("messageExpression");
-                    let own = if expression.is_empty() { None } else { ask(expression).ok() };
-                    let message =
-                        match (own.as_ref().and_then(cel::message), validation.text("message").trim()) {
-                            (Some(own), _) => own.to_owned(),
-                            (None, "") => {
-                                format!("failed expression: {}", validation.text("expression").trim())
-                            }
-                            (None, message) => message.to_owned(),
-                        };
-                    let reason = validation.shared_text("reason");
-                    objections.push(Objection { reason, ..Objection::new(message) });
-                }
-                Err(error) if is_strict => objections.push(Objection::new(error.to_string())),
-                Err(_) => {}
-            }
-        }
-        for annotation in spec.items("auditAnnotations") {
-            if let (Err(error), true) = (ask(annotation.text("valueExpression").trim()), is_strict) {
-                objections.push(Objection { is_final: true, ..Objection::new(error.to_string()) });
-            }
-        }
-        *left = evaluator.left;
-        objections
+    }
+    *left = evaluator.left;
+    match aggregate(&troubles) {
+        Some(error) if fits => Err(error.into()),
+        _ => Ok(fits),
     }
 }
 
 /// What one expression comes to; reading it costs as well.
-fn evaluate<'a>(
+pub(super) fn evaluate<'a>(
     evaluator: &mut Evaluator<'a>,
     spec: &'a Value,
     declared: &Declared,
@@ -318,7 +266,7 @@ fn evaluate<'a>(
 }
 
 /// An object as one of its kind's versions shows it.
-fn in_version(info: &ResourceInfo, version: &str, object: &Value) -> Value {
+pub(super) fn in_version(info: &ResourceInfo, version: &str, object: &Value) -> Value {
     match &info.definition {
         _ if object.is_null() => Value::Null,
         Some(kind) => custom::shown(kind, version, object),
@@ -327,7 +275,7 @@ fn in_version(info: &ResourceInfo, version: &str, object: &Value) -> Value {
 }
 
 /// What is looked at, and the request as expressions see it (`CreateAdmissionRequest`).
-fn subject_of(attributes: &Attributes, version: &Text, object: &Value, old: &Value) -> Subject {
+pub(super) fn subject_of(attributes: &Attributes, version: &Text, object: &Value, old: &Value) -> Subject {
     let (info, request) = (attributes.info, &attributes.request);
     let own = info.subresource(&attributes.subresource);
     let api_version =

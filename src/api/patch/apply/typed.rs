@@ -414,6 +414,40 @@ pub(super) fn validate(value: &Value, place: Place) -> Result<(), String> {
     }
 }
 
+/// The paths of arrays, maps and structs that are one value (`findAtomics`).
+pub(super) fn atomics(value: &Value, place: Place, path: &mut Vec<PathElement>, found: &mut Vec<String>) {
+    let Some(place) = place else { return };
+    let is_list = matches!(value, Value::Array(_));
+    let is_atomic = match place.shape() {
+        Shape::Object(_) | Shape::Map { .. } => !is_list && place.is_atomic(),
+        Shape::List { list, .. } => is_list && *list == ListKind::Atomic,
+        Shape::Any => is_list,
+        _ => return,
+    };
+    if is_atomic {
+        found.push(super::path_text(path));
+    }
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map.iter() {
+                if let Some(own) = place.field(key) {
+                    path.push(field(key));
+                    atomics(value, Some(own.type_()), path, found);
+                    path.pop();
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                path.push(PathElement::Index(index as i64));
+                atomics(item, place.element(), path, found);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
 fn validate_at(place: Place, value: &Value, path: String, errors: &mut Vec<String>) {
     let Some(place) = place else { return };
     if value.is_null() {
