@@ -13,8 +13,9 @@ use clusterarium::command::{Command, Scenario};
 use clusterarium::console::Console;
 use clusterarium::sim::Duration;
 
-fn boot(_: &str) -> Console {
-    let mut console = Console::boot(1, Scenario { hollow: true, workers: 1, ..Scenario::default() });
+fn boot(first: &str) -> Console {
+    let audit = first == "# audited";
+    let mut console = Console::boot(1, Scenario { hollow: true, workers: 1, audit, ..Scenario::default() });
     console.settle(|_| {});
     console
 }

@@ -3,7 +3,7 @@
 //! Picture to hold in mind: the minutes of a meeting that is held again, word for word.
 //!
 //! Lines behind `$ ` are entered (`> ` goes on with one), what stands below is printed: `! ` marks the standard error,
-//! `= ` an exit code other than 0, `~` an empty line, `%` a missing line end. Lines behind `@ ` do something to the
+//! `= ` an exit code other than 0, `~` an empty line, `%` a missing line end, `? ` the annotations of an audit event. Lines behind `@ ` do something to the
 //! cluster; lines behind `# ` and empty ones are the author's, the first of them says which cluster it is.
 //! `CLUSTERARIUM_UPDATE=1` writes the answers anew; read the difference before you keep it.
 
@@ -42,11 +42,18 @@ fn play(
             lines.next();
         }
         text += &format!("$ {}\n", command.replace('\n', "\n> "));
-        let mut printed = Vec::new();
+        let (mut printed, mut noted) = (Vec::new(), String::new());
         let code = console.exec(&command, "", LIMIT, |output| match output {
             Output::Stdout(text) => printed.push((false, text)),
             Output::Stderr(text) => printed.push((true, text)),
-            Output::Audit(_) => {}
+            // Of audit events, where there are any: what the user's writes were annotated with.
+            Output::Audit(event) => {
+                if event.text("user.username") == "kubernetes-admin"
+                    && !matches!(event.text("verb"), "get" | "list" | "watch")
+                {
+                    noted += &format!("? {} {} {}\n", event.text("verb"), event.text("requestURI"), event.at("annotations"));
+                }
+            }
         });
         for (on_error, part) in printed {
             for line in part.split_inclusive('\n') {
@@ -56,6 +63,7 @@ fn play(
                 text += &format!("{}{line}{open}", if on_error { "! " } else { "" });
             }
         }
+        text += &noted;
         match code {
             Some(0) => {}
             Some(code) => text += &format!("= {code}\n"),
