@@ -23,8 +23,9 @@ use super::schema::{Schema, SchemaType};
 use super::value::{Text, Value};
 
 pub use coerce::{Coerced, coerce, has_unknown, settle};
+pub use format::fits as has_format;
 pub use format::is_known as is_known_format;
-pub use rules::{NAMES as RULE_NAMES, check_rules, field_path};
+pub use rules::{check_rules, field_path};
 pub use validate::validate;
 
 /// The kind of a CustomResourceDefinition.

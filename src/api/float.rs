@@ -41,6 +41,48 @@ impl Decimal {
         let point = if fraction.is_empty() { "" } else { "." };
         format!("{sign}{whole}{point}{fraction}")
     }
+    /// With so many digits behind the point.
+    pub fn fixed(&self, precision: usize) -> String {
+        let places = i64::from(self.exponent) + 1 + precision as i64;
+        let text = self.rounded(places).plain();
+        let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let point = if digits == 0 && precision > 0 { "." } else { "" };
+        [&text, point, &"0".repeat(precision.saturating_sub(digits))].concat()
+    }
+    /// One digit, a point and so many digits, and the power of ten that they are to be taken by.
+    pub fn scientific(&self, precision: usize) -> (String, i32) {
+        let rounded = self.rounded(1 + precision as i64);
+        let power = if rounded.digits.is_empty() { 0 } else { rounded.exponent };
+        (Decimal { exponent: 0, ..rounded }.fixed(precision), power)
+    }
+    /// The first digits only, rounded to even where the rest is a half.
+    fn rounded(&self, count: i64) -> Decimal {
+        let Decimal { sign, digits, exponent } = self;
+        let (sign, mut exponent) = (*sign, *exponent);
+        let Ok(count) = usize::try_from(count) else {
+            return Decimal { sign, digits: String::new(), exponent: 0 };
+        };
+        if count >= digits.len() {
+            return Decimal { sign, digits: digits.clone(), exponent };
+        }
+        let (kept, rest) = digits.split_at(count);
+        let is_odd = kept.ends_with(['1', '3', '5', '7', '9']);
+        let mut kept = kept.as_bytes().to_vec();
+        if rest > "5" || (rest == "5" && is_odd) {
+            while kept.last() == Some(&b'9') {
+                kept.pop();
+            }
+            match kept.last_mut() {
+                Some(last) => *last += 1,
+                None => {
+                    kept.push(b'1');
+                    exponent += 1;
+                }
+            }
+        }
+        let text = String::from_utf8(kept).unwrap_or_default();
+        Decimal { sign, digits: text.trim_end_matches('0').to_owned(), exponent }
+    }
     /// With the verb `g`: plain, or with an exponent where that is below -4 or from 6 on.
     pub fn general(&self) -> String {
         let Decimal { sign, digits, exponent } = self;

@@ -107,7 +107,10 @@ impl Catalog {
             roles: shelf(RBAC, "roles"),
             role_bindings: shelf(RBAC, "rolebindings"),
             mutating_policies: shelf("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
-            mutating_policy_bindings: shelf("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+            mutating_policy_bindings: shelf(
+                "admissionregistration.k8s.io",
+                "mutatingadmissionpolicybindings",
+            ),
         };
         Catalog { registry, routes, prefixes, by_cache, shelves }
     }

@@ -51,7 +51,12 @@ fn play(
                 if event.text("user.username") == "kubernetes-admin"
                     && !matches!(event.text("verb"), "get" | "list" | "watch")
                 {
-                    noted += &format!("? {} {} {}\n", event.text("verb"), event.text("requestURI"), event.at("annotations"));
+                    noted += &format!(
+                        "? {} {} {}\n",
+                        event.text("verb"),
+                        event.text("requestURI"),
+                        event.at("annotations")
+                    );
                 }
             }
         });

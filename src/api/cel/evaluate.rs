@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use super::libraries::{Check, Decision};
 use super::parse::{Kind, Macro, Node};
 use super::{Cel, Failure, functions};
 use crate::api::value::{Text, Value, literal};
@@ -48,12 +49,17 @@ pub struct Evaluator<'a> {
     /// Steps that are left for all expressions together.
     pub left: usize,
     depth: usize,
+    /// Who answers what the authorizer is asked.
+    pub judge: Option<&'a Judge<'a>>,
 }
+
+/// What the API server's authorizers say of a check, with a verb.
+pub type Judge<'a> = dyn Fn(&Check, &str) -> Decision + 'a;
 
 impl<'a> Evaluator<'a> {
     /// `left` is what all its expressions together may cost.
     pub fn new(names: &'a [(&'a str, Cel)], left: usize) -> Evaluator<'a> {
-        Evaluator { names, variables: Vec::new(), bound: Vec::new(), steps: 0, left, depth: 0 }
+        Evaluator { names, variables: Vec::new(), bound: Vec::new(), steps: 0, left, depth: 0, judge: None }
     }
     pub fn has_no_variables(&self) -> bool {
         self.variables.is_empty()
@@ -96,6 +102,11 @@ impl<'a> Evaluator<'a> {
             Kind::Literal(value) => Ok(value.clone()),
             Kind::Name(name) => self.named(name),
             Kind::Select(field) => {
+                if field == "requestResource"
+                    && matches!(&children[0].kind, Kind::Name(name) if name == "authorizer")
+                {
+                    return self.named("authorizer.requestResource");
+                }
                 if matches!(&children[0].kind, Kind::Name(name) if name == "variables")
                     && let Some(value) = self.variable(field)
                 {
@@ -145,7 +156,7 @@ impl<'a> Evaluator<'a> {
             Kind::Optional => Err(no_such_overload()),
             Kind::Struct(name, names) => {
                 let mut fields = Vec::new();
-                for (field, child) in names.iter().zip(children) {
+                for ((field, _), child) in names.iter().zip(children) {
                     fields.extend(self.entry(child, child)?.map(|value| (field.clone(), value)));
                 }
                 Ok(Cel::Object((name.clone(), fields).into()))
@@ -272,8 +283,11 @@ impl<'a> Evaluator<'a> {
                     [item, value]
                 }
             };
-            if let Macro::Map | Macro::SortBy | Macro::TransformList | Macro::TransformMap | Macro::TransformMapEntry =
-                kind
+            if let Macro::Map
+            | Macro::SortBy
+            | Macro::TransformList
+            | Macro::TransformMap
+            | Macro::TransformMapEntry = kind
             {
                 let filter = (parts.len() == 3).then(|| &parts[1]);
                 if let Some(filter) = filter
@@ -395,6 +409,15 @@ impl<'a> Evaluator<'a> {
             _ => functions::global(self, name, &arguments),
         }
     }
+    /// The value at the key of this number.
+    pub(super) fn entry_at(&self, map: &Cel, index: usize) -> Cel {
+        match map {
+            Cel::Map(entries) => entries.get(index).map(|(_, value)| value.clone()),
+            Cel::Value(Value::Object(map)) => map.iter().nth(index).map(|(_, value)| Cel::from(value)),
+            _ => None,
+        }
+        .unwrap_or(Cel::NULL)
+    }
     /// Where the first item lies that is equal.
     pub(super) fn position(&mut self, list: &Cel, wanted: &Cel) -> Result<Option<usize>, Failure> {
         for index in 0..list.count() {
@@ -477,6 +500,7 @@ impl<'a> Evaluator<'a> {
         Ok(match (a, b) {
             (Cel::Value(Value::Null), Cel::Value(Value::Null)) => true,
             (Cel::Type(a), Cel::Type(b)) => a == b,
+            (Cel::Opaque(a), Cel::Opaque(b)) => a == b,
             (Cel::Optional(None), Cel::Optional(None)) => true,
             (Cel::Optional(Some(a)), Cel::Optional(Some(b))) => self.equal(a, b)?,
             (Cel::Object(a), Cel::Object(b)) => {
@@ -535,14 +559,7 @@ pub(super) fn float(value: &Cel) -> Option<f64> {
 
 /// A field, under its own name or as rules spell what is no identifier: `a__dash__b` for `a-b`.
 fn field_of(owner: &Cel, name: &str) -> Option<Cel> {
-    let own = owner.field(name);
-    if own.is_some() || !name.contains("__") {
-        return own;
-    }
-    let plain = name.replace("__underscores__", "\0").replace("__dot__", ".");
-    let plain = plain.replace("__dash__", "-").replace("__slash__", "/").replace('\0', "__");
-    let reserved = plain.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
-    owner.field(reserved.unwrap_or(&plain))
+    owner.field(name).or_else(|| owner.field(&super::unescaped(name).filter(|own| own != name)?))
 }
 
 #[inline(never)]

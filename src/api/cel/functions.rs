@@ -7,8 +7,7 @@
 //! libraries of `k8s.io/apiserver/pkg/cel/library`.
 
 use super::evaluate::{Evaluator, failure, float, no_such_overload};
-use super::parse::{Kind, Node};
-use super::{Cel, Failure};
+use super::{Cel, Failure, libraries};
 use crate::api::float::{Decimal, parse_float};
 use crate::api::quantity::Quantity;
 use crate::api::regex::Regex;
@@ -29,40 +28,17 @@ pub const TYPES: &[&str] = &[
     "type",
     "uint",
     "optional_type",
+    "google.protobuf.Timestamp",
+    "google.protobuf.Duration",
 ];
-const GLOBALS: &str = " + - * / % ! == != < <= > >= in size int uint double string bool bytes duration timestamp type dyn matches quantity isQuantity ";
-const MEMBERS: &str = " size contains startsWith endsWith matches charAt indexOf lastIndexOf lowerAscii upperAscii replace split join substring trim reverse format isSorted sum min max find findAll isGreaterThan isLessThan compareTo add sub asInteger isInteger asApproximateFloat sign getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours getMinutes getSeconds getMilliseconds orValue or hasValue value ";
-/// What upstream has and this has not.
-const LEFT_OUT: &str = " url isURL ip isIP cidr isCIDR semver isSemver group resource subresource namespace path check serviceAccount allowed reason errored getScheme getHost getHostname getPort getEscapedPath getQuery family isUnspecified isLoopback isGlobalUnicast isLinkLocalMulticast isLinkLocalUnicast isCanonical containsIP containsCIDR masked prefixLength validate named optFlatMap transformList transformMap transformMapEntry all exists exists_one existsOne distinct flatten range slice sort sortBy first last major minor patch escapeKey ";
-const LIBRARIES: &[(&str, &str)] = &[
-    ("sets", " contains equivalent intersects "),
-    ("optional", " of ofNonZeroValue none "),
-    ("strings", " quote "),
-];
+/// What functions can stand behind with a dot that are called on nothing: `sets.contains(a, b)`.
+const LIBRARIES: &str = " sets optional strings lists ip format jsonpatch ";
 
-/// `name`, padded, so that no list of names has to be taken apart.
-#[inline(never)]
-fn among(names: &str, name: &str) -> bool {
-    names.split(' ').any(|own| own == name)
-}
-pub fn is_left_out(name: &str) -> bool {
-    !among(GLOBALS, name) && !among(MEMBERS, name) && among(LEFT_OUT, name)
-}
-pub fn is_known(name: &str, is_member: bool) -> bool {
-    among(if is_member { MEMBERS } else { GLOBALS }, name)
-        || LIBRARIES.iter().any(|(_, names)| !is_member && among(names, name))
-}
 /// Whether `owner.name()` is no call of a value's function, but one of a library.
 pub fn is_library(owner: &str, name: &str) -> bool {
-    LIBRARIES.iter().any(|(own, names)| *own == owner && among(names, name))
-}
-pub fn library(node: &Node, bound: &[&str]) -> bool {
-    match (&node.kind, node.children.first().map(|target| &target.kind)) {
-        (Kind::MemberCall(name), Some(Kind::Name(owner))) => {
-            !bound.contains(&owner.as_str()) && is_library(owner, name)
-        }
-        _ => false,
-    }
+    LIBRARIES.split(' ').any(|own| own == owner)
+        && !owner.is_empty()
+        && super::check::overloads(&[owner, ".", name].concat()).is_some()
 }
 
 type Outcome = Result<Cel, Failure>;
@@ -89,10 +65,17 @@ pub fn global(evaluator: &mut Evaluator, name: &str, arguments: &[Cel]) -> Outco
             Err(error) => Err(failure(&[&error.to_string()])),
         },
         ("isQuantity", [Cel::Value(Value::String(text))]) => Ok(Quantity::parse(text).is_ok().into()),
+        ("sign", _) => member(evaluator, name, arguments),
         ("dyn", [value]) => Ok(value.clone()),
         ("type", [value]) => Ok(Cel::Type(value.type_name())),
-        (_, [value]) => convert(evaluator, name, value),
-        _ => Err(no_such_overload()),
+        _ => {
+            evaluator.spend(arguments.iter().filter_map(Cel::as_str).map(str::len).sum::<usize>() / 8)?;
+            match (libraries::call(name, arguments), arguments) {
+                (Some(result), _) => result,
+                (None, [value]) => convert(evaluator, name, value),
+                _ => Err(no_such_overload()),
+            }
+        }
     }
 }
 
@@ -234,6 +217,7 @@ pub(super) fn print(value: &Cel) -> Option<String> {
             [sign, &whole.to_string(), point, fraction, "s"].concat()
         }
         Cel::Quantity(quantity) => quantity.to_string(),
+        Cel::Opaque(own) => return own.text(),
         _ => return None,
     })
 }
@@ -272,6 +256,7 @@ pub fn member(evaluator: &mut Evaluator, name: &str, arguments: &[Cel]) -> Outco
             })
         .into()),
         Cel::Quantity(quantity) => of_quantity(name, **quantity, rest),
+        Cel::Opaque(own) => libraries::member(evaluator, name, own, rest),
         Cel::Optional(inner) => match (name, rest, inner) {
             ("hasValue", [], _) => Ok(inner.is_some().into()),
             ("value", [], Some(inner)) => Ok(Cel::clone(inner)),
@@ -324,7 +309,6 @@ fn of_text(evaluator: &mut Evaluator, name: &str, text: &str, rest: &[Cel]) -> O
         ("lowerAscii", [], ..) => Ok(text.to_ascii_lowercase().into()),
         ("upperAscii", [], ..) => Ok(text.to_ascii_uppercase().into()),
         ("trim", [], ..) => Ok(text.trim().into()),
-        ("reverse", [], ..) => Ok(text.chars().rev().collect::<String>().into()),
         ("charAt", [index], ..) => {
             let index = position(index, text.chars().count())?;
             Ok(text.chars().skip(index).take(1).collect::<String>().into())
@@ -367,7 +351,7 @@ fn of_text(evaluator: &mut Evaluator, name: &str, text: &str, rest: &[Cel]) -> O
             }
             Ok(text.chars().skip(from).take(to - from).collect::<String>().into())
         }
-        ("format", [list], ..) if list.is_list() => format(evaluator, text, list),
+        ("format", [list], ..) if list.is_list() => super::format::format(evaluator, text, list),
         _ => Err(no_such_overload()),
     }
 }
@@ -401,36 +385,6 @@ fn find(evaluator: &mut Evaluator, text: &str, pattern: &str, most: usize) -> Re
         from = if end > start { end } else { end + 1 };
     }
     Ok(found)
-}
-
-/// `%s`, `%d` and `%%`.
-fn format(evaluator: &mut Evaluator, text: &str, list: &Cel) -> Outcome {
-    let (mut out, mut index) = (String::new(), 0);
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character != '%' {
-            out.push(character);
-            continue;
-        }
-        match characters.next() {
-            Some('%') => out.push('%'),
-            Some('s' | 'd') => {
-                let Some(item) = list.item(index) else {
-                    return Err(failure(&["index ", &index.to_string(), " out of range"]));
-                };
-                index += 1;
-                let printed = match (&item, print(&item)) {
-                    (_, Some(printed)) => printed,
-                    (Cel::Value(value), None) => value.to_string(),
-                    _ => return Err(no_such_overload()),
-                };
-                evaluator.spend(printed.len() / 8 + 1)?;
-                out.push_str(&printed);
-            }
-            _ => return Err(literal!("format: of the clauses only %s and %d are simulated")),
-        }
-    }
-    Ok(out.into())
 }
 
 fn of_list(evaluator: &mut Evaluator, name: &str, list: &Cel, rest: &[Cel]) -> Outcome {
@@ -489,8 +443,74 @@ fn of_list(evaluator: &mut Evaluator, name: &str, list: &Cel, rest: &[Cel]) -> O
             }
             Ok(out.into())
         }
+        ("first", []) => Ok(Cel::optional(items.into_iter().next())),
+        ("last", []) => Ok(Cel::optional(items.into_iter().next_back())),
+        ("reverse", []) => Ok(Cel::list(items.into_iter().rev().collect())),
+        ("sort", []) => evaluator.sorted(items.into_iter().map(|item| (item.clone(), item)).collect()),
+        ("distinct", []) => {
+            let mut out: Vec<Cel> = Vec::new();
+            for item in items {
+                if evaluator.position(&Cel::list(out.clone()), &item)?.is_none() {
+                    out.push(item);
+                }
+                evaluator.spend(out.len())?;
+            }
+            Ok(Cel::list(out))
+        }
+        ("slice", [Cel::Value(Value::Integer(from)), Cel::Value(Value::Integer(to))]) => {
+            let count = items.len() as i64;
+            let why = if *from < 0 || *to < 0 {
+                "negative indexes not supported"
+            } else if from > to {
+                "start index must be less than or equal to end index"
+            } else if *to > count {
+                &["list is length ", &count.to_string()].concat()
+            } else {
+                return Ok(Cel::list(items[*from as usize..*to as usize].to_vec()));
+            };
+            Err(failure(&["cannot slice(", &from.to_string(), ", ", &to.to_string(), "), ", why]))
+        }
+        ("flatten", [] | [Cel::Value(Value::Integer(_))]) => {
+            let levels = match rest.first() {
+                Some(Cel::Value(Value::Integer(levels))) => *levels,
+                _ => 1,
+            };
+            if levels < 0 {
+                return Err(literal!("level must be non-negative"));
+            }
+            let mut out = Vec::new();
+            flatten(evaluator, items, levels, &mut out)?;
+            Ok(Cel::list(out))
+        }
+        ("unwrapOpt" | "optional.unwrap", []) => {
+            let mut out = Vec::new();
+            for item in items {
+                match item {
+                    Cel::Optional(inner) => out.extend(inner.map(|inner| Cel::clone(&inner))),
+                    other => return Err(failure(&["value ", other.type_name(), " is not optional"])),
+                }
+            }
+            Ok(Cel::list(out))
+        }
         _ => Err(no_such_overload()),
     }
+}
+
+/// Lists within a list, as deep as so many levels.
+fn flatten(
+    evaluator: &mut Evaluator,
+    items: Vec<Cel>,
+    levels: i64,
+    out: &mut Vec<Cel>,
+) -> Result<(), Failure> {
+    for item in items {
+        evaluator.spend(1)?;
+        match item.items().filter(|_| levels > 0 && item.is_list()) {
+            Some(inner) => flatten(evaluator, inner, levels - 1, out)?,
+            None => out.push(item),
+        }
+    }
+    Ok(())
 }
 
 fn of_timestamp(name: &str, us: i64, rest: &[Cel]) -> Outcome {
@@ -552,6 +572,17 @@ pub fn of_library(evaluator: &mut Evaluator, owner: &str, name: &str, arguments:
                 other => other.items().is_some_and(|items| items.is_empty()),
             };
             Ok(Cel::optional((!is_zero).then(|| value.clone())))
+        }
+        ("optional", "unwrap", [list]) if list.is_list() => of_list(evaluator, "unwrapOpt", list, &[]),
+        ("lists", "range", [Cel::Value(Value::Integer(count))]) => {
+            let count = usize::try_from(*count).unwrap_or(0);
+            evaluator.spend(count)?;
+            Ok(Cel::list((0..count).map(Cel::from).collect()))
+        }
+        ("ip" | "format" | "jsonpatch", ..) => {
+            evaluator.spend(arguments.iter().filter_map(Cel::as_str).map(str::len).sum::<usize>() / 8)?;
+            libraries::call(&[owner, ".", name].concat(), arguments)
+                .unwrap_or_else(|| Err(no_such_overload()))
         }
         ("strings", "quote", [Cel::Value(Value::String(text))]) => {
             evaluator.spend(text.len())?;

@@ -5,32 +5,44 @@
 //! traveller at hand; and puts the pen down after so many strokes, whatever the formula still wants.
 //!
 //! - [`parse`] from text to a tree, and what is wrong with the text
+//! - [`check`] what is wrong with the tree: its names and [`types`]
 //! - [`evaluate`] from a tree and names to a value
-//! - [`functions`] what can be called
+//! - [`cost`] what working it out may cost at most
+//! - [`functions`], [`format`](mod@format) and [`libraries`] what can be called
+//! - [`object`] back to JSON, for mutations
 //!
 //! Our own and not the crate `cel`, because that (0.15, with its ANTLR runtime, without optional parts) is 223 kB of the page
 //! after brotli, and this a tenth of it. Many small functions are kept from being copied into their callers for the same
 //! reason.
 //!
 //! Follows the language's definition (<https://github.com/google/cel-spec>), the words of cel-go's errors and the
-//! libraries of `k8s.io/apiserver/pkg/cel/library`. There is no type checker, and not every library is here (see
-//! [`crate::fidelity`]).
+//! libraries of `k8s.io/apiserver/pkg/cel/library`. What is simplified is in
+//! [`crate::fidelity`].
 
+mod check;
+pub mod cost;
 mod evaluate;
+mod format;
 mod functions;
+mod libraries;
 mod object;
 mod parse;
 #[cfg(test)]
 mod tests;
+pub mod types;
 
 use std::sync::Arc;
 
 use super::quantity::Quantity;
 use super::value::{Text, Value};
+use libraries::Opaque;
+use types::Type;
 
-pub use evaluate::{COST_EXCEEDED, Evaluator, OUT_OF_BUDGET, WHOLE_BUDGET};
+pub use check::Scope;
+pub use evaluate::{COST_EXCEEDED, Evaluator, Judge, OUT_OF_BUDGET, WHOLE_BUDGET};
+pub use libraries::{Check, Decision, authorizer};
 pub use object::{apply_configuration, json_patch};
-pub use parse::{Declared, Node, compile, uses};
+pub use parse::{Compiled, Node, compile, parse, uses};
 
 /// A value of the language. What JSON can say stays as it is, shared with the object that it comes from.
 #[derive(Clone, Debug)]
@@ -49,6 +61,7 @@ pub enum Cel {
     Optional(Option<Arc<Cel>>),
     /// What `Object{}` makes: the name of its type, and its fields.
     Object(Arc<(Text, Vec<(Text, Cel)>)>),
+    Opaque(Arc<Opaque>),
 }
 
 impl<T: Into<Value>> From<T> for Cel {
@@ -95,6 +108,7 @@ impl Cel {
             Cel::Type(_) => "type",
             Cel::Optional(_) => "optional_type",
             Cel::Object(_) => "object",
+            Cel::Opaque(own) => own.type_name(),
         }
     }
     fn is_list(&self) -> bool {
@@ -142,7 +156,9 @@ impl Cel {
             Cel::Map(entries) => {
                 entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value.clone())
             }
-            Cel::Object(object) => object.1.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()),
+            Cel::Object(object) => {
+                object.1.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+            }
             _ => None,
         }
     }
@@ -157,18 +173,93 @@ pub fn message(value: &Cel) -> Option<&str> {
     (!text.is_empty() && text.len() <= LONGEST_MESSAGE && !text.contains('\n')).then_some(text)
 }
 
-/// The names that the expressions of an admission policy may use, by its `spec`.
-pub fn policy_names(spec: &Value) -> Vec<&'static str> {
-    let mut names = vec!["object", "oldObject", "request", "namespaceObject", "authorizer"];
-    for (name, field) in [("params", "paramKind"), ("variables", "variables")] {
-        if !spec.at(field).is_empty() {
-            names.push(name);
-        }
-    }
-    names
+/// A field's name without its escapes: `a-b` for `a__dash__b`; `None` for what is no escape (`Unescape`).
+fn unescaped(name: &str) -> Option<String> {
+    let Some((start, rest)) = name.split_once("__") else { return Some(name.to_owned()) };
+    let Some((word, rest)) = rest.split_once("__") else { return Some(name.to_owned()) };
+    let plain = match word {
+        "underscores" => "__",
+        "dot" => ".",
+        "dash" => "-",
+        "slash" => "/",
+        _ if parse::is_reserved(word) && start.is_empty() && rest.is_empty() => return Some(word.to_owned()),
+        _ => return None,
+    };
+    Some([start, plain, &unescaped(rest)?].concat())
 }
 
-/// The names of a policy's variables.
-pub fn variables_of(spec: &Value) -> Vec<&str> {
-    spec.items("variables").iter().map(|variable| variable.text("name")).collect()
+/// What the expressions of an admission policy may name, by its `spec`; `object` and `params` are of these types.
+pub fn policy_scope(spec: &Value, object: Type, params: Type) -> Scope {
+    let mut names: Vec<(Text, Type)> = Vec::new();
+    let mut add = |name: &str, own: Type| names.push((name.into(), own));
+    add("object", object.clone());
+    add("oldObject", object);
+    add("request", types::known("kubernetes.AdmissionRequest"));
+    add("namespaceObject", types::known("kubernetes.Namespace"));
+    if !spec.at("paramKind").is_empty() {
+        add("params", params);
+    }
+    add("authorizer", types::known("kubernetes.authorization.Authorizer"));
+    add("authorizer.requestResource", types::known("kubernetes.authorization.ResourceCheck"));
+    Scope { names, patches: false }
+}
+
+impl Scope {
+    /// Makes `variables` known, with those that have been compiled so far.
+    pub fn set_variables(&mut self, all: &[(Text, Type)]) {
+        self.names.retain(|(name, _)| name != "variables");
+        let own = types::structure("kubernetes.variables", types::Fields::Variables(all.to_vec()));
+        self.names.push(("variables".into(), own));
+    }
+    pub fn without(&self, prefix: &str) -> Scope {
+        let names = self.names.iter().filter(|(name, _)| !name.starts_with(prefix)).cloned();
+        Scope { names: names.collect(), patches: self.patches }
+    }
+}
+
+/// What is wrong with the validations of a policy when it is about objects of these types, each under its name, as
+/// `status.typeChecking.expressionWarnings` (`TypeChecker.Check`).
+pub fn check_policy(spec: &Value, objects: &[(String, Type)], params: &Type) -> Vec<Value> {
+    let mut warnings = Vec::new();
+    for (index, validation) in spec.items("validations").iter().enumerate() {
+        for field in ["expression", "messageExpression"] {
+            let expression = validation.text(field);
+            if expression.is_empty() {
+                continue;
+            }
+            let mut found: Vec<String> = Vec::new();
+            for (name, object) in objects {
+                let mut scope = policy_scope(spec, object.clone(), params.clone());
+                scope.names.retain(|(name, _)| name != "authorizer.requestResource");
+                let mut variables = Vec::new();
+                scope.set_variables(&variables);
+                for variable in spec.items("variables") {
+                    let own = compile(variable.text("expression"), &scope);
+                    let own = own.map_or(types::DYN, |own| variable_type(&own.kind));
+                    variables.push((variable.shared_text("name"), own));
+                    scope.set_variables(&variables);
+                }
+                if let Err(error) = compile(expression, &scope) {
+                    found.push([name, ": ", &error, "\n"].concat());
+                }
+            }
+            if !found.is_empty() {
+                warnings.push(crate::object! {
+                    "fieldRef" => ["spec.validations[", &index.to_string(), "].", field].concat(),
+                    "warning" => found.join("\n"),
+                });
+            }
+        }
+    }
+    warnings
+}
+
+/// The type under which expressions know a variable (`convertCelTypeToDeclType`).
+pub fn variable_type(own: &Type) -> Type {
+    match own {
+        Type::Of("list", parts) => types::list(variable_type(&parts[0])),
+        Type::Of("map", parts) => types::map(variable_type(&parts[0]), variable_type(&parts[1])),
+        Type::Plain(_) if !own.is_error() => own.clone(),
+        _ => types::DYN,
+    }
 }

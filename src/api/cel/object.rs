@@ -75,7 +75,10 @@ fn check_places(value: &Cel) -> Result<(), String> {
 /// What `applyConfiguration.expression` came to, as the object that it says.
 pub fn apply_configuration(value: &Cel) -> Result<Value, String> {
     if !matches!(value, Cel::Object(_)) {
-        return Err(format!("unsupported return type from ApplyConfiguration expression: {}", value.type_name()));
+        return Err(format!(
+            "unsupported return type from ApplyConfiguration expression: {}",
+            value.type_name()
+        ));
     }
     check_places(value)?;
     to_json(value)
@@ -103,7 +106,9 @@ pub fn json_patch(value: &Cel) -> Result<Value, String> {
         if let Some(value) = item.field("value") {
             check_places(&value)?;
             let json = to_json(&value).map_err(|error| {
-                format!("JSONPath valueExpression evaluated to a type that could not marshal to JSON: {error}")
+                format!(
+                    "JSONPath valueExpression evaluated to a type that could not marshal to JSON: {error}"
+                )
             })?;
             operation.set("value", json);
         }

@@ -3,7 +3,9 @@
 //! Picture to hold in mind: a sentence diagram on squared paper. There is room for so many lines below each other; a
 //! sentence that needs more is not drawn.
 
-use super::{Cel, functions};
+use super::Cel;
+use super::check::{Scope, Types, check};
+use super::types::Type;
 use crate::api::value::{Text, Value};
 use crate::arrange::Arrange;
 
@@ -23,7 +25,7 @@ pub struct Node {
     pub kind: Kind,
     pub children: Vec<Node>,
     /// The byte at which it stands in the text.
-    place: usize,
+    pub place: usize,
     height: u16,
 }
 
@@ -49,8 +51,8 @@ pub enum Kind {
     Map,
     /// `?x` in a list, before the key of a map's entry, before the value of a struct's field.
     Optional,
-    /// `Name{field: value}`, with the fields' names.
-    Struct(Text, Vec<Text>),
+    /// `Name{field: value}`, with the fields' names and the places of their colons.
+    Struct(Text, Vec<(Text, usize)>),
     /// What is gone through, then what is asked of each; of a map with a filter, the filter between. The second name
     /// is empty in loops over one variable.
     Loop(Macro, Text, Text),
@@ -71,11 +73,27 @@ pub enum Macro {
     SortBy,
 }
 
-/// The names that an expression may use.
-pub struct Declared<'a> {
-    pub names: &'a [&'a str],
-    /// What may stand behind `variables.`.
-    pub variables: &'a [&'a str],
+impl Node {
+    /// Without the `?` before it.
+    pub fn inner(&self) -> &Node {
+        if matches!(self.kind, Kind::Optional) { &self.children[0] } else { self }
+    }
+    /// `a.b.c`, if it is no more than that.
+    pub fn qualified(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Name(name) => Some(name.to_string()),
+            Kind::Select(field) => Some([&self.children[0].qualified()?, ".", field].concat()),
+            _ => None,
+        }
+    }
+}
+
+/// An expression that has been read and checked.
+pub struct Compiled {
+    pub node: Node,
+    /// What it comes to.
+    pub kind: Type,
+    pub types: Types,
 }
 
 #[derive(Clone)]
@@ -88,37 +106,52 @@ enum Token {
 }
 
 /// What is wrong, and at which byte.
-type Trouble = (usize, String);
+pub type Trouble = (usize, String);
 
 const SIGNS: [&str; 26] = [
     "==", "!=", "<=", ">=", "&&", "||", ".?", "[?", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", ".",
     ",", "(", ")", "[", "]", "{", "}",
 ];
 
-/// Reads an expression and makes sure that all names in it are known. The error is in upstream's words.
-pub fn compile(source: &str, declared: &Declared) -> Result<Node, Text> {
+/// Reads an expression and makes sure that its names and types are in order. The error is in upstream's words.
+pub fn compile(source: &str, scope: &Scope) -> Result<Compiled, Text> {
     let mut troubles = Vec::new();
     match read(source) {
         Ok(node) => {
-            check(&node, declared, &mut Vec::new(), &mut troubles);
+            let (kind, types) = check(&node, scope, &mut troubles);
             if troubles.is_empty() {
-                return Ok(node);
+                return Ok(Compiled { node, kind, types });
             }
         }
         Err(trouble) => troubles.push(trouble),
     }
+    Err(told(source, troubles))
+}
+
+/// Only reads it: for expressions that have been checked before they were kept.
+pub fn parse(source: &str) -> Result<Node, Text> {
+    read(source).map_err(|trouble| told(source, vec![trouble]))
+}
+
+/// The troubles of an expression as cel-go shows them, each with its line and a mark.
+fn told(source: &str, mut troubles: Vec<Trouble>) -> Text {
     troubles.arrange_by_key(|(place, _)| *place);
-    let mut text = String::from("compilation failed: ");
+    let mut text = String::new();
     for (index, (place, trouble)) in troubles.iter().take(20).enumerate() {
         let before = source.get(..*place).unwrap_or(source);
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        let column = before[line_start..].chars().count();
         let line = source[line_start..].lines().next().unwrap_or("");
-        let (row, separator) = (before.matches('\n').count() + 1, if index > 0 { "\n" } else { "" });
-        let (after, dots) = (column + 1, ".".repeat(column));
-        text.push_str(&format!("{separator}ERROR: <input>:{row}:{after}: {trouble}\n | {line}\n | {dots}^"));
+        // The mark is as wide as what stands above it.
+        let mark = |c: char, narrow: char, wide: char| if c.is_ascii() { narrow } else { wide };
+        let dots: String = before[line_start..].chars().map(|c| mark(c, '.', '\u{ff0e}')).collect();
+        let end = source[before.len()..].chars().next().map_or('^', |c| mark(c, '^', '\u{ff3e}'));
+        let (row, column) = (before.matches('\n').count() + 1, dots.chars().count() + 1);
+        let (separator, line) = (if index > 0 { "\n" } else { "" }, line.replace('\t', " "));
+        text.push_str(&format!(
+            "{separator}ERROR: <input>:{row}:{column}: {trouble}\n | {line}\n | {dots}{end}"
+        ));
     }
-    Err(text.into())
+    text.into()
 }
 
 fn read(source: &str) -> Result<Node, Trouble> {
@@ -138,6 +171,11 @@ fn read(source: &str) -> Result<Node, Trouble> {
         _ => parser.unexpected("extraneous input", "expecting <EOF>"),
     });
     node.ok_or(parser.trouble)
+}
+
+/// A word that cannot be a name.
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.split(' ').any(|own| own == word) || matches!(word, "true" | "false" | "null" | "in")
 }
 
 fn unknown_token(source: &str, place: usize) -> Trouble {
@@ -504,10 +542,7 @@ impl Parser<'_> {
     /// Whether `a.b.c{` begins here: at which token the bracket stands.
     fn struct_bracket(&self) -> Option<usize> {
         let mut next = self.position + 1;
-        while matches!(
-            self.tokens.get(next..next + 2),
-            Some([(Token::Sign("."), _), (Token::Name(_), _)])
-        ) {
+        while matches!(self.tokens.get(next..next + 2), Some([(Token::Sign("."), _), (Token::Name(_), _)])) {
             next += 2;
         }
         matches!(self.tokens.get(next), Some((Token::Sign("{"), _))).then_some(next)
@@ -520,8 +555,9 @@ impl Parser<'_> {
         let (mut fields, mut values) = (Vec::new(), Vec::new());
         while !self.take("}") {
             let is_optional = self.take("?");
-            fields.push(self.name()?);
+            let field = self.name()?;
             let colon = self.place();
+            fields.push((field, colon));
             self.expect(":")?;
             let value = self.expression()?;
             values.push(if is_optional { self.node(colon, Kind::Optional, vec![value])? } else { value });
@@ -557,7 +593,7 @@ impl Parser<'_> {
                     return self.structure(bracket);
                 }
                 self.position += 1;
-                if RESERVED.split(' ').any(|word| word == name) {
+                if is_reserved(&name) {
                     return self.fail(place, &["reserved identifier: ", &name]);
                 }
                 let open = self.place();
@@ -581,8 +617,13 @@ impl Parser<'_> {
                 self.expect(")")?;
                 return Some(inner);
             }
-            Token::Sign("[") => {
-                self.position += 1;
+            Token::Sign("[" | "[?") => {
+                if self.is("[?") {
+                    // The lexer takes the two for one, as behind a value.
+                    self.tokens[self.position] = (Token::Sign("?"), place + 1);
+                } else {
+                    self.position += 1;
+                }
                 let items = self.list("]")?;
                 return self.node(place, Kind::List, items);
             }
@@ -610,59 +651,6 @@ impl Parser<'_> {
         };
         self.position += 1;
         self.node(place, Kind::Literal(literal), Vec::new())
-    }
-}
-
-/// Names and functions that nobody has declared. `bound` are the names of the loops around.
-fn check<'a>(node: &'a Node, declared: &Declared, bound: &mut Vec<&'a str>, troubles: &mut Vec<Trouble>) {
-    let mut say = |text: String| troubles.push((node.place, text));
-    let unknown = |name: &str| ["undeclared reference to '", name, "' (in container '')"].concat();
-    match &node.kind {
-        Kind::Name(name) => {
-            let is_known = bound.contains(&name.as_str()) || declared.names.contains(&name.as_str());
-            if !is_known && !functions::TYPES.contains(&name.as_str()) {
-                say(unknown(name));
-            }
-        }
-        Kind::Call(name) | Kind::MemberCall(name) => {
-            let is_member = matches!(node.kind, Kind::MemberCall(_));
-            let is_library = is_member && functions::library(node, bound);
-            if functions::is_left_out(name) {
-                say(["'", name, "' is not evaluated in this simulation"].concat());
-            } else if !functions::is_known(name, is_member && !is_library) {
-                say(unknown(name));
-            }
-            if is_library {
-                for child in &node.children[1..] {
-                    check(child, declared, bound, troubles);
-                }
-                return;
-            }
-        }
-        Kind::Select(field) | Kind::OptionalSelect(field) | Kind::Has(field)
-            if !bound.contains(&"variables")
-                && matches!(&node.children[0].kind, Kind::Name(name) if name == "variables")
-                && declared.names.contains(&"variables")
-                && !declared.variables.contains(&field.as_str()) =>
-        {
-            say(["undefined field '", field, "'"].concat());
-        }
-        Kind::Loop(_, first, second) => {
-            check(&node.children[0], declared, bound, troubles);
-            bound.extend([first.as_str(), second]);
-            for child in &node.children[1..] {
-                check(child, declared, bound, troubles);
-            }
-            bound.truncate(bound.len() - 2);
-            return;
-        }
-        Kind::Struct(name, _) if !(name == "JSONPatch" || name == "Object" || name.starts_with("Object.")) => {
-            say(unknown(name));
-        }
-        _ => {}
-    }
-    for child in &node.children {
-        check(child, declared, bound, troubles);
     }
 }
 

@@ -15,16 +15,17 @@ fn subject() -> Value {
 /// The value as JSON or as a literal, or `! ` and the words of the error.
 fn outcome(source: &str) -> String {
     let names = [("self", Cel::Value(subject()))];
-    let declared = Declared { names: &["self", "variables"], variables: &["one", "two", "bad"] };
-    let node = match compile(source, &declared) {
-        Ok(node) => node,
+    let mut scope = Scope { names: vec![("self".into(), types::DYN)], patches: true };
+    scope.set_variables(&["one", "two", "bad"].map(|name| (name.into(), types::INT)));
+    let compiled = match compile(source, &scope) {
+        Ok(compiled) => compiled,
         Err(error) => return format!("! {error}"),
     };
     let mut evaluator = Evaluator::new(&names, WHOLE_BUDGET);
     for (name, source) in [("one", "self.replicas + 1"), ("two", "variables.one * 2"), ("bad", "1 / 0")] {
-        evaluator.define(name, compile(source, &declared));
+        evaluator.define(name, parse(source));
     }
-    match evaluator.run(&node) {
+    match evaluator.run(&compiled.node) {
         Ok(value) => print(&value),
         Err(error) => format!("! {error}"),
     }
@@ -47,6 +48,7 @@ fn print(value: &Cel) -> String {
         Cel::Type(name) => (*name).to_owned(),
         Cel::Optional(None) => "none".to_owned(),
         Cel::Optional(Some(inner)) => format!("some({})", print(inner)),
+        Cel::Opaque(own) => own.text().unwrap_or_else(|| own.type_name().to_owned()),
         Cel::Object(object) => {
             let fields: Vec<String> =
                 object.1.iter().map(|(name, value)| format!("{name}:{}", print(value))).collect();
@@ -55,27 +57,81 @@ fn print(value: &Cel) -> String {
     }
 }
 
-#[test]
-fn expressions_come_to_what_they_come_to() {
-    for line in
-        include_str!("expressions.txt").lines().filter(|line| !line.is_empty() && !line.starts_with("# "))
-    {
-        let (source, expected) = line.split_once("  =>  ").unwrap_or_else(|| panic!("no arrow in {line}"));
-        assert_eq!(outcome(source).replace('\n', "\\n"), expected, "{source}");
+/// Each line of a file is an expression, an arrow, and what becomes of it. `CLUSTERARIUM_UPDATE=1` writes that anew.
+fn compare(file: &str, outcome: fn(&str) -> String) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/cel/").to_owned() + file;
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut new = String::new();
+    for line in text.lines() {
+        if line.is_empty() || line.starts_with("# ") {
+            new += &format!("{line}\n");
+            continue;
+        }
+        let source = line.split_once("  =>  ").map_or(line, |(source, _)| source);
+        new += &format!("{source}  =>  {}\n", outcome(source).replace('\n', "\\n"));
+    }
+    if std::env::var_os("CLUSTERARIUM_UPDATE").is_some() {
+        std::fs::write(path, new).unwrap();
+        return;
+    }
+    for (old, new) in text.lines().zip(new.lines()) {
+        assert_eq!(old, new);
     }
 }
 
 #[test]
+fn expressions_come_to_what_they_come_to() {
+    compare("expressions.txt", outcome);
+}
+
+/// The type of an expression about an object with this schema, or what is wrong with it.
+fn type_of(source: &str) -> String {
+    let schema: Value = serde_json::from_str(
+        r#"{"type":"object","properties":{"spec":{"type":"object","properties":{
+        "replicas":{"type":"integer"},"ratio":{"type":"number"},"paused":{"type":"boolean"},"name":{"type":"string"},
+        "port":{"x-kubernetes-int-or-string":true},"since":{"type":"string","format":"date-time"},
+        "timeout":{"type":"string","format":"duration"},"key":{"type":"string","format":"byte"},
+        "labels":{"type":"object","additionalProperties":{"type":"string"}},
+        "free":{"type":"object","x-kubernetes-preserve-unknown-fields":true},
+        "anything":{"x-kubernetes-preserve-unknown-fields":true},
+        "max-size":{"type":"integer"},"namespace":{"type":"string"},"a__b":{"type":"string"},
+        "template":{"type":"object","x-kubernetes-embedded-resource":true,"properties":{"spec":{"type":"object"}}},
+        "parts":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},
+        "weights":{"type":"array","items":{"type":"integer"}}}}}}}}}"#,
+    )
+    .unwrap();
+    let own = types::declared(&schema, types::Root::Names, "selfType").unwrap();
+    let spec = crate::object! { "paramKind" => crate::object! { "kind" => "ConfigMap" } };
+    let mut scope = policy_scope(&spec, types::DYN, types::DYN);
+    scope.names.push(("self".into(), own.clone()));
+    scope.names.push(("oldSelf".into(), types::optional(own)));
+    scope.set_variables(&[("few".into(), types::list(types::INT))]);
+    scope.patches = true;
+    match compile(source, &scope) {
+        Ok(compiled) => compiled.kind.text(),
+        Err(error) => format!("! {error}"),
+    }
+}
+
+#[test]
+fn expressions_have_the_types_that_they_have() {
+    compare("types.txt", type_of);
+}
+
+#[test]
 fn no_expression_hangs_or_panics() {
-    let sources: Vec<&str> = include_str!("expressions.txt")
-        .lines()
+    let sources: Vec<&str> = [include_str!("expressions.txt"), include_str!("types.txt")]
+        .iter()
+        .flat_map(|file| file.lines())
         .filter_map(|line| line.split_once("  =>  "))
         .map(|(source, _)| source)
         .collect();
     for source in &sources {
         for end in (0..source.len()).filter(|end| source.is_char_boundary(*end)) {
-            outcome(&source[..end]);
-            outcome(&source[end..]);
+            for part in [&source[..end], &source[end..]] {
+                outcome(part);
+                type_of(part);
+            }
         }
     }
     // Words thrown together.
@@ -89,6 +145,7 @@ fn no_expression_hangs_or_panics() {
             source.push_str(words[(seed >> 33) as usize % words.len()]);
         }
         outcome(&source);
+        type_of(&source);
     }
     for (open, close) in [
         ("(", ")"),
@@ -123,17 +180,27 @@ fn costs_are_limited() {
     outcome(&doubles);
     // Each variable holds the one before twice.
     let names: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
-    let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let declared = Declared { names: &["variables"], variables: &all };
     for body in ["[variables.vX, variables.vX]", "[variables.vX]", "variables.vX + variables.vX"] {
         let mut evaluator = Evaluator::new(&[], WHOLE_BUDGET);
-        evaluator.define("v0", compile("'seed'", &declared));
+        evaluator.define("v0", parse("'seed'"));
         for (number, name) in names.iter().enumerate().skip(1) {
-            evaluator.define(name, compile(&body.replace('X', &(number - 1).to_string()), &declared));
+            evaluator.define(name, parse(&body.replace('X', &(number - 1).to_string())));
         }
         for name in &names {
-            let node = compile(&format!("variables.{name} == variables.{name}"), &declared).unwrap();
+            let node = parse(&format!("variables.{name} == variables.{name}")).unwrap();
             drop(evaluator.run(&node));
         }
     }
+}
+
+#[test]
+fn estimates_are_upstreams() {
+    compare("costs.txt", |source| {
+        let (schema, rule) = source.split_once(" | ").unwrap();
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        let own = types::declared(&schema, types::Root::No, "selfType").unwrap();
+        let names = vec![("self".into(), own.clone()), ("oldSelf".into(), own)];
+        let compiled = compile(rule, &Scope { names, patches: false }).unwrap_or_else(|error| panic!("{error}"));
+        cost::most(&compiled, &schema, false, &mut cost::Sizes::default()).to_string()
+    });
 }

@@ -10,12 +10,10 @@
 use std::sync::Arc;
 
 use super::validate::item_before;
-use crate::api::cel::{self, COST_EXCEEDED, Cel, Declared, Evaluator, Node};
+use crate::api::cel::{self, COST_EXCEEDED, Cel, Evaluator, Node};
 use crate::api::field::{BadValue, FieldError, FieldPath, go_quote};
 use crate::api::time_format::{parse_go_duration, parse_unix_micros};
 use crate::api::value::{Text, Value};
-
-pub const NAMES: Declared = Declared { names: &["self", "oldSelf"], variables: &[] };
 
 /// What the rules of `schema` hold against `object`. `old` is what it was before an update.
 pub fn check_rules(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -106,7 +104,7 @@ impl<'a> Walk<'a> {
             let compiled = match known {
                 Some((_, compiled)) => Arc::clone(compiled),
                 None => {
-                    let compiled = Arc::new(cel::compile(rule.text("rule"), &NAMES));
+                    let compiled = Arc::new(cel::parse(rule.text("rule")));
                     self.compiled.push((rule, Arc::clone(&compiled)));
                     compiled
                 }
@@ -175,7 +173,7 @@ impl<'a> Walk<'a> {
     /// What `messageExpression` comes to, if it comes to a message.
     fn message(&mut self, rule: &Value, names: &[(&str, Cel)]) -> Option<String> {
         let expression = rule.text("messageExpression");
-        let node = cel::compile(expression, &NAMES).ok().filter(|_| !expression.trim().is_empty())?;
+        let node = cel::parse(expression).ok().filter(|_| !expression.trim().is_empty())?;
         let mut evaluator = Evaluator::new(names, self.left);
         let result = evaluator.run(&node);
         self.left = evaluator.left;

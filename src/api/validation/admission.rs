@@ -3,13 +3,14 @@
 //! Picture to hold in mind: the standing orders of the guards at the gate: whom to stop, whom to ask, and how long
 //! to wait for an answer.
 //!
-//! Follows `pkg/apis/admissionregistration/validation/validation.go`. The expressions of webhooks and mutating policies
-//! are not read: they are not carried out either.
+//! Follows `pkg/apis/admissionregistration/validation/validation.go`. The expressions of webhooks are not
+//! read: they are not carried out either.
 
 use super::errors::Errors;
 use super::format::{dns1035_label, dns1123_subdomain, name_is_path_segment, name_is_subdomain};
 use super::meta::{self, METADATA, SPEC, STATUS};
-use crate::api::cel::{self, Declared};
+use crate::api::cel::types::{self, BOOL, DYN, NULL, STRING, Type};
+use crate::api::cel::{self, Scope};
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
 
@@ -69,7 +70,8 @@ fn webhook(hook: &Value, mutating: bool, path: &FieldPath, errors: &mut Errors) 
         errors.one_of_if_given(hook, "reinvocationPolicy", path, &["IfNeeded", "Never"]);
     }
     client_config(hook.at("clientConfig"), &path.child("clientConfig"), errors);
-    match_conditions(hook.items("matchConditions"), &[], &path.child("matchConditions"), errors);
+    let nothing = Scope { names: Vec::new(), patches: false };
+    match_conditions(hook.items("matchConditions"), &nothing, &path.child("matchConditions"), errors);
 }
 
 /// Where a webhook is: a URL or a service, and not both.
@@ -250,17 +252,41 @@ fn rule_resources(rule: &Value, path: &FieldPath, errors: &mut Errors) {
     }
 }
 
-/// What is wrong with an expression, if it may use any names at all; that one is missing is told elsewhere.
-fn compile(expression: &str, names: &[&str], variables: &[&str], path: &FieldPath, errors: &mut Errors) {
-    if names.is_empty() || expression.trim().is_empty() {
-        return;
+/// What is wrong with an expression, if it may use any names at all; that one is missing is told elsewhere. Its type, which
+/// must be one of `wanted`, if any.
+fn compile(
+    expression: &str,
+    scope: &Scope,
+    wanted: &[Type],
+    path: &FieldPath,
+    errors: &mut Errors,
+) -> Option<Type> {
+    if scope.names.is_empty() || expression.trim().is_empty() {
+        return None;
     }
-    if let Err(error) = cel::compile(expression, &Declared { names, variables }) {
-        errors.invalid(path, expression, error.as_str());
-    }
+    let detail = match cel::compile(expression, scope) {
+        Ok(compiled) if wanted.is_empty() || wanted.contains(&compiled.kind) => return Some(compiled.kind),
+        Ok(compiled) => {
+            let mut text = String::from(if wanted.len() > 1 {
+                "must evaluate to one of ["
+            } else {
+                "must evaluate to "
+            });
+            for (index, own) in wanted.iter().enumerate() {
+                text.push_str(if index > 0 { " " } else { "" });
+                own.print(true, &mut text);
+            }
+            text.push_str(if wanted.len() > 1 { "] but got " } else { " but got " });
+            compiled.kind.print(true, &mut text);
+            text
+        }
+        Err(error) => format!("compilation failed: {error}"),
+    };
+    errors.invalid(path, expression, detail);
+    None
 }
 
-fn match_conditions(conditions: &[Value], names: &[&str], path: &FieldPath, errors: &mut Errors) {
+fn match_conditions(conditions: &[Value], scope: &Scope, path: &FieldPath, errors: &mut Errors) {
     if conditions.len() > 64 {
         errors.too_many(path, conditions.len(), 64);
     }
@@ -269,7 +295,7 @@ fn match_conditions(conditions: &[Value], names: &[&str], path: &FieldPath, erro
         if condition.text("expression").trim().is_empty() {
             errors.required(&item.child("expression"), "");
         }
-        compile(condition.text("expression"), names, &[], &item.child("expression"), errors);
+        compile(condition.text("expression").trim(), scope, &[BOOL], &item.child("expression"), errors);
         let name = condition.text("name");
         if name.is_empty() {
             errors.required(&item.child("name"), "");
@@ -359,9 +385,10 @@ const CEL_RESERVED: &[&str] = &[
     "while",
 ];
 
-fn variables(spec: &Value, names: &[&str], errors: &mut Errors) {
+/// Makes the variables known, one after the other.
+fn variables(spec: &Value, scope: &mut Scope, errors: &mut Errors) {
     let list = SPEC.child("variables");
-    let all = cel::variables_of(spec);
+    let mut all = Vec::new();
     for (index, variable) in spec.items("variables").iter().enumerate() {
         let path = list.index(index);
         let name = variable.text("name");
@@ -373,14 +400,15 @@ fn variables(spec: &Value, names: &[&str], errors: &mut Errors) {
         if variable.text("expression").trim().is_empty() {
             errors.required(&path.child("expression"), "expression is not specified");
         } else {
-            // Those before are known.
-            compile(variable.text("expression"), names, &all[..index], &path.child("expression"), errors);
+            let own = compile(variable.text("expression"), scope, &[], &path.child("expression"), errors);
+            all.push((name.into(), own.map_or(DYN, |own| cel::variable_type(&own))));
+            scope.set_variables(&all);
         }
     }
 }
 
 /// What both kinds of policy begin with.
-fn policy_head(policy: &Value, mutating: bool, errors: &mut Errors) {
+fn policy_head(policy: &Value, mutating: bool, errors: &mut Errors) -> Scope {
     meta::plain_object_meta(policy.at("metadata"), false, &name_is_subdomain, &METADATA, errors);
     let spec = policy.at("spec");
     if !spec.has("failurePolicy") {
@@ -403,10 +431,13 @@ fn policy_head(policy: &Value, mutating: bool, errors: &mut Errors) {
             mutating_operations(constraints, &path, errors);
         }
     }
-    let names = if mutating { Vec::new() } else { cel::policy_names(spec) };
-    let plain: Vec<&str> = names.iter().copied().filter(|name| *name != "variables").collect();
-    match_conditions(spec.items("matchConditions"), &plain, &SPEC.child("matchConditions"), errors);
-    variables(spec, &names, errors);
+    let mut scope = cel::policy_scope(spec, DYN, DYN);
+    match_conditions(spec.items("matchConditions"), &scope, &SPEC.child("matchConditions"), errors);
+    if mutating || !spec.items("variables").is_empty() {
+        scope.set_variables(&[]);
+    }
+    variables(spec, &mut scope, errors);
+    scope
 }
 
 fn mutating_operations(resources: &Value, path: &FieldPath, errors: &mut Errors) {
@@ -418,7 +449,7 @@ fn mutating_operations(resources: &Value, path: &FieldPath, errors: &mut Errors)
 }
 
 pub fn validating_policy(policy: &Value, errors: &mut Errors) {
-    policy_head(policy, false, errors);
+    let scope = policy_head(policy, false, errors);
     let spec = policy.at("spec");
     let (validations, annotations) = (spec.items("validations"), spec.items("auditAnnotations"));
     let (list, annotations_list) = (SPEC.child("validations"), SPEC.child("auditAnnotations"));
@@ -428,15 +459,15 @@ pub fn validating_policy(policy: &Value, errors: &mut Errors) {
         errors.required(&annotations_list, MESSAGE);
         return;
     }
-    let (names, variables) = (cel::policy_names(spec), cel::variables_of(spec));
-    let messages: Vec<&str> = names.iter().copied().filter(|name| *name != "authorizer").collect();
+    let messages = scope.without("authorizer");
     for (index, validation) in validations.iter().enumerate() {
         let path = list.index(index);
         if validation.text("expression").trim().is_empty() {
             errors.required(&path.child("expression"), "expression is not specified");
         }
-        for (name, names) in [("expression", &names), ("messageExpression", &messages)] {
-            compile(validation.text(name), names, &variables, &path.child(name), errors);
+        for (name, scope, wanted) in [("expression", &scope, BOOL), ("messageExpression", &messages, STRING)]
+        {
+            compile(validation.text(name), scope, &[wanted], &path.child(name), errors);
         }
         for name in ["messageExpression", "message"] {
             let text = validation.text(name);
@@ -471,7 +502,7 @@ pub fn validating_policy(policy: &Value, errors: &mut Errors) {
         } else if expression.len() > 5 * 1024 {
             errors.required(&path.child("valueExpression"), "must not exceed 5120 bytes in length");
         } else {
-            compile(expression, &names, &variables, &path.child("valueExpression"), errors);
+            compile(expression, &scope, &[STRING, NULL], &path.child("valueExpression"), errors);
         }
         if annotations[..index].iter().any(|other| other.text("key") == key) {
             errors.duplicate(&path.child("key"), key);
@@ -490,7 +521,8 @@ pub fn validating_policy_status(new: &Value, errors: &mut Errors) {
 }
 
 pub fn mutating_policy(policy: &Value, errors: &mut Errors) {
-    policy_head(policy, true, errors);
+    let mut scope = policy_head(policy, true, errors);
+    scope.patches = true;
     let spec = policy.at("spec");
     let list = SPEC.child("mutations");
     if spec.items("mutations").is_empty() {
@@ -515,6 +547,11 @@ pub fn mutating_policy(policy: &Value, errors: &mut Errors) {
             errors.required(&path.child(own), format!("must be specified when patchType is {kind}"));
         } else if mutation.at(own).text("expression").trim().is_empty() {
             errors.required(&path.child(own).child("expression"), "");
+        } else {
+            let object = types::structure("Object", types::Fields::Any);
+            let wanted = if own == "jsonPatch" { types::list(types::known("JSONPatch")) } else { object };
+            let expression = mutation.at(own).text("expression").trim();
+            compile(expression, &scope, &[wanted], &path.child(own).child("expression"), errors);
         }
         if mutation.has(other) {
             let message = format!("must not be specified when patchType is {kind}");

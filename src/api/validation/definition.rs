@@ -8,6 +8,7 @@
 //!
 //! - [`schema`] what a schema may say; [`structural`] how it must be built
 
+mod rules;
 mod schema;
 mod structural;
 

@@ -5,9 +5,9 @@
 //!
 //! Follows `k8s.io/apiserver/pkg/admission/plugin/policy/mutating`; its cache of schemas is never behind here.
 
-use super::policy::{Invocation, evaluate, fits, names, subject_of};
+use super::policy::{Invocation, evaluate, names, subject_of};
 use super::{Attributes, Operation};
-use crate::api::cel::{self, Declared, Evaluator};
+use crate::api::cel::{self, Evaluator};
 use crate::api::kind::{ResourceInfo, join_api_version};
 use crate::api::patch;
 use crate::api::schema::{Schema, SchemaType, Strictness, decode};
@@ -57,7 +57,7 @@ impl ApiServer {
             let Invocation { policy, binding, params, .. } = invocation;
             let spec = policy.at("spec");
             let subject = subject_of(attributes, &invocation.version, object, old);
-            match fits(spec, &subject, params, &mut (cel::WHOLE_BUDGET / 4)) {
+            match self.fits(attributes, spec, &subject, params, &mut (cel::WHOLE_BUDGET / 4)) {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) => {
@@ -117,14 +117,14 @@ impl ApiServer {
     ) -> Result<Value, Trouble> {
         let spec = invocation.policy.at("spec");
         let subject = subject_of(attributes, &invocation.version, object, old);
-        let names = names(&subject, &invocation.params, self.namespace_object(attributes));
-        let (known, variables) = (cel::policy_names(spec), cel::variables_of(spec));
-        let declared = Declared { names: &known, variables: &variables };
+        let names = names(attributes, &subject, &invocation.params, self.namespace_object(attributes));
+        let judge = |check: &cel::Check, verb: &str| self.judge_check(attributes, check, verb);
         let mut evaluator = Evaluator::new(&names, cel::WHOLE_BUDGET);
+        evaluator.judge = Some(&judge);
         let is_json = mutation.text("patchType") == "JSONPatch";
         let own = mutation.at(if is_json { "jsonPatch" } else { "applyConfiguration" });
-        let value = evaluate(&mut evaluator, spec, &declared, own.text("expression"))
-            .map_err(|error| error.to_string())?;
+        let value =
+            evaluate(&mut evaluator, spec, own.text("expression")).map_err(|error| error.to_string())?;
         let info = attributes.info;
         let place = place_of(info, &invocation.version);
         let mut result = if is_json {

@@ -7,11 +7,14 @@
 //! for each request.
 
 use super::{Attributes, Operation};
-use crate::api::cel::{self, Cel, Declared, Evaluator};
+use crate::api::cel::{self, Cel, Evaluator};
 use crate::api::field::aggregate;
 use crate::api::kind::{ResourceInfo, join_api_version};
 use crate::api::{LabelSelector, Text, Value, meta};
+use crate::apiserver::access::{self, Question};
+use crate::apiserver::rbac::Verdict;
 use crate::apiserver::{ApiServer, conversion, custom, subresource};
+use crate::message::rest::User;
 use crate::object;
 
 /// A policy that is about the request, through one of its bindings, with one of its parameters.
@@ -38,16 +41,26 @@ pub(super) struct Subject {
     pub request: Value,
 }
 
-pub(super) type Names = [(&'static str, Cel); 5];
+pub(super) type Names = [(&'static str, Cel); 7];
 
 /// What expressions can name.
-pub(super) fn names(subject: &Subject, params: &Value, namespace: Value) -> Names {
+pub(super) fn names(attributes: &Attributes, subject: &Subject, params: &Value, namespace: Value) -> Names {
+    let own = cel::Check {
+        group: Some(attributes.info.group.clone()),
+        resource: attributes.info.plural.clone(),
+        subresource: attributes.subresource.clone(),
+        namespace: attributes.namespace.clone(),
+        name: attributes.name.clone(),
+        ..cel::Check::default()
+    };
     [
         ("object", Cel::from(&subject.object)),
         ("oldObject", Cel::from(&subject.old)),
         ("request", Cel::from(&subject.request)),
         ("params", Cel::from(params)),
         ("namespaceObject", Cel::from(namespace)),
+        ("authorizer", cel::authorizer(cel::Check::default())),
+        ("authorizer.requestResource", cel::authorizer(own)),
     ]
 }
 
@@ -200,6 +213,78 @@ impl ApiServer {
         Ok(found)
     }
 
+    /// Whether all `matchConditions` hold. They are not told of the namespace.
+    pub(super) fn fits(
+        &self,
+        attributes: &Attributes,
+        spec: &Value,
+        subject: &Subject,
+        params: &Value,
+        left: &mut usize,
+    ) -> Result<bool, Text> {
+        let bare = names(attributes, subject, params, Value::Null);
+        let judge = |check: &cel::Check, verb: &str| self.judge_check(attributes, check, verb);
+        let mut evaluator = Evaluator::new(&bare, *left);
+        evaluator.judge = Some(&judge);
+        let mut troubles: Vec<Text> = Vec::new();
+        let mut fits = true;
+        for condition in spec.items("matchConditions") {
+            match evaluate(&mut evaluator, spec, condition.text("expression")) {
+                Ok(value) if value.as_bool() == Some(false) => {
+                    fits = false;
+                    break;
+                }
+                Ok(_) => {}
+                Err(error) => troubles.push(error),
+            }
+        }
+        *left = evaluator.left;
+        match aggregate(&troubles) {
+            Some(error) if fits => Err(error.into()),
+            _ => Ok(fits),
+        }
+    }
+
+    /// What the authorizers say of a check that an expression makes.
+    pub(super) fn judge_check(
+        &self,
+        attributes: &Attributes,
+        check: &cel::Check,
+        verb: &str,
+    ) -> cel::Decision {
+        let account;
+        let user = match &check.account {
+            None => &*attributes.user,
+            Some((namespace, name)) => {
+                account = User {
+                    name: ["system:serviceaccount:", namespace, ":", name].concat().into(),
+                    groups: vec![
+                        "system:serviceaccounts".into(),
+                        ["system:serviceaccounts:", namespace].concat().into(),
+                    ],
+                };
+                &account
+            }
+        };
+        let question = Question {
+            user,
+            verb,
+            group: check.group.as_deref().unwrap_or(""),
+            resource: &check.resource,
+            subresource: &check.subresource,
+            namespace: &check.namespace,
+            name: &check.name,
+            path: &check.path,
+        };
+        let (is_allowed, reason) = match self.judge(&question) {
+            Verdict::Allowed { reason } => (true, reason),
+            Verdict::NoOpinion { errors } => {
+                (false, access::trouble(&errors).trim_start_matches(": ").to_owned())
+            }
+        };
+        cel::Decision { is_allowed, reason: reason.into(), error: Text::new() }
+    }
+
     /// The namespace of a request, as expressions see it: that of a namespace is none.
     pub(super) fn namespace_object(&self, attributes: &Attributes) -> Value {
         let is_namespace = attributes.info.kind == "Namespace" && attributes.info.group.is_empty();
@@ -210,56 +295,25 @@ impl ApiServer {
     }
 }
 
-/// Whether all `matchConditions` hold. They are not told of the namespace.
-pub(super) fn fits(
-    spec: &Value,
-    subject: &Subject,
-    params: &Value,
-    left: &mut usize,
-) -> Result<bool, Text> {
-    let bare = names(subject, params, Value::Null);
-    let (known, variables) = (cel::policy_names(spec), cel::variables_of(spec));
-    let declared = Declared { names: &known, variables: &variables };
-    let mut evaluator = Evaluator::new(&bare, *left);
-    let mut troubles: Vec<Text> = Vec::new();
-    let mut fits = true;
-    for condition in spec.items("matchConditions") {
-        match evaluate(&mut evaluator, spec, &declared, condition.text("expression")) {
-            Ok(value) if value.as_bool() == Some(false) => {
-                fits = false;
-                break;
-            }
-            Ok(_) => {}
-            Err(error) => troubles.push(error),
-        }
-    }
-    *left = evaluator.left;
-    match aggregate(&troubles) {
-        Some(error) if fits => Err(error.into()),
-        _ => Ok(fits),
-    }
-}
-
 /// What one expression comes to; reading it costs as well.
 pub(super) fn evaluate<'a>(
     evaluator: &mut Evaluator<'a>,
     spec: &'a Value,
-    declared: &Declared,
     expression: &str,
 ) -> Result<Cel, Text> {
     if evaluator.has_no_variables() {
         for variable in spec.items("variables") {
             let own = variable.text("expression");
             evaluator.left = evaluator.left.saturating_sub(own.len());
-            evaluator.define(variable.text("name"), cel::compile(own, declared));
+            evaluator.define(variable.text("name"), cel::parse(own));
         }
     }
     evaluator.left = evaluator.left.saturating_sub(expression.len());
     if evaluator.left == 0 {
         return Err(cel::OUT_OF_BUDGET.into());
     }
-    let node = cel::compile(expression, declared)
-        .map_err(|error| Text::from(format!("compilation error: {error}")))?;
+    let node = cel::parse(expression)
+        .map_err(|error| Text::from(format!("compilation error: compilation failed: {error}")))?;
     evaluator
         .run(&node)
         .map_err(|error| Text::from(format!("expression '{expression}' resulted in error: {error}")))

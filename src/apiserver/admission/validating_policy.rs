@@ -6,8 +6,8 @@
 //! Follows `k8s.io/apiserver/pkg/admission/plugin/policy/validating`.
 
 use super::Attributes;
-use super::policy::{Invocation, Subject, evaluate, fits, names, subject_of};
-use crate::api::cel::{self, Cel, Declared, Evaluator};
+use super::policy::{Invocation, Subject, evaluate, names, subject_of};
+use crate::api::cel::{self, Cel, Evaluator};
 use crate::api::status::{Reason, Status};
 use crate::api::{Text, Value};
 use crate::apiserver::ApiServer;
@@ -123,16 +123,16 @@ impl ApiServer {
         let (spec, params) = (invocation.policy.at("spec"), &invocation.params);
         let is_strict = spec.text("failurePolicy") != "Ignore";
         let (mut objections, mut annotations) = (Vec::new(), Vec::new());
-        match fits(spec, subject, params, left) {
+        match self.fits(attributes, spec, subject, params, left) {
             Ok(true) => {}
             Err(error) if is_strict => return (vec![Objection::new(error.as_str())], annotations),
             _ => return (objections, annotations),
         }
-        let (known, variables) = (cel::policy_names(spec), cel::variables_of(spec));
-        let declared = Declared { names: &known, variables: &variables };
-        let whole = names(subject, params, self.namespace_object(attributes));
+        let whole = names(attributes, subject, params, self.namespace_object(attributes));
+        let judge = |check: &cel::Check, verb: &str| self.judge_check(attributes, check, verb);
         let mut evaluator = Evaluator::new(&whole, *left);
-        let mut ask = |expression: &str| evaluate(&mut evaluator, spec, &declared, expression);
+        evaluator.judge = Some(&judge);
+        let mut ask = |expression: &str| evaluate(&mut evaluator, spec, expression);
         for (index, validation) in spec.items("validations").iter().enumerate() {
             match ask(validation.text("expression")) {
                 Ok(value) if value.as_bool() == Some(true) => {}

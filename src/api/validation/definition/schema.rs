@@ -4,13 +4,14 @@
 //! struck out.
 //!
 //! Follows `ValidateCustomResourceDefinitionOpenAPISchema` and what is around it in apiextensions-apiserver
-//! `pkg/apis/apiextensions/validation/validation.go`. What rules in CEL would cost is not estimated.
+//! `pkg/apis/apiextensions/validation/validation.go`.
 
 use super::super::errors::Errors;
+use super::rules::{self, Rules};
 use super::structural;
+use crate::api::custom;
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
-use crate::api::{cel, custom};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const REASONS: [&str; 4] =
@@ -82,8 +83,18 @@ pub fn validation(validation: &Value, has_status: bool, path: &FieldPath, errors
     for error in found {
         errors.push(error);
     }
-    let walk = Walk { forbids_defaults: None, inside_metadata: false, uncorrelatable: None };
-    walk.schema(schema, &path, true, errors);
+    let walk = Walk {
+        forbids_defaults: None,
+        inside_metadata: false,
+        uncorrelatable: None,
+        has_types: true,
+        cardinality: Some(1),
+    };
+    let mut found = Rules::default();
+    walk.schema(schema, &path, true, errors, &mut found);
+    for error in found.finish(&path).into_list() {
+        errors.push(error);
+    }
 }
 
 fn root_with_status(schema: &Value, path: &FieldPath, errors: &mut Errors) {
@@ -118,10 +129,14 @@ struct Walk<'a> {
     inside_metadata: bool,
     /// The first part around that cannot be found again in an older object.
     uncorrelatable: Option<&'a FieldPath<'a>>,
+    /// Rules have types here: not within `allOf` and its like.
+    has_types: bool,
+    /// How often it may be there at most, if that is bounded.
+    cardinality: Option<u64>,
 }
 
 impl Walk<'_> {
-    fn schema(self, schema: &Value, path: &FieldPath, is_root: bool, errors: &mut Errors) {
+    fn schema(self, schema: &Value, path: &FieldPath, is_root: bool, errors: &mut Errors, found: &mut Rules) {
         if schema.as_object().is_none() {
             return;
         }
@@ -135,7 +150,9 @@ impl Walk<'_> {
         let properties = schema.map("properties");
         let is_atomic = schema.text("x-kubernetes-map-type") == "atomic";
         let here = Some(path).filter(|_| is_atomic);
-        let below = Walk { uncorrelatable: self.uncorrelatable.or(here), ..self };
+        let cardinality =
+            self.cardinality.zip(rules::most_elements(schema)).map(|(a, b)| a.saturating_mul(b));
+        let below = Walk { uncorrelatable: self.uncorrelatable.or(here), cardinality, ..self };
         if !others.is_null() {
             let others_path = path.child("additionalProperties");
             if !properties.is_empty() && *others != Value::Bool(true) {
@@ -147,7 +164,7 @@ impl Walk<'_> {
                 true => Walk { forbids_defaults: Some(why), ..below },
                 false => below,
             };
-            inner.schema(others, &others_path, false, errors);
+            inner.schema(others, &others_path, false, errors, found);
         }
         let properties_path = path.child("properties");
         for (name, property) in properties.iter() {
@@ -157,69 +174,36 @@ impl Walk<'_> {
             let inner = Walk {
                 inside_metadata: self.inside_metadata || is_metadata,
                 forbids_defaults: if is_metadata && is_root { Some(&why) } else { self.forbids_defaults },
-                uncorrelatable: below.uncorrelatable,
+                ..below
             };
-            inner.schema(property, &properties_path.key(name), false, errors);
+            inner.schema(property, &properties_path.key(name), false, errors, found);
         }
-        self.schema(schema.at("not"), &path.child("not"), false, errors);
+        let untyped = Walk { has_types: false, ..self };
+        untyped.schema(schema.at("not"), &path.child("not"), false, errors, found);
         for name in ["allOf", "oneOf", "anyOf"] {
             let list_path = path.child(name);
             for (index, part) in schema.items(name).iter().enumerate() {
-                self.schema(part, &list_path.index(index), false, errors);
+                untyped.schema(part, &list_path.index(index), false, errors, found);
             }
         }
         let items_path = path.child("items");
         match schema.at("items") {
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.schema(item, &items_path.index(index), false, errors);
+                    self.schema(item, &items_path.index(index), false, errors, found);
                 }
             }
             items => {
                 let is_map = schema.text("x-kubernetes-list-type") == "map";
                 let here = Some(path).filter(|_| !is_map);
-                let inner = Walk { uncorrelatable: self.uncorrelatable.or(here), ..self };
-                inner.schema(items, &items_path, false, errors);
+                let inner = Walk { uncorrelatable: self.uncorrelatable.or(here), cardinality, ..self };
+                inner.schema(items, &items_path, false, errors, found);
             }
         }
         extensions(schema, path, errors);
-        rules(schema, path, errors);
-        if errors.len() == before {
-            self.compile(schema, path, errors);
-        }
-    }
-
-    /// Rules that are no expressions, or ask for what is not there.
-    fn compile(self, schema: &Value, path: &FieldPath, errors: &mut Errors) {
-        let list_path = path.child("x-kubernetes-validations");
-        for (index, rule) in schema.items("x-kubernetes-validations").iter().enumerate() {
-            let path = list_path.index(index);
-            let quoted = || super::super::go::internal("ValidationRule")(rule);
-            let node = match cel::compile(rule.text("rule"), &custom::RULE_NAMES) {
-                Ok(node) => node,
-                Err(error) => {
-                    errors.invalid(&path.child("rule"), quoted(), error.as_str());
-                    continue;
-                }
-            };
-            let message = rule.text("messageExpression");
-            if !message.is_empty()
-                && let Err(error) = cel::compile(message, &custom::RULE_NAMES)
-            {
-                let detail = format!("messageExpression {error}");
-                errors.invalid(&path.child("messageExpression"), quoted(), detail);
-            }
-            if !cel::uses(&node, "oldSelf") {
-                if let Some(is) = rule.at("optionalOldSelf").as_bool() {
-                    let detail = "may not be set if oldSelf is not used in rule";
-                    errors.invalid(&path.child("optionalOldSelf"), is, detail);
-                }
-            } else if let Some(part) = self.uncorrelatable {
-                let detail = format!(
-                    "oldSelf cannot be used on the uncorrelatable portion of the schema within {part}"
-                );
-                errors.invalid(&path.child("rule"), rule.text("rule"), detail);
-            }
+        forms(schema, path, errors);
+        if errors.len() == before && self.has_types {
+            rules::compile(schema, is_root, self.cardinality, self.uncorrelatable, path, found);
         }
     }
 
@@ -376,7 +360,8 @@ fn map_keys(items: &Value, keys: &[Value], path: &FieldPath, errors: &mut Errors
     }
 }
 
-fn rules(schema: &Value, path: &FieldPath, errors: &mut Errors) {
+/// What is wrong with rules before they are read.
+fn forms(schema: &Value, path: &FieldPath, errors: &mut Errors) {
     let list_path = path.child("x-kubernetes-validations");
     for (index, rule) in schema.items("x-kubernetes-validations").iter().enumerate() {
         let path = list_path.index(index);
