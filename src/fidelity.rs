@@ -122,7 +122,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-apiserver",
         what: "CEL",
-        message: "while expressions run, steps are counted instead of cel-go's cost units; of the time zones only UTC is known, and format strings are not checked beforehand; matchConditions of webhooks are not read",
+        message: "while expressions run, steps are counted instead of cel-go's cost units; of the time zones only UTC is known, and format strings are not checked beforehand",
     },
     Entry {
         component: "kube-apiserver",

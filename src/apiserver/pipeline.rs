@@ -386,6 +386,9 @@ impl ApiServer {
             exchange
                 .warnings
                 .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into());
+            if self.config.audits {
+                exchange.annotations.push(("k8s.io/deprecated".into(), "true".into()));
+            }
         }
         let Some(cache) = route.cache else {
             return self.answer_virtual(exchange, route, context).map(Step::Answer);

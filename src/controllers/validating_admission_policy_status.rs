@@ -80,6 +80,8 @@ impl Controller for PolicyStatusController {
 
 /// Types that are looked at for one rule of a policy.
 const MOST_TYPES: usize = 10;
+/// And for all: upstream goes on as long as there are rules.
+const MOST: usize = 20;
 
 /// The types that a policy is about, as far as its rules name them outright.
 fn objects(registry: &Registry, spec: &Value) -> Vec<(String, Type)> {
@@ -101,7 +103,10 @@ fn objects(registry: &Registry, spec: &Value) -> Vec<(String, Type)> {
                 for plural in resources.iter().filter(|name| !name.contains(['*', '/'])) {
                     let Some(own) = type_of(registry, group, version, plural) else { continue };
                     count += 1;
-                    if count <= MOST_TYPES && !found.iter().any(|(name, _)| *name == own.0) {
+                    if count <= MOST_TYPES
+                        && found.len() < MOST
+                        && !found.iter().any(|(name, _)| *name == own.0)
+                    {
                         found.push(own);
                     }
                 }

@@ -18,6 +18,8 @@ use crate::sorted::SortedMap;
 /// The names that an expression may use, with their types.
 pub struct Scope {
     pub names: Vec<(Text, Type)>,
+    /// What may stand behind `variables.`.
+    pub variables: Vec<(Text, Type)>,
     /// Whether it may make `Object{}` and `JSONPatch{}`.
     pub patches: bool,
 }
@@ -213,6 +215,12 @@ impl Checker<'_> {
         let (owner, was_optional) = self.findings.settle(&owner, false).unwrapped();
         let own = match &owner {
             Type::Of("map", parts) => parts[1].clone(),
+            Type::Struct(structure) if matches!(structure.fields, Fields::Variables) => {
+                match self.scope.variables.iter().rev().find(|(own, _)| own == field) {
+                    Some((_, own)) => own.clone(),
+                    None => self.say(place, &["undefined field '", field, "'"]),
+                }
+            }
             Type::Struct(structure) => match structure.field(field) {
                 Some(own) => own,
                 None => self.say(place, &["undefined field '", field, "'"]),

@@ -201,55 +201,53 @@ pub fn policy_scope(spec: &Value, object: Type, params: Type) -> Scope {
     }
     add("authorizer", types::known("kubernetes.authorization.Authorizer"));
     add("authorizer.requestResource", types::known("kubernetes.authorization.ResourceCheck"));
-    Scope { names, patches: false }
+    Scope::new(names)
 }
 
 impl Scope {
-    /// Makes `variables` known, with those that have been compiled so far.
-    pub fn set_variables(&mut self, all: &[(Text, Type)]) {
-        self.names.retain(|(name, _)| name != "variables");
-        let own = types::structure("kubernetes.variables", types::Fields::Variables(all.to_vec()));
-        self.names.push(("variables".into(), own));
+    pub fn new(names: Vec<(Text, Type)>) -> Scope {
+        Scope { names, variables: Vec::new(), patches: false }
     }
-    pub fn without(&self, prefix: &str) -> Scope {
-        let names = self.names.iter().filter(|(name, _)| !name.starts_with(prefix)).cloned();
-        Scope { names: names.collect(), patches: self.patches }
+    /// Makes `variables` known.
+    pub fn with_variables(mut self) -> Scope {
+        self.names
+            .push(("variables".into(), types::structure("kubernetes.variables", types::Fields::Variables)));
+        self
     }
 }
 
 /// What is wrong with the validations of a policy when it is about objects of these types, each under its name, as
 /// `status.typeChecking.expressionWarnings` (`TypeChecker.Check`).
 pub fn check_policy(spec: &Value, objects: &[(String, Type)], params: &Type) -> Vec<Value> {
-    let mut warnings = Vec::new();
-    for (index, validation) in spec.items("validations").iter().enumerate() {
-        for field in ["expression", "messageExpression"] {
-            let expression = validation.text(field);
+    let fields = ["expression", "messageExpression"];
+    let validations = spec.items("validations");
+    let mut found = vec![String::new(); validations.len() * fields.len()];
+    for (name, object) in objects {
+        let mut scope = policy_scope(spec, object.clone(), params.clone()).with_variables();
+        scope.names.retain(|(name, _)| name != "authorizer.requestResource");
+        for variable in spec.items("variables") {
+            let own = compile(variable.text("expression"), &scope);
+            let own = own.map_or(types::DYN, |own| variable_type(&own.kind));
+            scope.variables.push((variable.shared_text("name"), own));
+        }
+        let expressions = validations.iter().flat_map(|own| fields.map(|field| own.text(field)));
+        for (expression, found) in expressions.zip(&mut found) {
             if expression.is_empty() {
                 continue;
             }
-            let mut found: Vec<String> = Vec::new();
-            for (name, object) in objects {
-                let mut scope = policy_scope(spec, object.clone(), params.clone());
-                scope.names.retain(|(name, _)| name != "authorizer.requestResource");
-                let mut variables = Vec::new();
-                scope.set_variables(&variables);
-                for variable in spec.items("variables") {
-                    let own = compile(variable.text("expression"), &scope);
-                    let own = own.map_or(types::DYN, |own| variable_type(&own.kind));
-                    variables.push((variable.shared_text("name"), own));
-                    scope.set_variables(&variables);
-                }
-                if let Err(error) = compile(expression, &scope) {
-                    found.push([name, ": ", &error, "\n"].concat());
-                }
-            }
-            if !found.is_empty() {
-                warnings.push(crate::object! {
-                    "fieldRef" => ["spec.validations[", &index.to_string(), "].", field].concat(),
-                    "warning" => found.join("\n"),
-                });
+            if let Err(error) = compile(expression, &scope) {
+                let separator = if found.is_empty() { "" } else { "\n" };
+                found.push_str(&[separator, name, ": ", &error, "\n"].concat());
             }
         }
+    }
+    let mut warnings = Vec::new();
+    for (index, text) in found.into_iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+        let field = fields[index % fields.len()];
+        warnings.push(crate::object! {
+            "fieldRef" => ["spec.validations[", &(index / fields.len()).to_string(), "].", field].concat(),
+            "warning" => text,
+        });
     }
     warnings
 }

@@ -15,8 +15,9 @@ fn subject() -> Value {
 /// The value as JSON or as a literal, or `! ` and the words of the error.
 fn outcome(source: &str) -> String {
     let names = [("self", Cel::Value(subject()))];
-    let mut scope = Scope { names: vec![("self".into(), types::DYN)], patches: true };
-    scope.set_variables(&["one", "two", "bad"].map(|name| (name.into(), types::INT)));
+    let mut scope = Scope::new(vec![("self".into(), types::DYN)]).with_variables();
+    scope.patches = true;
+    scope.variables = ["one", "two", "bad"].map(|name| (name.into(), types::INT)).to_vec();
     let compiled = match compile(source, &scope) {
         Ok(compiled) => compiled,
         Err(error) => return format!("! {error}"),
@@ -102,10 +103,10 @@ fn type_of(source: &str) -> String {
     .unwrap();
     let own = types::declared(&schema, types::Root::Names, "selfType").unwrap();
     let spec = crate::object! { "paramKind" => crate::object! { "kind" => "ConfigMap" } };
-    let mut scope = policy_scope(&spec, types::DYN, types::DYN);
+    let mut scope = policy_scope(&spec, types::DYN, types::DYN).with_variables();
     scope.names.push(("self".into(), own.clone()));
     scope.names.push(("oldSelf".into(), types::optional(own)));
-    scope.set_variables(&[("few".into(), types::list(types::INT))]);
+    scope.variables.push(("few".into(), types::list(types::INT)));
     scope.patches = true;
     match compile(source, &scope) {
         Ok(compiled) => compiled.kind.text(),
@@ -200,7 +201,7 @@ fn estimates_are_upstreams() {
         let schema: Value = serde_json::from_str(schema).unwrap();
         let own = types::declared(&schema, types::Root::No, "selfType").unwrap();
         let names = vec![("self".into(), own.clone()), ("oldSelf".into(), own)];
-        let compiled = compile(rule, &Scope { names, patches: false }).unwrap_or_else(|error| panic!("{error}"));
+        let compiled = compile(rule, &Scope::new(names)).unwrap_or_else(|error| panic!("{error}"));
         cost::most(&compiled, &schema, false, &mut cost::Sizes::default()).to_string()
     });
 }

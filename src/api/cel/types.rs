@@ -36,7 +36,10 @@ pub enum Fields {
     /// In a part of a definition's schema.
     Schema(Value, Root),
     BuiltIn(SchemaType<'static>),
-    Variables(Vec<(Text, Type)>),
+    /// A policy's variables: the scope has them.
+    Variables,
+    /// Texts of these names.
+    Texts(&'static [&'static str]),
     /// `Object{}`.
     Any,
 }
@@ -175,9 +178,8 @@ impl Struct {
     pub fn field(&self, name: &str) -> Option<Type> {
         match &self.fields {
             Fields::Any => Some(DYN),
-            Fields::Variables(all) => {
-                all.iter().rev().find(|(own, _)| own == name).map(|(_, own)| own.clone())
-            }
+            Fields::Variables => None,
+            Fields::Texts(names) => names.contains(&name).then_some(STRING),
             Fields::Known => {
                 let line = KNOWN
                     .lines()
@@ -203,8 +205,7 @@ impl Struct {
                             return Some(structure(path, Fields::BuiltIn(Schema::object_meta())));
                         }
                         "metadata" => {
-                            let texts = ["name", "generateName"].map(|name| (Text::from(name), STRING));
-                            return Some(structure(path, Fields::Variables(texts.to_vec())));
+                            return Some(structure(path, Fields::Texts(&["name", "generateName"])));
                         }
                         _ => {}
                     }

@@ -13,6 +13,7 @@ use super::validate::item_before;
 use crate::api::cel::{self, COST_EXCEEDED, Cel, Evaluator, Node};
 use crate::api::field::{BadValue, FieldError, FieldPath, go_quote};
 use crate::api::time_format::{parse_go_duration, parse_unix_micros};
+use crate::api::validation::decode_base64;
 use crate::api::value::{Text, Value};
 
 /// What the rules of `schema` hold against `object`. `old` is what it was before an update.
@@ -195,7 +196,7 @@ impl<'a> Walk<'a> {
 /// Whether a part of a schema means something else than what JSON says.
 fn is_typed(schema: &Value) -> bool {
     match (schema.text("type"), schema.text("format")) {
-        ("number", _) | ("string", "date-time" | "date" | "duration") => true,
+        ("number", _) | ("string", "date-time" | "date" | "duration" | "byte") => true,
         ("array", _) => is_typed(schema.at("items")),
         ("object", _) => {
             schema.map("properties").iter().any(|(_, own)| is_typed(own))
@@ -213,6 +214,7 @@ fn typed(schema: &Value, value: &Value) -> Cel {
     match (value, schema.text("format")) {
         (Value::Integer(number), _) => Cel::from(Value::Float(*number as f64)),
         (Value::String(text), "duration") => parse_go_duration(text).map_or(value.into(), Cel::Duration),
+        (Value::String(text), "byte") => Cel::Bytes(decode_base64(text).into()),
         (Value::String(text), format) => {
             let whole = if format == "date" { format!("{text}T00:00:00Z") } else { text.to_string() };
             parse_unix_micros(&whole).map_or(value.into(), Cel::Timestamp)

@@ -3,8 +3,7 @@
 //! Picture to hold in mind: the standing orders of the guards at the gate: whom to stop, whom to ask, and how long
 //! to wait for an answer.
 //!
-//! Follows `pkg/apis/admissionregistration/validation/validation.go`. The expressions of webhooks are not
-//! read: they are not carried out either.
+//! Follows `pkg/apis/admissionregistration/validation/validation.go`.
 
 use super::errors::Errors;
 use super::format::{dns1035_label, dns1123_subdomain, name_is_path_segment, name_is_subdomain};
@@ -70,8 +69,8 @@ fn webhook(hook: &Value, mutating: bool, path: &FieldPath, errors: &mut Errors) 
         errors.one_of_if_given(hook, "reinvocationPolicy", path, &["IfNeeded", "Never"]);
     }
     client_config(hook.at("clientConfig"), &path.child("clientConfig"), errors);
-    let nothing = Scope { names: Vec::new(), patches: false };
-    match_conditions(hook.items("matchConditions"), &nothing, &path.child("matchConditions"), errors);
+    let scope = cel::policy_scope(&Value::Null, DYN, DYN);
+    match_conditions(hook.items("matchConditions"), &scope, &path.child("matchConditions"), errors);
 }
 
 /// Where a webhook is: a URL or a service, and not both.
@@ -252,8 +251,8 @@ fn rule_resources(rule: &Value, path: &FieldPath, errors: &mut Errors) {
     }
 }
 
-/// What is wrong with an expression, if it may use any names at all; that one is missing is told elsewhere. Its type, which
-/// must be one of `wanted`, if any.
+/// What is wrong with an expression; that one is missing is told elsewhere. Its type, which must be one of `wanted`, if
+/// any.
 fn compile(
     expression: &str,
     scope: &Scope,
@@ -261,7 +260,7 @@ fn compile(
     path: &FieldPath,
     errors: &mut Errors,
 ) -> Option<Type> {
-    if scope.names.is_empty() || expression.trim().is_empty() {
+    if expression.trim().is_empty() {
         return None;
     }
     let detail = match cel::compile(expression, scope) {
@@ -388,7 +387,6 @@ const CEL_RESERVED: &[&str] = &[
 /// Makes the variables known, one after the other.
 fn variables(spec: &Value, scope: &mut Scope, errors: &mut Errors) {
     let list = SPEC.child("variables");
-    let mut all = Vec::new();
     for (index, variable) in spec.items("variables").iter().enumerate() {
         let path = list.index(index);
         let name = variable.text("name");
@@ -401,8 +399,7 @@ fn variables(spec: &Value, scope: &mut Scope, errors: &mut Errors) {
             errors.required(&path.child("expression"), "expression is not specified");
         } else {
             let own = compile(variable.text("expression"), scope, &[], &path.child("expression"), errors);
-            all.push((name.into(), own.map_or(DYN, |own| cel::variable_type(&own))));
-            scope.set_variables(&all);
+            scope.variables.push((name.into(), own.map_or(DYN, |own| cel::variable_type(&own))));
         }
     }
 }
@@ -434,7 +431,7 @@ fn policy_head(policy: &Value, mutating: bool, errors: &mut Errors) -> Scope {
     let mut scope = cel::policy_scope(spec, DYN, DYN);
     match_conditions(spec.items("matchConditions"), &scope, &SPEC.child("matchConditions"), errors);
     if mutating || !spec.items("variables").is_empty() {
-        scope.set_variables(&[]);
+        scope = scope.with_variables();
     }
     variables(spec, &mut scope, errors);
     scope
@@ -459,7 +456,8 @@ pub fn validating_policy(policy: &Value, errors: &mut Errors) {
         errors.required(&annotations_list, MESSAGE);
         return;
     }
-    let messages = scope.without("authorizer");
+    let unauthorized = scope.names.iter().filter(|(name, _)| !name.starts_with("authorizer")).cloned();
+    let messages = Scope { variables: scope.variables.clone(), ..Scope::new(unauthorized.collect()) };
     for (index, validation) in validations.iter().enumerate() {
         let path = list.index(index);
         if validation.text("expression").trim().is_empty() {

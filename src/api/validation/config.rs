@@ -112,7 +112,7 @@ pub fn secret(secret: &Value, errors: &mut Errors) {
 }
 
 /// A base64 text as bytes; what is no base64 (decoding has refused it before) is nothing.
-pub(super) fn decode_base64(text: &str) -> Vec<u8> {
+pub fn decode_base64(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut count) = (0_u32, 0);
     for byte in text.bytes().filter(|byte| *byte != b'=') {

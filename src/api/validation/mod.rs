@@ -45,6 +45,7 @@ mod volume;
 mod volume_source;
 mod workloads;
 
+pub use config::decode_base64;
 pub use definition::{APPROVAL, approval, is_protected};
 
 use self::errors::Errors;

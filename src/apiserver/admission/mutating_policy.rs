@@ -12,7 +12,7 @@ use crate::api::kind::{ResourceInfo, join_api_version};
 use crate::api::patch;
 use crate::api::schema::{Schema, SchemaType, Strictness, decode};
 use crate::api::status::{Reason, Status};
-use crate::api::{Text, Value};
+use crate::api::{Text, Value, meta};
 use crate::apiserver::{ApiServer, conversion, custom, seam};
 
 /// Why a mutation was not made.
@@ -143,6 +143,17 @@ impl ApiServer {
             patch::apply::lay_over(&subject.object, &config, place)
                 .map_err(|error| format!("error applying patch: {error}"))?
         };
+        for name in ["apiVersion", "kind"] {
+            if result.get(name) != subject.object.get(name) {
+                let message = format!("a policy may not change the {name} of an object");
+                return Err(Trouble::Request(Status::internal_error(message)));
+            }
+        }
+        if meta::namespace(&result) != meta::namespace(&subject.object) {
+            return Err(Trouble::Request(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            )));
+        }
         if let Some(place) = place.filter(|_| !info.custom) {
             let strictness = if is_json { Strictness::Strict } else { Strictness::Ignore };
             result = decode(place, &result, &[])

@@ -110,7 +110,7 @@ pub fn compile(
         let quoted = || super::super::go::internal("ValidationRule")(rule);
         let old = if rule.is_true("optionalOldSelf") { types::optional(own.clone()) } else { own.clone() };
         let names = vec![("self".into(), own.clone()), ("oldSelf".into(), old)];
-        let scope = Scope { names, patches: false };
+        let scope = Scope::new(names);
         let rule_path = path.child("rule");
         let compiled = cel::compile(rule.text("rule"), &scope);
         if let Ok(compiled) = &compiled
