@@ -112,6 +112,12 @@ impl<'a> Evaluator<'a> {
                 {
                     return value;
                 }
+                if let "Timestamp" | "Duration" = field.as_str()
+                    && let Some(name) = node.qualified()
+                    && functions::TYPES.contains(&name.as_str())
+                {
+                    return self.named(&name);
+                }
                 let owner = self.evaluate(&children[0])?;
                 select(&owner, field)
             }

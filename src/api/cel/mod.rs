@@ -4,11 +4,11 @@
 //! sends it back if it names what the form does not have), then works it out from the leaves up with the numbers of the
 //! traveller at hand; and puts the pen down after so many strokes, whatever the formula still wants.
 //!
-//! - [`parse`] from text to a tree, and what is wrong with the text
+//! - [`lex`] and [`parse`] from text to a tree, and what is wrong with the text
 //! - [`check`] what is wrong with the tree: its names and [`types`]
 //! - [`evaluate`] from a tree and names to a value
 //! - [`cost`] what working it out may cost at most
-//! - [`functions`], [`format`](mod@format) and [`libraries`] what can be called
+//! - [`functions`], [`lists`], [`format`](mod@format) and [`libraries`] what can be called
 //! - [`object`] back to JSON, for mutations
 //!
 //! Our own and not the crate `cel`, because that (0.15, with its ANTLR runtime, without optional parts) is 223 kB of the page
@@ -24,7 +24,9 @@ pub mod cost;
 mod evaluate;
 mod format;
 mod functions;
+mod lex;
 mod libraries;
+mod lists;
 mod object;
 mod parse;
 #[cfg(test)]

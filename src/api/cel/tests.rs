@@ -109,7 +109,11 @@ fn type_of(source: &str) -> String {
     scope.variables.push(("few".into(), types::list(types::INT)));
     scope.patches = true;
     match compile(source, &scope) {
-        Ok(compiled) => compiled.kind.text(),
+        Ok(compiled) => {
+            // Whatever it is, it can be estimated.
+            cost::most(&compiled, &schema, true, &mut cost::Sizes::default());
+            compiled.kind.text()
+        }
         Err(error) => format!("! {error}"),
     }
 }

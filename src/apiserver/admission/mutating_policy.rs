@@ -126,7 +126,9 @@ impl ApiServer {
         let value =
             evaluate(&mut evaluator, spec, own.text("expression")).map_err(|error| error.to_string())?;
         let info = attributes.info;
-        let place = place_of(info, &invocation.version);
+        let place = place_of(info, &invocation.version, &subject.object);
+        // What a subresource carries may be of another kind.
+        let is_own = matches!(attributes.subresource.as_str(), "" | "status");
         let mut result = if is_json {
             let patch = cel::json_patch(&value)?;
             match patch::json_patch(&subject.object, &patch) {
@@ -165,7 +167,7 @@ impl ApiServer {
             if let Some(kind) = &info.definition {
                 result = custom::shown(kind, &attributes.request.resource.version, &result);
             }
-        } else {
+        } else if is_own {
             let version = join_api_version(&info.group, &info.storage_version);
             if result.text("apiVersion") != object.text("apiVersion") {
                 result = conversion::to_storage(&result, &version);
@@ -176,10 +178,10 @@ impl ApiServer {
     }
 }
 
-/// The schema of a version of a kind.
-fn place_of<'a>(info: &'a ResourceInfo, version: &str) -> Option<SchemaType<'a>> {
+/// The schema of what a policy sees.
+fn place_of<'a>(info: &'a ResourceInfo, version: &str, object: &Value) -> Option<SchemaType<'a>> {
     match &info.definition {
         Some(kind) => kind.version(version)?.place(),
-        None => Schema::built_in().kind(&join_api_version(&info.group, version), &info.kind),
+        None => Schema::built_in().of(object),
     }
 }
