@@ -40,7 +40,7 @@ pub(super) fn overloads(name: &str) -> Option<&'static str> {
 /// Checks a tree: the type that it comes to, and those of its places.
 pub fn check(node: &Node, scope: &Scope, troubles: &mut Vec<Trouble>) -> (Type, Types) {
     let mut checker =
-        Checker { scope, bound: Vec::new(), findings: Findings::new(), types: Types::new(), troubles };
+        Checker { scope, bound: Vec::new(), findings: Findings::default(), types: Types::new(), troubles };
     let own = checker.check(node);
     let own = checker.findings.settle(&own, true);
     for kind in checker.types.values_mut() {
@@ -359,10 +359,7 @@ impl Checker<'_> {
         };
         let bind = || [(names[0], first.clone()), (names[1], second.clone())];
         let filter = (parts.len() == 3).then(|| &parts[1]);
-        let condition = match filter {
-            Some(filter) => Some((self.within(bind(), filter), filter)),
-            None => None,
-        };
+        let condition = filter.map(|filter| self.within(bind(), filter));
         let own = self.within(bind(), body);
         let result = match kind {
             Macro::All | Macro::Exists => {
@@ -396,7 +393,7 @@ impl Checker<'_> {
             },
             _ => list(own),
         };
-        if let Some((condition, _)) = condition {
+        if let Some(condition) = condition {
             self.resolve(place, "_?_:_", "_?_:_", &[condition, result.clone(), result.clone()]);
         }
         result

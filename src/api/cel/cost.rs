@@ -105,10 +105,10 @@ impl Sizes {
 }
 
 /// Where in the schema a value comes from.
-#[derive(Clone)]
-enum Place {
+#[derive(Clone, Copy)]
+enum Place<'a> {
     /// A part, and whether it is the root of a resource.
-    Part(Value, bool),
+    Part(&'a Value, bool),
     /// A text that the schema says nothing of: a key, a name in the metadata.
     Key,
     Text,
@@ -118,28 +118,28 @@ enum Place {
 }
 
 /// What is known of a value before it is there.
-#[derive(Clone, Default)]
-struct Known {
+#[derive(Clone, Copy, Default)]
+struct Known<'a> {
     /// To come to it, at most.
     cost: u64,
     size: Option<Size>,
-    place: Option<Place>,
+    place: Option<Place<'a>>,
     /// What a list or a map holds: keys and values.
     entry: Option<[Size; 2]>,
 }
 
 /// The most that an expression about values of `schema` costs.
 pub fn most(compiled: &Compiled, schema: &Value, is_root: bool, sizes: &mut Sizes) -> u64 {
-    let root = Place::Part(schema.clone(), is_root);
+    let root = Place::Part(schema, is_root);
     let mut coster = Coster { types: &compiled.types, root, sizes, bound: Vec::new() };
     coster.known(&compiled.node).cost
 }
 
 struct Coster<'a> {
     types: &'a Types,
-    root: Place,
+    root: Place<'a>,
     sizes: &'a mut Sizes,
-    bound: Vec<(Text, Known)>,
+    bound: Vec<(Text, Known<'a>)>,
 }
 
 /// A part of a cost: so many tenths, rounded up.
@@ -154,11 +154,11 @@ fn sum(all: &[u64]) -> u64 {
     all.iter().fold(0, |sum, own| sum.saturating_add(*own))
 }
 
-impl Coster<'_> {
+impl<'a> Coster<'a> {
     fn type_of(&self, node: &Node) -> Option<&Type> {
         self.types.get(&node.place)
     }
-    fn size_at(&mut self, place: &Place) -> Option<Size> {
+    fn size_at(&mut self, place: Place) -> Option<Size> {
         match place {
             Place::Part(schema, _) => Some(Size::of(self.sizes.most(schema))),
             Place::Text => Some(Size::of(LARGEST_REQUEST - 2)),
@@ -166,7 +166,7 @@ impl Coster<'_> {
             Place::Nowhere => None,
         }
     }
-    fn field(&self, place: &Place, name: &str) -> Place {
+    fn field(&self, place: Place<'a>, name: &str) -> Place<'a> {
         let Some(own) = super::unescaped(name) else { return Place::Nowhere };
         match (place, own.as_str()) {
             (Place::Part(_, true), "kind" | "apiVersion") => Place::Text,
@@ -181,9 +181,9 @@ impl Coster<'_> {
     }
     /// The items of a list or the values of a map. What does not come from the schema is taken for its root, as upstream
     /// drops the first step of every path.
-    fn inner(&self, place: Option<&Place>, is_key: bool) -> Place {
+    fn inner(&self, place: Option<Place<'a>>, is_key: bool) -> Place<'a> {
         match place {
-            None => self.root.clone(),
+            None => self.root,
             Some(Place::Part(schema, _)) => match (schema.at("items"), schema.at("additionalProperties")) {
                 (items @ Value::Object(_), _) if !is_key => part(items),
                 (_, Value::Object(_)) if is_key => Place::Key,
@@ -193,23 +193,20 @@ impl Coster<'_> {
             _ => Place::Nowhere,
         }
     }
-    fn size(&self, known: &Known) -> Size {
+    fn size(&self, known: &Known<'a>) -> Size {
         known.size.unwrap_or(UNKNOWN)
     }
-    fn known(&mut self, node: &Node) -> Known {
+    fn known(&mut self, node: &Node) -> Known<'a> {
         let mut known = self.look(node);
         if known.size.is_none() {
-            known.size = match known.place.clone() {
-                Some(place) => self.size_at(&place),
-                None => None,
-            };
+            known.size = known.place.and_then(|place| self.size_at(place));
         }
         if known.size.is_none() && self.type_of(node).is_some_and(is_scalar) {
             known.size = Some(ONE);
         }
         known
     }
-    fn look(&mut self, node: &Node) -> Known {
+    fn look(&mut self, node: &Node) -> Known<'a> {
         let children = &node.children;
         match &node.kind {
             Kind::Literal(value) => {
@@ -220,8 +217,8 @@ impl Coster<'_> {
                 Known { size: Some(Size { least: size, most: size }), ..Known::default() }
             }
             Kind::Name(name) => match self.bound.iter().rev().find(|(own, _)| own == name) {
-                Some((_, known)) => Known { cost: 1, ..known.clone() },
-                None => Known { cost: 1, place: Some(self.root.clone()), ..Known::default() },
+                Some((_, known)) => Known { cost: 1, ..*known },
+                None => Known { cost: 1, place: Some(self.root), ..Known::default() },
             },
             Kind::Select(field) => {
                 let owner = self.known(&children[0]);
@@ -230,10 +227,7 @@ impl Coster<'_> {
                     Some(Type::Of("map", _) | Type::Struct(_) | Type::Variable(_))
                 );
                 // A path of one step leads to the root.
-                let place = match &owner.place {
-                    Some(place) => self.field(place, field),
-                    None => self.root.clone(),
-                };
+                let place = owner.place.map_or(self.root, |place| self.field(place, field));
                 let cost = owner.cost.saturating_add(u64::from(costs));
                 Known { cost, place: Some(place), ..Known::default() }
             }
@@ -248,10 +242,7 @@ impl Coster<'_> {
                     Some(Type::Of("optional_type", _)) => Known { cost, ..Known::default() },
                     _ => {
                         let size = owner.entry.map(|[_, value]| value);
-                        let place = match &owner.place {
-                            None => self.root.clone(),
-                            own => self.inner(own.as_ref(), false),
-                        };
+                        let place = self.inner(owner.place, false);
                         Known { cost, size, place: Some(place), entry: None }
                     }
                 }
@@ -326,12 +317,12 @@ impl Coster<'_> {
         nodes.iter().fold(0, |sum, node| sum.saturating_add(self.known(node).cost))
     }
 
-    fn go_through(&mut self, kind: Macro, names: [&Text; 2], node: &Node) -> Known {
+    fn go_through(&mut self, kind: Macro, names: [&Text; 2], node: &Node) -> Known<'a> {
         let (parts, Some(body)) = (&node.children, node.children.last()) else { return Known::default() };
         let range = self.known(&parts[0]);
         if let Macro::OptionalMap | Macro::OptionalFlatMap = kind {
             let own = Known { cost: 0, size: None, place: None, entry: None };
-            let inner = self.within([(names[0], own.clone()), (names[1], own)], body);
+            let inner = self.within([(names[0], own), (names[1], own)], body);
             let made = u64::from(kind == Macro::OptionalMap);
             let cost = sum(&[range.cost, 1, made, 10, range.cost, 1, inner.cost]);
             return Known { cost, ..Known::default() };
@@ -340,8 +331,8 @@ impl Coster<'_> {
         let is_double = !names[1].is_empty();
         let (key, value) = (range.entry.map(|own| own[0]), range.entry.map(|own| own[1]));
         let mut variable = |is_key: bool, size: Option<Size>| {
-            let place = self.inner(range.place.as_ref(), is_key);
-            let own = self.size_at(&place).or(size);
+            let place = self.inner(range.place, is_key);
+            let own = self.size_at(place).or(size);
             Known { cost: 0, size: own, place: Some(place), entry: None }
         };
         let first = match (is_double, is_map) {
@@ -351,7 +342,7 @@ impl Coster<'_> {
         };
         let second = if is_double { variable(false, value) } else { Known::default() };
         let filter = match (parts.len(), kind) {
-            (3, _) => self.within([(names[0], first.clone()), (names[1], second.clone())], &parts[1]).cost,
+            (3, _) => self.within([(names[0], first), (names[1], second)], &parts[1]).cost,
             _ => 0,
         };
         let inner = self.within([(names[0], first), (names[1], second)], body);
@@ -387,7 +378,7 @@ impl Coster<'_> {
             _ => Known { cost, size: Some(count), place: None, entry: Some([ONE, self.size(&inner)]) },
         }
     }
-    fn within(&mut self, names: [(&Text, Known); 2], body: &Node) -> Known {
+    fn within(&mut self, names: [(&Text, Known<'a>); 2], body: &Node) -> Known<'a> {
         let before = self.bound.len();
         for (name, known) in names.into_iter().filter(|(name, _)| !name.is_empty()) {
             self.bound.push((name.clone(), known));
@@ -398,18 +389,20 @@ impl Coster<'_> {
     }
 
     /// The size of the items of a list, by its place.
-    fn items(&mut self, list: &Known) -> Size {
-        match &list.place {
-            None => UNKNOWN,
-            Some(place) => {
-                let inner = self.inner(Some(place), false);
-                self.size_at(&inner).unwrap_or(UNKNOWN)
-            }
-        }
+    fn items(&mut self, list: Option<&Known<'a>>) -> Size {
+        let Some(place) = list.and_then(|list| list.place) else { return UNKNOWN };
+        let inner = self.inner(Some(place), false);
+        self.size_at(inner).unwrap_or(UNKNOWN)
     }
 
     /// What a call costs beside its target, and what comes of it (`EstimateCallCost`, `functionCost`).
-    fn call(&mut self, node: &Node, name: &str, target: Option<&Known>, arguments: &[Known]) -> Known {
+    fn call(
+        &mut self,
+        node: &Node,
+        name: &str,
+        target: Option<&Known<'a>>,
+        arguments: &[Known<'a>],
+    ) -> Known<'a> {
         let costs = arguments.iter().fold(0_u64, |sum, own| sum.saturating_add(own.cost));
         let argument = |index: usize| arguments.get(index).map_or(UNKNOWN, |own| own.size.unwrap_or(UNKNOWN));
         let own = target.map_or(UNKNOWN, |own| own.size.unwrap_or(UNKNOWN));
@@ -432,7 +425,7 @@ impl Coster<'_> {
         let is_member = target.is_some();
         let (cost, size): (u64, Option<Size>) = match (name, is_member) {
             ("dyn", false) => {
-                let mut known = arguments.first().cloned().unwrap_or_default();
+                let mut known = arguments.first().copied().unwrap_or_default();
                 known.cost = known.cost.saturating_add(1);
                 known.place = None;
                 return known;
@@ -446,10 +439,7 @@ impl Coster<'_> {
             ("isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf", true) => {
                 if is_of(0, "list") {
                     let is_text = is_text(kind(0).and_then(|own| own.parts("list")?.first()));
-                    let each = match target {
-                        Some(target) if is_text => self.items(target),
-                        _ => Size::of(0),
-                    };
+                    let each = if is_text { self.items(target) } else { Size::of(0) };
                     plain(own.most.saturating_mul(traversal(each).saturating_add(1)))
                 } else {
                     plain(traversal(own))
@@ -470,10 +460,7 @@ impl Coster<'_> {
             }
             ("split", true) => (tenths(own.most, 2), Some(Size::of(literal(2).unwrap_or(own.most)))),
             ("join", true) => {
-                let each = match target {
-                    Some(target) => self.items(target),
-                    None => UNKNOWN,
-                };
+                let each = self.items(target);
                 let separators = match arguments.is_empty() {
                     true => 0,
                     false => argument(0).most.saturating_mul(own.most.saturating_sub(1)),
@@ -560,8 +547,8 @@ impl Coster<'_> {
     }
 }
 
-fn part(schema: &Value) -> Place {
-    Place::Part(schema.clone(), schema.is_true("x-kubernetes-embedded-resource"))
+fn part(schema: &Value) -> Place<'_> {
+    Place::Part(schema, schema.is_true("x-kubernetes-embedded-resource"))
 }
 
 fn union(a: Option<[Size; 2]>, b: Option<[Size; 2]>) -> Option<[Size; 2]> {

@@ -269,7 +269,7 @@ impl<'a> Evaluator<'a> {
         if matches!(kind, Macro::OptionalMap | Macro::OptionalFlatMap) {
             let Cel::Optional(inner) = range else { return Err(no_such_overload()) };
             let Some(inner) = inner else { return Ok(Cel::Optional(None)) };
-            let value = self.with(names, [Cel::clone(&inner), Cel::NULL], body)?;
+            let value = self.with(names, &[Cel::clone(&inner), Cel::NULL], body)?;
             return match (kind, &value) {
                 (Macro::OptionalMap, _) => Ok(Cel::optional(Some(value))),
                 (_, Cel::Optional(_)) => Ok(value),
@@ -297,11 +297,11 @@ impl<'a> Evaluator<'a> {
             {
                 let filter = (parts.len() == 3).then(|| &parts[1]);
                 if let Some(filter) = filter
-                    && !self.with(names, values.clone(), filter)?.as_bool().ok_or_else(no_such_overload)?
+                    && !self.with(names, &values, filter)?.as_bool().ok_or_else(no_such_overload)?
                 {
                     continue;
                 }
-                let result = self.with(names, values.clone(), body)?;
+                let result = self.with(names, &values, body)?;
                 match kind {
                     Macro::Map | Macro::TransformList => out.push(result),
                     Macro::SortBy => entries.push((result, values[0].clone())),
@@ -315,15 +315,14 @@ impl<'a> Evaluator<'a> {
                 }
                 continue;
             }
-            let item = values[0].clone();
-            let is = match self.with(names, values, body) {
+            let is = match self.with(names, &values, body) {
                 Ok(value) => value.as_bool().ok_or_else(no_such_overload),
                 Err(error) => Err(error),
             };
             match (kind, is) {
                 (Macro::All, Ok(false)) => return Ok(false.into()),
                 (Macro::Exists, Ok(true)) => return Ok(true.into()),
-                (Macro::Filter, Ok(true)) => out.push(item),
+                (Macro::Filter, Ok(true)) => out.push(values[0].clone()),
                 (Macro::ExistsOne, Ok(true)) => count += 1,
                 (Macro::All | Macro::Exists, Err(error)) if self.steps > 0 => {
                     trouble = trouble.or(Some(error));
@@ -371,10 +370,10 @@ impl<'a> Evaluator<'a> {
         });
         trouble.map_or(Ok(Cel::list(entries.into_iter().map(|(_, value)| value).collect())), Err)
     }
-    fn with(&mut self, names: [&Text; 2], values: [Cel; 2], body: &Node) -> Result<Cel, Failure> {
+    fn with(&mut self, names: [&Text; 2], values: &[Cel; 2], body: &Node) -> Result<Cel, Failure> {
         let before = self.bound.len();
         for (name, value) in names.into_iter().zip(values).filter(|(name, _)| !name.is_empty()) {
-            self.bound.push((name.clone(), value));
+            self.bound.push((name.clone(), value.clone()));
         }
         let result = self.evaluate(body);
         self.bound.truncate(before);

@@ -45,7 +45,7 @@ pub struct Url {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
     numbers: [u64; 3],
-    before: Vec<Text>,
+    before: Text,
     build: Text,
 }
 
@@ -354,89 +354,90 @@ fn of_url(name: &str, url: &Url) -> Outcome {
 
 /// `semver.Parse`, or with `is_lenient` as Kubernetes tolerates versions; the error is Go's.
 fn parse_version(text: &str, is_lenient: bool) -> Result<Version, String> {
-    let lenient;
+    let mut lenient = String::new();
     let mut text = text;
     if is_lenient {
-        let plain = text.strip_prefix('v').unwrap_or(text);
-        let mut parts: Vec<String> = plain.splitn(3, '.').map(str::to_owned).gather();
-        for part in parts.iter_mut().filter(|part| part.len() > 1) {
-            let rest = part.trim_start_matches('0');
-            let zero = if rest.starts_with(|c: char| c.is_ascii_digit()) { "" } else { "0" };
-            *part = [zero, rest].concat();
-        }
-        if parts.len() < 3 {
-            if parts.last().is_some_and(|last| last.contains(['+', '-'])) {
-                return Err("Short version cannot contain PreRelease/Build meta data".to_owned());
+        let mut count = 0;
+        for part in text.strip_prefix('v').unwrap_or(text).splitn(3, '.') {
+            if count > 0 {
+                lenient.push('.');
             }
-            parts.resize(3, "0".to_owned());
+            count += 1;
+            let rest = if part.len() > 1 { part.trim_start_matches('0') } else { part };
+            if part.len() > 1 && !rest.starts_with(|c: char| c.is_ascii_digit()) {
+                lenient.push('0');
+            }
+            lenient.push_str(rest);
         }
-        lenient = parts.join(".");
+        if count < 3 && lenient.contains(['+', '-']) {
+            return Err("Short version cannot contain PreRelease/Build meta data".to_owned());
+        }
+        lenient.push_str(["", ".0.0", ".0", ""][count]);
         text = &lenient;
     }
     if text.is_empty() {
         return Err("Version string empty".to_owned());
     }
-    let parts: Vec<&str> = text.splitn(3, '.').gather();
-    let [major, minor, rest] = parts[..] else {
+    let mut parts = text.splitn(3, '.');
+    let (Some(major), Some(minor), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
         return Err("No Major.Minor.Patch elements found".to_owned());
     };
     let (rest, build) = rest.split_once('+').map_or((rest, None), |(rest, build)| (rest, Some(build)));
     let (patch, before) = rest.split_once('-').map_or((rest, None), |(rest, before)| (rest, Some(before)));
     let mut numbers = [0; 3];
-    for ((what, text), number) in
-        [("Major", major), ("Minor", minor), ("Patch", patch)].into_iter().zip(&mut numbers)
-    {
+    for (index, text) in [major, minor, patch].into_iter().enumerate() {
+        let quoted = go_quote(text);
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let what = what.to_ascii_lowercase();
-            return Err(["Invalid character(s) found in ", &what, " number ", &go_quote(text)].concat());
+            let what = ["major", "minor", "patch"][index];
+            return Err(["Invalid character(s) found in ", what, " number ", &quoted].concat());
         }
+        let what = ["Major", "Minor", "Patch"][index];
         if text.len() > 1 && text.starts_with('0') {
-            return Err([what, " number must not contain leading zeroes ", &go_quote(text)].concat());
+            return Err([what, " number must not contain leading zeroes ", &quoted].concat());
         }
-        *number = text.parse().map_err(|_| [what, " number out of range ", &go_quote(text)].concat())?;
+        numbers[index] = text.parse().map_err(|_| [what, " number out of range ", &quoted].concat())?;
     }
-    let parts = |text: Option<&str>| -> Vec<Text> {
-        text.into_iter().flat_map(|text| text.split('.')).map(Text::from).gather()
-    };
-    let (before, builds) = (parts(before), parts(build));
-    let is_word = |part: &Text| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    for (what, all) in [("Prerelease", &before), ("Build meta data", &builds)] {
-        for part in all {
+    for (what, words, all) in
+        [("Prerelease", "prerelease", before), ("Build meta data", "build meta data", build)]
+    {
+        for part in all.into_iter().flat_map(|all| all.split('.')) {
             if part.is_empty() {
                 return Err([what, " is empty"].concat());
             }
-            if !is_word(part) {
-                let what = if what == "Prerelease" { "prerelease" } else { "build meta data" };
-                return Err(["Invalid character(s) found in ", what, " ", &go_quote(part)].concat());
+            if !part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+                return Err(["Invalid character(s) found in ", words, " ", &go_quote(part)].concat());
+            }
+            let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+            if what == "Prerelease" && part.len() > 1 && part.starts_with('0') && is_number {
+                let quoted = go_quote(part);
+                return Err(["Numeric PreRelease version must not contain leading zeroes ", &quoted].concat());
             }
         }
     }
-    let is_padded = |part: &&Text| {
-        part.len() > 1 && part.starts_with('0') && part.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    if let Some(part) = before.iter().find(is_padded) {
-        let quoted = go_quote(part);
-        return Err(["Numeric PreRelease version must not contain leading zeroes ", &quoted].concat());
-    }
-    Ok(Version { numbers, before, build: build.unwrap_or("").into() })
+    Ok(Version { numbers, before: before.unwrap_or("").into(), build: build.unwrap_or("").into() })
 }
 
 /// Builds count for nothing; a version that is still to come is before the version itself.
 fn compare_versions(a: &Version, b: &Version) -> Ordering {
-    let of_parts = |a: &Text, b: &Text| match (a.parse::<u64>(), b.parse::<u64>()) {
-        (Ok(a), Ok(b)) => a.cmp(&b),
-        (Ok(_), Err(_)) => Ordering::Less,
-        (Err(_), Ok(_)) => Ordering::Greater,
-        _ => a.cmp(b),
-    };
-    a.numbers
-        .cmp(&b.numbers)
-        .then_with(|| a.before.is_empty().cmp(&b.before.is_empty()))
-        .then_with(|| {
-            let parts = a.before.iter().zip(&b.before).map(|(a, b)| of_parts(a, b));
-            parts.fold(Ordering::Equal, Ordering::then)
-        })
-        .then_with(|| a.before.len().cmp(&b.before.len()))
+    let whole = a.numbers.cmp(&b.numbers).then(a.before.is_empty().cmp(&b.before.is_empty()));
+    if whole.is_ne() {
+        return whole;
+    }
+    let (mut left, mut right) = (a.before.split('.'), b.before.split('.'));
+    loop {
+        let (a, b) = match (left.next(), right.next()) {
+            (Some(a), Some(b)) => (a, b),
+            (a, b) => return a.is_some().cmp(&b.is_some()),
+        };
+        let order = match (a.parse::<u64>(), b.parse::<u64>()) {
+            (Ok(a), Ok(b)) => a.cmp(&b),
+            // Numbers come before words.
+            (own, other) => other.is_ok().cmp(&own.is_ok()).then(a.cmp(b)),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
 }
 
 fn of_version(name: &str, own: &Version, rest: &[Cel]) -> Outcome {

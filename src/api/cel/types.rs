@@ -79,15 +79,19 @@ kubernetes.NamespaceCondition status=s type=s lastTransitionTime=t message=s rea
 JSONPatch op=s path=s from=s value=*
 ";
 
+#[inline(never)]
 pub fn list(element: Type) -> Type {
     of("list", vec![element])
 }
+#[inline(never)]
 pub fn map(key: Type, value: Type) -> Type {
     of("map", vec![key, value])
 }
+#[inline(never)]
 pub fn optional(inner: Type) -> Type {
     of("optional_type", vec![inner])
 }
+#[inline(never)]
 pub fn of(name: &'static str, parts: Vec<Type>) -> Type {
     let whole = Type::Of(name, parts.into());
     if whole.size(LARGEST).is_some() { whole } else { DYN }
@@ -96,6 +100,7 @@ pub fn structure(name: impl Into<Text>, fields: Fields) -> Type {
     Type::Struct(Arc::new(Struct { name: name.into(), fields }))
 }
 /// A struct of [`KNOWN`], or of a library.
+#[inline(never)]
 pub fn known(name: &str) -> Type {
     structure(name, Fields::Known)
 }
@@ -122,6 +127,7 @@ impl Type {
             _ => Some(left),
         }
     }
+    #[inline(never)]
     pub fn is_dyn(&self) -> bool {
         matches!(self, Type::Plain("dyn"))
     }
@@ -129,6 +135,7 @@ impl Type {
         matches!(self, Type::Plain("!error!"))
     }
     /// The parts of a `name` of others.
+    #[inline(never)]
     pub fn parts(&self, name: &str) -> Option<&[Type]> {
         match self {
             Type::Of(own, parts) if *own == name => Some(parts),
@@ -136,6 +143,7 @@ impl Type {
         }
     }
     /// The type without the optional around it, and whether there was one.
+    #[inline(never)]
     pub fn unwrapped(self) -> (Type, bool) {
         match self.parts("optional_type") {
             Some([inner]) => (inner.clone(), true),
@@ -166,6 +174,7 @@ impl Type {
             }
         }
     }
+    #[inline(never)]
     pub fn text(&self) -> String {
         let mut out = String::new();
         self.print(false, &mut out);
@@ -317,10 +326,13 @@ pub struct Findings {
     trail: Vec<(u32, Option<Type>)>,
 }
 
-impl Findings {
-    pub fn new() -> Findings {
+impl Default for Findings {
+    fn default() -> Findings {
         Findings { work: Cell::new(WORK), known: Vec::new(), trail: Vec::new() }
     }
+}
+
+impl Findings {
     /// Counts a step; whether there have been too many, on the whole or in each other.
     fn is_over(&self, depth: u16) -> bool {
         let left = self.work.get();
@@ -429,6 +441,7 @@ impl Findings {
         }
     }
     /// A type with everything in it that is known by now; with `to_dyn` what is not known is dyn.
+    #[inline(never)]
     pub fn settle(&self, own: &Type, to_dyn: bool) -> Type {
         self.settled(own, to_dyn, 0)
     }

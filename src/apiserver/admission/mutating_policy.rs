@@ -30,7 +30,7 @@ impl From<String> for Trouble {
 }
 
 /// Which policies, with which bindings and parameters, are to look again when all plugins have had their turn.
-pub(super) type Again = Vec<[Text; 4]>;
+pub(super) type Again = Vec<String>;
 
 impl ApiServer {
     /// Changes the object as the policies say. `again` names those that may do so in the second round (`None`: it is
@@ -65,8 +65,9 @@ impl ApiServer {
                     continue;
                 }
             }
-            let name = |object: &Value| object.shared_text("metadata.name");
-            let key = [name(policy), name(binding), name(params), params.shared_text("metadata.namespace")];
+            let name = |object: &'_ Value| object.shared_text("metadata.name");
+            let namespace = params.text("metadata.namespace");
+            let key = [&*name(policy), &*name(binding), namespace, &*name(params)].join("/");
             if again.is_some_and(|again| !again.contains(&key)) {
                 continue;
             }
