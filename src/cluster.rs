@@ -25,6 +25,7 @@ use crate::kube_proxy::KubeProxy;
 use crate::kube_router::KubeRouter;
 use crate::kubelet::Kubelet;
 use crate::kubelet::runtime::ContainerEngine;
+use crate::kubelet::runtime::host::KUBELET;
 use crate::language::{Context, Input, Wire};
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
@@ -113,6 +114,7 @@ impl World for Cluster {
     fn handle(&mut self, actor: ActorId, input: Input, context: &mut Context) {
         if matches!(input, Input::Start) {
             self.take_restored_data(actor);
+            self.note_kubelet(actor, true, context.now());
         }
         let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
         match Arc::make_mut(&mut process.role) {
@@ -132,7 +134,8 @@ impl World for Cluster {
         }
     }
 
-    fn stopped(&mut self, actor: ActorId) {
+    fn stopped(&mut self, actor: ActorId, now: Time) {
+        self.note_kubelet(actor, false, now);
         let process = self.processes.get_mut(actor.0 as usize);
         if let Some(Role::Etcd(member)) = process.map(|process| Arc::make_mut(&mut process.role)) {
             member.stopped();
@@ -336,6 +339,23 @@ impl Cluster {
         match Arc::make_mut(&mut process.role) {
             Role::Gateway(gateway) => Some((process.actor, gateway)),
             _ => None,
+        }
+    }
+
+    /// Tells the machine of a kubelet that it runs, or no longer does.
+    fn note_kubelet(&mut self, actor: ActorId, is_active: bool, now: Time) {
+        let Some(process) = self.processes.get(actor.0 as usize) else { return };
+        if !matches!(*process.role, Role::Kubelet(_)) {
+            return;
+        }
+        let host = process.host;
+        for process in self.processes.iter_mut().filter(|process| process.host == host) {
+            if let Role::Engine(engine) = &*process.role
+                && engine.units().all[KUBELET].is_active != is_active
+                && let Role::Engine(engine) = Arc::make_mut(&mut process.role)
+            {
+                engine.note_kubelet(is_active, now);
+            }
         }
     }
 

@@ -176,13 +176,13 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "network",
-        what: "ipMasq and portMappings of a network configuration",
-        message: "the plugin writes no rules of its own: pods are masqueraded by the node's routing agent, and host ports are not mapped",
+        what: "portMappings of a network configuration",
+        message: "the plugin portmap writes rules of iptables, for IPv4; those of bandwidth, firewall and tuning are passed over",
     },
     Entry {
         component: "CoreDNS",
         what: "Corefile",
-        message: "CoreDNS answers as kubeadm's Corefile has it, whatever the ConfigMap says; names are asked for over UDP, A and SRV records only, and nothing is cached",
+        message: "errors, health, ready, kubernetes, hosts, forward, cache, loop, reload, loadbalance, rewrite name (but no regular expressions) and log are followed; other plugins are read and do nothing; forward finds the world's name servers only, and questions come over UDP",
     },
     Entry {
         component: "container engine",
@@ -192,7 +192,27 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "container engine",
         what: "iptables, nft, ipset, ipvsadm",
-        message: "rules, sets and virtual servers can be read in a container with the node's network (iptables-save, iptables -S, nft list ruleset, ipset list, ipvsadm -Ln), and are written by kube-proxy and kube-router only; nft lists kube-proxy's table without sources that session affinity remembers",
+        message: "rules, sets and virtual servers can be read on a node, or in a container with its network (iptables-save, iptables -S, nft list ruleset, ipset list, ipvsadm -Ln), and are written by kube-proxy and kube-router only; nft lists kube-proxy's table without sources that session affinity remembers",
+    },
+    Entry {
+        component: "node",
+        what: "shell",
+        message: "who comes by ssh is root and finds bash with the tools that containers have, and ip, bridge, ss, ps, crictl, systemctl and journalctl; kubectl is not there, and machines of etcd alone let nobody in",
+    },
+    Entry {
+        component: "node",
+        what: "services",
+        message: "systemd knows kubelet and containerd; its journal has their starts and ends, and what the engine did for pods that are there",
+    },
+    Entry {
+        component: "node",
+        what: "files",
+        message: "of the files of a node those in /etc/cni/net.d and /etc/kubernetes/manifests are followed; others can be read and written, and change nothing",
+    },
+    Entry {
+        component: "container engine",
+        what: "crictl",
+        message: "pods and containers are not made by hand here: let the kubelet do it (runp, create, start, port-forward and events are missing)",
     },
     Entry {
         component: "shell",
@@ -209,12 +229,6 @@ pub const REGISTRY: &[Entry] = &[
         what: "nano",
         message: "there is no editor in this terminal: use the editor panel, or a here-document (cat > FILE <<EOF)",
     },
-    Entry {
-        component: "shell",
-        what: "curl",
-        message: "there is no network beyond the cluster: use \"kubectl get --raw\" for the API server",
-    },
-    Entry { component: "shell", what: "wget", message: "there is no network beyond the cluster" },
     Entry {
         component: "shell",
         what: "helm",
@@ -297,17 +311,10 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "shell",
-        what: "crictl",
-        message: "the simulated container engine has no command line yet",
-    },
-    Entry {
-        component: "shell",
         what: "kubeadm",
         message: "the cluster was set up before you came; kubeadm is not simulated yet",
     },
     Entry { component: "shell", what: "calicoctl", message: "Calico is not simulated yet" },
-    Entry { component: "shell", what: "ssh", message: "nodes have no shell of their own in the simulation" },
-    Entry { component: "shell", what: "systemctl", message: "nodes have no init system in the simulation" },
     Entry { component: "shell", what: "apt", message: "nodes have no packages in the simulation yet" },
     Entry { component: "shell", what: "apt-get", message: "nodes have no packages in the simulation yet" },
     Entry {

@@ -13,6 +13,7 @@ pub mod command;
 pub mod console;
 pub mod controllers;
 pub mod coredns;
+pub mod crictl;
 pub mod etcd;
 pub mod etcdctl;
 pub mod fidelity;

@@ -55,7 +55,9 @@ fn barred(line: &str) -> String {
             let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
             let is_time = word.len() == 20 && word.starts_with("20") && word.ends_with('Z');
             let is_uid = word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+            let is_hex = |length| word.len() == length && word.bytes().all(|b| b.is_ascii_hexdigit());
             match (is_time, is_uid) {
+                _ if is_hex(13) || is_hex(64) => part.replacen(word, "<id>", 1),
                 (true, _) => part.replacen(word, "<time>", 1),
                 (_, true) => part.replacen(word, "<uid>", 1),
                 _ => part.to_string(),
@@ -106,4 +108,9 @@ fn an_outage_is_felt_where_it_is_felt() {
 #[test]
 fn a_mechanic_climbs_into_what_runs() {
     transcript::check("tests/debugging", boot_whole, act, barred);
+}
+
+#[test]
+fn a_node_has_a_console_of_its_own() {
+    transcript::check("tests/nodes", boot_whole, act, barred);
 }

@@ -165,7 +165,11 @@ impl Album {
             let chain = match ["KUBE-SEP", "KUBE-POD-FW"].into_iter().find(|prefix| chain.starts_with(prefix))
             {
                 Some(prefix) => prefix.to_string(),
-                None => match rule.split('"').nth(1).filter(|_| chain.len() == "KUBE-NWPLCY-".len() + 16) {
+                None => match rule
+                    .split('"')
+                    .nth(1)
+                    .filter(|_| chain.starts_with("KUBE-NWPLCY-") && chain.len() == 28)
+                {
                     Some(comment) => format!("KUBE-NWPLCY ({comment})"),
                     None => chain,
                 },

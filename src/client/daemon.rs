@@ -60,6 +60,10 @@ impl Daemon {
         }
         Daemon { engine, connection, informers, containers: Vec::new() }
     }
+    /// Watches one more kind from now on.
+    pub fn follow(&mut self, selection: Selection, context: &mut Context) {
+        self.informers.add_late(context, &mut self.connection, selection, 0);
+    }
     pub fn add_index(&mut self, informer: usize, name: &'static str, function: IndexFunction) {
         self.informers.add_index(informer, name, function);
     }

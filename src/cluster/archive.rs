@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::api::{Text, yaml};
 use crate::client::Listener;
 use crate::command::Scenario;
+use crate::crictl;
 use crate::etcd::identity::{TOKEN, member_id};
 use crate::etcd::member::Flags;
 use crate::etcd::snapshot::{self, Founding};
@@ -18,6 +19,7 @@ use crate::language::Wire;
 use crate::message::etcd;
 use crate::message::raft::MemberId;
 use crate::shell::files::HOME;
+use crate::shell::remote::{HERE, SSH};
 use crate::shell::{Files, Main, Terminal};
 use crate::sim::{ActorId, Control, HostId};
 
@@ -27,6 +29,10 @@ use super::{Cluster, MachineKind, Process, Role, addons};
 /// What the terminal can run besides its tools.
 pub(super) fn programs(scenario: &Scenario) -> Vec<(&'static str, Main)> {
     let mut programs = crate::kubectl::PROGRAMS.to_vec();
+    if !scenario.hollow {
+        programs.extend([crictl::PROGRAM, SSH]);
+        programs.extend(HERE);
+    }
     programs.extend(if scenario.local_etcd { etcdctl::PROGRAMS_OF_3_4 } else { etcdctl::PROGRAMS });
     programs
 }
@@ -73,7 +79,8 @@ const DATA_DIRECTORY: &str = "/var/lib/etcd";
 const DIRECTORIES: &[&str] = &["/var/lib/etcd/member/snap", "/var/lib/etcd/member/wal"];
 
 /// The programs of images that speak with etcd.
-pub(super) const PROGRAMS_OF_IMAGES: &[(&str, &[(&str, Main)])] = &[("etcd", etcdctl::PROGRAMS)];
+pub(super) const PROGRAMS_OF_IMAGES: &[(&str, &[(&str, Main)])] =
+    &[("etcd", etcdctl::PROGRAMS), ("", &[crictl::PROGRAM, SSH])];
 
 /// Shows the node's files to the terminal at its console.
 pub(super) fn lay_out(files: &mut Files, manifests: &Manifests, node: &str, ip: &str) {
@@ -96,6 +103,38 @@ pub(super) fn furnish(engine: &mut ContainerEngine, manifests: &Manifests, node:
     }
 }
 
+/// Lays on a node what is there however it joined.
+pub(super) fn lay_out_node(engine: &mut ContainerEngine, node: &str, ip: &str) {
+    engine.make_host_directory("etc/kubernetes/manifests");
+    engine.make_host_directory("etc/cni/net.d");
+    engine.make_host_directory("opt/cni/bin");
+    let files = [
+        ("/etc/hostname", arcstr::format!("{node}\n")),
+        ("/etc/hosts", arcstr::format!("127.0.0.1 localhost\n{ip} {node}\n")),
+        ("/etc/resolv.conf", arcstr::literal!("nameserver 10.0.0.2\n")),
+        ("/var/lib/kubelet/config.yaml", arcstr::literal!(KUBELET_CONFIG)),
+        ("/var/lib/kubelet/kubeadm-flags.env", arcstr::literal!("KUBELET_KUBEADM_ARGS=\"\"\n")),
+    ];
+    for (path, content) in files {
+        engine.write_host_file(path, content);
+    }
+}
+
+/// `KubeletConfiguration` as kubeadm writes it, as far as the simulated kubelet keeps to it.
+const KUBELET_CONFIG: &str = "\
+apiVersion: kubelet.config.k8s.io/v1beta1
+cgroupDriver: systemd
+clusterDNS:
+- 10.96.0.10
+clusterDomain: cluster.local
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+healthzBindAddress: 127.0.0.1
+healthzPort: 10248
+kind: KubeletConfiguration
+rotateCertificates: true
+staticPodPath: /etc/kubernetes/manifests
+";
+
 /// `192.168.56.10` and 2380 of `https://192.168.56.10:2380`; `None`: it says otherwise where it is.
 fn ip_and_port(url: &str) -> Option<(&str, u16)> {
     let (ip, port) = url.split_once("://")?.1.split_once(':')?;
@@ -115,6 +154,14 @@ impl Cluster {
             self.processes.get_mut(terminal.0 as usize).map(|process| Arc::make_mut(&mut process.role))
         {
             terminal.engine = Some(engine);
+        }
+    }
+
+    /// Tells the terminal where a node is.
+    pub(super) fn put_through(&mut self, name: &str, ip: &str, engine: ActorId) {
+        if let Some((_, terminal)) = self.terminal_mut() {
+            terminal.learn_node(name, engine);
+            terminal.learn_node(ip, engine);
         }
     }
 

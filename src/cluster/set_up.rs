@@ -282,8 +282,12 @@ impl Cluster {
         if let Some(manifests) = &manifests {
             archive::furnish(&mut container_engine, manifests, name, &ip);
         }
+        if !self.scenario.hollow {
+            archive::lay_out_node(&mut container_engine, name, &ip);
+            self.put_through(name, &ip, engine);
+        }
+        container_engine.know_disk();
         if let Some(terminal) = console {
-            container_engine.attach_console();
             self.stand_at(terminal, engine);
         }
         if let (Some(address), false) = (address, self.scenario.hollow) {

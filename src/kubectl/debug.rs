@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use crate::api::schema::Schema;
-use crate::api::{Map, Value, meta, patch};
+use crate::api::{Map, Text, Value, meta, patch};
 use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::sim::Duration;
@@ -463,15 +463,17 @@ fn attach(session: &mut Session, pod: &Value, container: &str) -> Outcome {
         return Ok(());
     }
     super::logs::warn_of_recording(session);
-    let shell = words(session).into_iter().next().unwrap_or_else(|| "sh".into());
-    let mut words: Vec<String> = ["kubectl", "exec", "-i", &name, "-n", &namespace, "-c", container]
+    let input = if session.flags.switch("stdin") { session.cli.stdin()? } else { Text::new() };
+    if !input.is_empty() || !super::attach::waits(session, pod, container)? {
+        return super::attach::listen(session, pod, container, input);
+    }
+    let mut words: Vec<String> = ["kubectl", "attach", "-i", &name, "-n", &namespace, "-c", container]
         .iter()
         .map(|word| word.to_string())
         .collect();
     if session.flags.switch("tty") {
         words.push("-t".into());
     }
-    words.extend(["--".into(), shell]);
     session.cli.attach_to(words);
     Ok(())
 }

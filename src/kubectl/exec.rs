@@ -79,7 +79,7 @@ pub fn run(session: &mut Session) -> Outcome {
     if flags.switch("tty") {
         more.push(("tty".into(), "true".into()));
     }
-    let ran = execute_with(session, &pod, &container, &words, more, true)?;
+    let ran = execute_with(session, (&pod, &container, "exec"), &words, more, true)?;
     if ran.leaves {
         session.cli.detach();
     }
@@ -106,14 +106,13 @@ pub struct Ran {
 
 /// Runs a command in a container of `pod`.
 pub fn execute(session: &mut Session, pod: &Value, container: &str, words: &[String]) -> Outcome<Ran> {
-    execute_with(session, pod, container, words, Vec::new(), false)
+    execute_with(session, (pod, container, "exec"), words, Vec::new(), false)
 }
 
 /// Asks for one piece of output after the other; `shows` prints them as they come.
-fn execute_with(
+pub fn execute_with(
     session: &mut Session,
-    pod: &Value,
-    container: &str,
+    (pod, container, subresource): (&Value, &str, &str),
     words: &[String],
     more: Vec<(Text, Text)>,
     shows: bool,
@@ -132,7 +131,7 @@ fn execute_with(
         let request = Request {
             verb: Verb::Create,
             ..request::get(&pods, meta::namespace(pod), meta::name(pod))
-                .subresource("exec")
+                .subresource(subresource)
                 .options(|options| options.parameters = parameters)
         };
         let answer = session.send(request)?;

@@ -12,6 +12,7 @@ use crate::client::request;
 use crate::message::rest::Request;
 use crate::sim::Duration;
 
+use super::attach;
 use super::builder::Info;
 use super::delete::{Manner, delete_request};
 use super::failure::{Failure, Outcome, Stop, fail};
@@ -384,7 +385,7 @@ pub fn warn_of_recording(session: &mut Session) {
     }
 }
 
-/// `kubectl run -it --rm`: shows what the pod says until it ends, and takes it away.
+/// `kubectl run -it --rm`: shows what the pod says until it ends, or hands over what is typed, and takes it away.
 pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome {
     let started = session.now();
     let resource = info.mapping.resource();
@@ -400,21 +401,65 @@ pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome 
         Ok(ControlFlow::Continue(pod))
     })?;
     let sources = sources_of(session, &pod, &info.name)?;
-    if pod.text("status.phase") == "Running" {
+    let followed = if pod.text("status.phase") == "Running" {
+        let reads = session.flags.switch("stdin");
+        let input = if reads { session.cli.stdin()? } else { Text::new() };
+        let is_waited_for = reads && attach::waits(session, &pod, &info.name)?;
         warn_of_recording(session);
-    }
-    let followed = follow_all(session, &sources, None);
+        if is_waited_for && input.is_empty() && session.flags.switch("tty") {
+            // What is typed from now on comes back to this command, line by line.
+            session.cli.attach();
+            return Ok(());
+        }
+        match is_waited_for {
+            true => attach::listen(session, &pod, &info.name, input),
+            false => follow_all(session, &sources, None),
+        }
+    } else {
+        follow_all(session, &sources, None)
+    };
     if let Err(Stop::Halt(halt)) = followed {
         return Err(halt.into());
     }
-    let ended = session.send(request::get(&resource, &info.namespace, &info.name))?;
+    let finished = finish_run(session, info, removes);
+    if let Err(Stop::Halt(halt)) = finished {
+        return Err(halt.into());
+    }
+    followed.and(finished)
+}
+
+/// A line for a pod that `kubectl run -it` has made.
+pub fn type_into_run(session: &mut Session, info: &Info, removes: bool) -> Outcome {
+    let pod = session.send(request::get(&info.mapping.resource(), &info.namespace, &info.name))?;
+    if !attach::type_line(session, &pod, &info.name)?.leaves {
+        return Ok(());
+    }
+    attach::reattach_message(session, &pod, &info.name);
+    finish_run(session, info, removes)
+}
+
+/// The pod's container has ended, or nobody listens any longer.
+fn finish_run(session: &mut Session, info: &Info, removes: bool) -> Outcome {
+    let resource = info.mapping.resource();
+    let mut ended = session.send(request::get(&resource, &info.namespace, &info.name))?;
+    let waits = !session.flags.switch("leave-stdin-open") && session.flags.text("restart") != "Always";
+    if waits {
+        let started = session.now();
+        ended = session.fold(ended, |session, pod| {
+            let is_over = matches!(pod.text("status.phase"), "Succeeded" | "Failed");
+            if is_over || session.now().since(started) >= Duration::from_secs(60) {
+                return Ok(ControlFlow::Break(pod));
+            }
+            session.cli.sleep(Duration::from_secs(1))?;
+            let pod = session.send(request::get(&resource, &info.namespace, &info.name))?;
+            Ok(ControlFlow::Continue(pod))
+        })?;
+    }
     if removes {
         let manner = Manner { grace_period: None, propagation: "Background" };
         session.send(delete_request(info, manner, DryRun::No))?;
         session.println(format!("pod {:?} deleted from {} namespace", info.name, info.namespace));
     }
-    followed?;
-    let waits = !session.flags.switch("leave-stdin-open") && session.flags.text("restart") != "Always";
     let place = format!("pod {}/{}", info.namespace, info.name);
     match ended.text("status.phase") {
         _ if !waits => Ok(()),

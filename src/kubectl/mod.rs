@@ -12,6 +12,7 @@
 //! Output and wording follow `k8s.io/kubectl` and `k8s.io/cli-runtime` of Kubernetes 1.36.
 
 pub mod apply;
+mod attach;
 mod auth;
 mod autoscale;
 pub mod builder;

@@ -92,6 +92,11 @@ pub fn run(session: &mut Session) -> Outcome {
         return usage(&format!("invalid image pull policy: {pull}"));
     }
     let format = session.format(false)?;
+    if attaches && super::attach::has_line(session) {
+        let (mapping, namespace) = (session.built_in("", "pods"), session.namespace());
+        let info = Info { mapping, namespace, name, object: Value::Null, source: String::new() };
+        return super::logs::type_into_run(session, &info, flags.switch("rm"));
+    }
     let pod = workload::pod(session, &name)?;
     let mut pod = overridden(session, pod)?;
     let mut objects = Vec::new();

@@ -8,6 +8,8 @@
 use crate::api::{Quantity, Text, Value, meta};
 use crate::client::Store;
 use crate::message::cri::{Call, ContainerConfig, DialRequest, DnsConfig, Mount, MountSource, SandboxConfig};
+use crate::network::packet::Protocol;
+use crate::network::portmap::PortMapping;
 use crate::sorted::SortedMap;
 
 use super::config::KubeletConfig;
@@ -56,8 +58,24 @@ pub fn sandbox_config(config: &KubeletConfig, worker: &Worker, attempt: u32) -> 
         host_ipc: pod.is_true("spec.hostIPC"),
         share_process_namespace: pod.is_true("spec.shareProcessNamespace"),
         dns: dns(config, pod),
+        port_mappings: if host_network { Vec::new() } else { port_mappings(pod) },
         annotations: pod.at("metadata.annotations").clone(),
     }
+}
+
+/// Host ports of a pod's containers (`MakePortMappings`), and of those that begin before and go on beside them.
+fn port_mappings(pod: &Value) -> Vec<PortMapping> {
+    let containers = pod.items("spec.initContainers").iter().chain(pod.items("spec.containers"));
+    let number = |port: &Value, name: &str| port.integer(name).and_then(|number| u16::try_from(number).ok());
+    let mapping = |port: &Value| {
+        Some(PortMapping {
+            protocol: Protocol::parse(port.text("protocol")).unwrap_or(Protocol::Tcp),
+            host_port: number(port, "hostPort").filter(|port| *port > 0)?,
+            container_port: number(port, "containerPort")?,
+            host_ip: port.text("hostIP").parse().ok().filter(|ip: &core::net::IpAddr| !ip.is_unspecified()),
+        })
+    };
+    containers.flat_map(|container| container.items("ports")).filter_map(mapping).collect()
 }
 
 fn dns(config: &KubeletConfig, pod: &Value) -> DnsConfig {

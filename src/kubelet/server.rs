@@ -136,6 +136,9 @@ impl State {
             (None, Some(shell), Some(line)) => {
                 Call::ExecLine { container, shell, line, is_input_over, tty: is_set("tty") }
             }
+            _ if request.subresource == "attach" => {
+                Call::Attach { container, input, is_input_over, line: text("line") }
+            }
             _ => Call::Exec { container, command, input, is_input_over, tty: is_set("tty") },
         };
         self.call(call, CallPurpose::Exec { client, id: request.id }, context);

@@ -7,11 +7,18 @@
 //! Three calls are not CRI, but what a kubelet does on its own node and only the keeper of the containers can
 //! act out here: it writes the files of volumes to the disk ([`Call::WriteVolume`]), clears them away
 //! ([`Call::RemoveVolumes`]), and dials ports of pods for its probes ([`Call::Dial`]).
+//!
+//! Where a call that runs a command names no container, the command is the node's own: whoever sits at its console, or
+//! has come by `ssh`, gives it.
 
 use std::sync::Arc;
 
 use crate::api::{Text, Value};
+use crate::network::portmap::PortMapping;
 use crate::sim::Time;
+
+/// What is said of a socket at which nobody listens.
+pub const REFUSED: &str = "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: connection refused\"";
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -68,6 +75,16 @@ pub enum Call {
         /// It writes to a terminal: both outputs come as one.
         tty: bool,
     },
+    /// Listens to a container's first process from now on, answered in pieces like [`Call::Exec`].
+    Attach {
+        container: Text,
+        /// What it reads, and whether that is all.
+        input: Text,
+        is_input_over: bool,
+        /// A line that is typed: the last piece comes when the process waits for the next one. An empty one only asks
+        /// whether it waits; `leaves` says that it does not.
+        line: Option<Text>,
+    },
     /// One line for a shell that stays there between lines, as `kubectl exec -it ... sh` has one.
     ExecLine {
         container: Text,
@@ -105,6 +122,11 @@ pub enum Call {
         tail: Option<usize>,
     },
     ListImages,
+    /// What the engine tells besides (`verbose`) of a container or a sandbox; of itself without an identity.
+    Verbose {
+        id: Text,
+    },
+    ListStats,
     /// Whether the runtime and its network are ready.
     Status,
     /// The node's pod ranges, from which the CNI configuration is written.
@@ -160,10 +182,13 @@ impl Call {
             Call::Exec { .. } | Call::ExecLine { .. } | Call::ExecMore { .. } | Call::ExecInput { .. } => {
                 "Exec"
             }
+            Call::Attach { .. } => "Attach",
             Call::ListPodSandboxes => "ListPodSandbox",
             Call::PodSandboxStatus { .. } => "PodSandboxStatus",
             Call::ContainerLogs { .. } => "ContainerLogs",
             Call::ListImages => "ListImages",
+            Call::Verbose { .. } => "Status",
+            Call::ListStats => "ListContainerStats",
             Call::Status => "Status",
             Call::UpdateRuntimeConfig { .. } => "UpdateRuntimeConfig",
             Call::WriteVolume { .. } => "WriteVolume",
@@ -184,6 +209,8 @@ pub struct SandboxConfig {
     pub host_ipc: bool,
     pub share_process_namespace: bool,
     pub dns: DnsConfig,
+    /// Host ports.
+    pub port_mappings: Vec<PortMapping>,
     pub annotations: Value,
 }
 
@@ -261,6 +288,9 @@ pub enum Reply {
     Sandboxes(Vec<SandboxStatus>),
     Logs(Vec<(Time, Text)>),
     Images(Vec<Image>),
+    Information(Value),
+    /// By container: thousandths of a processor, bytes of memory.
+    Stats(Vec<(Text, u64, u64)>),
     Status {
         /// Empty: the runtime is ready; else why it is not.
         runtime_error: Text,

@@ -164,7 +164,7 @@ impl sim::actor::Message for Message {
             }))),
             Message::CriRequest(request) => Some(Message::CriResponse(Arc::new(cri::Response {
                 id: request.id,
-                result: Err("rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: connection refused\"".into()),
+                result: Err(cri::REFUSED.into()),
             }))),
             _ => None,
         }

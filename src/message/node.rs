@@ -27,6 +27,12 @@ pub enum NodeMessage {
         container: Text,
         words: Text,
     },
+    /// The process writes to its log; it listens on these ports from now on.
+    Say {
+        container: Text,
+        words: Text,
+        ports: Option<Vec<u16>>,
+    },
     /// Its container has ended.
     Exit {
         container: Text,
@@ -34,8 +40,12 @@ pub enum NodeMessage {
     /// A DNS query has come to a container of CoreDNS, and what is answered.
     Query {
         id: u64,
+        container: Text,
         kind: dns::Kind,
         name: Text,
+        /// Address and port of who asks, and the address that was asked.
+        client: Text,
+        server: Text,
     },
     Records {
         id: u64,
@@ -100,6 +110,7 @@ impl NodeMessage {
             NodeMessage::Attach => "attach",
             NodeMessage::Exec { .. } => "exec",
             NodeMessage::Exit { .. } | NodeMessage::Quit { .. } => "exit",
+            NodeMessage::Say { .. } => "log",
             NodeMessage::Query { .. } => "DNS query",
             NodeMessage::Records { .. } => "DNS answer",
             NodeMessage::Restore(restore) => match restore.chains.first() {

@@ -9,7 +9,7 @@
 use core::net::IpAddr;
 
 use crate::api::{Text, Value};
-use crate::{array, object};
+use crate::object;
 
 use super::ipam::{Cidr, HostLocal};
 
@@ -47,25 +47,19 @@ pub struct Attachment {
 
 /// The configuration that containerd writes from its template once it knows the node's pod ranges. The template
 /// leaves masquerading to the node's routing agent: the plugin would hide a pod's address from pods of other nodes.
-pub fn default_config(pod_cidrs: &[Text]) -> Value {
-    let ranges: Vec<Value> =
-        pod_cidrs.iter().map(|cidr| array![object! { "subnet" => cidr.as_str() }]).collect();
-    let routes: Vec<Value> = pod_cidrs
-        .iter()
-        .map(|cidr| object! { "dst" => if cidr.contains(':') { "::/0" } else { "0.0.0.0/0" } })
-        .collect();
-    object! {
-        "cniVersion" => "1.0.0",
-        "name" => "containerd-net",
-        "plugins" => array![
-            object! {
-                "type" => "bridge", "bridge" => "cni0", "isGateway" => true, "ipMasq" => false,
-                "promiscMode" => true,
-                "ipam" => object! { "type" => "host-local", "ranges" => Value::from(ranges), "routes" => Value::from(routes) },
-            },
-            object! { "type" => "portmap", "capabilities" => object! { "portMappings" => true } },
-        ],
+pub fn default_text(pod_cidrs: &[Text]) -> String {
+    let (mut ranges, mut routes) = (String::new(), String::new());
+    for cidr in pod_cidrs {
+        let comma = if ranges.is_empty() { "" } else { ", " };
+        let any = if cidr.contains(':') { "::/0" } else { "0.0.0.0/0" };
+        ranges += &format!("{comma}[{{\"subnet\": \"{cidr}\"}}]");
+        routes += &format!("{comma}{{\"dst\": \"{any}\"}}");
     }
+    include_str!("cni/default.conflist").replace("RANGES", &ranges).replace("ROUTES", &routes)
+}
+/// The same as an object.
+pub fn default_config(pod_cidrs: &[Text]) -> Value {
+    serde_json::from_str(&default_text(pod_cidrs)).unwrap_or_default()
 }
 
 impl Network {

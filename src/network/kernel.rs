@@ -169,6 +169,21 @@ impl Kernel {
         );
     }
 
+    /// Why the bridge plugin cannot use the bridge that is there.
+    pub fn bridge_error(&self, network: &Network) -> Option<String> {
+        let bridge = self.bridge.as_ref().filter(|bridge| bridge.name == network.bridge)?;
+        let wanted =
+            network.ipam.iter().map(|ledger| (ledger.range().gateway(), ledger.range().prefix_length()));
+        let mut strange = wanted.filter(|wanted| {
+            let of_family = |own: &&(IpAddr, u8)| own.0.is_ipv4() == wanted.0.is_ipv4();
+            bridge.addresses.iter().filter(of_family).any(|own| own != wanted)
+        });
+        let (address, length) = strange.next()?;
+        let name = &bridge.name;
+        Some(format!(
+            "plugin type=\"bridge\" failed (add): failed to set bridge addr: \"{name}\" already has an IP address different from {address}/{length}"
+        ))
+    }
     /// The plugin has connected a sandbox: the bridge is there from the first one on, and the node's end of the
     /// pair has a number.
     pub fn attach(&mut self, network: &Network, attachment: &mut Attachment) {

@@ -16,6 +16,7 @@
 //! - [`proxy`] the rules that kube-proxy makes of Services and EndpointSlices
 
 pub mod cni;
+pub mod corefile;
 pub mod dns;
 pub mod ipam;
 pub mod ipvs;
@@ -23,6 +24,8 @@ pub mod kernel;
 pub mod netfilter;
 pub mod packet;
 pub mod policy;
+pub mod portmap;
+pub mod ports;
 pub mod proxy;
 pub mod sha256;
 pub mod show;

@@ -14,7 +14,7 @@ use crate::sim::ActorId;
 use super::files::{Entry, Files};
 
 /// The folders that are the node's.
-const SHARED: &[&str] = &["/etc/kubernetes", "/var/lib/etcd"];
+const SHARED: &[&str] = &["/etc/cni/net.d", "/etc/kubernetes", "/var/lib/etcd"];
 
 /// Takes over what has changed on the node's disk.
 pub(super) fn take(files: &mut Files, file: &HostFile) {

@@ -212,6 +212,7 @@ impl Machine {
                     Effect::Send { task: id, ticket, server: server.clone(), request }
                 }
                 Wish::Call(ticket, call) => Effect::Call { task: id, ticket, call },
+                Wish::Node(ticket, call) => Effect::Node { task: id, ticket, call },
                 Wish::Cancel(ticket) => Effect::Cancel { task: id, ticket },
                 Wish::Wake(time) => {
                     wakes.push(time);

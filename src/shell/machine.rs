@@ -17,7 +17,7 @@ use crate::message::rest::Request;
 use crate::sim::{Duration, Random, Time};
 use crate::sorted::{SortedMap, SortedSet};
 
-use super::program::{EtcdCall, Process};
+use super::program::{EtcdCall, NodeCall, NodeReply, Process};
 use super::syntax::{Node, Piece, Simple};
 use super::system::{Service, System};
 use super::task::{Frame, Pipe, Program, Shell, Stream, Task};
@@ -88,6 +88,12 @@ pub enum Effect {
         task: u32,
         ticket: u64,
         call: Box<EtcdCall>,
+    },
+    /// To a container engine.
+    Node {
+        task: u32,
+        ticket: u64,
+        call: Box<NodeCall>,
     },
     Cancel {
         task: u32,
@@ -246,6 +252,11 @@ impl Machine {
     pub fn deliver_etcd(&mut self, task: u32, ticket: u64, answer: EtcdAnswer, now: Time) {
         if let Some(process) = self.process(task) {
             process.deliver_etcd(ticket, answer, now);
+        }
+    }
+    pub fn deliver_node(&mut self, task: u32, ticket: u64, reply: NodeReply) {
+        if let Some(process) = self.process(task) {
+            process.deliver_node(ticket, reply);
         }
     }
     /// Hands a signal to the line at hand. True if it has a trap for it, or ignores it: it must not be killed.

@@ -15,6 +15,7 @@
 //! - [`tools`], [`file_commands`], [`plain`] `cat`, `grep`, `ls`, `seq` and others
 //! - [`program`] how kubectl and its like run
 //! - [`system`] what the shell stands on; [`workstation`] the terminal's
+//! - [`remote`] `ssh`, and the commands of the node at whose console the terminal stands
 //! - [`terminal`] the actor
 
 mod arithmetic;
@@ -35,6 +36,7 @@ mod parse_redirection;
 mod parse_word;
 mod plain;
 pub mod program;
+pub mod remote;
 pub mod syntax;
 pub mod system;
 pub mod task;

@@ -10,6 +10,7 @@
 //! so it reads the outside only through `Cli`.
 
 mod etcd;
+mod node;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use crate::sorted::{SortedMap, SortedSet};
 use super::files::{FileError, FileSystem, Files, absolute};
 use etcd::EtcdStream;
 pub use etcd::{EtcdCall, EtcdReply, Will};
+pub use node::{NO_ANSWER, NodeCall, NodeReply, UNKNOWN_NODE};
 
 /// A program: returns `Ok` for exit code 0.
 pub type Main = fn(&mut Cli) -> Run<()>;
@@ -84,6 +86,8 @@ enum Entry {
         replies: Vec<Option<EtcdReply>>,
         began: Time,
     },
+    /// A call to a container engine.
+    Spoken(node::Spoken),
     Alarm(Time),
     Fold {
         state: Remembered,
@@ -106,6 +110,8 @@ pub enum Wish {
     Send(u64, Box<Request>),
     /// The answers come back under this ticket.
     Call(u64, Box<EtcdCall>),
+    /// The answer comes back under this ticket.
+    Node(u64, Box<NodeCall>),
     /// The exchange of this ticket is over.
     Cancel(u64),
     /// Run the process again at this instant.

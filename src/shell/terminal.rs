@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::client::{Answer, Connection, Destination, EtcdConnection, Listener, is_own};
 use crate::language::{Context, Input};
-use crate::message::Message;
 use crate::message::rest::User;
+use crate::message::{Message, cri};
 use crate::note::Note;
 use crate::sim::{ActorId, Time};
 use crate::sorted::SortedMap;
@@ -18,7 +18,7 @@ use crate::timer::{ClientTimer, TerminalTimer, Timer};
 
 use super::files::{FileError, Files, HOME, absolute};
 use super::machine::{Effect, Machine, Surroundings};
-use super::program::Main;
+use super::program::{Main, NodeCall, UNKNOWN_NODE};
 use super::workstation::Workstation;
 
 /// Requests that kubectl may send a second, and at once: `cli-runtime`'s `ConfigFlags` raise client-go's.
@@ -42,6 +42,10 @@ pub struct Terminal {
     servers: SortedMap<Text, ActorId>,
     /// The container engine of the node at whose console this terminal stands.
     pub engine: Option<ActorId>,
+    /// Those of the machines that can be reached, by name and by address.
+    nodes: SortedMap<Text, ActorId>,
+    /// Calls to them that are open.
+    calls: SortedMap<u64, Purpose>,
     window: usize,
     programs: Arc<[(&'static str, Main)]>,
     pub files: Files,
@@ -84,6 +88,8 @@ impl Terminal {
             etcd: EtcdConnection::default(),
             servers: SortedMap::new(),
             engine: None,
+            nodes: SortedMap::new(),
+            calls: SortedMap::new(),
             window,
             programs: programs.into(),
             files: Files::default(),
@@ -99,6 +105,10 @@ impl Terminal {
     /// Tells which API server listens at an address (`host:port`).
     pub fn learn_server(&mut self, address: Text, server: ActorId) {
         self.servers.insert(address, server);
+    }
+    /// Tells whose engine is at a name or an address.
+    pub fn learn_node(&mut self, name: &str, engine: ActorId) {
+        self.nodes.insert(name.into(), engine);
     }
     fn destination(&self, address: &str) -> Destination {
         match self.servers.get(address) {
@@ -155,6 +165,7 @@ impl Terminal {
             Input::Start => {
                 self.connection.restart();
                 self.etcd.restart();
+                self.calls.clear();
                 for session in self.sessions.values_mut() {
                     *session =
                         Session { history: std::mem::take(&mut session.history), ..Session::default() };
@@ -162,6 +173,14 @@ impl Terminal {
             }
             Input::Message { message: Message::HostFile(file), .. } => {
                 super::console::take(&mut self.files, &file);
+            }
+            Input::Message { message: Message::CriResponse(response), .. } => {
+                if let Some(purpose) = self.calls.remove(&response.id)
+                    && let Some(session) = self.sessions.get_mut(&purpose.session)
+                {
+                    session.machine.deliver_node(purpose.task, purpose.ticket, response.result.clone());
+                    self.run(purpose.session, context);
+                }
             }
             Input::Message { from, message } => {
                 if let Some((purpose, answer)) = self.connection.receive(context, from, &message) {
@@ -288,6 +307,9 @@ impl Terminal {
                     let purpose = Purpose { session: id, task, ticket };
                     self.etcd.send(context, &call.address, call.operation, purpose);
                 }
+                Effect::Node { task, ticket, call } => {
+                    self.call_node(Purpose { session: id, task, ticket }, *call, context);
+                }
                 Effect::Cancel { task, ticket } => {
                     let purpose = Purpose { session: id, task, ticket };
                     self.connection.cancel_watch(&purpose, context);
@@ -296,6 +318,7 @@ impl Terminal {
                 Effect::Forget { task } => {
                     self.etcd.cancel(context, |purpose| purpose.session == id && purpose.task == task);
                     self.connection.cancel(context, |purpose| purpose.session == id && purpose.task == task);
+                    self.calls.retain(|_, purpose| purpose.session != id || purpose.task != task);
                 }
                 Effect::Attach { words, shell } => {
                     if let Some(session) = self.sessions.get_mut(&id) {
@@ -309,6 +332,21 @@ impl Terminal {
                 }
             }
         }
+    }
+
+    fn call_node(&mut self, purpose: Purpose, NodeCall { node, call }: NodeCall, context: &mut Context) {
+        let engine = if node.is_empty() { self.engine } else { self.nodes.get(&node).copied() };
+        self.next_order += 1;
+        let id = self.next_order;
+        self.calls.insert(id, purpose);
+        let message = match engine {
+            Some(engine) => {
+                return context.send(engine, Message::CriRequest(Arc::new(cri::Request { id, call })));
+            }
+            None => cri::Response { id, result: Err(UNKNOWN_NODE.into()) },
+        };
+        let me = context.me();
+        context.send(me, Message::CriResponse(Arc::new(message)));
     }
 }
 

@@ -31,7 +31,7 @@ pub trait World: Clone {
     /// Hands `input` to `actor`.
     fn handle(&mut self, actor: ActorId, input: Input<Self::Language>, context: &mut Context<Self::Language>);
     /// `actor` has stopped: what it had in memory is gone.
-    fn stopped(&mut self, _actor: ActorId) {}
+    fn stopped(&mut self, _actor: ActorId, _now: Time) {}
     /// Carries out what the outside asks.
     fn command(
         &mut self,

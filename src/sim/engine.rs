@@ -233,7 +233,7 @@ impl<W: World> Engine<W> {
             ControlRequest::Stop(actor) => {
                 let Some(process) = self.processes.get_mut(actor.0 as usize) else { return };
                 if std::mem::replace(&mut process.running, false) {
-                    self.world.stopped(actor);
+                    self.world.stopped(actor, self.now);
                     self.record(trace, cause, What::Stopped(actor));
                 }
             }

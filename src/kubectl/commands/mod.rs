@@ -6,8 +6,8 @@ use super::command::{Command, Group, command};
 use super::failure::{Failure, Outcome};
 use super::session::Session;
 use super::{
-    apply, autoscale, cluster_info, copy, create, debug, delete, describe, diff, events, exec, explain,
-    expose, get, label, logs, nodes, patch, replace, resources, run, scale, taint, version, wait,
+    apply, attach, autoscale, cluster_info, copy, create, debug, delete, describe, diff, events, exec,
+    explain, expose, get, label, logs, nodes, patch, replace, resources, run, scale, taint, version, wait,
 };
 use nested::{APPLY, AUTH, CERTIFICATE, CLUSTER_INFO, CONFIG, CREATE, ROLLOUT, SET, TOP};
 
@@ -197,8 +197,8 @@ pub const COMMANDS: &[Command] = &[
         "attach (POD | TYPE/NAME) -c CONTAINER",
         "Attach to a running container",
         Group::Troubleshooting,
-        &["container", "pod-running-timeout@1m0s", "quiet", "stdin", "tty"],
-        simplified,
+        attach::FLAGS,
+        |session, _| attach::run(session),
     ),
     command(
         "exec",

@@ -6,17 +6,21 @@
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::client::{EtcdAnswer, EtcdConnection, Listener};
+use crate::client::{EtcdConnection, Listener};
 use crate::language::Context;
 use crate::message::Message;
-use crate::message::cri::{HostChange, HostFile, Image};
-use crate::shell::Main;
+use crate::message::cri::{self, HostChange, HostFile};
+use crate::network::kernel::Neighbour;
 use crate::shell::machine::Effect;
+use crate::shell::program::UNKNOWN_NODE;
+use crate::shell::{Machine, Main};
 use crate::sim::Random;
 use crate::sorted::SortedMap;
 
 use super::ContainerEngine;
+use super::container::Container;
 use super::files::Directory;
+use super::host::HOST;
 use super::images::Reference;
 use super::operation::Work;
 
@@ -44,6 +48,8 @@ struct Purpose {
 pub(super) struct Calling {
     programs: Programs,
     etcd: EtcdConnection<Purpose>,
+    /// Calls to this engine and to others.
+    nodes: SortedMap<u64, Purpose>,
     random: Random,
     /// What is to be posted.
     table: Vec<(Owner, Arc<Effect>)>,
@@ -62,6 +68,7 @@ impl Calling {
         Calling {
             programs,
             etcd: EtcdConnection::default(),
+            nodes: SortedMap::new(),
             random: Random::stream(seed, "containers"),
             table: Vec::new(),
             seen: Arc::default(),
@@ -69,15 +76,21 @@ impl Calling {
     }
     pub fn restart(&mut self) {
         self.etcd.restart();
+        self.nodes.clear();
         self.table.clear();
     }
-    pub fn programs_of(&self, image: &Image) -> &'static [(&'static str, Main)] {
+    /// Those of a container's image; the node's own stand under no name.
+    pub fn programs_of(&self, container: &Container) -> &'static [(&'static str, Main)] {
+        let image = &container.image;
         // Most images have none: they need not be looked at closely.
-        if !self.programs.iter().any(|(name, _)| image.reference.contains(name)) {
+        let is_host = container.id == HOST;
+        if !is_host
+            && !self.programs.iter().any(|(name, _)| !name.is_empty() && image.reference.contains(name))
+        {
             return &[];
         }
-        let Ok(reference) = Reference::parse(&image.reference) else { return &[] };
-        let short = reference.short();
+        let reference = Reference::parse(&image.reference);
+        let short = reference.as_ref().map_or("", |reference| reference.short());
         self.programs.iter().find(|(name, _)| *name == short).map_or(&[][..], |(_, programs)| *programs)
     }
     pub fn directory(&self) -> Arc<SortedMap<Text, Listener>> {
@@ -113,19 +126,16 @@ impl ContainerEngine {
         let path = path.trim_start_matches('/');
         Arc::make_mut(&mut self.state).disk.host_mut().remove(path);
     }
-    /// From now on the terminal is told what changes on the disk; what is there it knows.
-    pub fn attach_console(&mut self) {
+    /// From now on what changes on the disk is noticed, and the terminal at the console is told; what is there it knows.
+    pub fn know_disk(&mut self) {
         let state = Arc::make_mut(&mut self.state);
         state.calling.seen = state.disk.host().clone();
     }
     /// Somebody at the console has changed a file.
     pub(super) fn file_changed(&mut self, file: &Arc<HostFile>, context: &mut Context) {
-        // The kubelet watches its manifest directory.
-        if file.path.starts_with("/etc/kubernetes/manifests/") {
-            context.send(self.config.kubelet, Message::HostFile(Arc::clone(file)));
-        }
         let state = Arc::make_mut(&mut self.state);
         let path = file.path.trim_start_matches('/');
+        let before = state.disk.host().clone();
         let host = state.disk.host_mut();
         match &file.change {
             HostChange::Written(content) => host.put(path, content.clone()),
@@ -133,16 +143,18 @@ impl ContainerEngine {
             HostChange::Removed => drop(host.remove(path)),
         }
         state.calling.seen = state.disk.host().clone();
+        self.disk_changed(&before, context);
     }
-    /// Tells the terminal at the console what containers have changed on the disk; true if they have.
-    fn tell_console(&mut self, context: &mut Context) -> bool {
-        let Some(console) = self.config.console else { return false };
+    /// Notices what processes have changed on the disk, and tells the terminal at the console; true if that was told.
+    pub(super) fn tell_console(&mut self, context: &mut Context) -> bool {
         if Arc::ptr_eq(self.state.disk.host(), &self.state.calling.seen) {
             return false;
         }
         let state = Arc::make_mut(&mut self.state);
         let now = state.disk.host().clone();
         let before = std::mem::replace(&mut state.calling.seen, now.clone());
+        self.disk_changed(&before, context);
+        let Some(console) = self.config.console else { return false };
         let mut tell = |path: &str, change: HostChange| {
             let file = HostFile { path: arcstr::format!("/{}", path.trim_end_matches('/')), change };
             context.send(console, Message::HostFile(Arc::new(file)));
@@ -163,15 +175,38 @@ impl ContainerEngine {
     /// Posts what processes have laid on the table; true if the console was told of a change.
     pub(super) fn make_calls(&mut self, context: &mut Context) -> bool {
         let has_told = self.tell_console(context);
+        self.carry_out(context);
         if self.state.calling.table.is_empty() {
             return has_told;
         }
-        let calling = &mut Arc::make_mut(&mut self.state).calling;
+        let me = context.me();
+        let state = Arc::make_mut(&mut self.state);
+        let calling = &mut state.calling;
+        let mut own = Vec::new();
         for (owner, effect) in std::mem::take(&mut calling.table) {
             match &*effect {
                 Effect::Call { task, ticket, call } => {
                     let purpose = Purpose { owner, task: *task, ticket: *ticket };
                     calling.etcd.send(context, &call.address, call.operation.clone(), purpose);
+                }
+                Effect::Node { task, ticket, call } => {
+                    let id = state.next_operation;
+                    state.next_operation += 1;
+                    calling.nodes.insert(id, Purpose { owner, task: *task, ticket: *ticket });
+                    let request = cri::Request { id, call: call.call.clone() };
+                    let is_it = |one: &&Neighbour| {
+                        one.name == call.node || one.address.to_string() == call.node.as_str()
+                    };
+                    let neighbour = state.kernel.neighbours.iter().find(is_it);
+                    let is_me = call.node.is_empty() || call.node == state.kernel.node;
+                    match neighbour {
+                        _ if is_me => own.push(request),
+                        Some(other) => context.send(other.actor, Message::CriRequest(Arc::new(request))),
+                        None => {
+                            let response = cri::Response { id, result: Err(UNKNOWN_NODE.into()) };
+                            context.send(me, Message::CriResponse(Arc::new(response)));
+                        }
+                    }
                 }
                 Effect::Cancel { task, ticket } => {
                     let purpose = Purpose { owner, task: *task, ticket: *ticket };
@@ -179,12 +214,32 @@ impl ContainerEngine {
                 }
                 Effect::Forget { task } => {
                     calling.etcd.cancel(context, |other| other.owner == owner && other.task == *task);
+                    calling.nodes.retain(|_, other| other.owner != owner || other.task != *task);
                 }
                 // Nothing in an image asks the API server in this way, or opens a shell elsewhere.
                 Effect::Send { .. } | Effect::Attach { .. } | Effect::Detach => {}
             }
         }
+        for request in own {
+            self.call(me, &request, context);
+        }
         has_told
+    }
+
+    /// What an engine has answered to a program.
+    pub(super) fn node_answered(&mut self, response: &cri::Response, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        let Some(Purpose { owner, task, ticket }) = state.calling.nodes.remove(&response.id) else { return };
+        if let Some(machine) = machine_of(state, &owner) {
+            machine.deliver_node(task, ticket, response.result.clone());
+        }
+        self.goes_on_by(owner, context);
+    }
+    fn goes_on_by(&mut self, owner: Owner, context: &mut Context) {
+        match owner {
+            Owner::Exec(number) => self.step(number, context),
+            Owner::Container(id) => self.advance(&id, context),
+        }
     }
 
     /// Brings an answer to the process that waits for it.
@@ -192,34 +247,20 @@ impl ContainerEngine {
         let state = Arc::make_mut(&mut self.state);
         let Some((purpose, answer)) = state.calling.etcd.receive(message) else { return };
         let (Purpose { owner, task, ticket }, now) = (purpose, context.now());
-        deliver(state, &owner, task, ticket, answer, now);
-        match owner {
-            Owner::Exec(number) => self.step(number, context),
-            Owner::Container(id) => self.advance(&id, context),
+        if let Some(machine) = machine_of(state, &owner) {
+            machine.deliver_etcd(task, ticket, answer, now);
         }
+        self.goes_on_by(owner, context);
     }
 }
 
-fn deliver(
-    state: &mut super::State,
-    owner: &Owner,
-    task: u32,
-    ticket: u64,
-    answer: EtcdAnswer,
-    now: crate::sim::Time,
-) {
+/// The machine of a process.
+fn machine_of<'a>(state: &'a mut super::State, owner: &Owner) -> Option<&'a mut Machine> {
     match owner {
-        Owner::Exec(number) => {
-            if let Some(Work::Exec(exec)) = state.operations.get_mut(number).map(|found| &mut found.work) {
-                exec.machine.deliver_etcd(task, ticket, answer, now);
-            }
-        }
-        Owner::Container(id) => {
-            let machine =
-                state.containers.get_mut(id).and_then(|found| Arc::make_mut(found).machine.as_mut());
-            if let Some(machine) = machine {
-                machine.deliver_etcd(task, ticket, answer, now);
-            }
-        }
+        Owner::Exec(number) => match &mut state.operations.get_mut(number)?.work {
+            Work::Exec(exec) => Some(&mut exec.machine),
+            _ => None,
+        },
+        Owner::Container(id) => Arc::make_mut(state.containers.get_mut(id)?).machine.as_mut(),
     }
 }

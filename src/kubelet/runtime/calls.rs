@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::language::Context;
 use crate::message::cri::{
-    Call, ContainerConfig, DialRequest, EventType, Image, Reply, Request, SandboxConfig,
+    Call, ContainerConfig, DialRequest, EventType, Image, REFUSED, Reply, Request, SandboxConfig,
 };
 use crate::network::cni;
 use crate::sim::{ActorId, Duration};
@@ -29,6 +29,9 @@ pub(super) type Answer = Option<Result<Reply, Text>>;
 impl ContainerEngine {
     pub(super) fn call(&mut self, from: ActorId, request: &Request, context: &mut Context) {
         let client = (from, request.id);
+        if self.is_closed(&request.call) {
+            return self.reply(client, Err(REFUSED.into()), context);
+        }
         let answer: Answer = match &request.call {
             Call::RunPodSandbox(config) => self.run_sandbox(client, config, context),
             Call::StopPodSandbox { sandbox } => self.stop_sandbox(client, sandbox, context),
@@ -53,7 +56,12 @@ impl ContainerEngine {
             Call::ExecLine { container, shell, line, is_input_over, tty } => {
                 self.exec_line(client, container, shell, (line, *is_input_over, *tty), context)
             }
+            Call::ExecMore { stream, .. } if self.attach_more(client, *stream, context) => None,
             Call::ExecMore { container, stream } => self.exec_more(client, container, *stream, context),
+            Call::Attach { container, input, is_input_over, line } => {
+                let input = Input { text: input, is_over: *is_input_over };
+                self.attach(client, container, &input, line.as_ref(), context)
+            }
             Call::ExecInput { container, stream, input, is_input_over, is_interrupted } => {
                 let input = Input { text: input, is_over: *is_input_over };
                 self.exec_input(container, *stream, (input, *is_interrupted), context)
@@ -74,6 +82,8 @@ impl ContainerEngine {
                 None => Err(not_found("container", container)),
             }),
             Call::ListImages => Some(Ok(Reply::Images(self.state.images.values().cloned().collect()))),
+            Call::Verbose { id } => Some(Ok(Reply::Information(self.verbose(id)))),
+            Call::ListStats => Some(Ok(self.stats(context.now()))),
             Call::Status => {
                 let network_error = self.network_error();
                 let network_error = if network_error.is_empty() {
@@ -86,13 +96,16 @@ impl ContainerEngine {
             Call::UpdateRuntimeConfig { pod_cidrs } => {
                 let state = Arc::make_mut(&mut self.state);
                 if !state.has_own_cni_config && !pod_cidrs.is_empty() {
+                    state.write_cni(&cni::default_text(pod_cidrs));
                     state.read_cni(Some(&cni::default_config(pod_cidrs)));
                 }
                 self.has_ranges(pod_cidrs, context);
+                self.tell_console(context);
                 Some(Ok(Reply::Done))
             }
             Call::WriteVolume { pod_uid, volume, files } => {
                 Arc::make_mut(&mut self.state).disk.write_volume(pod_uid, volume, files);
+                self.volume_changed(pod_uid, context);
                 Some(Ok(Reply::Done))
             }
             Call::RemoveVolumes { pod_uid } => {

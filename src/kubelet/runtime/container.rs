@@ -40,6 +40,8 @@ pub struct Container {
     pub(super) journal: Journal,
     /// It waits for an answer.
     pub(super) is_asking: bool,
+    /// Its first process is a shell at a terminal, which reads line by line.
+    pub(super) is_shell: bool,
     pub layer: Directory,
     /// What runs in the foreground, and from when on it listens.
     pub server: Option<(Arc<Server>, Time)>,
@@ -95,6 +97,7 @@ impl Container {
             machine: None,
             journal: Journal::new(),
             is_asking: false,
+            is_shell: false,
             layer: Directory::default(),
             server: None,
             logs: VecDeque::new(),

@@ -21,6 +21,7 @@ use crate::timer::{EngineTimer, Timer};
 use super::ContainerEngine;
 use super::calling::Owner;
 use super::calls::{Answer, not_found};
+use super::host::HOST;
 use super::operation::{Operation, Work};
 use super::talk::{Ask, Asker, Journal};
 use super::userland;
@@ -111,7 +112,7 @@ impl ContainerEngine {
         answers: Answers,
         context: &mut Context,
     ) -> Answer {
-        let Some(container) = self.state.containers.get(id) else {
+        let Some(container) = self.state.place(id).or_else(|| self.state.containers.get(id).cloned()) else {
             return Some(Err(not_found("container", id)));
         };
         if !container.is_running() {
@@ -125,21 +126,22 @@ impl ContainerEngine {
         }
         let name = command.first().map(Text::as_str).unwrap_or("");
         let base = name.rsplit('/').next().unwrap_or("");
-        let own = self.state.calling.programs_of(&container.image);
+        let own = self.state.calling.programs_of(&container);
         let is_missing = match container.content.is_minimal {
             true => {
                 !userland::is_in_minimal_image(base)
                     && !own.iter().any(|(program, _)| *program == base)
                     && super::program::server(base, &[]).is_none()
             }
-            false => container.content.is_closed && !userland::is_known(base),
+            false => container.content.is_closed && id != HOST && !userland::is_known(base),
         };
         if is_missing && !name.contains('/') {
             return Some(Err(arcstr::format!(
                 "rpc error: code = Unknown desc = failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: exec: \"{name}\": executable file not found in $PATH"
             )));
         }
-        let machine = userland::process(command, &container.config.environment, "/", input.text);
+        let folder = if id == HOST { "/root" } else { "/" };
+        let machine = userland::process(command, &container.config.environment, folder, input.text);
         let after = context.random().duration(Duration::from_millis(20), Duration::from_millis(60));
         let mut exec = Exec::new(id, machine, answers, input.is_over);
         exec.is_terminal = is_terminal;
@@ -159,7 +161,7 @@ impl ContainerEngine {
         (line, is_input_over, is_terminal): (&Text, bool, bool),
         context: &mut Context,
     ) -> Answer {
-        let Some(container) = self.state.containers.get(id).filter(|container| container.is_running()) else {
+        let Some(container) = self.state.place(id) else {
             return Some(Err(not_found("container", id)));
         };
         let environment = container.config.environment.clone();
@@ -242,8 +244,7 @@ impl ContainerEngine {
         let client = exec.listener.map_or(client, |(listener, _)| listener);
         let is_heard = exec.answers != Answers::InPieces || exec.listener.is_some();
         let state = Arc::make_mut(&mut self.state);
-        let Some(container) = state.containers.get(&exec.container).filter(|c| c.is_running()).cloned()
-        else {
+        let Some(container) = state.place(&exec.container) else {
             let error = "rpc error: code = Unknown desc = failed to exec in container: container is in CONTAINER_EXITED state";
             if is_heard {
                 self.reply(client, Err(error.into()), context);

@@ -17,6 +17,8 @@ use crate::arrange::Arrange;
 use crate::message::cri::{Mount, MountSource};
 use crate::shell::files::{FileError, FileSystem, Files, NULL_DEVICE, absolute};
 
+use super::host::Shown;
+
 const FILE_CAPACITY: usize = 64 * 1024;
 
 /// Paths without a leading slash, and contents.
@@ -133,6 +135,8 @@ pub struct View<'a> {
     pub mounts: &'a [Mount],
     pub pod_uid: &'a Text,
     pub hostname: &'a str,
+    /// What is on the node besides what somebody has written there.
+    pub shown: Option<&'a Shown<'a>>,
 }
 
 /// Where a path leads.
@@ -176,6 +180,23 @@ impl View<'_> {
             },
         }
     }
+    /// What is shown at a place of the node's.
+    fn shown(&self, place: &Place, inside: &str) -> Option<&Directory> {
+        match place {
+            Place::Mount(Mount { source: MountSource::Host { .. }, .. }) => self.shown?.covering(inside),
+            _ => None,
+        }
+    }
+    /// A directory that every system has.
+    fn is_standard(&self, place: &Place, path: &str, inside: &str) -> bool {
+        match place {
+            Place::Layer => STANDARD_DIRECTORIES.contains(&path),
+            Place::Mount(mount) => {
+                matches!(mount.source, MountSource::Host { .. })
+                    && of_every_node().any(|one| one.trim_start_matches('/') == inside)
+            }
+        }
+    }
     fn change(&mut self, path: &str, act: impl FnOnce(&mut Directory, &str)) -> Result<(), FileError> {
         let (place, inside) = self.resolve(path);
         let source = match place {
@@ -201,6 +222,7 @@ impl View<'_> {
     pub fn read(&self, path: &str) -> Option<Text> {
         let (place, inside) = self.resolve(path);
         let content = self.directory(&place).and_then(|directory| directory.read(&inside).cloned());
+        let content = content.or_else(|| self.shown(&place, &inside)?.read(&inside).cloned());
         // The kubelet's, which it does not write here.
         content.or_else(|| (path == "/etc/hostname").then(|| arcstr::format!("{}\n", self.hostname)))
     }
@@ -212,7 +234,8 @@ impl View<'_> {
         };
         is_mount_point
             || self.directory(&place).is_some_and(|directory| directory.is_directory(&inside))
-            || (matches!(place, Place::Layer) && STANDARD_DIRECTORIES.contains(&path))
+            || self.shown(&place, &inside).is_some_and(|directory| directory.is_directory(&inside))
+            || self.is_standard(&place, path, &inside)
     }
     pub fn exists(&self, path: &str) -> bool {
         self.read(path).is_some() || self.is_directory(path)
@@ -224,6 +247,9 @@ impl View<'_> {
         }
         let (place, inside) = self.resolve(path);
         let mut names = self.directory(&place).map(|directory| directory.list(&inside)).unwrap_or_default();
+        if let Some(shown) = self.shown(&place, &inside) {
+            names.extend(shown.list(&inside));
+        }
         let prefix = format!("{}/", path.trim_end_matches('/'));
         let below = |point: &str| -> Option<Text> {
             point.strip_prefix(prefix.as_str())?.split('/').next().filter(|n| !n.is_empty()).map(Text::from)
@@ -231,6 +257,8 @@ impl View<'_> {
         names.extend(self.mounts.iter().filter_map(|mount| below(&mount.container_path)));
         if matches!(place, Place::Layer) {
             names.extend(STANDARD_DIRECTORIES.iter().filter_map(|directory| below(directory)));
+        } else if self.mounts.iter().any(|mount| mount.container_path == "/") {
+            names.extend(of_every_node().filter_map(below));
         }
         names.arrange();
         names.dedup();
@@ -316,6 +344,12 @@ impl FileSystem for View<'_> {
     }
 }
 
+/// Directories of a machine that are there before anybody puts something into them.
+fn of_every_node() -> impl Iterator<Item = &'static str> {
+    let is_images = |one: &&&str| ["nginx", "apache2", "/data"].iter().any(|word| one.contains(word));
+    STANDARD_DIRECTORIES.iter().filter(move |one| !is_images(one)).copied()
+}
+
 /// Directories that every image has.
 const STANDARD_DIRECTORIES: &[&str] = &[
     "/",
@@ -370,8 +404,14 @@ mod tests {
         let volume = || MountSource::Pod { volume: "logs".into() };
         let app_mounts = [mount("/var/log/app", volume(), false)];
         let logger_mounts = [mount("/in", volume(), true)];
-        let mut view =
-            View { disk: &mut disk, layer: &mut app, mounts: &app_mounts, pod_uid: &uid, hostname: "web" };
+        let mut view = View {
+            disk: &mut disk,
+            layer: &mut app,
+            mounts: &app_mounts,
+            pod_uid: &uid,
+            hostname: "web",
+            shown: None,
+        };
         view.write("/var/log/app/a.log", "one\n", true).unwrap();
         view.write("/var/log/app/a.log", "two\n", true).unwrap();
         view.write("/tmp/own", "x", false).unwrap();
@@ -383,6 +423,7 @@ mod tests {
             mounts: &logger_mounts,
             pod_uid: &uid,
             hostname: "web",
+            shown: None,
         };
         assert_eq!(view.read("/in/a.log").as_deref(), Some("one\ntwo\n"));
         assert_eq!(view.list("/in").unwrap(), ["a.log"]);

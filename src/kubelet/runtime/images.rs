@@ -96,6 +96,13 @@ pub struct Content {
     tags: &'static [&'static str],
 }
 
+impl Content {
+    /// What a node has: all tools, and its own.
+    pub fn of_host() -> Content {
+        closed(0, &[])
+    }
+}
+
 const fn content(
     size_kib: u64,
     entrypoint: &'static [&'static str],

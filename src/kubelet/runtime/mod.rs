@@ -8,17 +8,21 @@
 //!
 //! - [`sandbox`] the pause container and what it holds
 //! - [`container`] processes with files, output, end; [`process`] how they run
+//! - [`attach`] whoever listens to a container
 //! - [`calls`] the CRI; [`calling`] what programs in containers ask of others
 //! - [`images`] the catalogue; [`program`] what programs do; [`userland`] what their shell finds
 //! - [`routing`] what kube-proxy and the neighbours bring to the kernel
 //! - [`talk`] what programs say over the network
+//! - [`host`] the node's own services and files, for who sits at its console
 //! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
 
+mod attach;
 mod calling;
 mod calls;
 pub mod container;
 mod exec;
 pub mod files;
+pub mod host;
 pub mod images;
 pub mod operation;
 mod process;
@@ -55,6 +59,7 @@ use crate::timer::{EngineTimer, Timer};
 use calling::Calling;
 use container::Container;
 use files::Disk;
+use host::Units;
 use operation::Operation;
 use sandbox::{Sandbox, Stage, StoryStep, step};
 use talk::{Asked, Asker, Query};
@@ -149,6 +154,9 @@ struct State {
     shells: SortedMap<Text, Machine>,
     /// Questions of programs that wait for their answers.
     asked: SortedMap<u64, Asked>,
+    /// Where the node's own commands run.
+    host: (Arc<Container>, Arc<Sandbox>),
+    units: Arc<Units>,
 }
 
 /// Steps of one pod's story that are kept: a container that crashes again and again pushes out the oldest.
@@ -174,6 +182,8 @@ impl ContainerEngine {
             calling: Calling::new(config.programs, u64::from(config.kubelet.0)),
             shells: SortedMap::new(),
             asked: SortedMap::new(),
+            host: host::place(&config),
+            units: Arc::new(Units::new()),
         };
         for name in &config.images {
             let found =
@@ -195,6 +205,9 @@ impl ContainerEngine {
                 self.node_message(from, Arc::unwrap_or_clone(message), context)
             }
             Input::Message { message: Message::HostFile(file), .. } => self.file_changed(&file, context),
+            Input::Message { message: Message::CriResponse(response), .. } => {
+                self.node_answered(&response, context)
+            }
             Input::Message { message, .. } => self.answered(&message, context),
             Input::Timer(Timer::Engine(timer)) => match timer {
                 EngineTimer::Step { operation } => self.step(operation, context),
@@ -280,6 +293,9 @@ impl ContainerEngine {
 
     /// Tells the kubelet that something changed.
     fn announce(&self, context: &mut Context, id: &Text, sandbox: &Text, kind: EventType) {
+        if !self.state.units.all[host::CONTAINERD].is_active {
+            return;
+        }
         let status = self.sandbox_status(sandbox);
         let pod_uid = status.as_ref().map(|status| status.config.uid.clone()).unwrap_or_default();
         let event = cri::Event { container_id: id.clone(), pod_uid, kind, status };
@@ -315,6 +331,10 @@ impl ContainerEngine {
 
     /// Lets a container's process go on until time must pass, or ends it.
     fn advance(&mut self, id: &Text, context: &mut Context) {
+        self.go_on(id, context);
+        self.attached(id, context);
+    }
+    fn go_on(&mut self, id: &Text, context: &mut Context) {
         let now = context.now();
         let Some(container) = self.state.containers.get(id).filter(|container| container.is_running()) else {
             return;
@@ -335,7 +355,9 @@ impl ContainerEngine {
             return self.set_wake(id, context);
         }
         let Some(container) = self.state.containers.get(id) else { return };
-        match container.machine.as_ref().and_then(Machine::status) {
+        // A shell at a terminal ends when it is left, not with a line.
+        let is_over = |machine: &&Machine| !container.is_shell || machine.has_left();
+        match container.machine.as_ref().filter(is_over).and_then(Machine::status) {
             Some(code) => {
                 self.exit(id, code, if code == 0 { "Completed" } else { "Error" }, "", context);
             }
@@ -366,6 +388,7 @@ impl ContainerEngine {
         for client in waiters {
             self.reply(client, Ok(cri::Reply::Done), context);
         }
+        self.attached(id, context);
     }
 
     /// Somebody (the user) kills a container's first process.
@@ -434,6 +457,10 @@ impl ContainerEngine {
     }
     pub fn images(&self) -> impl Iterator<Item = &Image> {
         self.state.images.values()
+    }
+    /// The services of the node.
+    pub fn units(&self) -> &Units {
+        &self.state.units
     }
     pub fn disk(&self) -> &Disk {
         &self.state.disk
@@ -506,7 +533,8 @@ impl State {
         });
         // The kubelet is a process of the node, in no container.
         found.or_else(|| {
-            (pod.is_none() && protocol == Protocol::Tcp && port == 10250).then(|| "kubelet".to_string())
+            let is_kubelet = pod.is_none() && protocol == Protocol::Tcp && port == 10250;
+            (is_kubelet && self.units.all[host::KUBELET].is_active).then(|| "kubelet".to_string())
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Reply};
 use crate::sim::{ActorId, Duration};
 
+use super::attach::Attached;
 use super::exec::Exec;
 use super::files::View;
 use super::images::{self, Reference};
@@ -43,6 +44,7 @@ pub enum Work {
         container: Text,
     },
     Exec(Box<Exec>),
+    Attach(Box<Attached>),
     /// An answer that takes its time and changes nothing.
     Answer {
         result: Result<Reply, Text>,
@@ -66,6 +68,7 @@ impl ContainerEngine {
                 self.reply(client, result, context);
             }
             Work::Exec(exec) => self.exec_step(number, client, exec, context),
+            Work::Attach(attached) => self.attach_step(number, attached, context),
             Work::Answer { result } => self.reply(client, result, context),
         }
     }
@@ -99,13 +102,18 @@ impl ContainerEngine {
             },
             Stage::Address => {
                 let made = match &mut state.cni {
-                    Some(network) => network.add(&id),
+                    Some(network) => match state.kernel.bridge_error(network) {
+                        Some(error) => Err(error),
+                        None => network.add(&id),
+                    },
                     None => Err(CNI_NOT_INITIALIZED.to_string()),
                 };
                 match made {
                     Ok(mut attachment) => {
                         if let Some(network) = &state.cni {
                             state.kernel.attach(network, &mut attachment);
+                            let mappings = &sandbox.config.port_mappings;
+                            state.kernel.pin(network, &attachment, mappings, &id);
                         }
                         detail = attachment.address_texts().join(" ").into();
                         sandbox.attachment = Some(attachment);
@@ -145,6 +153,7 @@ impl ContainerEngine {
             Stage::AddressReleased => {
                 if let Some(network) = &mut state.cni {
                     network.delete(&id);
+                    state.kernel.unpin(&network.name, &id);
                 }
                 if let Some(attachment) = sandbox.attachment.take() {
                     detail = attachment.address_texts().join(" ").into();
@@ -269,16 +278,23 @@ impl ContainerEngine {
                 mounts: &container.config.mounts,
                 pod_uid: &state.sandboxes[&sandbox].config.uid,
                 hostname: "",
+                shown: None,
             };
             failure = start_error(&arguments, container.content.is_closed, &files);
             if failure.is_none() {
                 let environment = &container.config.environment;
-                let mut machine = userland::process(&arguments, environment, directory, "");
-                if container.config.spec.is_true("stdin") {
-                    // Somebody may type: a shell waits for it.
-                    machine.open_input();
-                }
-                container.machine = Some(machine);
+                let has = |field: &str| container.config.spec.is_true(field);
+                container.is_shell = has("stdin") && has("tty") && is_shell(&arguments);
+                container.machine = Some(if container.is_shell {
+                    userland::interactive(environment)
+                } else {
+                    let mut machine = userland::process(&arguments, environment, directory, "");
+                    if has("stdin") {
+                        // Somebody may type: it waits for that.
+                        machine.open_input();
+                    }
+                    machine
+                });
             }
         }
         if let Some(failure) = failure {
@@ -329,6 +345,18 @@ impl ContainerEngine {
         context: &mut Context,
     ) {
         self.begin(Operation { client, work: Work::Answer { result } }, after, context);
+    }
+}
+
+/// Whether a command is a shell without a script.
+fn is_shell(arguments: &[Text]) -> bool {
+    let is_option = |word: &Text| matches!(word.as_str(), "-i" | "-l" | "-il" | "--login");
+    match arguments {
+        [program, rest @ ..] => {
+            matches!(program.rsplit('/').next(), Some("sh" | "bash" | "ash" | "dash"))
+                && rest.iter().all(is_option)
+        }
+        [] => false,
     }
 }
 

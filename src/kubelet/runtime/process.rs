@@ -15,9 +15,10 @@ use super::State;
 use super::calling::Owner;
 use super::container::Container;
 use super::files::View;
+use super::host::{HOST, Shown};
 use super::reach::NodeNetwork;
 use super::talk::{Ask, Desk, Journal};
-use super::userland::{self, Userland};
+use super::userland::{self, Node, Userland};
 
 impl State {
     /// Gives the processor to a container until it must wait.
@@ -38,13 +39,16 @@ impl State {
             return Some((container.sandbox.clone(), ask));
         }
         container.journal.clear();
-        for (_, text) in output {
-            container.log(now, &text);
+        for (_, text) in &output {
+            container.log(now, text);
         }
         if let (Some(server), None) = (userland::server(&machine), &container.server) {
             container.serve(server, now);
         }
         container.machine = Some(machine);
+        for (_, text) in output {
+            self.hear(id, &text);
+        }
         None
     }
 
@@ -59,12 +63,14 @@ impl State {
         now: Time,
         output: &mut Output,
     ) -> Option<(usize, Ask)> {
-        let sandbox = self.sandboxes.get(&container.sandbox).cloned()?;
+        let sandbox = self.sandbox_of(container)?;
         let desk = Desk::new(journal);
-        let before = (machine.clone(), self.disk.clone());
+        let before = (machine.clone(), self.disk.clone(), self.units.clone());
         let processes = self.processes(container);
         let mut layer = container.layer.clone();
         let mut random = self.calling.draw();
+        let is_host = container.id == HOST;
+        let shown = Shown::of(&self.sandboxes, &self.containers);
         let network = NodeNetwork {
             now,
             me: &sandbox,
@@ -81,12 +87,21 @@ impl State {
                 mounts: &container.config.mounts,
                 pod_uid: &sandbox.config.uid,
                 hostname: &sandbox.config.hostname,
+                shown: Some(&shown),
             },
             processes: &processes,
             has_only_known_programs: container.content.is_closed,
             is_minimal: container.content.is_minimal,
-            programs: self.calling.programs_of(&container.image),
+            programs: self.calling.programs_of(container),
             network: &network,
+            node: is_host.then(|| Node {
+                units: Arc::make_mut(&mut self.units),
+                sandboxes: &self.sandboxes,
+                containers: &self.containers,
+                stories: &self.stories,
+                name: &self.kernel.node,
+                now,
+            }),
         };
         let mut surroundings = Surroundings {
             now,
@@ -100,7 +115,7 @@ impl State {
         let effects = surroundings.effects;
         output.append(&mut surroundings.output);
         if let Some(open) = desk.open() {
-            (*machine, self.disk) = before;
+            (*machine, self.disk, self.units) = before;
             output.clear();
             return Some(open);
         }

@@ -238,11 +238,6 @@ pub fn server(name: &str, arguments: &[&str]) -> Option<Server> {
         "coredns" => Server {
             ports: vec![53, 8080, 8181, 9153],
             startup: Duration::from_millis(400),
-            banner: lines(&[
-                ".:53",
-                "[INFO] plugin/reload: Running configuration SHA512 = 591cf328cccc12bc",
-                "CoreDNS-1.14.1",
-            ]),
             on_term: OnTerm::Exit { after: Duration::from_secs(5), code: 0 },
             memory: Memory::constant(15 * MIB),
             ..base

@@ -51,14 +51,24 @@ impl Reach for NodeNetwork<'_> {
     fn hosts_entry(&self, name: &str) -> Option<Text> {
         match name {
             "localhost" => Some("127.0.0.1".into()),
+            // The node's own `/etc/hosts`, which the kubelet copies for pods of its network.
+            name if self.me.config.host_network => {
+                let other = self.kernel.neighbours.iter().find(|other| other.name == name);
+                let address = other.map(|other| other.address);
+                let own = self.kernel.address.filter(|_| self.kernel.node == name);
+                address.or(own).map(|address| address.to_string().into())
+            }
             name if name == self.me.config.hostname => self.me.ips().first().cloned(),
             _ => None,
         }
     }
-    fn query(&self, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str> {
-        let server = self.me.config.dns.servers.first().ok_or("no name server")?;
+    fn query(&self, server: &str, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str> {
+        let server = match server {
+            "" => self.me.config.dns.servers.first().cloned().ok_or("no name server")?,
+            server => server.into(),
+        };
         let ask = Ask {
-            address: server.clone(),
+            address: server,
             port: dns::PORT,
             question: Question::Dns { kind, name: name.into() },
             timeout_seconds: QUERY_TIMEOUT_SECONDS,
@@ -111,6 +121,17 @@ impl Reach for NodeNetwork<'_> {
         match &self.me.attachment {
             Some(attachment) => attachment.show_neighbours(),
             None => self.kernel.show_neighbours(self.attachments()),
+        }
+    }
+    fn bridge(&self) -> Option<&str> {
+        self.kernel.bridge.as_ref().map(|bridge| bridge.name.as_str())
+    }
+    fn ports(&self) -> (String, String) {
+        match self.me.config.host_network {
+            true => {
+                (self.kernel.show_ports(self.attachments()), self.kernel.show_forwarding(self.attachments()))
+            }
+            false => Default::default(),
         }
     }
     fn connections(&self) -> (String, String) {

@@ -64,6 +64,16 @@ impl ContainerEngine {
                     self.exit(&container, 1, "Error", "", context);
                 }
             }
+            NodeMessage::Say { container, words, ports } => {
+                let state = Arc::make_mut(&mut self.state);
+                let found = state.containers.get_mut(&container).filter(|one| one.is_running());
+                if let Some(found) = found.map(Arc::make_mut) {
+                    found.log(context.now(), &words);
+                    if let (Some(ports), Some((server, _))) = (ports, &mut found.server) {
+                        Arc::make_mut(server).ports = ports;
+                    }
+                }
+            }
             NodeMessage::Exec { .. } | NodeMessage::Exit { .. } | NodeMessage::Query { .. } => {}
         }
     }
@@ -71,7 +81,12 @@ impl ContainerEngine {
     /// What the process of `container` begins with.
     pub(super) fn exec_message(&self, container: &Container) -> NodeMessage {
         let arguments = container.arguments();
+        let behind = |flag: &str| {
+            let at = arguments.iter().position(|argument| argument == flag)?;
+            arguments.get(at + 1).map(Text::as_str)
+        };
         let path = arguments.iter().find_map(|argument| argument.strip_prefix("--config="));
+        let path = path.or_else(|| behind("-conf"));
         let sandbox = self.state.sandboxes.get(&container.sandbox);
         let config = path.zip(sandbox).and_then(|(path, sandbox)| {
             let view = View {
@@ -80,10 +95,24 @@ impl ContainerEngine {
                 mounts: &container.config.mounts,
                 pod_uid: &sandbox.config.uid,
                 hostname: "",
+                shown: None,
             };
             view.read(&absolute("/", path))
         });
         NodeMessage::Exec { container: container.id.clone(), config: config.unwrap_or_default() }
+    }
+
+    /// Files of a pod have been written anew: its programs that are actors see what stands in theirs.
+    pub(super) fn volume_changed(&self, pod_uid: &str, context: &mut Context) {
+        let is_its = |one: &&Container| {
+            let sandbox = self.state.sandboxes.get(&one.sandbox);
+            one.is_running() && sandbox.is_some_and(|sandbox| sandbox.config.uid == pod_uid)
+        };
+        for container in self.containers().filter(is_its) {
+            if let Some(daemon) = self.config.daemon_of(container) {
+                context.send(daemon, Message::node(self.exec_message(container)));
+            }
+        }
     }
 
     fn routes(&self, wants_answer: bool) -> NodeMessage {

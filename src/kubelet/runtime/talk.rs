@@ -25,6 +25,7 @@ use crate::sim::{Duration, Time};
 use crate::timer::{EngineTimer, Timer};
 
 use super::container::Container;
+use super::host::HOST;
 use super::sandbox::Sandbox;
 use super::{ContainerEngine, State, reach};
 
@@ -233,10 +234,16 @@ impl ContainerEngine {
         let timeout = Duration::from_secs(ask.timeout_seconds);
         state.asked.insert(id, Asked { asker, ask: ask.clone() });
         let client_port = context.random().between(32_768, 60_999) as u16;
-        let sandbox = state.sandboxes.get(sandbox).cloned();
+        let sandbox = match sandbox.as_str() {
+            HOST => Some(state.host.1.clone()),
+            sandbox => state.sandboxes.get(sandbox).cloned(),
+        };
         let destination: Option<IpAddr> = ask.address.parse().ok();
         let (Some(sandbox), Some(destination)) = (sandbox, destination) else {
-            return self.reached(id, Err("Network is unreachable"), context);
+            // Whoever asks has not been put aside yet.
+            let arrived = NodeMessage::Reached { id, reached: Err("Network is unreachable") };
+            let me = context.me();
+            return context.send(me, Message::node(arrived));
         };
         let (protocol, ports) = match (ask.port, &ask.question) {
             (0, _) => (Protocol::Icmp, (0, 0)),
@@ -303,10 +310,10 @@ impl ContainerEngine {
                 self.query(at, packet, kind, name, letter, context);
             }
             // The name servers of the world outside of the cluster.
-            (End::LeftTheCluster, Payload::Ask(Question::Dns { name, .. }))
+            (End::LeftTheCluster, Payload::Ask(Question::Dns { kind, name }))
                 if letter.asker == context.me() =>
             {
-                let reached = Ok(Said::Dns(dns::outside(name)));
+                let reached = Ok(Said::Dns(dns::of_the_world(*kind, name)));
                 let arrived = NodeMessage::Reached { id: letter.id, reached };
                 context.send_after(OUTSIDE_LATENCY, context.me(), Message::node(arrived));
             }
@@ -360,14 +367,16 @@ impl ContainerEngine {
             return;
         };
         let is_it = |one: &&Container| one.sandbox == sandbox && one.is_running() && one.runs("coredns");
-        let Some(server) = self.containers().find(is_it).and_then(|one| self.config.daemon_of(one)) else {
-            return;
-        };
+        let found = self.containers().find(is_it).map(|one| (one.id.clone(), self.config.daemon_of(one)));
+        let Some((container, Some(actor))) = found else { return };
+        let client = arcstr::format!("{}:{}", packet.source, packet.source_port);
+        let server = arcstr::format!("{}", packet.destination);
         let state = Arc::make_mut(&mut self.state);
         let id = state.next_operation;
         state.next_operation += 1;
         state.queries.insert(id, Query { sandbox, packet, letter });
-        context.send(server, Message::node(NodeMessage::Query { id, kind, name }));
+        let query = NodeMessage::Query { id, container, kind, name, client, server };
+        context.send(actor, Message::node(query));
     }
     /// CoreDNS answers a query: on to whoever asked.
     pub(super) fn records(&mut self, id: u64, answer: dns::Answer, context: &mut Context) {

@@ -119,6 +119,7 @@ impl Site {
             host_ipc: false,
             share_process_namespace: false,
             dns: DnsConfig { servers: vec!["10.96.0.10".into()], ..DnsConfig::default() },
+            port_mappings: Vec::new(),
             annotations: Value::Null,
         };
         match self.ask(Call::RunPodSandbox(Arc::new(config)))? {

@@ -104,6 +104,11 @@ pub enum Match {
         last: u16,
         is_multiport: bool,
     },
+    /// `-m multiport --dports 80,443`.
+    PortList {
+        protocol: Protocol,
+        ports: Vec<u16>,
+    },
     /// `-m icmp --icmp-type`: the type's number in the header.
     IcmpType(u8),
     /// `-m set --match-set NAME src`; `by` says which parts of the packet are looked up, as `dst,dst`.
@@ -287,6 +292,16 @@ impl RuleSet {
     pub fn append(&mut self, table: Table, chain: &str, rule: Rule) {
         let chain = self.table_mut(table).entry(&chain.into(), Arc::default);
         Arc::make_mut(chain).rules.push(Arc::new(rule));
+    }
+    /// `iptables -I`.
+    pub fn insert_first(&mut self, table: Table, chain: &str, rule: Rule) {
+        self.ensure_first(table, chain, &Arc::new(rule));
+    }
+    /// `iptables -D`, of all that fit.
+    pub fn remove_rules(&mut self, table: Table, chain: &str, is_gone: impl Fn(&Rule) -> bool) {
+        if let Some(chain) = self.table_mut(table).get_mut(chain) {
+            Arc::make_mut(chain).rules.retain(|rule| !is_gone(rule));
+        }
     }
     /// `iptables -C || iptables -I`.
     fn ensure_first(&mut self, table: Table, chain: &str, rule: &Arc<Rule>) {

@@ -112,6 +112,10 @@ fn condition(one: &Match) -> String {
         Match::DestinationPorts { first, last, is_multiport: true, .. } => {
             format!(" -m multiport --dports {first}:{last}")
         }
+        Match::PortList { ports, .. } => {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            format!(" -m multiport --dports {}", ports.join(","))
+        }
         Match::DestinationPorts { protocol, first, last, .. } => {
             format!(" -m {} --dport {first}:{last}", protocol.name())
         }

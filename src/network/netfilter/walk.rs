@@ -209,6 +209,9 @@ fn fits(one: &Match, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
         Match::DestinationPorts { protocol, first, last, .. } => {
             packet.protocol == *protocol && (*first..=*last).contains(&packet.destination_port)
         }
+        Match::PortList { protocol, ports } => {
+            packet.protocol == *protocol && ports.contains(&packet.destination_port)
+        }
         // A ping and its answer are all the ICMP that programs send here.
         Match::IcmpType(number) => {
             let of_packet = if packet.state == ConnectionState::New { ECHO_REQUEST } else { ECHO_REPLY };

@@ -88,10 +88,10 @@ impl<'a> Resolver<'a> {
         })?;
         for candidate in candidates {
             let answer = match zone {
-                Some(zone) => dns::answer(zone, Kind::Address, &candidate),
-                None => dns::outside(&candidate),
+                Some(zone) => dns::answer(zone, Kind::Address, &candidate).0,
+                None => dns::of_the_world(Kind::Address, &candidate),
             };
-            let address = answer.iter().flatten().find_map(|record| match record {
+            let address = answer.iter().flat_map(|(_, records)| records).find_map(|record| match record {
                 Record::Address(address) => Some(*address),
                 _ => None,
             });
@@ -138,10 +138,9 @@ impl<'a> Resolver<'a> {
 fn words(answer: &Answer) -> String {
     let records = match answer {
         Err(failure) => return failure.name().into(),
-        Ok(records) => records.iter().map(|record| match record {
-            Record::Address(address) => address.to_string(),
-            Record::Alias(target) => format!("CNAME {target}"),
-            Record::Service { port, target } => format!("SRV {port} {target}"),
+        Ok((_, records)) => records.iter().map(|record| match record.show() {
+            ("A" | "AAAA", address) => address,
+            (kind, data) => format!("{kind} {data}"),
         }),
     };
     records.collect::<Vec<String>>().join(", ")

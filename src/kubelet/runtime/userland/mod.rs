@@ -3,9 +3,11 @@
 //! Picture to hold in mind: a room that a guest has rented. The furniture (shell, tools) is the same in every room of the
 //! house ([`crate::shell`]); the wardrobe, the telephone and the name on the door are the guest's.
 //!
+//! - [`host`] commands that only a node has
 //! - [`names`] from a name to an address
 //! - [`tools`] commands that ask the machine or the network
 
+mod host;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::sorted::SortedMap;
 
 use super::files::View;
 use super::program::{self, Server};
+pub use host::Node;
 
 /// A container as its programs see it.
 pub struct Userland<'a> {
@@ -42,6 +45,8 @@ pub struct Userland<'a> {
     /// Programs of the image that speak with others.
     pub programs: &'static [(&'static str, Main)],
     pub network: &'a dyn Reach,
+    /// The node, for its own commands.
+    pub node: Option<Node<'a>>,
 }
 
 /// The network as a container sees it.
@@ -50,8 +55,8 @@ pub trait Reach {
     fn resolver(&self) -> &DnsConfig;
     /// The address that `/etc/hosts` has for a name.
     fn hosts_entry(&self, name: &str) -> Option<Text>;
-    /// Asks the name server for an absolute name; the error: nobody answers. Like [`Reach::request`].
-    fn query(&self, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str>;
+    /// Asks a name server (empty: that of `/etc/resolv.conf`) for an absolute name; the error: nobody answers. Like [`Reach::request`].
+    fn query(&self, server: &str, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str>;
     /// An HTTP request, or with an empty path a bare connection; to port 0 an echo request. The error is the
     /// client's word for it. An answer that has yet to come means that the whole run will be repeated.
     fn request(
@@ -67,6 +72,14 @@ pub trait Reach {
     /// `ip neigh`'s.
     fn neighbours(&self) -> String {
         String::new()
+    }
+    /// The bridge of the node.
+    fn bridge(&self) -> Option<&str> {
+        None
+    }
+    /// `bridge link`'s and `bridge fdb`'s.
+    fn ports(&self) -> (String, String) {
+        (String::new(), String::new())
     }
     /// `conntrack -L`'s, and what it writes besides.
     fn connections(&self) -> (String, String) {
@@ -165,6 +178,9 @@ const OWN: &[&str] = &[
     "whoami",
     "yes",
 ];
+/// Of those, what nobody has installed on a node.
+const NOT_ON_NODES: &[&str] =
+    &["hello", "httpd", "mysql", "mysqladmin", "nginx-debug", "pg_isready", "redis-cli", "stress", "udhcpc"];
 /// Programs that only begin another one, which follows them.
 const BEFORE_OTHERS: [&str; 10] = [
     "busybox",
@@ -192,7 +208,7 @@ pub fn is_known(name: &str) -> bool {
 
 impl System for Userland<'_> {
     fn dialect(&self) -> Dialect {
-        Dialect::BusyBox
+        if self.node.is_some() { Dialect::Bash } else { Dialect::BusyBox }
     }
     fn user(&self) -> &str {
         "root"
@@ -207,11 +223,25 @@ impl System for Userland<'_> {
         self.programs
     }
     fn has_tool(&self, name: &str) -> bool {
-        if self.is_minimal { is_in_minimal_image(name) } else { is_known(name) }
+        match &self.node {
+            Some(_) if host::TOOLS.contains(&name) => true,
+            Some(_) => is_known(name) && !NOT_ON_NODES.contains(&name),
+            None if self.is_minimal => is_in_minimal_image(name),
+            None => is_known(name),
+        }
     }
     fn run(&mut self, command: &Command, out: &mut Outcome) -> bool {
         let name = command.words[0].rsplit('/').next().unwrap_or("");
         let arguments: Vec<&str> = command.words[1..].iter().map(String::as_str).collect();
+        if let Some(node) = &mut self.node {
+            if let Some(done) = node.run(name, &arguments) {
+                *out = done;
+                return true;
+            }
+            if !self.has_tool(name) {
+                return false;
+            }
+        }
         if !self.is_minimal {
             if BEFORE_OTHERS.contains(&name) && !arguments.is_empty() {
                 let options = arguments.iter().take_while(|argument| argument.starts_with('-')).count();

@@ -24,21 +24,21 @@ impl Reach for Wires {
     fn hosts_entry(&self, name: &str) -> Option<Text> {
         (name == "localhost").then(|| "127.0.0.1".into())
     }
-    fn query(&self, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str> {
+    fn query(&self, _: &str, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str> {
         use dns::{Failure, Kind, Record};
         let target = "web.default.svc.cluster.local.".to_string();
         Ok(match (kind, name) {
             (Kind::Address, "web.default.svc.cluster.local.") => {
-                Ok(vec![Record::Address([10, 96, 0, 5].into())])
+                Ok((30, vec![Record::Address([10, 96, 0, 5].into())]))
             }
             (Kind::Service, "web.default.svc.cluster.local.") => {
-                Ok(vec![Record::Service { port: 80, target }])
+                Ok((30, vec![Record::Service { port: 80, target }]))
             }
             (Kind::Address, "alias.svc.cluster.local.") => {
-                Ok(vec![Record::Alias(target), Record::Address([10, 96, 0, 5].into())])
+                Ok((30, vec![Record::Alias(target), Record::Address([10, 96, 0, 5].into())]))
             }
             (_, "broken.default.svc.cluster.local.") => Err(Failure::ServerFailure),
-            (_, "empty.default.svc.cluster.local.") => Ok(Vec::new()),
+            (_, "empty.default.svc.cluster.local.") => Ok((30, Vec::new())),
             (_, name) if name.starts_with("dead.") => return Err("Connection timed out"),
             _ => Err(Failure::NoSuchName),
         })
@@ -97,8 +97,14 @@ fn run(script: &str, seconds: u64, term_at: Option<u64>) -> (String, State) {
     let (mut now, mut partial) = (Time::ZERO, String::new());
     let mut term_at = term_at.map(Time::from_secs);
     loop {
-        let files =
-            View { disk: &mut disk, layer: &mut layer, mounts: &mounts, pod_uid: &uid, hostname: "pod-1" };
+        let files = View {
+            disk: &mut disk,
+            layer: &mut layer,
+            mounts: &mounts,
+            pod_uid: &uid,
+            hostname: "pod-1",
+            shown: None,
+        };
         let mut userland = Userland {
             files,
             processes: &["sh".into()],
@@ -106,6 +112,7 @@ fn run(script: &str, seconds: u64, term_at: Option<u64>) -> (String, State) {
             is_minimal: false,
             programs: &[],
             network: &Wires,
+            node: None,
         };
         let mut surroundings = Surroundings {
             now,

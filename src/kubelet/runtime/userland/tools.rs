@@ -106,6 +106,14 @@ impl<'a> Tool<'a, '_, '_> {
                 lines(rows)
             }
             "ip" => self.ip(),
+            "bridge" => {
+                let (links, forwarding) = self.userland.network.ports();
+                match self.operands(&[]).first() {
+                    Some(word) if "link".starts_with(*word) => text(links),
+                    Some(word) if "fdb".starts_with(*word) => text(forwarding),
+                    _ => fails(255, "Usage: bridge [ OPTIONS ] OBJECT { COMMAND | help }\n"),
+                }
+            }
             "ifconfig" => text(self.userland.network.interfaces()),
             "route" => text(self.userland.network.routes()),
             "arp" => text(self.userland.network.neighbours()),
@@ -220,10 +228,22 @@ impl<'a> Tool<'a, '_, '_> {
     /// `ip addr`, `ip route`, `ip neigh`, and their abbreviations.
     fn ip(&mut self) -> Outcome {
         let network = self.userland.network;
-        let object = self.operands(&[]).first().copied().unwrap_or("");
+        let words = self.operands(&[]);
+        let object = words.first().copied().unwrap_or("");
         let is = |name: &str| !object.is_empty() && name.starts_with(object);
+        if let (Some(node), Some(["delete" | "del", name])) = (&mut self.userland.node, words.get(1..3)) {
+            let bridge = self.userland.network.bridge();
+            return node.delete_link(bridge, name);
+        }
         if is("address") || is("link") {
-            text(network.interfaces())
+            // `show NAME`, `show dev NAME`, `dev NAME`.
+            let name = words[1..].iter().find(|word| !matches!(**word, "show" | "list" | "ls" | "dev"));
+            let all = network.interfaces();
+            match name.map(|name| interface(&all, name)) {
+                None => text(all),
+                Some(Some(found)) => text(found),
+                Some(None) => fails(1, format!("Device \"{}\" does not exist.\n", name.unwrap_or(&""))),
+            }
         } else if is("route") {
             text(network.routes())
         } else if is("neighbour") || is("neighbor") {
@@ -379,6 +399,17 @@ impl<'a> Tool<'a, '_, '_> {
                 if is_curl && status >= 400 && self.flags().contains('f') {
                     return fails(22, format!("curl: (22) The requested URL returned error: {status}\n"));
                 }
+                let into = self.option("-o").filter(|_| is_curl);
+                let tail = self.option("-w").map_or(String::new(), |format| {
+                    format.replace("%{http_code}", &status.to_string()).replace("\\n", "\n")
+                });
+                if let Some(file) = into {
+                    let target = absolute(self.command.folder, file);
+                    return match self.userland.files.write(&target, &body, false) {
+                        Ok(()) => text(tail),
+                        Err(_) => fails(23, "curl: (23) Failure writing output to destination\n"),
+                    };
+                }
                 let is_printed = is_curl
                     || self.arguments.iter().any(|a| a.contains("O-") || *a == "-")
                     || self.flags().contains("O-");
@@ -394,7 +425,7 @@ impl<'a> Tool<'a, '_, '_> {
                             format!("Connecting to {authority} ({address}:{port})\nsaving to '{file}'\n"),
                         )
                     }
-                    _ => text(body.as_str()),
+                    _ => text(body.to_string() + &tail),
                 }
             }
             Err("Connection timed out") if is_curl => {
@@ -411,4 +442,21 @@ impl<'a> Tool<'a, '_, '_> {
             Err(error) => fails(1, format!("wget: can't connect to remote host ({address}): {error}\n")),
         }
     }
+}
+
+/// The lines of one interface.
+fn interface(all: &str, name: &str) -> Option<String> {
+    let mut is_it = false;
+    let mut found = String::new();
+    for line in all.lines() {
+        if !line.starts_with(' ') {
+            let own = line.split(": ").nth(1).unwrap_or("");
+            is_it = own.split('@').next() == Some(name);
+        }
+        if is_it {
+            found += line;
+            found.push('\n');
+        }
+    }
+    Some(found).filter(|found| !found.is_empty())
 }

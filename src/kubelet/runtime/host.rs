@@ -1,0 +1,387 @@
+//! The node itself, as whoever has come by `ssh` finds it: its services, its own files, and those that kubelet and engine
+//! keep there.
+//!
+//! Picture to hold in mind: the machine room below all flats. Whoever stands in it has no flat of his own, but the
+//! switches of the house are on its walls, and the letter boxes of all tenants can be opened from behind.
+//!
+//! A command of the node runs as those of containers do, in the place of a container that is none ([`HOST`]). The engine
+//! keeps it because it keeps the node's kernel and disk: where `containerd` is stopped here, only its socket is closed.
+
+use core::cell::OnceCell;
+use std::sync::Arc;
+
+use crate::api::{Text, Value, time};
+use crate::language::Context;
+use crate::message::Message;
+use crate::message::cri::{
+    Call, ContainerConfig, ContainerState, DnsConfig, HostChange, HostFile, Image, Mount, MountSource, Reply,
+    SandboxConfig,
+};
+use crate::sim::Time;
+use crate::sorted::SortedMap;
+use crate::{array, object};
+
+use super::container::Container;
+use super::files::Directory;
+use super::images::Content;
+use super::sandbox::Sandbox;
+use super::{ContainerEngine, EngineConfig, State};
+
+/// The name of no container: the node's own place.
+pub const HOST: &str = "";
+/// Where the engine looks for the configuration of the network.
+const CNI_FOLDER: &str = "etc/cni/net.d/";
+/// What is written there by the engine, as soon as it knows the node's ranges.
+const CNI_FILE: &str = "etc/cni/net.d/10-containerd-net.conflist";
+const MANIFESTS: &str = "etc/kubernetes/manifests/";
+/// Lines of the journal that are kept.
+const JOURNAL: usize = 200;
+
+/// A service of systemd.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit {
+    pub is_active: bool,
+    pub since: Time,
+}
+
+/// The services, and what systemd has written down of them.
+#[derive(Clone, Debug)]
+pub struct Units {
+    pub all: [Unit; 2],
+    pub journal: Vec<(Time, usize, Text)>,
+    /// Processes to be started or stopped, in this order.
+    pub(super) orders: Vec<(usize, bool)>,
+    /// A link of the node has been deleted (`ip link delete`).
+    pub(super) has_lost_bridge: bool,
+}
+
+pub const KUBELET: usize = 0;
+pub const CONTAINERD: usize = 1;
+/// Name and description, by the unit's number.
+pub const UNITS: [(&str, &str); 2] =
+    [("kubelet", "kubelet: The Kubernetes Node Agent"), ("containerd", "containerd container runtime")];
+
+impl Units {
+    pub(super) fn new() -> Units {
+        let unit = Unit { is_active: true, since: Time::ZERO };
+        Units { all: [unit; 2], journal: Vec::new(), orders: Vec::new(), has_lost_bridge: false }
+    }
+    /// Notes that a service runs or no longer does; nothing where it is known.
+    pub fn note(&mut self, unit: usize, is_active: bool, now: Time) {
+        if self.all[unit].is_active == is_active {
+            return;
+        }
+        self.all[unit] = Unit { is_active, since: now };
+        let (name, about) = UNITS[unit];
+        let verb = if is_active { "Started" } else { "Stopped" };
+        if self.journal.len() == JOURNAL {
+            self.journal.remove(0);
+        }
+        self.journal.push((now, unit, arcstr::format!("{verb} {name}.service - {about}.")));
+    }
+    /// `systemctl start` and `stop`.
+    pub fn order(&mut self, unit: usize, is_active: bool, now: Time) {
+        if self.all[unit].is_active != is_active {
+            self.note(unit, is_active, now);
+            self.orders.push((unit, is_active));
+        }
+    }
+}
+
+/// The number of a process, which nothing in the simulation counts: it goes with the container's identity.
+pub fn process_id(id: &str) -> u64 {
+    let digits = id.get(..6).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    1200 + digits.unwrap_or(0) % 30_000
+}
+
+/// The place in which the node's own commands run.
+pub(super) fn place(config: &EngineConfig) -> (Arc<Container>, Arc<Sandbox>) {
+    let node = &config.node;
+    let dns = DnsConfig { servers: vec![arcstr::literal!("10.0.0.2")], ..DnsConfig::default() };
+    let sandbox = SandboxConfig {
+        namespace: Text::new(),
+        name: Text::new(),
+        uid: Text::new(),
+        attempt: 0,
+        hostname: node.clone(),
+        host_network: true,
+        host_ipc: true,
+        share_process_namespace: true,
+        dns,
+        port_mappings: Vec::new(),
+        annotations: Value::Null,
+    };
+    let root = Mount {
+        container_path: "/".into(),
+        source: MountSource::Host { path: "/".into() },
+        sub_path: Text::new(),
+        read_only: false,
+    };
+    let words = [("USER", "root"), ("LOGNAME", "root"), ("SHELL", "/bin/bash")];
+    let container = ContainerConfig {
+        spec: Value::object(),
+        attempt: 0,
+        environment: words.map(|(name, value)| (name.into(), value.into())).to_vec(),
+        command: Vec::new(),
+        args: Vec::new(),
+        annotations: Value::Null,
+        mounts: vec![root],
+        memory_limit_bytes: 0,
+    };
+    let image = Image { reference: Text::new(), id: Text::new(), size_bytes: 0 };
+    let content = Content::of_host();
+    let mut container =
+        Container::new(HOST.into(), HOST.into(), Arc::new(container), image, content, Time::ZERO);
+    container.state = ContainerState::Running { started_at: Time::ZERO };
+    (Arc::new(container), Arc::new(Sandbox::new(HOST.into(), Arc::new(sandbox), Time::ZERO)))
+}
+
+/// Files that nobody has written, because they say what is known already: logs of containers, directories of pods.
+pub struct Shown<'a> {
+    sandboxes: &'a SortedMap<Text, Arc<Sandbox>>,
+    containers: &'a SortedMap<Text, Arc<Container>>,
+    directory: OnceCell<Directory>,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(
+        sandboxes: &'a SortedMap<Text, Arc<Sandbox>>,
+        containers: &'a SortedMap<Text, Arc<Container>>,
+    ) -> Shown<'a> {
+        Shown { sandboxes, containers, directory: OnceCell::new() }
+    }
+    /// What is shown at a path of the node's, if anything may be.
+    pub fn covering(&self, path: &str) -> Option<&Directory> {
+        let folders = ["var", "var/lib", "var/lib/kubelet", "var/log"];
+        let is_there = folders.contains(&path)
+            || path.starts_with("var/log/")
+            || path.starts_with("var/lib/kubelet/pods");
+        is_there.then(|| self.directory.get_or_init(|| self.build()))
+    }
+    fn build(&self) -> Directory {
+        let mut files = Directory::default();
+        files.make_directory("var/log/pods");
+        files.make_directory("var/log/containers");
+        files.make_directory("var/lib/kubelet/pods");
+        for container in self.containers.values() {
+            let Some(sandbox) = self.sandboxes.get(&container.sandbox) else { continue };
+            let config = &sandbox.config;
+            let mut text = String::new();
+            for (at, line) in &container.logs {
+                text += time::micro_time(*at).trim_end_matches('Z');
+                text += "000Z stdout F ";
+                text += line;
+                text.push('\n');
+            }
+            let text = Text::from(text);
+            let (namespace, pod, uid, name) =
+                (&config.namespace, &config.name, &config.uid, container.name());
+            let attempt = container.config.attempt;
+            files.put(&format!("var/log/pods/{namespace}_{pod}_{uid}/{name}/{attempt}.log"), text.clone());
+            let id = &container.id;
+            files.put(&format!("var/log/containers/{pod}_{namespace}_{name}-{id}.log"), text);
+            files.make_directory(&format!("var/lib/kubelet/pods/{uid}/containers/{name}"));
+        }
+        files
+    }
+}
+
+impl State {
+    /// Where commands beside `container` run; [`HOST`]: on the node.
+    pub(super) fn place(&self, container: &str) -> Option<Arc<Container>> {
+        if container == HOST {
+            return Some(self.host.0.clone());
+        }
+        self.containers.get(container).filter(|one| one.is_running()).cloned()
+    }
+    pub(super) fn sandbox_of(&self, container: &Container) -> Option<Arc<Sandbox>> {
+        if container.id == HOST {
+            return Some(self.host.1.clone());
+        }
+        self.sandboxes.get(&container.sandbox).cloned()
+    }
+
+    /// Writes the configuration of the network that the engine makes for the node's ranges.
+    pub(super) fn write_cni(&mut self, config: &str) {
+        self.disk.host_mut().put(CNI_FILE, config.into());
+    }
+    /// Reads the first file that holds a configuration, by name.
+    fn reload_cni(&mut self) {
+        let names = self.disk.host().list(CNI_FOLDER.trim_end_matches('/'));
+        let is_config =
+            |name: &&Text| [".conf", ".conflist", ".json"].iter().any(|ending| name.ends_with(ending));
+        let first = names
+            .iter()
+            .find(is_config)
+            .and_then(|name| self.disk.host().read(&format!("{CNI_FOLDER}{name}")).cloned());
+        self.has_own_cni_config = true;
+        match first
+            .as_deref()
+            .map(|text| serde_json::from_str::<Value>(text).map_err(|error| error.to_string()))
+        {
+            Some(Err(error)) => {
+                self.cni = None;
+                self.cni_error =
+                    arcstr::format!("cni config load failed: error parsing configuration: {error}");
+            }
+            Some(Ok(config)) => self.read_cni(Some(&config)),
+            None => self.read_cni(None),
+        }
+    }
+}
+
+impl ContainerEngine {
+    /// A service of the node has been started or stopped, by whatever hand.
+    pub fn note_kubelet(&mut self, is_active: bool, now: Time) {
+        if self.state.units.all[KUBELET].is_active != is_active {
+            Arc::make_mut(&mut Arc::make_mut(&mut self.state).units).note(KUBELET, is_active, now);
+        }
+    }
+
+    /// Whether a call finds nobody at the socket: what the kubelet does by itself needs none.
+    pub(super) fn is_closed(&self, call: &Call) -> bool {
+        let is_nodes = match call {
+            Call::Exec { container, .. }
+            | Call::ExecLine { container, .. }
+            | Call::ExecMore { container, .. }
+            | Call::ExecInput { container, .. } => container == HOST,
+            Call::WriteVolume { .. } | Call::RemoveVolumes { .. } | Call::Dial { .. } => true,
+            _ => false,
+        };
+        !is_nodes && !self.state.units.all[CONTAINERD].is_active
+    }
+
+    /// Carries out what commands of the node have ordered.
+    pub(super) fn carry_out(&mut self, context: &mut Context) {
+        if self.state.units.orders.is_empty() && !self.state.units.has_lost_bridge {
+            return;
+        }
+        let state = Arc::make_mut(&mut self.state);
+        let units = Arc::make_mut(&mut state.units);
+        if std::mem::take(&mut units.has_lost_bridge) {
+            state.kernel.bridge = None;
+        }
+        for (unit, is_active) in std::mem::take(&mut units.orders) {
+            match (unit, is_active) {
+                (KUBELET, true) => context.start(self.config.kubelet),
+                (KUBELET, false) => context.stop(self.config.kubelet),
+                // The containers go on without their engine, and are found again.
+                (_, true) => {
+                    let all: Vec<Text> = self.state.sandboxes.keys().cloned().collect();
+                    for id in all {
+                        self.announce(context, &id, &id, crate::message::cri::EventType::Started);
+                    }
+                }
+                (_, false) => {}
+            }
+        }
+    }
+
+    /// The disk has changed: the configuration of the network is read again, the kubelet looks at its manifests.
+    pub(super) fn disk_changed(&mut self, before: &Directory, context: &mut Context) {
+        let now = self.state.disk.host().clone();
+        let differs = |folder: &str| {
+            let below = |directory: &Directory| {
+                let is_file = |path: &str| path.starts_with(folder) && !path.ends_with('/');
+                let all = directory.iter().filter(|(path, _)| is_file(path));
+                all.map(|(path, text)| (path.clone(), text.clone())).collect::<Vec<_>>()
+            };
+            let (before, now) = (below(before), below(&now));
+            (before != now).then_some((before, now))
+        };
+        if differs(CNI_FOLDER).is_some() {
+            Arc::make_mut(&mut self.state).reload_cni();
+        }
+        let Some((before, now)) = differs(MANIFESTS) else { return };
+        let mut tell = |path: &Text, change: HostChange| {
+            let file = HostFile { path: arcstr::format!("/{path}"), change };
+            context.send(self.config.kubelet, Message::HostFile(Arc::new(file)));
+        };
+        for (path, text) in now.iter().filter(|entry| !before.contains(entry)) {
+            tell(path, HostChange::Written(text.clone()));
+        }
+        for (path, _) in before.iter().filter(|(path, _)| !now.iter().any(|(other, _)| other == path)) {
+            tell(path, HostChange::Removed);
+        }
+    }
+
+    /// What the engine tells besides: of a container, a sandbox, or itself.
+    pub(super) fn verbose(&self, id: &Text) -> Value {
+        if id.is_empty() {
+            let condition = |kind: &str, error: &str, reason: &str| {
+                let text = |text: &str| if error.is_empty() { String::new() } else { text.to_string() };
+                let message = if error.is_empty() {
+                    String::new()
+                } else {
+                    format!("Network plugin returns error: {error}")
+                };
+                object! {
+                    "message" => message, "reason" => text(reason), "status" => error.is_empty(), "type" => kind,
+                }
+            };
+            let conditions = array![
+                condition("RuntimeReady", "", ""),
+                condition("NetworkReady", self.network_error(), "NetworkPluginNotReady")
+            ];
+            let loaded = match self.network_error() {
+                "" => "OK".to_string(),
+                error => error.to_string(),
+            };
+            return object! {
+                "config" => object! {
+                    "cni" => object! { "binDirs" => array!["/opt/cni/bin"], "confDir" => "/etc/cni/net.d", "maxConfNum" => 1 },
+                    "containerdEndpoint" => "/run/containerd/containerd.sock",
+                    "rootDir" => "/var/lib/containerd/io.containerd.grpc.v1.cri",
+                },
+                "lastCNILoadStatus" => loaded,
+                "status" => object! { "conditions" => conditions },
+            };
+        }
+        let mounts = |container: &Container| {
+            Value::array(container.config.mounts.iter().map(|mount| {
+                let path = match &mount.source {
+                    MountSource::Host { path } => path.clone(),
+                    MountSource::Pod { volume } => volume.clone(),
+                };
+                object! {
+                    "destination" => mount.container_path.clone(),
+                    "options" => array![if mount.read_only { "ro" } else { "rw" }],
+                    "source" => path,
+                }
+            }))
+        };
+        if let Some(container) = self.state.containers.get(id) {
+            let words = |words: &[Text]| Value::array(words.iter().map(Value::from));
+            let environment: Vec<Text> = container
+                .config
+                .environment
+                .iter()
+                .map(|(name, value)| arcstr::format!("{name}={value}"))
+                .collect();
+            let pid = if container.is_running() { process_id(id) } else { 0 };
+            return object! {
+                "pid" => pid,
+                "runtimeSpec" => object! {
+                    "mounts" => mounts(container),
+                    "process" => object! { "args" => words(&container.arguments()), "env" => words(&environment) },
+                },
+                "sandboxID" => container.sandbox.clone(),
+            };
+        }
+        let Some(sandbox) = self.state.sandboxes.get(id) else { return Value::object() };
+        let mut information = object! {
+            "image" => "registry.k8s.io/pause:3.10.2",
+            "pid" => if sandbox.is_ready() { process_id(id) } else { 0 },
+        };
+        if let (Some(made), Some(network)) = (&sandbox.attachment, &self.state.cni) {
+            information.set("cniResult", made.result(&network.cni_version));
+            information.set("netNS", made.namespace.clone());
+        }
+        information
+    }
+
+    pub(super) fn stats(&self, now: Time) -> Reply {
+        let running = self.containers().filter(|one| one.is_running());
+        Reply::Stats(running.map(|one| (one.id.clone(), one.cpu_milli(), one.memory_bytes(now))).collect())
+    }
+}

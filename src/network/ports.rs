@@ -1,0 +1,31 @@
+//! The bridge of a node as `bridge link` and `bridge fdb` print it.
+//!
+//! Picture to hold in mind: the patch panel behind the junction box: which cable is in which socket, and whose voice has
+//! been heard on it.
+
+use super::cni::Attachment;
+use super::kernel::Kernel;
+
+impl Kernel {
+    /// `bridge link`.
+    pub fn show_ports<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
+        let Some(bridge) = &self.bridge else { return String::new() };
+        let mut text = String::new();
+        for pod in pods {
+            text += &format!(
+                "{}: {}@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master {} state forwarding priority 32 cost 2 \n",
+                pod.host_index, pod.host_interface, bridge.name
+            );
+        }
+        text
+    }
+    /// `bridge fdb`: what the bridge has learned of the pods behind its ports.
+    pub fn show_forwarding<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
+        let Some(bridge) = &self.bridge else { return String::new() };
+        let mut text = String::new();
+        for pod in pods {
+            text += &format!("{} dev {} master {} \n", pod.mac, pod.host_interface, bridge.name);
+        }
+        text
+    }
+}
