@@ -14,8 +14,13 @@ pub struct Entry {
 pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kubectl",
-        what: "edit",
-        message: "there is no editor in this terminal: change the manifest in the editor panel and apply it, or use \"kubectl patch\"",
+        what: "apply edit-last-applied",
+        message: "write what \"kubectl apply view-last-applied\" prints into a file, change it, and hand it to \"kubectl apply set-last-applied\"",
+    },
+    Entry {
+        component: "kubectl",
+        what: "edit without an editor",
+        message: "the object is laid into the editor panel, and the one that is changed is applied from there; KUBE_EDITOR names a command that changes the file at once; after a mistake the file is not opened again",
     },
     Entry {
         component: "kubectl",
@@ -50,25 +55,15 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kubectl",
-        what: "attach",
-        message: "there is no terminal inside of a simulated container: use \"kubectl logs -f\"",
-    },
-    Entry {
-        component: "kubectl",
         what: "debug -it",
-        message: "what is typed goes to a shell beside the new container's first process: leaving it does not end the container; custom profiles are not read, and --target shows no other container's processes",
+        message: "custom profiles are not read, and --target shows no other container's processes",
     },
     Entry {
         component: "kubectl",
-        what: "exec -it SHELL",
+        what: "exec -it SHELL, attach -it, run -it",
         message: "lines go to the shell in the container one by one, until exit; there is no line editing over there",
     },
     Entry { component: "kubectl", what: "port-forward", message: "no port can be opened in the simulation" },
-    Entry {
-        component: "kubectl",
-        what: "cp of folders",
-        message: "only single files are copied here: copy them one by one",
-    },
     Entry {
         component: "kubectl",
         what: "reconcile",
@@ -87,7 +82,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "serve",
         what: "exec, attach",
-        message: "text goes in and out, bytes that are no UTF-8 are lost; attach shows what the container says from then on, and what is typed does not reach it",
+        message: "text goes in and out, line by line, and bytes that are no UTF-8 are lost; attach shows what the container says from then on, and whole lines to a program that reads nothing are lost",
     },
     Entry {
         component: "serve",
@@ -157,7 +152,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-proxy",
         what: "IPVS schedulers",
-        message: "rr and wrr take turns and sh and mh go by the source; the others draw lots; real servers that go are gone at once",
+        message: "rr and wrr take turns and sh and mh go by the source; the others draw lots",
     },
     Entry {
         component: "network",
@@ -202,7 +197,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "node",
         what: "services",
-        message: "systemd knows kubelet and containerd; its journal has their starts and ends, and what the engine did for pods that are there",
+        message: "systemd knows kubelet and containerd; its journal has their starts and ends",
     },
     Entry {
         component: "node",
@@ -212,7 +207,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "container engine",
         what: "crictl",
-        message: "pods and containers are not made by hand here: let the kubelet do it (runp, create, start, port-forward and events are missing)",
+        message: "pods and containers are not made by hand here: let the kubelet do it (runp, create, start, port-forward and events are missing); lists are tables only",
     },
     Entry {
         component: "shell",

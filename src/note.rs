@@ -20,6 +20,8 @@ pub enum Note {
     Scheduling { pod: Text, node: Text },
     /// A command in a terminal wrote something, or ended.
     Terminal { session: u64, stdout: Text, stderr: Text, exit: Option<i32> },
+    /// A command in a terminal has laid a file out for the page's editor.
+    Edit { session: u64, path: Text },
     /// A line of a component's own log.
     Log { line: Text },
     /// A piece of the answer to a client outside of the simulation.

@@ -41,9 +41,10 @@ pub fn type_line(session: &mut Session, pod: &Value, container: &str) -> Outcome
     Ok(ran)
 }
 
-/// Hands over all that there is to read, and listens until the process ends.
-pub fn listen(session: &mut Session, pod: &Value, container: &str, input: Text) -> Outcome {
-    let input = vec![("input".into(), input)];
+/// Hands over what there is to read, and listens until the process ends.
+pub fn listen(session: &mut Session, pod: &Value, container: &str, input: &Text) -> Outcome {
+    let is_read = session.flags.switch("stdin") && !input.is_empty();
+    let input = is_read.then(|| ("input".into(), input.clone())).into_iter().collect();
     execute_with(session, (pod, container, "attach"), &[], input, true)?;
     Ok(())
 }
@@ -134,5 +135,5 @@ pub fn run(session: &mut Session) -> Outcome {
             return Ok(());
         }
     }
-    listen(session, &pod, &name, input)
+    listen(session, &pod, &name, &input)
 }

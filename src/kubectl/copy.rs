@@ -8,6 +8,7 @@
 
 use crate::client::request;
 use crate::shell::files::Entry;
+use crate::shell::quoted;
 
 use super::exec::{Ran, execute};
 use super::failure::{Outcome, fail};
@@ -69,45 +70,71 @@ fn ask(session: &mut Session, place: &Place, words: &[&str]) -> Outcome<Ran> {
     execute(session, &pod, &container, &words)
 }
 
-fn folders() -> Outcome {
-    fail(crate::fidelity::message("kubectl", "cp of folders").unwrap_or_default())
+/// `path` in the folder `to`, if that is one over there.
+fn target(session: &mut Session, path: &str, to: &Place) -> Outcome<String> {
+    let is_folder = ask(session, to, &["test", "-d", &to.path])?.code == 0;
+    let name = path.rsplit('/').next().unwrap_or("");
+    Ok(if is_folder { format!("{}/{name}", to.path.trim_end_matches('/')) } else { to.path.clone() })
 }
 
 fn upload(session: &mut Session, from: &str, to: &Place) -> Outcome {
     let path = session.cli.path(from);
-    let content = match session.cli.files().get(&path) {
-        Some(Entry::File(text)) => text.to_string(),
-        Some(Entry::Folder) => return folders(),
-        None => return fail(format!("{from} doesn't exist in local filesystem")),
+    let files = session.cli.files();
+    let Some(entry) = files.get(&path) else {
+        return fail(format!("{from} doesn't exist in local filesystem"));
     };
-    let mut target = to.path.clone();
-    if ask(session, to, &["test", "-d", &target])?.code == 0 {
-        let name = path.rsplit('/').next().unwrap_or("");
-        target = format!("{}/{name}", target.trim_end_matches('/'));
-    }
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    let script = format!("printf %s {} > {}", quoted(&content), quoted(&target));
-    let ran = ask(session, to, &["sh", "-c", &script])?;
-    finish(session, ran)
+    let target = target(session, &path, to)?;
+    let write = |target: &str, content: &str| format!("printf %s {} > {}", quoted(content), quoted(target));
+    let scripts: Vec<String> = match entry {
+        Entry::File(text) => vec![write(&target, text)],
+        Entry::Folder => std::iter::once(format!("mkdir -p {}", quoted(&target)))
+            .chain(files.below(&path).map(|(below, entry)| {
+                let target = format!("{target}{}", &below[path.len()..]);
+                match entry {
+                    Entry::File(text) => write(&target, text),
+                    Entry::Folder => format!("mkdir -p {}", quoted(&target)),
+                }
+            }))
+            .collect(),
+    };
+    session.each(&scripts, (), |session, script, ()| {
+        let ran = ask(session, to, &["sh", "-c", script])?;
+        finish(session, ran)
+    })
 }
 
 fn download(session: &mut Session, from: &Place, to: &str) -> Outcome {
-    if ask(session, from, &["test", "-d", &from.path])?.code == 0 {
-        return folders();
-    }
-    let ran = ask(session, from, &["cat", &from.path])?;
-    if ran.code != 0 {
-        return finish(session, ran);
-    }
+    let is_folder = ask(session, from, &["test", "-d", &from.path])?.code == 0;
     let mut target = to.to_string();
-    if session.cli.files().is_folder(&session.cli.path(to)) {
-        let name = from.path.rsplit('/').next().unwrap_or("");
-        target = format!("{}/{name}", to.trim_end_matches('/'));
+    let base = from.path.trim_end_matches('/');
+    // The content of a folder goes into the folder that is named, that of a file into a file in it.
+    if !is_folder && session.cli.files().is_folder(&session.cli.path(to)) {
+        let name = base.rsplit('/').next().unwrap_or("");
+        target = format!("{}/{name}", target.trim_end_matches('/'));
     }
-    match session.cli.write_file(&target, &ran.stdout) {
-        Ok(()) => Ok(()),
-        Err(error) => fail(format!("open {target}: {}", error.message().to_ascii_lowercase())),
+    let mut paths = vec![base.to_string()];
+    if is_folder {
+        let found = ask(session, from, &["find", base, "-type", "f"])?;
+        if found.code != 0 {
+            return finish(session, found);
+        }
+        paths = found.stdout.lines().map(String::from).collect();
     }
+    session.each(&paths, (), |session, path, ()| {
+        let ran = ask(session, from, &["cat", path])?;
+        if ran.code != 0 {
+            return finish(session, ran);
+        }
+        let target = format!("{target}{}", path.strip_prefix(base).unwrap_or(""));
+        let place = session.cli.path(&target);
+        let folder = place.rsplit_once('/').map_or("/", |(folder, _)| folder).to_string();
+        let made = !is_folder || session.cli.change_files(|files| files.make_folders(&folder)).is_ok();
+        match session.cli.write_file(&target, &ran.stdout) {
+            Ok(()) if made => Ok(()),
+            Ok(()) => fail(format!("open {target}: not a directory")),
+            Err(error) => fail(format!("open {target}: {}", error.message().to_ascii_lowercase())),
+        }
+    })
 }
 
 fn finish(session: &mut Session, ran: Ran) -> Outcome {

@@ -465,7 +465,7 @@ fn attach(session: &mut Session, pod: &Value, container: &str) -> Outcome {
     super::logs::warn_of_recording(session);
     let input = if session.flags.switch("stdin") { session.cli.stdin()? } else { Text::new() };
     if !input.is_empty() || !super::attach::waits(session, pod, container)? {
-        return super::attach::listen(session, pod, container, input);
+        return super::attach::listen(session, pod, container, &input);
     }
     let mut words: Vec<String> = ["kubectl", "attach", "-i", &name, "-n", &namespace, "-c", container]
         .iter()

@@ -170,7 +170,9 @@ fn connection_text(why: CloseReason, server: &str) -> String {
     match why {
         CloseReason::Refused => format!("dial tcp {server}: connect: connection refused"),
         CloseReason::TimedOut => format!("dial tcp {server}: i/o timeout"),
-        CloseReason::Cancelled => "context canceled".into(),
+        CloseReason::Cancelled => {
+            "net/http: request canceled (Client.Timeout exceeded while awaiting headers)".into()
+        }
         CloseReason::Reset => "unexpected EOF".into(),
     }
 }

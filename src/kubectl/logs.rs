@@ -412,7 +412,7 @@ pub fn follow_run(session: &mut Session, info: &Info, removes: bool) -> Outcome 
             return Ok(());
         }
         match is_waited_for {
-            true => attach::listen(session, &pod, &info.name, input),
+            true => attach::listen(session, &pod, &info.name, &input),
             false => follow_all(session, &sources, None),
         }
     } else {

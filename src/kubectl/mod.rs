@@ -29,6 +29,7 @@ mod debug;
 mod delete;
 mod describe;
 mod diff;
+mod edit;
 mod events;
 mod exec;
 mod explain;

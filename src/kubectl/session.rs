@@ -6,11 +6,12 @@ use std::ops::{ControlFlow, Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::api::kind::{Registry, ResourceInfo};
+use crate::api::time_format::parse_go_duration;
 use crate::api::{Text, Value};
 use crate::client::{Answer, request};
 use crate::message::rest::{CloseReason, Request, Resource, User};
 use crate::shell::{Cli, Halt, Run};
-use crate::sim::Time;
+use crate::sim::{Duration, Time};
 
 use super::config::Context;
 use super::failure::{Failure, HOST, Outcome, Stop};
@@ -114,8 +115,23 @@ impl Session<'_, '_, '_> {
     /// Sends requests together; for each its object, or why not.
     pub fn send_all(&mut self, requests: Vec<Request>) -> Outcome<Vec<Result<Value, Failure>>> {
         let requests = requests.into_iter().map(|request| self.sign(request)).collect();
-        let answers = self.cli.ask_all(requests)?;
+        let timeout = self.request_timeout()?;
+        let answers = self.cli.ask_within(requests, timeout)?;
         Ok(answers.into_iter().map(|answer| self.read(answer)).collect())
+    }
+    /// `--request-timeout`; none: 0.
+    fn request_timeout(&self) -> Outcome<Option<Duration>> {
+        let text = self.flags.text("request-timeout");
+        let seconds = text.parse::<u64>().ok().map(Duration::from_secs);
+        let parsed = || parse_go_duration(text).and_then(|micros| u64::try_from(micros).ok()).map(Duration);
+        match seconds.or_else(parsed) {
+            Some(timeout) => Ok(Some(timeout).filter(|timeout| *timeout > Duration::ZERO)),
+            None if text.is_empty() => Ok(None),
+            None => Err(Failure::Message(
+                "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)".into(),
+            )
+            .into()),
+        }
     }
     fn sign(&self, mut request: Request) -> Request {
         let (name, groups) = match self.flags.text("as") {

@@ -137,6 +137,8 @@ impl State {
                 Call::ExecLine { container, shell, line, is_input_over, tty: is_set("tty") }
             }
             _ if request.subresource == "attach" => {
+                // Who only listens closes nothing.
+                let is_input_over = is_input_over && text("input").is_some();
                 Call::Attach { container, input, is_input_over, line: text("line") }
             }
             _ => Call::Exec { container, command, input, is_input_over, tty: is_set("tty") },

@@ -12,64 +12,25 @@ use core::net::IpAddr;
 const FILE: &str = "/etc/coredns/Corefile";
 
 /// Plugins that CoreDNS is built with (`plugin.cfg`).
-const DIRECTIVES: &[&str] = &[
-    "root",
-    "metadata",
-    "geoip",
-    "cancel",
-    "tls",
-    "quic",
-    "timeouts",
-    "multisocket",
-    "reload",
-    "nsid",
-    "bufsize",
-    "bind",
-    "debug",
-    "trace",
-    "ready",
-    "health",
-    "pprof",
-    "prometheus",
-    "errors",
-    "log",
-    "dnstap",
-    "local",
-    "dns64",
-    "acl",
-    "any",
-    "chaos",
-    "loadbalance",
-    "tsig",
-    "cache",
-    "rewrite",
-    "header",
-    "dnssec",
-    "autopath",
-    "minimal",
-    "template",
-    "transfer",
-    "hosts",
-    "route53",
-    "azure",
-    "clouddns",
-    "k8s_external",
-    "kubernetes",
-    "file",
-    "auto",
-    "secondary",
-    "etcd",
-    "loop",
-    "forward",
-    "grpc",
-    "erratic",
-    "whoami",
-    "on",
-    "sign",
-    "view",
-    "nomad",
-    "import",
+const DIRECTIVES: &str = " root metadata geoip cancel tls quic timeouts multisocket reload nsid bufsize bind debug trace ready health pprof prometheus errors log dnstap local dns64 acl any chaos loadbalance tsig cache rewrite header dnssec autopath minimal template transfer hosts route53 azure clouddns k8s_external kubernetes file auto secondary etcd loop forward grpc erratic whoami on sign view nomad import ";
+/// What stands in the blocks of those that are looked into.
+const PROPERTIES: [(&str, &str); 4] = [
+    (
+        "kubernetes",
+        " pods fallthrough ttl endpoint_pod_names endpoint tls kubeconfig namespaces labels namespace_labels noendpoints ignore multicluster apiserver_qps apiserver_burst startup_timeout ",
+    ),
+    (
+        "forward",
+        " except max_fails health_check force_tcp prefer_udp expire tls tls_servername policy max_concurrent next failover failfast_all_unhealthy_upstreams max_connect_attempts max_idle_conns max_age ",
+    ),
+    ("cache", " success denial disable prefetch serve_stale servfail keepttl "),
+    ("hosts", " fallthrough ttl no_reverse reload "),
 ];
+
+/// Whether a word is one of a list of words between blanks.
+fn is_one_of(list: &str, word: &str) -> bool {
+    list.split(' ').any(|known| !known.is_empty() && known == word)
+}
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Corefile {
@@ -77,7 +38,7 @@ pub struct Corefile {
 }
 
 /// A server block.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Server {
     pub zones: Vec<String>,
     pub port: u16,
@@ -218,9 +179,6 @@ impl Directive {
         let last = line.last().map_or("", |word| &word.text);
         self.wrong(line, &format!("Wrong argument count or unexpected line ending after '{last}'"))
     }
-    fn unknown(&self, line: &[Token]) -> String {
-        self.wrong(line, &format!("unknown property '{}'", line[0].text))
-    }
 }
 
 fn texts(words: &[Token]) -> Vec<&str> {
@@ -266,22 +224,23 @@ impl Reader {
             if first.text == "}" {
                 return Ok(found);
             }
-            if !DIRECTIVES.contains(&first.text.as_str()) {
+            if !is_one_of(DIRECTIVES, &first.text) {
                 return Err(parsing(first.line, &format!("Unknown directive '{}'", first.text)));
             }
             let (words, opens) = self.line(first, false)?;
             let mut block = Vec::new();
-            while opens {
+            let mut is_open = opens;
+            while is_open {
                 let first = self.next().ok_or_else(|| self.end())?;
-                if first.text == "}" {
-                    break;
+                is_open = first.text != "}";
+                if is_open {
+                    let (line, is_nested) = self.line(first, true)?;
+                    if is_nested {
+                        // Blocks in blocks are of plugins that are not looked into.
+                        while self.next().ok_or_else(|| self.end())?.text != "}" {}
+                    }
+                    block.push(line);
                 }
-                let (line, is_nested) = self.line(first, true)?;
-                if is_nested {
-                    // Blocks in blocks are of plugins that are not looked into.
-                    while self.next().ok_or_else(|| self.end())?.text != "}" {}
-                }
-                block.push(line);
             }
             found.push(Directive { words, block });
         }
@@ -324,142 +283,149 @@ pub fn read(text: &str) -> Result<Corefile, String> {
 }
 
 fn server(keys: &[String], line: usize, directives: &[Directive]) -> Result<Server, String> {
-    let mut server = Server {
-        zones: Vec::new(),
-        port: 53,
-        kubernetes: None,
-        hosts: None,
-        forward: Vec::new(),
-        rewrites: Vec::new(),
-        cache: None,
-        logs: false,
-        tells_errors: false,
-        finds_loops: false,
-        shuffles: false,
-        reload: None,
-        ports: Vec::new(),
-    };
+    let mut server = Server { port: 53, ..Server::default() };
     for key in keys {
         let key = key.strip_prefix("dns://").unwrap_or(key);
         let (zone, port) = key.rsplit_once(':').unwrap_or((key, "53"));
-        server.port = port.parse().map_err(|_| parsing(line, &format!("invalid port '{port}'")))?;
+        server.port = port.parse().map_err(|_| parsing(line, "invalid port"))?;
         server.zones.push(normal(zone));
     }
-    let zones = server.zones.clone();
-    let named = |words: &[&str]| match words {
-        [] => zones.clone(),
-        words => words.iter().map(|word| normal(word)).collect(),
-    };
     for directive in directives {
         let arguments = directive.arguments();
+        let first = arguments.first().copied().unwrap_or("");
+        let port = |usual: u16| first.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(usual);
         match directive.name() {
-            "kubernetes" => server.kubernetes = Some(kubernetes(directive, named(&arguments))?),
-            "hosts" => server.hosts = Some(hosts(directive)?),
-            "forward" => server.forward.push(forward(directive)?),
-            "rewrite" => server.rewrites.extend(rewrite(directive)?),
-            "cache" => server.cache = Some(cache(directive)?),
+            "kubernetes" => {
+                let zones = if arguments.is_empty() { server.zones.clone() } else { zones(&arguments) };
+                server.kubernetes = Some(Kubernetes {
+                    zones,
+                    pods: Pods::Disabled,
+                    fallthrough: None,
+                    ttl: 5,
+                    has_pod_names: false,
+                });
+            }
+            "hosts" => server.hosts = Some(Hosts { entries: Vec::new(), fallthrough: None, ttl: 3600 }),
+            "forward" => server.forward.push(forward(directive, &arguments)?),
+            "rewrite" => server.rewrites.extend(rewrite(directive, &arguments)?),
+            "cache" => {
+                let ttl = first.parse().ok();
+                let (success, denial) = (ttl.unwrap_or(3600), ttl.unwrap_or(1800));
+                server.cache =
+                    Some(Cache { success, denial, not_success: Vec::new(), not_denial: Vec::new() });
+            }
             "log" => server.logs = true,
             "errors" => server.tells_errors = true,
             "loop" => server.finds_loops = true,
             "loadbalance" => server.shuffles = true,
             "reload" => {
-                let mut seconds = arguments.iter().map(|word| duration(word));
-                let wrong = || directive.wrong(&directive.words, &format!("invalid duration {arguments:?}"));
-                let interval = seconds.next().unwrap_or(Some(30)).ok_or_else(wrong)?.max(2);
-                let jitter = seconds.next().unwrap_or(Some(interval / 2)).ok_or_else(wrong)?.max(1);
-                server.reload = Some((interval, jitter.min(interval)));
+                let interval = duration(first, 30).max(2);
+                let jitter = arguments.get(1).map_or(interval / 2, |word| duration(word, 15));
+                server.reload = Some((interval, jitter.clamp(1, interval)));
             }
-            "health" | "ready" | "prometheus" => {
-                let port = match directive.name() {
-                    "health" => 8080,
-                    "ready" => 8181,
-                    _ => 9153,
-                };
-                let given = arguments.first().and_then(|word| word.rsplit(':').next()?.parse().ok());
-                server.ports.push(given.unwrap_or(port));
-            }
+            "health" => server.ports.push(port(8080)),
+            "ready" => server.ports.push(port(8181)),
+            "prometheus" => server.ports.push(port(9153)),
             _ => {}
+        }
+        if let Some((_, known)) = PROPERTIES.iter().find(|(name, _)| *name == directive.name()) {
+            for line in &directive.block {
+                property(directive, known, line, &mut server)?;
+            }
         }
     }
     Ok(server)
 }
 
+fn zones(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| normal(word)).collect()
+}
+
 /// Whole seconds of a duration: `30`, `30s`, `5m`, `1h`.
-fn duration(word: &str) -> Option<u64> {
+fn duration(word: &str, usual: u64) -> u64 {
     let digits = word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: u64 = digits.parse().ok()?;
-    match &word[digits.len()..] {
-        "" | "s" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3600),
-        "ms" => Some(number / 1000),
-        _ => None,
-    }
+    let unit = match &word[digits.len()..] {
+        "m" => 60,
+        "h" => 3600,
+        _ => 1,
+    };
+    digits.parse::<u64>().map_or(usual, |number| number.saturating_mul(unit))
 }
 
-fn number(directive: &Directive, line: &[Token]) -> Result<u32, String> {
-    let [_, value] = line else { return Err(directive.count(line)) };
-    value
-        .text
-        .parse()
-        .ok()
-        .filter(|ttl| (0..=3600).contains(ttl))
-        .ok_or_else(|| directive.wrong(line, &format!("ttl must be in range [0, 3600]: {}", value.text)))
-}
-
-fn kubernetes(directive: &Directive, zones: Vec<String>) -> Result<Kubernetes, String> {
-    let mut plugin =
-        Kubernetes { zones, pods: Pods::Disabled, fallthrough: None, ttl: 5, has_pod_names: false };
-    for line in &directive.block {
-        let words = texts(line);
-        match words[0] {
-            "pods" => {
-                plugin.pods = match words[1..] {
-                    ["disabled"] => Pods::Disabled,
-                    ["insecure"] => Pods::Insecure,
-                    ["verified"] => Pods::Verified,
-                    [other] => {
-                        return Err(format!(
-                            "plugin/kubernetes: wrong value for pods: {other},  must be one of: disabled, verified, insecure"
-                        ));
-                    }
-                    _ => return Err(directive.count(line)),
-                }
+/// Takes a line of a plugin's block over.
+fn property(directive: &Directive, known: &str, line: &[Token], server: &mut Server) -> Result<(), String> {
+    let words = texts(line);
+    let (name, rest) = (words[0], &words[1..]);
+    let first = rest.first().copied().unwrap_or("");
+    if !is_one_of(known, name) {
+        let address =
+            name.parse::<IpAddr>().ok().zip(server.hosts.as_mut().filter(|_| directive.name() == "hosts"));
+        return match address {
+            Some((address, hosts)) => {
+                hosts.entries.extend(rest.iter().map(|name| (address, normal(name))));
+                Ok(())
             }
-            "fallthrough" => plugin.fallthrough = Some(words[1..].iter().map(|zone| normal(zone)).collect()),
-            "ttl" => plugin.ttl = number(directive, line)?,
-            "endpoint_pod_names" => plugin.has_pod_names = true,
-            "endpoint" | "tls" | "kubeconfig" | "namespaces" | "labels" | "namespace_labels"
-            | "noendpoints" | "ignore" | "multicluster" | "apiserver_qps" | "apiserver_burst"
-            | "startup_timeout" => {}
-            _ => return Err(directive.unknown(line)),
-        }
+            None => Err(directive.wrong(line, &format!("unknown property '{name}'"))),
+        };
     }
-    Ok(plugin)
-}
-
-fn hosts(directive: &Directive) -> Result<Hosts, String> {
-    let mut plugin = Hosts { entries: Vec::new(), fallthrough: None, ttl: 3600 };
-    for line in &directive.block {
-        let words = texts(line);
-        match words[0] {
-            "fallthrough" => plugin.fallthrough = Some(words[1..].iter().map(|zone| normal(zone)).collect()),
-            "ttl" => plugin.ttl = number(directive, line)?,
-            "no_reverse" | "reload" => {}
-            address => match address.parse::<IpAddr>() {
-                Ok(address) => {
-                    plugin.entries.extend(words[1..].iter().map(|name| (address, normal(name))));
+    let Server { kubernetes, hosts, forward, cache, .. } = server;
+    match (directive.name(), name) {
+        ("kubernetes", "pods") => {
+            let pods = match first {
+                "disabled" => Pods::Disabled,
+                "insecure" => Pods::Insecure,
+                "verified" => Pods::Verified,
+                "" => return Err(directive.count(line)),
+                other => {
+                    return Err(format!(
+                        "plugin/kubernetes: wrong value for pods: {other},  must be one of: disabled, verified, insecure"
+                    ));
                 }
-                Err(_) => return Err(directive.unknown(line)),
-            },
+            };
+            kubernetes.iter_mut().for_each(|plugin| plugin.pods = pods);
         }
+        ("kubernetes", "endpoint_pod_names") => {
+            kubernetes.iter_mut().for_each(|plugin| plugin.has_pod_names = true)
+        }
+        (plugin, "fallthrough") => {
+            let passes = Some(zones(rest));
+            match plugin {
+                "hosts" => hosts.iter_mut().for_each(|hosts| hosts.fallthrough.clone_from(&passes)),
+                _ => kubernetes.iter_mut().for_each(|plugin| plugin.fallthrough.clone_from(&passes)),
+            }
+        }
+        (plugin, "ttl") => {
+            let Some(ttl) = first.parse().ok().filter(|ttl| *ttl <= 3600) else {
+                return Err(directive.wrong(line, &format!("ttl must be in range [0, 3600]: {first}")));
+            };
+            match plugin {
+                "hosts" => hosts.iter_mut().for_each(|hosts| hosts.ttl = ttl),
+                _ => kubernetes.iter_mut().for_each(|plugin| plugin.ttl = ttl),
+            }
+        }
+        ("forward", "except") => {
+            forward.iter_mut().next_back().into_iter().for_each(|one| one.except.extend(zones(rest)))
+        }
+        ("cache", kind) => {
+            let Some(cache) = cache else { return Ok(()) };
+            let ttl = rest.get(1).and_then(|word| word.parse().ok());
+            let of = if kind == "disable" { &rest[rest.len().min(1)..] } else { rest };
+            let named = if of.is_empty() { vec![normal("")] } else { zones(of) };
+            match (kind, first) {
+                ("success", _) => cache.success = ttl.unwrap_or(cache.success),
+                ("denial", _) => cache.denial = ttl.unwrap_or(cache.denial),
+                ("disable", "success") => cache.not_success = named,
+                ("disable", "denial") => cache.not_denial = named,
+                _ => {}
+            }
+        }
+        _ => {}
     }
-    Ok(plugin)
+    Ok(())
 }
 
-fn forward(directive: &Directive) -> Result<Forward, String> {
-    let arguments = directive.arguments();
-    let [from, to @ ..] = arguments.as_slice() else { return Err(directive.count(&directive.words)) };
+fn forward(directive: &Directive, arguments: &[&str]) -> Result<Forward, String> {
+    let [from, to @ ..] = arguments else { return Err(directive.count(&directive.words)) };
     if to.is_empty() {
         return Err(directive.count(&directive.words));
     }
@@ -467,7 +433,7 @@ fn forward(directive: &Directive) -> Result<Forward, String> {
     for target in to {
         let host = target.rsplit("://").next().unwrap_or(target);
         let host = match host.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => host,
+            Some((host, _)) if !host.contains(':') => host,
             _ => host,
         };
         if host.parse::<IpAddr>().is_err() && !host.starts_with('/') {
@@ -475,91 +441,39 @@ fn forward(directive: &Directive) -> Result<Forward, String> {
         }
         plugin.to.push(host.into());
     }
-    for line in &directive.block {
-        let words = texts(line);
-        match words[0] {
-            "except" => plugin.except.extend(words[1..].iter().map(|zone| normal(zone))),
-            "max_fails"
-            | "health_check"
-            | "force_tcp"
-            | "prefer_udp"
-            | "expire"
-            | "tls"
-            | "tls_servername"
-            | "policy"
-            | "max_concurrent"
-            | "next"
-            | "failover"
-            | "failfast_all_unhealthy_upstreams"
-            | "max_connect_attempts"
-            | "max_idle_conns"
-            | "max_age" => {}
-            _ => return Err(directive.unknown(line)),
-        }
-    }
     Ok(plugin)
 }
 
-fn rewrite(directive: &Directive) -> Result<Vec<Rewrite>, String> {
-    let arguments = directive.arguments();
-    let (goes_on, rest) = match arguments.as_slice() {
-        ["continue", rest @ ..] => (true, rest),
-        ["stop", rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
+fn rewrite(directive: &Directive, arguments: &[&str]) -> Result<Option<Rewrite>, String> {
     // `rewrite [stop] { name ...; answer ... }`: the first line of the block is the rule.
-    let inner: Vec<&str> = directive.block.first().map(|line| texts(line)).unwrap_or_default();
-    let rest = if rest.is_empty() { inner.as_slice() } else { rest };
-    let ["name", rest @ ..] = rest else {
-        return match rest {
-            [] => Err(directive.count(&directive.words)),
-            // Rules about other fields change nothing that is seen here.
-            ["class" | "type" | "edns0" | "ttl" | "cname" | "rcode", ..] => Ok(Vec::new()),
-            [other, ..] => Err(format!("plugin/rewrite: invalid rule type \"{other}\"")),
-        };
-    };
-    let (place, rest) = match rest {
-        ["exact", rest @ ..] => (Place::Exact, rest),
-        ["prefix", rest @ ..] => (Place::Prefix, rest),
-        ["suffix", rest @ ..] => (Place::Suffix, rest),
-        ["substring", rest @ ..] => (Place::Substring, rest),
-        ["regex", ..] => {
+    let mut words = arguments.to_vec();
+    let goes_on = words.first() == Some(&"continue");
+    if goes_on || words.first() == Some(&"stop") {
+        words.remove(0);
+    }
+    words.extend(directive.block.first().into_iter().flat_map(|line| texts(line)));
+    // Rules about other fields change nothing that is seen here.
+    if words.first() != Some(&"name") {
+        return if words.is_empty() { Err(directive.count(&directive.words)) } else { Ok(None) };
+    }
+    words.remove(0);
+    let place = match words.first() {
+        Some(&"prefix") => Place::Prefix,
+        Some(&"suffix") => Place::Suffix,
+        Some(&"substring") => Place::Substring,
+        Some(&"regex") => {
             return Err("plugin/rewrite: regular expressions are not simulated here: use exact, prefix, suffix or substring".into());
         }
-        rest => (Place::Exact, rest),
+        _ => Place::Exact,
     };
-    let [from, to, ..] = rest else {
-        return Err("plugin/rewrite: too few arguments for a name rule".into());
-    };
+    if place != Place::Exact || words.first() == Some(&"exact") {
+        words.remove(0);
+    }
+    let [from, to, ..] = words.as_slice() else { return Err(directive.count(&directive.words)) };
     let whole = |text: &str| {
         if matches!(place, Place::Exact | Place::Suffix) { normal(text) } else { text.to_ascii_lowercase() }
     };
-    Ok(vec![Rewrite { place, from: whole(from), to: whole(to), goes_on }])
-}
-
-fn cache(directive: &Directive) -> Result<Cache, String> {
-    let mut plugin = Cache { success: 3600, denial: 1800, not_success: Vec::new(), not_denial: Vec::new() };
-    if let Some(ttl) = directive.arguments().first().and_then(|word| word.parse().ok()) {
-        (plugin.success, plugin.denial) = (ttl, ttl);
-    }
-    for line in &directive.block {
-        let words = texts(line);
-        let ttl = words.get(2).and_then(|word| word.parse().ok());
-        match words.as_slice() {
-            ["success", ..] => plugin.success = ttl.unwrap_or(plugin.success),
-            ["denial", ..] => plugin.denial = ttl.unwrap_or(plugin.denial),
-            ["disable", kind @ ("success" | "denial"), zones @ ..] => {
-                let zones = match zones {
-                    [] => vec![normal("")],
-                    zones => zones.iter().map(|zone| normal(zone)).collect(),
-                };
-                if *kind == "success" { plugin.not_success = zones } else { plugin.not_denial = zones }
-            }
-            ["prefetch" | "serve_stale" | "servfail" | "keepttl", ..] => {}
-            _ => return Err(directive.count(line)),
-        }
-    }
-    Ok(plugin)
+    Ok(Some(Rewrite { place, from: whole(from), to: whole(to), goes_on }))
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@
 //! follows a packet moves nothing.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use crate::api::Text;
 use crate::arrange::Arrange;
 
 use super::kernel::{Connection, Kernel};
+use super::netfilter::Restore;
 use super::netfilter::walk::Node;
 use super::packet::{Packet, Protocol};
 
@@ -30,6 +32,9 @@ pub struct VirtualServer {
     pub persistent_seconds: Option<u32>,
     /// Real servers, all of weight 1, reached by address translation.
     pub real: Vec<(IpAddr, u16)>,
+    /// Those that are to go, of weight 0: they get no new conversation, and stay until the last one is over
+    /// (kube-proxy's `graceful_termination.go`: of TCP only).
+    pub leaving: Vec<(IpAddr, u16)>,
 }
 
 /// What `ipvsadm -Ln` prints where there are none.
@@ -63,8 +68,8 @@ impl VirtualServer {
     }
 }
 
-fn real_line((address, port): (IpAddr, u16)) -> String {
-    format!("  -> {:<28} Masq    1", std::net::SocketAddr::new(address, port).to_string())
+fn real_line((address, port): (IpAddr, u16), weight: u8) -> String {
+    format!("  -> {:<28} Masq    {weight}", std::net::SocketAddr::new(address, port).to_string())
 }
 
 /// Of a virtual server.
@@ -109,10 +114,41 @@ impl Kernel {
         });
         let to = kept.or_else(drawn);
         Some(Balanced {
-            lines: [server.line(packet.destination)].into_iter().chain(to.map(real_line)).collect(),
+            lines: [server.line(packet.destination)]
+                .into_iter()
+                .chain(to.map(|to| real_line(to, 1)))
+                .collect(),
             to,
             remembered: to.filter(|_| server.persistent_seconds.is_some()).map(list),
         })
+    }
+    /// Whether a real server has a conversation that is remembered still.
+    fn is_talking(&self, server: &VirtualServer, real: (IpAddr, u16)) -> bool {
+        self.connections.iter().any(|one| {
+            one.original.protocol == server.protocol
+                && one.original.destination_port == server.port
+                && server.address.is_none_or(|address| address == one.original.destination)
+                && (one.reply.source, one.reply.source_port) == real
+                && self.now.since(one.seen_at).as_secs() < one.timeout_seconds()
+        })
+    }
+    /// Takes over what kube-proxy hands over; real servers that it no longer names end gracefully.
+    pub fn restore(&mut self, restore: &Restore) {
+        let before = self.rules.servers().to_vec();
+        self.rules.restore(restore);
+        let Some(servers) = restore.servers.as_ref().filter(|_| !before.is_empty()) else { return };
+        let place = |server: &VirtualServer| (server.address, server.port, server.protocol);
+        let mut servers = servers.clone();
+        for server in servers.iter_mut().filter(|server| server.protocol == Protocol::Tcp) {
+            let Some(old) = before.iter().find(|old| place(old) == place(server)) else { continue };
+            let gone = old.real.iter().chain(&old.leaving).copied();
+            let leaving: Vec<(IpAddr, u16)> =
+                gone.filter(|real| !server.real.contains(real) && self.is_talking(server, *real)).collect();
+            if !leaving.is_empty() {
+                Arc::make_mut(server).leaving = leaving;
+            }
+        }
+        self.rules.set_servers(servers);
     }
     /// Whether a virtual server has it, and the node itself has not.
     pub fn is_virtual(&self, address: IpAddr) -> bool {
@@ -138,7 +174,9 @@ impl Kernel {
             for address in addresses {
                 text += &server.line(address);
                 text.push('\n');
-                for real in &server.real {
+                let leaving = server.leaving.iter().filter(|real| self.is_talking(server, **real));
+                let all = server.real.iter().map(|real| (real, 1)).chain(leaving.map(|real| (real, 0)));
+                for (real, weight) in all {
                     let is_its = |one: &&Connection| {
                         (one.original.destination, one.original.destination_port) == (address, server.port)
                             && (one.reply.source, one.reply.source_port) == *real
@@ -147,7 +185,7 @@ impl Kernel {
                     let taken = self.turns.get(&(address, server.port, server.protocol));
                     let over = self.connections.iter().filter(is_its).count();
                     let over = over.min(taken.map_or(0, |taken| *taken as usize));
-                    text += &format!("{}      0          {over:<10}\n", real_line(*real));
+                    text += &format!("{}      0          {over:<10}\n", real_line(*real, weight));
                 }
             }
         }

@@ -206,6 +206,7 @@ impl Machine {
         let mut status = process.poll(&mut host);
         let (output, wishes, server) = (host.output, host.wishes, Text::from(host.server));
         wakes.retain(|wake| *wake > around.now);
+        let mut script = None;
         for wish in wishes {
             around.effects.push(match wish {
                 Wish::Send(ticket, request) => {
@@ -220,6 +221,11 @@ impl Machine {
                 }
                 Wish::Attach(words, shell) => Effect::Attach { words, shell },
                 Wish::Detach => Effect::Detach,
+                Wish::Edit(path) => Effect::Edit { path },
+                Wish::GiveWay(text) => {
+                    script = Some(text);
+                    continue;
+                }
             });
         }
         for (on_error, text) in output {
@@ -230,7 +236,13 @@ impl Machine {
         match status {
             Some(status) => {
                 around.effects.push(Effect::Forget { task: id });
-                Turn::Ended(status)
+                match (script, self.tasks.get_mut(&id)) {
+                    (Some(script), Some(task)) => {
+                        task.frames.push(Frame::source(&script));
+                        Turn::Replaced
+                    }
+                    _ => Turn::Ended(status),
+                }
             }
             None => Turn::Waits,
         }

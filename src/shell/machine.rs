@@ -109,6 +109,10 @@ pub enum Effect {
         shell: u64,
     },
     Detach,
+    /// The page's editor shows this file.
+    Edit {
+        path: Text,
+    },
 }
 
 #[derive(PartialEq)]

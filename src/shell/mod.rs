@@ -83,6 +83,15 @@ pub fn is_built_in(name: &str) -> bool {
     SHELL_ONLY.contains(&name)
 }
 
+/// A word as the shell reads it as one.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@,".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// What `help` prints.
 fn help_text(programs: &[(&'static str, Main)]) -> String {
     let names: Vec<&str> = programs.iter().map(|(name, _)| *name).collect();

@@ -19,11 +19,11 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::client::{Answer, Listener};
-use crate::message::rest::Request;
+use crate::message::rest::{CloseReason, Request};
 use crate::sim::{Duration, Random, Time};
 use crate::sorted::{SortedMap, SortedSet};
 
-use super::files::{FileError, FileSystem, Files, absolute};
+use super::files::{FileError, FileSystem, Files, HOME, absolute};
 use etcd::EtcdStream;
 pub use etcd::{EtcdCall, EtcdReply, Will};
 pub use node::{NO_ANSWER, NodeCall, NodeReply, UNKNOWN_NODE};
@@ -79,6 +79,8 @@ enum Entry {
     Asked {
         first: u64,
         answers: Vec<Option<Answer>>,
+        /// Who has not answered by then is not waited for.
+        until: Option<Time>,
     },
     /// Calls to etcd; each answer with the instant at which it came.
     Called {
@@ -120,6 +122,10 @@ pub enum Wish {
     Attach(Arc<Vec<String>>, u64),
     /// They are the terminal's own again.
     Detach,
+    /// This script takes the place of the process when it has ended.
+    GiveWay(String),
+    /// The file at this path is shown in the page's editor.
+    Edit(Text),
 }
 
 /// What there is to read.
@@ -195,7 +201,7 @@ impl Journal {
     fn deliver(&mut self, ticket: u64, answer: Answer) {
         // Only the last question at each depth can be open.
         match self.entries.last_mut() {
-            Some(Entry::Asked { first, answers }) => {
+            Some(Entry::Asked { first, answers, .. }) => {
                 let slot = ticket.checked_sub(*first).and_then(|index| answers.get_mut(index as usize));
                 if let Some(slot) = slot {
                     *slot = Some(answer);
@@ -376,6 +382,20 @@ impl Cli<'_, '_> {
     pub fn detach(&mut self) {
         self.once(|host| host.wishes.push(Wish::Detach));
     }
+    /// When this program has ended, `script` is run in its place.
+    pub fn give_way(&mut self, script: String) {
+        self.once(|host| host.wishes.push(Wish::GiveWay(script)));
+    }
+    /// Writes a file into the home directory, and has the page show it in its editor.
+    pub fn open_in_editor(&mut self, name: &str, content: &str) {
+        let path = absolute(HOME, name);
+        self.once(|host| {
+            // In the way of a file in the home directory is nothing but a folder of that name.
+            if host.files.write(&path, content.into()).is_ok() {
+                host.wishes.push(Wish::Edit(path.into()));
+            }
+        });
+    }
     /// A number drawn by lot.
     pub fn draw(&mut self) -> u64 {
         *self.once(|host| host.random.next())
@@ -387,18 +407,30 @@ impl Cli<'_, '_> {
 
     /// Sends `requests` together and waits for all answers.
     pub fn ask_all(&mut self, requests: Vec<Request>) -> Run<Vec<Answer>> {
+        self.ask_within(requests, None)
+    }
+    /// The same, for so long at most: who has not answered by then counts as cut off.
+    pub fn ask_within(&mut self, requests: Vec<Request>, timeout: Option<Duration>) -> Run<Vec<Answer>> {
         let index = self.next_entry();
+        let now = self.host.now;
         if index == self.journal.entries.len() {
             let first = self.process.next_ticket;
             self.process.next_ticket += requests.len() as u64;
-            self.journal.entries.push(Entry::Asked { first, answers: vec![None; requests.len()] });
+            let until = timeout.map(|timeout| now + timeout);
+            self.host.wishes.extend(until.map(Wish::Wake));
+            self.journal.entries.push(Entry::Asked { first, answers: vec![None; requests.len()], until });
             for (ticket, request) in (first..).zip(requests) {
                 self.host.wishes.push(Wish::Send(ticket, Box::new(request)));
             }
         }
-        let Some(Entry::Asked { answers, .. }) = self.journal.entries.get(index) else {
+        let Some(Entry::Asked { answers, until, .. }) = self.journal.entries.get_mut(index) else {
             return Err(Halt::Waiting);
         };
+        if until.is_some_and(|until| until <= now) {
+            for answer in answers.iter_mut().filter(|answer| answer.is_none()) {
+                *answer = Some(Answer::Closed(CloseReason::Cancelled));
+            }
+        }
         answers.iter().cloned().collect::<Option<Vec<Answer>>>().ok_or(Halt::Waiting)
     }
     /// Sends one request and waits for its answer.

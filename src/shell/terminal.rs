@@ -19,6 +19,7 @@ use crate::timer::{ClientTimer, TerminalTimer, Timer};
 use super::files::{FileError, Files, HOME, absolute};
 use super::machine::{Effect, Machine, Surroundings};
 use super::program::{Main, NodeCall, UNKNOWN_NODE};
+use super::quoted;
 use super::workstation::Workstation;
 
 /// Requests that kubectl may send a second, and at once: `cli-runtime`'s `ConfigFlags` raise client-go's.
@@ -325,6 +326,7 @@ impl Terminal {
                         session.attached = Some((words, shell));
                     }
                 }
+                Effect::Edit { path } => context.note(Note::Edit { session: id, path }),
                 Effect::Detach => {
                     if let Some(session) = self.sessions.get_mut(&id) {
                         session.attached = None;
@@ -352,7 +354,6 @@ impl Terminal {
 
 /// The command that hands `line` to a shell elsewhere.
 fn elsewhere(words: &[String], shell: u64, line: &str) -> String {
-    let quoted = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     format!("CLUSTERARIUM_SHELL={shell:x} CLUSTERARIUM_LINE={} {}", quoted(line), words.join(" "))
 }

@@ -184,6 +184,7 @@ pub fn Editor(cluster: Cluster, notices: Notices, layout: Layout) -> impl IntoVi
         {
             desk.busy.set(false);
         }
+        FromWorker::Edit { name, text } => desk.add(name, text),
         // What an earlier worker had under way is forgotten.
         FromWorker::Opened => {
             desk.busy.set(false);

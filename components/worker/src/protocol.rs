@@ -226,6 +226,11 @@ pub enum FromWorker {
         path: String,
         content: Option<String>,
     },
+    /// A command in a terminal has laid this file out: it is to be shown in the editor.
+    Edit {
+        name: String,
+        text: String,
+    },
     /// The instant to be drawn.
     Frame(Box<Frame>),
     /// The card of [`ToWorker::Inspect`], again whenever it changes.

@@ -374,6 +374,16 @@ impl Running {
                         }
                     }
                 }
+                // What is read again after a jump was shown when it was new.
+                What::Note { note: Note::Edit { path, .. }, .. }
+                    if self.history.now().since(record.time) < Duration::from_secs(10) =>
+                {
+                    let terminal = self.history.world().terminal();
+                    if let Some(text) = terminal.and_then(|terminal| terminal.files.read(path).ok()) {
+                        let name = path.rsplit('/').next().unwrap_or(path).to_string();
+                        out.push(FromWorker::Edit { name, text: text.to_string() });
+                    }
+                }
                 _ => {}
             }
         }

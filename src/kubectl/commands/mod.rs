@@ -6,7 +6,7 @@ use super::command::{Command, Group, command};
 use super::failure::{Failure, Outcome};
 use super::session::Session;
 use super::{
-    apply, attach, autoscale, cluster_info, copy, create, debug, delete, describe, diff, events, exec,
+    apply, attach, autoscale, cluster_info, copy, create, debug, delete, describe, diff, edit, events, exec,
     explain, expose, get, label, logs, nodes, patch, replace, resources, run, scale, taint, version, wait,
 };
 use nested::{APPLY, AUTH, CERTIFICATE, CLUSTER_INFO, CONFIG, CREATE, ROLLOUT, SET, TOP};
@@ -66,22 +66,8 @@ pub const COMMANDS: &[Command] = &[
         "edit (RESOURCE/NAME | -f FILENAME)",
         "Edit a resource on the server",
         Group::Intermediate,
-        &[
-            "allow-missing-template-keys",
-            "field-manager@kubectl-edit",
-            "filename",
-            "kustomize",
-            "output",
-            "output-patch",
-            "recursive",
-            "save-config",
-            "show-managed-fields",
-            "subresource",
-            "template",
-            "validate",
-            "windows-line-endings",
-        ],
-        simplified,
+        edit::FLAGS,
+        |session, _| edit::run(session),
     ),
     command(
         "delete",

@@ -116,7 +116,11 @@ pub const APPLY: &[Command] = &[
         "Edit latest last-applied-configuration annotations of a resource/object",
         Group::None,
         &["filename", "kustomize", "recursive"],
-        |_, _| super::super::failure::fail(crate::fidelity::message("kubectl", "edit").unwrap_or_default()),
+        |_, _| {
+            super::super::failure::fail(
+                crate::fidelity::message("kubectl", "apply edit-last-applied").unwrap_or_default(),
+            )
+        },
     ),
     command(
         "set-last-applied",

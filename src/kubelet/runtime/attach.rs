@@ -101,10 +101,12 @@ impl ContainerEngine {
                 machine.feed(&typed, false);
             }
         } else if let Some(machine) = &mut found.machine
-            && !input.text.is_empty()
+            && (!input.text.is_empty() || input.is_over)
         {
+            // Who closes the input of a shell leaves it, if that was the one time that it is open.
+            let leaves = input.is_over && found.config.spec.is_true("stdinOnce");
             if found.is_shell && !machine.is_running() {
-                machine.start(input.text, "");
+                machine.start(&format!("{}\n{}", input.text, if leaves { "exit" } else { "" }), "");
             } else {
                 machine.feed(input.text, input.is_over);
             }

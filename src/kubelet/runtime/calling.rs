@@ -217,7 +217,7 @@ impl ContainerEngine {
                     calling.nodes.retain(|_, other| other.owner != owner || other.task != *task);
                 }
                 // Nothing in an image asks the API server in this way, or opens a shell elsewhere.
-                Effect::Send { .. } | Effect::Attach { .. } | Effect::Detach => {}
+                Effect::Send { .. } | Effect::Attach { .. } | Effect::Detach | Effect::Edit { .. } => {}
             }
         }
         for request in own {

@@ -10,7 +10,7 @@
 use core::cell::OnceCell;
 use std::sync::Arc;
 
-use crate::api::{Text, Value, time};
+use crate::api::{Map, Text, Value, time};
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::cri::{
@@ -186,6 +186,25 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// The file to which the engine writes what a container says.
+fn log_path(sandbox: &Sandbox, container: &Container) -> String {
+    let (config, attempt) = (&sandbox.config, container.config.attempt.to_string());
+    [
+        "/var/log/pods/",
+        &config.namespace,
+        "_",
+        &config.name,
+        "_",
+        &config.uid,
+        "/",
+        container.name(),
+        "/",
+        &attempt,
+        ".log",
+    ]
+    .concat()
+}
+
 impl State {
     /// Where commands beside `container` run; [`HOST`]: on the node.
     pub(super) fn place(&self, container: &str) -> Option<Arc<Container>> {
@@ -305,79 +324,99 @@ impl ContainerEngine {
         }
     }
 
-    /// What the engine tells besides: of a container, a sandbox, or itself.
+    /// What the engine tells of itself, of a container or of a sandbox: `info`, `inspect` and `inspectp` of `crictl`.
     pub(super) fn verbose(&self, id: &Text) -> Value {
         if id.is_empty() {
-            let condition = |kind: &str, error: &str, reason: &str| {
-                let text = |text: &str| if error.is_empty() { String::new() } else { text.to_string() };
-                let message = if error.is_empty() {
-                    String::new()
-                } else {
-                    format!("Network plugin returns error: {error}")
-                };
-                object! {
-                    "message" => message, "reason" => text(reason), "status" => error.is_empty(), "type" => kind,
-                }
-            };
-            let conditions = array![
-                condition("RuntimeReady", "", ""),
-                condition("NetworkReady", self.network_error(), "NetworkPluginNotReady")
-            ];
-            let loaded = match self.network_error() {
-                "" => "OK".to_string(),
-                error => error.to_string(),
-            };
-            return object! {
-                "config" => object! {
-                    "cni" => object! { "binDirs" => array!["/opt/cni/bin"], "confDir" => "/etc/cni/net.d", "maxConfNum" => 1 },
-                    "containerdEndpoint" => "/run/containerd/containerd.sock",
-                    "rootDir" => "/var/lib/containerd/io.containerd.grpc.v1.cri",
-                },
-                "lastCNILoadStatus" => loaded,
-                "status" => object! { "conditions" => conditions },
-            };
+            return self.describe();
         }
-        let mounts = |container: &Container| {
-            Value::array(container.config.mounts.iter().map(|mount| {
-                let path = match &mount.source {
-                    MountSource::Host { path } => path.clone(),
-                    MountSource::Pod { volume } => volume.clone(),
-                };
-                object! {
-                    "destination" => mount.container_path.clone(),
-                    "options" => array![if mount.read_only { "ro" } else { "rw" }],
-                    "source" => path,
-                }
-            }))
+        let mut status = Value::object();
+        let mut information = Value::object();
+        let (sandbox, container) = match self.state.containers.get(id) {
+            Some(container) => (&container.sandbox, Some(container)),
+            None => (id, None),
         };
-        if let Some(container) = self.state.containers.get(id) {
+        let Some(sandbox) = self.state.sandboxes.get(sandbox) else { return status };
+        let config = &sandbox.config;
+        let mut labels = Map::new();
+        labels.insert("io.kubernetes.pod.name", &config.name);
+        labels.insert("io.kubernetes.pod.namespace", &config.namespace);
+        labels.insert("io.kubernetes.pod.uid", &config.uid);
+        let stamp = |time: Time| arcstr::format!("{}000Z", time::micro_time(time).trim_end_matches('Z'));
+        status.set("id", id);
+        status.set("metadata.attempt", config.attempt);
+        status.set("metadata.name", &config.name);
+        status.set("createdAt", stamp(sandbox.created_at));
+        let pid = |is_running: bool| if is_running { process_id(id) } else { 0 };
+        if let Some(container) = container {
+            labels.insert("io.kubernetes.container.name", container.name());
+            status.set("metadata.attempt", container.config.attempt);
+            status.set("metadata.name", container.name());
+            status.set("createdAt", stamp(container.created_at));
+            status.set("image.image", &container.image.reference);
+            status.set("imageRef", &container.image.id);
+            status.set("logPath", log_path(sandbox, container));
+            let (state, started, finished) = match &container.state {
+                ContainerState::Created => ("CREATED", None, None),
+                ContainerState::Running { started_at } => ("RUNNING", Some(*started_at), None),
+                ContainerState::Exited { started_at, finished_at, exit_code, reason, message } => {
+                    status.set("exitCode", *exit_code);
+                    status.set("reason", reason);
+                    status.set("message", message);
+                    ("EXITED", Some(*started_at), Some(*finished_at))
+                }
+            };
+            status.set("state", arcstr::format!("CONTAINER_{state}"));
+            for (field, time) in [("startedAt", started), ("finishedAt", finished)] {
+                status.set(field, time.map_or("0001-01-01T00:00:00Z".into(), stamp));
+            }
+            information.set("pid", pid(container.is_running()));
+            information.set("sandboxID", &container.sandbox);
             let words = |words: &[Text]| Value::array(words.iter().map(Value::from));
-            let environment: Vec<Text> = container
-                .config
-                .environment
-                .iter()
-                .map(|(name, value)| arcstr::format!("{name}={value}"))
-                .collect();
-            let pid = if container.is_running() { process_id(id) } else { 0 };
-            return object! {
-                "pid" => pid,
-                "runtimeSpec" => object! {
-                    "mounts" => mounts(container),
-                    "process" => object! { "args" => words(&container.arguments()), "env" => words(&environment) },
-                },
-                "sandboxID" => container.sandbox.clone(),
-            };
+            information.set("runtimeSpec.process.args", words(&container.arguments()));
+            let environment = container.config.environment.iter();
+            let environment: Vec<Text> =
+                environment.map(|(name, value)| arcstr::format!("{name}={value}")).collect();
+            information.set("runtimeSpec.process.env", words(&environment));
+            let mounts = container.config.mounts.iter().map(|mount| {
+                let source = match &mount.source {
+                    MountSource::Host { path } => path,
+                    MountSource::Pod { volume } => volume,
+                };
+                object! { "destination" => &mount.container_path, "source" => source }
+            });
+            information.set("runtimeSpec.mounts", Value::array(mounts));
+        } else {
+            status.set("metadata.namespace", &config.namespace);
+            status.set("metadata.uid", &config.uid);
+            status.set("state", if sandbox.is_ready() { "SANDBOX_READY" } else { "SANDBOX_NOTREADY" });
+            status.set("network.ip", sandbox.ips().first().cloned().unwrap_or_default());
+            let mode = if config.host_network { "NODE" } else { "POD" };
+            status.set("linux.namespaces.options.network", mode);
+            information.set("image", "registry.k8s.io/pause:3.10.2");
+            information.set("pid", pid(sandbox.is_ready()));
+            if let (Some(made), Some(network)) = (&sandbox.attachment, &self.state.cni) {
+                information.set("cniResult", made.result(&network.cni_version));
+                information.set("netNS", &made.namespace);
+            }
         }
-        let Some(sandbox) = self.state.sandboxes.get(id) else { return Value::object() };
-        let mut information = object! {
-            "image" => "registry.k8s.io/pause:3.10.2",
-            "pid" => if sandbox.is_ready() { process_id(id) } else { 0 },
+        status.set("labels", Value::from(labels));
+        object! { "info" => information, "status" => status }
+    }
+    fn describe(&self) -> Value {
+        let error = self.network_error();
+        let is_ready = error.is_empty();
+        let (message, reason) = match is_ready {
+            true => (String::new(), ""),
+            false => (format!("Network plugin returns error: {error}"), "NetworkPluginNotReady"),
         };
-        if let (Some(made), Some(network)) = (&sandbox.attachment, &self.state.cni) {
-            information.set("cniResult", made.result(&network.cni_version));
-            information.set("netNS", made.namespace.clone());
-        }
-        information
+        let network = object! { "message" => message, "reason" => reason, "status" => is_ready, "type" => "NetworkReady" };
+        let runtime = object! { "message" => "", "reason" => "", "status" => true, "type" => "RuntimeReady" };
+        let mut document = Value::object();
+        document.set("config.cni.confDir", "/etc/cni/net.d");
+        document.set("config.containerdEndpoint", "/run/containerd/containerd.sock");
+        document.set("lastCNILoadStatus", if is_ready { "OK" } else { error });
+        document.set("status.conditions", array![runtime, network]);
+        document
     }
 
     pub(super) fn stats(&self, now: Time) -> Reply {

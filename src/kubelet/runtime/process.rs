@@ -98,7 +98,6 @@ impl State {
                 units: Arc::make_mut(&mut self.units),
                 sandboxes: &self.sandboxes,
                 containers: &self.containers,
-                stories: &self.stories,
                 name: &self.kernel.node,
                 now,
             }),

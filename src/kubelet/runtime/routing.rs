@@ -40,7 +40,9 @@ impl ContainerEngine {
                 }
             }
             NodeMessage::Restore(restore) => {
-                Arc::make_mut(&mut self.state).kernel.rules.restore(&restore);
+                let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+                kernel.now = context.now();
+                kernel.restore(&restore);
             }
             NodeMessage::Routes { node, ranges, wants_answer } => {
                 let kernel = &mut Arc::make_mut(&mut self.state).kernel;

@@ -367,6 +367,9 @@ impl RuleSet {
     pub fn servers(&self) -> &[Arc<VirtualServer>] {
         &self.servers
     }
+    pub(in crate::network) fn set_servers(&mut self, servers: Vec<Arc<VirtualServer>>) {
+        self.servers = Arc::new(servers);
+    }
     /// Rules in all tables, with the elements of sets and maps.
     pub fn rule_count(&self) -> usize {
         let tables = TABLES.iter().chain([&Table::KubeProxy]);

@@ -157,6 +157,7 @@ pub fn rules_of(settings: &Settings, port: &ServicePort, chosen: &Chosen, all: &
             scheduler: settings.scheduler.clone(),
             persistent_seconds: port.affinity_seconds,
             real: endpoints.iter().map(|endpoint| (endpoint.ip, endpoint.port)).collect(),
+            leaving: Vec::new(),
         }));
     };
     serve(Some(port.cluster_ip), port.port, port.is_internal_local);

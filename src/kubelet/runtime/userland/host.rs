@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::api::{Text, time};
+use crate::api::Text;
 use crate::shell::date;
 use crate::shell::system::Outcome;
 use crate::sim::{Duration, Time};
@@ -12,22 +12,20 @@ use crate::sorted::SortedMap;
 
 use super::super::container::Container;
 use super::super::host::{CONTAINERD, KUBELET, UNITS, Units, process_id};
-use super::super::sandbox::{Sandbox, StoryStep, step};
+use super::super::sandbox::Sandbox;
 use super::tools::{fails, lines, status, text};
-use crate::shared_map::SharedMap;
 
 /// The node around its own commands.
 pub struct Node<'a> {
     pub units: &'a mut Units,
     pub sandboxes: &'a SortedMap<Text, Arc<Sandbox>>,
     pub containers: &'a SortedMap<Text, Arc<Container>>,
-    pub stories: &'a SharedMap<Text, Arc<Vec<StoryStep>>>,
     pub name: &'a str,
     pub now: Time,
 }
 
 /// Tools of nodes besides those of containers.
-pub const TOOLS: [&str; 5] = ["bridge", "journalctl", "ss", "systemctl", "lsb_release"];
+pub const TOOLS: [&str; 4] = ["bridge", "journalctl", "ss", "systemctl"];
 
 const SERVICE_FOLDER: &str = "/usr/lib/systemd/system";
 
@@ -49,7 +47,6 @@ impl Node<'_> {
             "journalctl" => self.journalctl(arguments),
             "ps" => self.ps(arguments),
             "ss" => self.ss(arguments),
-            "lsb_release" => text("Description:\tUbuntu 24.04.3 LTS\n"),
             _ => return None,
         })
     }
@@ -61,21 +58,9 @@ impl Node<'_> {
 
     fn systemctl(&mut self, arguments: &[&str]) -> Outcome {
         let mut words = arguments.iter().filter(|word| !word.starts_with('-'));
-        let verb = words.next().copied().unwrap_or("list-units");
+        let verb = words.next().copied().unwrap_or("");
         let mut out = Outcome::default();
         if matches!(verb, "daemon-reload" | "reset-failed") {
-            return out;
-        }
-        if verb == "list-units" {
-            out.line("  UNIT               LOAD   ACTIVE   SUB     DESCRIPTION");
-            for (unit, (name, about)) in UNITS.iter().enumerate() {
-                let (active, sub) = if self.units.all[unit].is_active {
-                    ("active  ", "running")
-                } else {
-                    ("inactive", "dead   ")
-                };
-                out.line(format!("  {:<18} loaded {active} {sub} {about}", format!("{name}.service")));
-            }
             return out;
         }
         for word in words {
@@ -99,7 +84,6 @@ impl Node<'_> {
                     out.line(if is_active { "active" } else { "inactive" });
                     out.status = if is_active { 0 } else { 3 };
                 }
-                "is-enabled" => out.line("enabled"),
                 "start" => self.units.order(unit, true, self.now),
                 "stop" => self.units.order(unit, false, self.now),
                 "restart" | "reload-or-restart" => {
@@ -138,40 +122,22 @@ impl Node<'_> {
         let journal = self.journal(Some(unit));
         if !journal.is_empty() {
             out.line("");
-            journal[journal.len().saturating_sub(10)..].iter().for_each(|(_, line)| out.line(line));
+            journal[journal.len().saturating_sub(10)..].iter().for_each(|line| out.line(line));
         }
         if !state.is_active {
             out.status = 3;
         }
     }
 
-    /// What systemd and the engine have to say of a service, oldest first.
-    fn journal(&self, wanted: Option<usize>) -> Vec<(Time, String)> {
-        let head = |time: Time, who: &str, id: u64| {
-            format!("{} {} {who}[{id}]: ", date::format(time, "%b %d %H:%M:%S"), self.name)
-        };
-        let mut found: Vec<(Time, String)> = Vec::new();
-        for (time, unit, line) in &self.units.journal {
-            if wanted.is_none_or(|wanted| wanted == *unit) {
-                found.push((*time, head(*time, "systemd", 1) + line));
-            }
-        }
-        if wanted.is_none_or(|wanted| wanted == CONTAINERD) {
-            let id = self.main_process(CONTAINERD);
-            for (_, story) in self.stories.from(&Text::new()) {
-                for one in story.iter() {
-                    if let Some(line) = engine_line(one) {
-                        let stamp = time::micro_time(one.time);
-                        let stamp = stamp.trim_end_matches('Z');
-                        let line = format!("time=\"{stamp}000Z\" level=info msg=\"{line}\"");
-                        found.push((one.time, head(one.time, "containerd", id) + &line));
-                    }
-                }
-            }
-        }
-        use crate::arrange::Arrange;
-        found.arrange_by_key(|(time, _)| *time);
-        found
+    /// What systemd has to say of a service, oldest first.
+    fn journal(&self, wanted: Option<usize>) -> Vec<String> {
+        let own =
+            self.units.journal.iter().filter(|(_, unit, _)| wanted.is_none_or(|wanted| wanted == *unit));
+        own.map(|(time, _, line)| {
+            let time = date::format(*time, "%b %d %H:%M:%S");
+            [&time, " ", self.name, " systemd[1]: ", line].concat()
+        })
+        .collect()
     }
 
     fn journalctl(&self, arguments: &[&str]) -> Outcome {
@@ -195,7 +161,7 @@ impl Node<'_> {
             return text("-- No entries --\n");
         }
         let tail = value(["-n", "--lines"]).and_then(|count| count.parse().ok()).unwrap_or(found.len());
-        lines(found[found.len().saturating_sub(tail)..].iter().map(|(_, line)| line))
+        lines(&found[found.len().saturating_sub(tail)..])
     }
 
     fn ps(&self, arguments: &[&str]) -> Outcome {
@@ -290,29 +256,4 @@ impl Node<'_> {
         self.units.has_lost_bridge = true;
         status(0)
     }
-}
-
-/// What containerd writes into its log of a step.
-fn engine_line(one: &StoryStep) -> Option<String> {
-    let mut words = one.detail.split(' ');
-    let mut word = || words.next().unwrap_or("");
-    let quoted = |text: &str| format!("\\\"{text}\\\"");
-    Some(match one.step {
-        step::IMAGE_PULL => format!("PullImage {}", quoted(word())),
-        step::CONTAINER_CREATED => {
-            let (name, id) = (word(), word());
-            format!("CreateContainer for name:{} returns container id {}", quoted(name), quoted(id))
-        }
-        step::CONTAINER_STARTED => {
-            word();
-            format!("StartContainer for {} returns successfully", quoted(word()))
-        }
-        step::TERM_SENT => {
-            word();
-            format!("Stop container {} with signal terminated", quoted(word()))
-        }
-        step::PAUSE_STOPPED => format!("StopPodSandbox for {} returns successfully", quoted(word())),
-        step::FAILED => format!("RunPodSandbox failed: {}", one.detail),
-        _ => return None,
-    })
 }

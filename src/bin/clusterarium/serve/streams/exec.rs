@@ -36,6 +36,8 @@ pub struct Exec {
     desk: Arc<Desk>,
     call: Call,
     has_status: bool,
+    /// `/exec`, or `/attach`: the first process of the container is spoken to.
+    subresource: &'static str,
     /// The first piece of its output; a shell has not been told anything yet.
     first: Option<Answer>,
 }
@@ -49,7 +51,7 @@ impl Exec {
     /// # Errors
     /// The answer that refuses the request.
     pub async fn open(desk: Arc<Desk>, call: Call, has_status: bool) -> Result<Exec, Answer> {
-        let mut exec = Exec { desk, call, has_status, first: None };
+        let mut exec = Exec { desk, call, has_status, subresource: "/exec", first: None };
         if exec.reads_lines() {
             accepted(exec.desk.ask(exec.call.letter("GET", "", &[], String::new())).await)?;
         } else {
@@ -62,8 +64,14 @@ impl Exec {
         Ok(exec)
     }
 
+    fn is_attached(&self) -> bool {
+        self.subresource == "/attach"
+    }
     /// Whether the command is a shell that reads what it is to do.
     fn reads_lines(&self) -> bool {
+        if self.is_attached() {
+            return true;
+        }
         let mut words = self.call.all("command");
         let name = words.next().unwrap_or("").rsplit('/').next().unwrap_or("");
         self.call.is_set("stdin")
@@ -76,7 +84,7 @@ impl Exec {
         for name in ["container", "command", "tty"] {
             parameters.extend(self.call.all(name).map(|value| (name, value)));
         }
-        self.desk.ask(self.call.letter("POST", "/exec", &parameters, input)).await
+        self.desk.ask(self.call.letter("POST", self.subresource, &parameters, input)).await
     }
 
     pub async fn talk(mut self, mut line: Line) {
@@ -109,6 +117,8 @@ impl Exec {
                 Some(Typed::Interrupt) => has_prompt = false,
                 Some(Typed::Line(text)) => {
                     has_prompt = false;
+                    // An empty line would only ask whether anybody listens.
+                    let text = if text.is_empty() && self.is_attached() { " ".into() } else { text };
                     let parameters =
                         [("shell", shell.as_str()), ("line", text.as_str()), ("stdinOpen", "true")];
                     let first = self.ask(&parameters, String::new()).await;
@@ -117,6 +127,12 @@ impl Exec {
                     if leaves {
                         return Some(last);
                     }
+                }
+                over if self.is_attached() => {
+                    over.as_ref()?;
+                    // What the process says when nobody speaks to it any more.
+                    let last = self.ask(&[("input", "")], String::new()).await;
+                    return self.hear_out(last, reader, line).await.map(|(end, _)| end);
                 }
                 over => {
                     // Nobody will speak to it again.
@@ -179,7 +195,7 @@ impl Exec {
     fn hand_in(&self, more: &[(&str, &str)], input: String) -> Option<Waiting> {
         let mut parameters = more.to_vec();
         parameters.extend(self.call.all("container").map(|container| ("container", container)));
-        self.desk.hand_in(self.call.letter("POST", "/exec", &parameters, input)).ok()
+        self.desk.hand_in(self.call.letter("POST", self.subresource, &parameters, input)).ok()
     }
 
     /// Passes on what a command has written.
@@ -305,11 +321,20 @@ fn written(status: &Value) -> String {
 
 type Talk = Box<dyn FnOnce(Line) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// What a container says from now on, until it ends; it hears nothing.
+/// What a container says from now on, until it ends; where it waits for somebody to speak, it hears what the client
+/// sends.
 ///
 /// # Errors
 /// The answer that refuses the request.
 pub async fn attach(desk: Arc<Desk>, call: Call, has_status: bool) -> Result<Talk, Answer> {
+    if call.is_set("stdin") {
+        let exec =
+            Exec { desk: desk.clone(), call: call.clone(), has_status, subresource: "/attach", first: None };
+        let probe = accepted(exec.ask(&[("line", "")], String::new()).await)?;
+        if !probe.body.is_true("leaves") {
+            return Ok(Box::new(move |line| Box::pin(exec.talk(line))));
+        }
+    }
     let container = call.all("container").next().unwrap_or("").to_owned();
     let mut parameters = vec![("follow", "true"), ("tailLines", "0")];
     if !container.is_empty() {
