@@ -122,6 +122,9 @@ impl Kernel {
             remembered: to.filter(|_| server.persistent_seconds.is_some()).map(list),
         })
     }
+    fn is_remembered(&self, one: &Connection) -> bool {
+        self.now.since(one.seen_at).as_secs() < one.timeout_seconds()
+    }
     /// Whether a real server has a conversation that is remembered still.
     fn is_talking(&self, server: &VirtualServer, real: (IpAddr, u16)) -> bool {
         self.connections.iter().any(|one| {
@@ -129,7 +132,7 @@ impl Kernel {
                 && one.original.destination_port == server.port
                 && server.address.is_none_or(|address| address == one.original.destination)
                 && (one.reply.source, one.reply.source_port) == real
-                && self.now.since(one.seen_at).as_secs() < one.timeout_seconds()
+                && self.is_remembered(one)
         })
     }
     /// Takes over what kube-proxy hands over; real servers that it no longer names end gracefully.
@@ -180,6 +183,7 @@ impl Kernel {
                     let is_its = |one: &&Connection| {
                         (one.original.destination, one.original.destination_port) == (address, server.port)
                             && (one.reply.source, one.reply.source_port) == *real
+                            && self.is_remembered(one)
                     };
                     // Conntrack may know of more, from before there was a virtual server.
                     let taken = self.turns.get(&(address, server.port, server.protocol));

@@ -69,6 +69,7 @@ impl State {
         let processes = self.processes(container);
         let mut layer = container.layer.clone();
         let mut random = self.calling.draw();
+        self.kernel.now = now;
         let is_host = container.id == HOST;
         let shown = Shown::of(&self.sandboxes, &self.containers);
         let network = NodeNetwork {
