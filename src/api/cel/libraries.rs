@@ -61,6 +61,7 @@ pub struct Check {
     pub subresource: Text,
     pub namespace: Text,
     pub name: Text,
+    pub field_selector: Text,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -513,8 +514,9 @@ fn of_check(evaluator: &mut Evaluator, name: &str, check: &Check, rest: &[Cel]) 
         ("ResourceCheck", "subresource", [own]) => check.subresource = (*own).into(),
         ("ResourceCheck", "namespace", [own]) => check.namespace = (*own).into(),
         ("ResourceCheck", "name", [own]) => check.name = (*own).into(),
-        // Roles know nothing of selectors.
-        ("ResourceCheck", "fieldSelector" | "labelSelector", [_]) => {}
+        ("ResourceCheck", "fieldSelector", [own]) => check.field_selector = (*own).into(),
+        // No authorizer asks for labels.
+        ("ResourceCheck", "labelSelector", [_]) => {}
         ("ResourceCheck" | "PathCheck", "check", [verb]) => {
             // What a check costs by upstream's tracker.
             evaluator.spend(350_000)?;

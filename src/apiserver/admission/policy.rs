@@ -11,7 +11,7 @@ use crate::api::cel::{self, Cel, Evaluator};
 use crate::api::field::aggregate;
 use crate::api::kind::{ResourceInfo, join_api_version};
 use crate::api::{LabelSelector, Text, Value, meta};
-use crate::apiserver::access::{self, Question};
+use crate::apiserver::access::Question;
 use crate::apiserver::rbac::Verdict;
 use crate::apiserver::{ApiServer, conversion, custom, subresource};
 use crate::message::rest::User;
@@ -256,13 +256,7 @@ impl ApiServer {
         let user = match &check.account {
             None => &*attributes.user,
             Some((namespace, name)) => {
-                account = User {
-                    name: ["system:serviceaccount:", namespace, ":", name].concat().into(),
-                    groups: vec![
-                        "system:serviceaccounts".into(),
-                        ["system:serviceaccounts:", namespace].concat().into(),
-                    ],
-                };
+                account = User::service_account(namespace, name);
                 &account
             }
         };
@@ -274,15 +268,14 @@ impl ApiServer {
             subresource: &check.subresource,
             namespace: &check.namespace,
             name: &check.name,
+            field_selector: &check.field_selector,
             path: &check.path,
         };
         let (is_allowed, reason) = match self.judge(&question) {
-            Verdict::Allowed { reason } => (true, reason),
-            Verdict::NoOpinion { errors } => {
-                (false, access::trouble(&errors).trim_start_matches(": ").to_owned())
-            }
+            Verdict::Allowed { reason, .. } => (true, reason),
+            Verdict::NoOpinion { reason } => (false, reason.into()),
         };
-        cel::Decision { is_allowed, reason: reason.into(), error: Text::new() }
+        cel::Decision { is_allowed, reason, error: Text::new() }
     }
 
     /// The namespace of a request, as expressions see it: that of a namespace is none.
