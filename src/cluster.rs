@@ -10,6 +10,7 @@ mod addons;
 mod archive;
 mod faults;
 mod kubeadm;
+mod load;
 mod set_up;
 
 use std::sync::Arc;
@@ -257,6 +258,11 @@ impl World for Cluster {
                 }
             }
             Command::Partition { sides } => self.partition(sides, control),
+            Command::StartLoad { source, url, requests_per_second } => {
+                self.stop_load(control);
+                self.start_load(source, url, *requests_per_second, control);
+            }
+            Command::StopLoad => self.stop_load(control),
             Command::AddNode { name } => {
                 if self.host(name).is_none() {
                     self.add_node(name, MachineKind::Worker, control);

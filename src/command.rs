@@ -132,6 +132,14 @@ pub enum Command {
     AddNode {
         name: String,
     },
+    /// Requests go from a pod (`pod/default/client`) or a node (`node/worker-1`) to an HTTP address, so many a second, until
+    /// they are stopped. One that began before is stopped.
+    StartLoad {
+        source: String,
+        url: String,
+        requests_per_second: u32,
+    },
+    StopLoad,
 }
 
 /// A command as it stands in a log, for hands that only pass it on: the page need not know how to read one.

@@ -22,6 +22,8 @@ pub enum Note {
     Terminal { session: u64, stdout: Text, stderr: Text, exit: Option<i32> },
     /// A command in a terminal has laid a file out for the page's editor.
     Edit { session: u64, path: Text },
+    /// The requests of a load begin to fail, are answered again, or are over.
+    Load { text: Text, is_failure: bool },
     /// A line of a component's own log.
     Log { line: Text },
     /// A piece of the answer to a client outside of the simulation.

@@ -108,6 +108,8 @@ pub enum EngineTimer {
     Process { container: Text, wake: u32 },
     /// A program's patience with a question over the network is over.
     Ask { id: u64 },
+    /// A load sends its next request.
+    Load { id: u64 },
     /// Neighbours that have not been heard are told this node's pod ranges again.
     Routes,
     /// Somebody kills a container's first process; `POD` is the pause container.

@@ -5,7 +5,7 @@
 //!
 //! A script in `tests/network` sets a cluster up and sends packets: `$ ` is a line for the terminal, `% ` one whose
 //! output is compared, `+ ` one of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a
-//! packet, as `FROM -> TO [PORT] [PROTOCOL]`. What follows a packet is its transcript; `REWRITE=1 cargo test --test packets`
+//! packet, as `FROM -> TO [PORT] [PROTOCOL]`, `* ` what became of the requests of a load since the last such line. What follows a packet is its transcript; `REWRITE=1 cargo test --test packets`
 //! writes it anew. Addresses are shown by whose they are.
 
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ struct Album {
     manifest: String,
     /// Address to whose it is.
     names: BTreeMap<String, String>,
+    /// What was counted of the load when it was last asked for.
+    counted: BTreeMap<String, u64>,
 }
 
 impl Album {
@@ -39,7 +41,7 @@ impl Album {
         assert!(console.settle(|_| {}), "the cluster does not come up");
         let add_on = folder().join("../../public/examples/kube-router.yaml");
         console.write_file("kube-router.yaml", &fs::read_to_string(add_on).unwrap());
-        Album { console, manifest: String::new(), names: BTreeMap::new() }
+        Album { console, manifest: String::new(), names: BTreeMap::new(), counted: BTreeMap::new() }
     }
 
     fn exec(&mut self, line: &str) {
@@ -49,8 +51,38 @@ impl Album {
         assert_eq!(code, Some(0), "{line}\n{said}");
     }
 
+    /// What became of the requests of the load that began last: in all, by the client's words, by where they came to.
+    fn load(&mut self) -> Vec<String> {
+        let Some((_, load)) = self.console.history.world().loads().last() else {
+            return vec!["  there is none".into()];
+        };
+        let mut counts = BTreeMap::new();
+        counts.insert("0 answered".to_string(), load.answered);
+        counts.insert("1 failed".to_string(), load.failed);
+        for (words, count) in &load.errors {
+            counts.insert(format!("2 {words}"), *count);
+        }
+        for endpoint in &load.endpoints {
+            let name = self.named(&endpoint.address.to_string());
+            counts.insert(format!("3 {name}: answered"), endpoint.answered);
+            counts.insert(format!("3 {name}: failed"), endpoint.failed);
+        }
+        let mut lines = Vec::new();
+        for (what, count) in &counts {
+            let news = count - self.counted.get(what).copied().unwrap_or(0).min(*count);
+            if news > 0 || what.starts_with(['0', '1']) {
+                lines.push(format!("  {}: {news}", &what[2..]));
+            }
+        }
+        if let Some((_, why)) = &load.ended {
+            lines.push(format!("  over: {why}"));
+        }
+        self.counted = counts;
+        lines
+    }
+
     fn learn_names(&mut self) {
-        self.names.clear();
+        // An address keeps the name of who had it until somebody else has it.
         let mut learn = |address: &str, name: String| {
             if !address.is_empty() && address != "None" {
                 self.names.insert(address.to_string(), name);
@@ -249,7 +281,21 @@ impl Album {
                     out.extend(self.said(rest));
                     continue;
                 }
-                "! " => drop(self.console.history.command(fault(rest))),
+                "! " => {
+                    let command = fault(rest);
+                    if matches!(command, Command::StartLoad { .. }) {
+                        self.counted.clear();
+                    }
+                    let refusal = clusterarium::cluster::refusal(self.console.history.engine(), &command);
+                    assert_eq!(refusal, None, "{rest}");
+                    self.console.history.command(command);
+                }
+                "* " | "*" => {
+                    self.learn_names();
+                    out.push(line.to_string());
+                    out.extend(self.load());
+                    continue;
+                }
                 "> " => {
                     self.learn_names();
                     let trace = trace_packet(&self.console.history, &self.question(rest));
@@ -277,6 +323,20 @@ fn fault(line: &str) -> Command {
         ["start", process] => Command::StartProcess { process: (*process).into() },
         ["off", host] => Command::StopHost { host: (*host).into() },
         ["on", host] => Command::StartHost { host: (*host).into() },
+        ["load", source, url, rate] => Command::StartLoad {
+            source: (*source).into(),
+            url: (*url).into(),
+            requests_per_second: rate.parse().unwrap(),
+        },
+        ["unload"] => Command::StopLoad,
+        ["kill", pod, container] => {
+            let (namespace, pod) = pod.split_once('/').unwrap();
+            Command::KillContainer {
+                namespace: namespace.into(),
+                pod: pod.into(),
+                container: (*container).into(),
+            }
+        }
         _ => panic!("{line}"),
     }
 }
@@ -318,6 +378,12 @@ fn packets_leave_the_stamps_of_the_album() {
 #[test]
 fn programs_talk_by_the_same_rules() {
     play_all("tools");
+}
+
+/// What a load meets: rolling updates, lost nodes, failing probes, names that nobody resolves.
+#[test]
+fn loads_are_counted() {
+    play_all("loads");
 }
 
 /// Plays every script of a folder; how many packets there were.

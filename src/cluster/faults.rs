@@ -88,6 +88,13 @@ pub fn refusal(engine: &Engine<Cluster>, command: &Command) -> Option<String> {
             None => fresh(name).or_else(|| cluster.cannot_join(name)),
         },
         Command::AddNode { name } => fresh(name),
+        Command::StartLoad { source, url, requests_per_second } => {
+            cluster.load_refusal(source, url, *requests_per_second)
+        }
+        Command::StopLoad => {
+            let runs = cluster.loads().any(|(_, load)| load.is_running() && load.is_by_command());
+            (!runs).then(|| "no load is running".to_string())
+        }
         Command::Partition { sides } => {
             let on_side = |(number, side): (usize, &Vec<String>)| {
                 side.iter().map(move |name| (number, name.clone())).collect::<Vec<_>>()

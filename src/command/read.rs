@@ -96,6 +96,12 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
             Command::Partition { sides: sides.ok_or("sides is no list of lists of names")? }
         }
         "AddNode" => Command::AddNode { name: lines.text("name")? },
+        "StartLoad" => Command::StartLoad {
+            source: lines.text("source")?,
+            url: lines.text("url")?,
+            requests_per_second: lines.number("requests_per_second")?,
+        },
+        "StopLoad" => Command::StopLoad,
         _ => return Err("there is none of this name".into()),
     })
 }
@@ -202,6 +208,8 @@ mod tests {
             Command::CutOneWay { from: text("a"), to: text("b") },
             Command::SetFlags { member: text("m"), flags: vec![text("--pre-vote=false")] },
             Command::CorruptDisk { member: text("m") },
+            Command::StartLoad { source: text("s"), url: text("u"), requests_per_second: 7 },
+            Command::StopLoad,
         ]
     }
 
@@ -234,6 +242,8 @@ mod tests {
             Command::CutOneWay { .. } => 24,
             Command::SetFlags { .. } => 25,
             Command::CorruptDisk { .. } => 26,
+            Command::StartLoad { .. } => 27,
+            Command::StopLoad => 28,
         }
     }
 

@@ -5,13 +5,14 @@
 //! kernel calls the process to work when its container starts; and each house tells its neighbours which
 //! addresses live behind its door.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Text;
 use crate::network::dns;
 use crate::network::netfilter::{Restore, Table};
 use crate::network::packet::Packet;
-use crate::sim::ActorId;
+use crate::sim::{ActorId, Duration};
 
 #[derive(Clone, Debug)]
 pub enum NodeMessage {
@@ -77,6 +78,10 @@ pub struct Letter {
     /// Whose kernel waits for the answer, and its number for the question.
     pub asker: ActorId,
     pub id: u64,
+    /// One of many like it, which nobody follows by itself.
+    pub is_load: bool,
+    /// The endpoint that it came to, once it is answered.
+    pub by: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +96,54 @@ pub enum Question {
     Http { path: Text },
     /// A DNS query for an absolute name.
     Dns { kind: dns::Kind, name: Text },
+    /// To the node's own kernel: send requests, and tell what became of them.
+    Load(Arc<LoadOrder>),
+}
+
+/// What a load generator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadOrder {
+    /// A name or an address.
+    pub host: Text,
+    pub port: u16,
+    pub path: Text,
+    /// Between two requests.
+    pub interval: Duration,
+    /// Requests that may be under way at the same time.
+    pub workers: u32,
+    /// A request without an answer has failed after this.
+    pub timeout_seconds: u32,
+    /// 0: without end.
+    pub requests: u64,
+    /// Zero: without end.
+    pub duration: Duration,
+}
+
+/// `http://web.shop:8080/path` as host, port and path; the scheme may be left out. `None`: it has no host.
+pub fn read_url(url: &str) -> Option<(&str, u16, Text)> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or(url);
+    let default_port = if url.starts_with("https://") { 443 } else { 80 };
+    let (authority, path) =
+        rest.split_once('/').map_or((rest, Text::from("/")), |(authority, path)| (authority, ["/", path].concat().into()));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().unwrap_or(default_port)),
+        None => (authority, default_port),
+    };
+    (!host.is_empty()).then_some((host, port, path))
+}
+
+/// What became of a load's requests.
+#[derive(Clone, Debug)]
+pub struct LoadReport {
+    pub took: Duration,
+    /// Ascending.
+    pub latencies_us: Vec<u32>,
+    pub bytes: u64,
+    pub statuses: Vec<(u16, u64)>,
+    /// By the client's words.
+    pub errors: Vec<(Text, u64)>,
+    /// What the name was resolved to; empty: it was not.
+    pub address: Text,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +151,7 @@ pub enum Said {
     /// Status (0 without a request) and body.
     Http(u16, Text),
     Dns(dns::Answer),
+    Load(Arc<LoadReport>),
 }
 
 /// What came back, or the client's word for what went wrong.

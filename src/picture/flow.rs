@@ -314,7 +314,10 @@ pub fn is_routine(message: &Message) -> bool {
             true
         }
         Message::CriEvent(_) => false,
-        Message::Node(message) => !matches!(**message, NodeMessage::Restore(_) | NodeMessage::Packet(_)),
+        Message::Node(message) => match &**message {
+            NodeMessage::Packet(letter) => letter.is_load,
+            message => !matches!(message, NodeMessage::Restore(_)),
+        },
         // Entries are as interesting as the request that they carry; elections are news.
         Message::Raft(message) => !matches!(
             message.body,

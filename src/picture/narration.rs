@@ -72,6 +72,7 @@ pub fn tell(history: &History<Cluster>, id: RecordId) -> Option<Sentence> {
                 let (text, is_failure) = sandbox_told(pod, step, detail)?;
                 (Teller::Node, text, is_failure)
             }
+            Note::Load { text, is_failure } => (Teller::Node, text.to_string(), *is_failure),
             _ => return None,
         },
         _ => return None,

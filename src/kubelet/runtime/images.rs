@@ -137,6 +137,7 @@ const CATALOGUE: &[(&str, Content)] = &[
     ("golang", content(305_000, &[], &["bash"])),
     ("grafana", content(196_000, &["/run.sh"], &[])),
     ("hello-world", closed(13, &["/hello"])),
+    ("hey", content(4_900, &["hey"], &[])),
     ("hpa-example", content(124_000, &[], &["apache2-foreground"])),
     ("httpd", content(45_300, &[], &["httpd-foreground"])),
     ("kube-apiserver", content(27_400, &[], &["kube-apiserver"])),

@@ -12,8 +12,8 @@
 //! - [`calls`] the CRI; [`calling`] what programs in containers ask of others
 //! - [`images`] the catalogue; [`program`] what programs do; [`userland`] what their shell finds
 //! - [`routing`] what kube-proxy and the neighbours bring to the kernel
-//! - [`talk`] what programs say over the network
 //! - [`host`] the node's own services and files, for who sits at its console
+//! - [`talk`] what programs say over the network; [`load`] many requests, and what became of them
 //! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
 
 mod attach;
@@ -24,6 +24,7 @@ mod exec;
 pub mod files;
 pub mod host;
 pub mod images;
+pub mod load;
 pub mod operation;
 mod process;
 pub mod program;
@@ -60,6 +61,7 @@ use calling::Calling;
 use container::Container;
 use files::Disk;
 use host::Units;
+use load::Load;
 use operation::Operation;
 use sandbox::{Sandbox, Stage, StoryStep, step};
 use talk::{Asked, Asker, Query};
@@ -157,6 +159,7 @@ struct State {
     /// Where the node's own commands run.
     host: (Arc<Container>, Arc<Sandbox>),
     units: Arc<Units>,
+    loads: Vec<Arc<Load>>,
 }
 
 /// Steps of one pod's story that are kept: a container that crashes again and again pushes out the oldest.
@@ -184,6 +187,7 @@ impl ContainerEngine {
             asked: SortedMap::new(),
             host: host::place(&config),
             units: Arc::new(Units::new()),
+            loads: Vec::new(),
         };
         for name in &config.images {
             let found =
@@ -217,6 +221,7 @@ impl ContainerEngine {
                     }
                 }
                 EngineTimer::Ask { id } => self.ask_timed_out(id, context),
+                EngineTimer::Load { id } => self.load_tick(id, context),
                 EngineTimer::Routes => self.tell_routes(context),
                 EngineTimer::Kill { namespace, pod, container } => {
                     self.kill(&namespace, &pod, &container, context)
@@ -228,6 +233,7 @@ impl ContainerEngine {
 
     /// The power fails: processes end, calls in progress are forgotten, files stay.
     pub fn lose_power(&mut self, now: Time) {
+        self.lose_loads(now);
         let state = Arc::make_mut(&mut self.state);
         state.operations.clear();
         // With power they come back by themselves.

@@ -10,7 +10,7 @@ use crate::sorted::SortedMap;
 
 use crate::api::Text;
 use crate::message::cri::{DnsConfig, MountSource};
-use crate::message::node::{Question, Said};
+use crate::message::node::{LoadOrder, LoadReport, Question, Said};
 use crate::network::cni::Attachment;
 use crate::network::dns;
 use crate::network::ipvs::NO_SERVERS;
@@ -82,7 +82,7 @@ impl Reach for NodeNetwork<'_> {
         }
         match said? {
             Said::Dns(answer) => Ok(answer),
-            Said::Http(..) => Err("not a name server"),
+            _ => Err("not a name server"),
         }
     }
     fn request(
@@ -102,7 +102,14 @@ impl Reach for NodeNetwork<'_> {
         let question = Question::Http { path: path.into() };
         match self.desk.ask(Ask { address: address.into(), port, question, timeout_seconds })? {
             Said::Http(status, body) => Ok((status, body)),
-            Said::Dns(_) => Err("Connection reset by peer"),
+            _ => Err("Connection reset by peer"),
+        }
+    }
+    fn load(&self, order: LoadOrder) -> Result<Arc<LoadReport>, &'static str> {
+        let question = Question::Load(Arc::new(order));
+        match self.desk.ask(Ask { address: Text::new(), port: 0, question, timeout_seconds: 0 })? {
+            Said::Load(report) => Ok(report),
+            _ => Err("no report"),
         }
     }
     fn interfaces(&self) -> String {

@@ -85,6 +85,8 @@ pub enum Asker {
     Container(Text),
     /// A command beside it: the operation's number.
     Operation(u64),
+    /// A load that looks up its name.
+    Load(u64),
 }
 
 /// A DNS query that has come to a container of CoreDNS.
@@ -149,9 +151,15 @@ impl<'a> Here<'a> {
         });
         found.map(|sandbox| &**sandbox)
     }
-    fn follower(&self) -> Follower<'_> {
+    /// Who follows `packet`, with what conntrack knows of it.
+    fn follower(&self, packet: &Packet) -> Follower<'_> {
         let mut follower = Follower::new(self);
-        follower.tracked = self.state.kernel.connections.iter().map(tracked).collect();
+        let sides = |packet: &Packet| {
+            (packet.source, packet.source_port, packet.destination, packet.destination_port)
+        };
+        let is_its = |one: &&Connection| sides(&one.reply) == sides(packet);
+        let connections = self.state.kernel.connections.iter().filter(is_its);
+        follower.tracked = connections.map(tracked).collect();
         follower
     }
 }
@@ -203,13 +211,20 @@ struct Outcome {
 }
 
 impl ContainerEngine {
-    fn walk(&mut self, now: Time, walk: impl FnOnce(&mut Follower, &Here) -> (End, Packet)) -> Outcome {
+    /// `from`: `None` comes in by the wire.
+    fn walk(&mut self, now: Time, from: Option<Spot>, packet: Packet) -> Outcome {
         let state = Arc::make_mut(&mut self.state);
         state.kernel.now = now;
         let here = Here::new(state, now);
-        let mut follower = here.follower();
+        let mut follower = here.follower(&packet);
         let known = follower.tracked.len();
-        let (end, packet) = walk(&mut follower, &here);
+        let (end, packet) = match from {
+            Some(spot) => follower.follow(spot, packet),
+            None => {
+                let mut packet = packet;
+                (follower.arrive(0, &mut packet), packet)
+            }
+        };
         Outcome { end, packet, tracked: follower.tracked.split_off(known) }
     }
     /// Conversations that began are written down, and answers that came by are ticked off.
@@ -227,19 +242,18 @@ impl ContainerEngine {
 
     /// A program in `sandbox` asks somebody.
     pub(super) fn ask(&mut self, asker: Asker, sandbox: &Text, ask: Ask, context: &mut Context) {
-        let now = context.now();
         let state = Arc::make_mut(&mut self.state);
         let id = state.next_operation;
         state.next_operation += 1;
         let timeout = Duration::from_secs(ask.timeout_seconds);
-        state.asked.insert(id, Asked { asker, ask: ask.clone() });
+        let is_load = matches!(asker, Asker::Load(_));
+        state.asked.insert(id, Asked { asker: asker.clone(), ask: ask.clone() });
+        if let Question::Load(order) = &ask.question {
+            return self.begin_load(id, asker, sandbox, order, context);
+        }
         let client_port = context.random().between(32_768, 60_999) as u16;
-        let sandbox = match sandbox.as_str() {
-            HOST => Some(state.host.1.clone()),
-            sandbox => state.sandboxes.get(sandbox).cloned(),
-        };
-        let destination: Option<IpAddr> = ask.address.parse().ok();
-        let (Some(sandbox), Some(destination)) = (sandbox, destination) else {
+        let is_there = sandbox == HOST || state.sandboxes.contains_key(sandbox);
+        let (true, Ok(destination)) = (is_there, ask.address.parse()) else {
             // Whoever asks has not been put aside yet.
             let arrived = NodeMessage::Reached { id, reached: Err("Network is unreachable") };
             let me = context.me();
@@ -248,26 +262,50 @@ impl ContainerEngine {
         let (protocol, ports) = match (ask.port, &ask.question) {
             (0, _) => (Protocol::Icmp, (0, 0)),
             (port, Question::Dns { .. }) => (Protocol::Udp, (client_port, port)),
-            (port, Question::Http { .. }) => (Protocol::Tcp, (client_port, port)),
-        };
-        let outcome = self.walk(now, |follower, here| {
-            let spot = here.spot_of(&sandbox).unwrap_or(Spot::Node(0));
-            let nowhere = Packet::new(protocol, (destination, ports.0), (destination, ports.1));
-            match source_address(here, spot, destination) {
-                Some(source) => {
-                    let packet = Packet::new(protocol, (source, ports.0), (destination, ports.1));
-                    follower.follow(spot, packet)
-                }
-                None => (End::NoRoute { at: spot }, nowhere),
-            }
-        });
-        let letter = Letter {
-            packet: outcome.packet.clone(),
-            payload: Payload::Ask(ask.question.clone()),
-            asker: context.me(),
-            id,
+            (port, _) => (Protocol::Tcp, (client_port, port)),
         };
         context.timer(timeout, Timer::Engine(EngineTimer::Ask { id }));
+        self.post(Some(sandbox), protocol, ports, destination, ask.question, (id, is_load), context);
+    }
+
+    /// Sends question `id` from a sandbox, or from the node itself.
+    #[expect(clippy::too_many_arguments, reason = "what is written on the envelope, and what is in it")]
+    pub(super) fn post(
+        &mut self,
+        sandbox: Option<&Text>,
+        protocol: Protocol,
+        ports: (u16, u16),
+        destination: IpAddr,
+        question: Question,
+        (id, is_load): (u64, bool),
+        context: &mut Context,
+    ) {
+        let now = context.now();
+        let here = Here::new(&self.state, now);
+        let sandbox = sandbox.and_then(|sandbox| self.state.sandboxes.get(sandbox));
+        let spot = sandbox.and_then(|sandbox| here.spot_of(sandbox)).unwrap_or(Spot::Node(0));
+        let outcome = match source_address(&here, spot, destination) {
+            Some(source) => {
+                let packet = Packet::new(protocol, (source, ports.0), (destination, ports.1));
+                self.walk(now, Some(spot), packet)
+            }
+            None => {
+                let packet = Packet::new(protocol, (destination, ports.0), (destination, ports.1));
+                Outcome { end: End::NoRoute { at: spot }, packet, tracked: Vec::new() }
+            }
+        };
+        let to = outcome.packet.destination;
+        if is_load && (to != destination || !matches!(outcome.end, End::Rejected { .. } | End::NoRoute { .. })) {
+            self.load_sent(id, to);
+        }
+        let letter = Letter {
+            packet: outcome.packet.clone(),
+            payload: Payload::Ask(question),
+            asker: context.me(),
+            id,
+            is_load,
+            by: None,
+        };
         self.arrived(outcome, letter, context);
     }
 
@@ -276,11 +314,7 @@ impl ContainerEngine {
         let now = context.now();
         let packet =
             Packet { in_interface: UPLINK.into(), out_interface: Text::new(), ..letter.packet.clone() };
-        let outcome = self.walk(now, |follower, _| {
-            let mut packet = packet;
-            let end = follower.arrive(0, &mut packet);
-            (end, packet)
-        });
+        let outcome = self.walk(now, None, packet);
         self.arrived(outcome, letter.clone(), context);
     }
 
@@ -289,6 +323,13 @@ impl ContainerEngine {
         let now = context.now();
         self.remember(&outcome, now);
         let packet = outcome.packet.clone();
+        let is_at_endpoint =
+            matches!(outcome.end, End::Delivered { .. } | End::NobodyListens { .. } | End::NobodyHome { .. });
+        let by = match letter.payload {
+            Payload::Ask(_) if is_at_endpoint => Some(packet.destination),
+            _ => letter.by,
+        };
+        let letter = Letter { by, ..letter };
         match (outcome.end, &letter.payload) {
             (End::OnWire { next }, _) => {
                 let neighbour = self.state.kernel.neighbour(next).map(|one| one.actor);
@@ -298,8 +339,7 @@ impl ContainerEngine {
                 }
             }
             (End::Delivered { .. }, Payload::Answer(reached)) if letter.asker == context.me() => {
-                let arrived = NodeMessage::Reached { id: letter.id, reached: reached.clone() };
-                context.send(context.me(), Message::node(arrived));
+                self.tell_asker(&letter, reached.clone(), context);
             }
             (End::Delivered { at, .. }, Payload::Ask(Question::Http { path })) => {
                 let reached = self.served(at, &packet, path, now);
@@ -393,14 +433,19 @@ impl ContainerEngine {
     fn answer(&mut self, at: Spot, packet: &Packet, reached: Reached, letter: Letter, context: &mut Context) {
         if letter.asker == context.me() && matches!(at, Spot::Node(_)) && reached.is_err() {
             // The node's own kernel tells the program that it will not do.
-            let arrived = NodeMessage::Reached { id: letter.id, reached };
-            context.send(context.me(), Message::node(arrived));
-            return;
+            return self.tell_asker(&letter, reached, context);
         }
-        let reply = packet.reply();
-        let outcome = self.walk(context.now(), |follower, _| follower.follow(at, reply));
+        let outcome = self.walk(context.now(), Some(at), packet.reply());
         let letter = Letter { packet: outcome.packet.clone(), payload: Payload::Answer(reached), ..letter };
         self.arrived(outcome, letter, context);
+    }
+
+    fn tell_asker(&mut self, letter: &Letter, reached: Reached, context: &mut Context) {
+        if letter.is_load && self.load_answered(letter.id, letter.by, &reached, context) {
+            return;
+        }
+        let arrived = NodeMessage::Reached { id: letter.id, reached };
+        context.send(context.me(), Message::node(arrived));
     }
 
     /// An answer is there, or nobody waits for one any longer: the program goes on.
@@ -417,6 +462,7 @@ impl ContainerEngine {
                 self.advance(&container, context);
             }
             Asker::Operation(number) => self.exec_answered(number, (ask, reached), context),
+            Asker::Load(load) => self.load_resolved(load, reached, context),
         }
     }
     /// Nobody has answered within the client's patience.

@@ -3,10 +3,12 @@
 //! Picture to hold in mind: a room that a guest has rented. The furniture (shell, tools) is the same in every room of the
 //! house ([`crate::shell`]); the wardrobe, the telephone and the name on the door are the guest's.
 //!
+//! - [`hey`] a load generator
 //! - [`host`] commands that only a node has
 //! - [`names`] from a name to an address
 //! - [`tools`] commands that ask the machine or the network
 
+mod hey;
 mod host;
 mod names;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use arcstr::literal;
 use crate::api::Text;
 use crate::arrange::Gather;
 use crate::message::cri::DnsConfig;
+use crate::message::node::{LoadOrder, LoadReport};
 use crate::network::dns;
 use crate::network::netfilter::{IpSet, Table};
 use crate::shell::files::FileSystem;
@@ -66,6 +69,10 @@ pub trait Reach {
         path: &str,
         timeout_seconds: u64,
     ) -> Result<(u16, Text), &'static str>;
+    /// Sends requests until the order is carried out. As with [`Reach::request`] the run may be repeated.
+    fn load(&self, _order: LoadOrder) -> Result<Arc<LoadReport>, &'static str> {
+        Err("Network is unreachable")
+    }
     /// `ip addr`'s lines.
     fn interfaces(&self) -> String;
     fn routes(&self) -> String;
@@ -138,6 +145,7 @@ const OWN: &[&str] = &[
     "free",
     "getent",
     "hello",
+    "hey",
     "host",
     "hostname",
     "httpd",

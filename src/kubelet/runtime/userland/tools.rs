@@ -3,6 +3,7 @@
 //! Picture to hold in mind: dials on the wall, and a telephone.
 
 use crate::arrange::Gather;
+use crate::message::node::read_url;
 use crate::network::netfilter::{TABLES, Table};
 use crate::shell::date;
 use crate::shell::files::absolute;
@@ -187,6 +188,7 @@ impl<'a> Tool<'a, '_, '_> {
                     ..lines([program::pi(digits.unwrap_or(2000))])
                 }
             }
+            "hey" => self.hey(),
             "hello" => lines([
                 "",
                 "Hello from Docker!",
@@ -366,13 +368,8 @@ impl<'a> Tool<'a, '_, '_> {
             return fails(1, format!("{}: missing URL\n", self.name));
         };
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or(url);
-        let default_port = if url.starts_with("https://") { 443 } else { 80 };
-        let (authority, path) =
-            rest.split_once('/').map_or((rest, "/".to_string()), |(a, p)| (a, format!("/{p}")));
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().unwrap_or(default_port)),
-            None => (authority, default_port),
-        };
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let (host, port, path) = read_url(url).unwrap_or(("", 80, "/".into()));
         let address = match resolve(self.userland.network, host) {
             Ok(address) => address,
             Err(Unresolved::NoServer) if is_curl => {
