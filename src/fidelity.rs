@@ -185,6 +185,11 @@ pub const REGISTRY: &[Entry] = &[
         message: "one packet there and one back stand for a whole connection; there is no bandwidth and no retransmission",
     },
     Entry {
+        component: "network",
+        what: "load, hey",
+        message: "each request is a connection of its own (as with -disable-keepalive), a hundred a second at most, from a pod or a node; the name is looked up once a second; what hey prints has no times for dialling, writing and reading",
+    },
+    Entry {
         component: "container engine",
         what: "iptables, nft, ipset, ipvsadm",
         message: "rules, sets and virtual servers can be read on a node, or in a container with its network (iptables-save, iptables -S, nft list ruleset, ipset list, ipvsadm -Ln), and are written by kube-proxy and kube-router only; nft lists kube-proxy's table without sources that session affinity remembers",

@@ -13,14 +13,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clusterarium::api::{Value, meta};
+use clusterarium::cluster::Cluster;
 use clusterarium::command::{Command, Scenario};
 use clusterarium::console::{Console, Output};
 use clusterarium::network::packet::Protocol;
 use clusterarium::network::trace::Question;
 use clusterarium::picture::{
-    Envelope, Hop, HopStage, HopVerdict, PacketSource, PacketTarget, PacketTrace, PacketVerdict, trace_packet,
+    Envelope, Hop, HopStage, HopVerdict, PacketSource, PacketTarget, PacketTrace, PacketVerdict, build,
+    trace_packet,
 };
-use clusterarium::sim::Duration;
+use clusterarium::playback::Playback;
+use clusterarium::sim::{Duration, History};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/network")
@@ -384,6 +387,64 @@ fn programs_talk_by_the_same_rules() {
 #[test]
 fn loads_are_counted() {
     play_all("loads");
+}
+
+/// A load stands in the log like any command: what it counted is counted again, and idle time is hurried through.
+#[test]
+fn a_load_is_played_again_as_it_was_and_holds_nothing_up() {
+    let mut album = Album::open();
+    album.exec("kubectl create deployment web --image=nginx --replicas=3");
+    album.exec("kubectl expose deployment web --port=80");
+    album.exec("kubectl run client --image=busybox -- sleep infinity");
+    album.exec("kubectl wait --for=condition=Ready pod/client --timeout=60s");
+    album.exec("kubectl rollout status deployment web");
+    album.console.pass(Duration::from_secs(5), &mut |_| {});
+    let history = &mut album.console.history;
+    for line in [
+        "load pod/default/nobody http://web 20",
+        "load pod/default/client http:// 20",
+        "load node/x http://web 5",
+    ]
+    .into_iter()
+    .chain([
+        "load pod/default/client http://web 0",
+        "load pod/default/client http://web 101",
+        "load x http://web 5",
+        "unload",
+    ]) {
+        assert!(clusterarium::cluster::refusal(history.engine(), &fault(line)).is_some(), "{line}");
+    }
+    let begun = history.now();
+    history.command(fault("load pod/default/client http://web 100"));
+    history.run_until(begun + Duration::from_secs(30));
+    let counted = |history: &History<Cluster>| {
+        let (_, load) = history.world().loads().last().unwrap();
+        (load.answered, load.failed, history.engine().hash())
+    };
+    let (first, now) = (counted(history), history.now());
+    assert!(first.0 > 2900 && first.1 == 0, "{first:?}");
+    history.seek(begun + Duration::from_secs(10));
+    assert!(counted(history).0 < 1100);
+    history.seek(now);
+    assert_eq!(counted(history), first);
+    // As fast as without it, but for the part that a call handles at most.
+    let passed = |history: &mut History<Cluster>| {
+        let from = history.now();
+        let mut playback = Playback::default();
+        playback.moved(history);
+        for _ in 0..50 {
+            playback.advance(history, Duration::from_millis(100));
+        }
+        history.now().since(from)
+    };
+    let with = passed(history);
+    history.command(fault("unload"));
+    let without = passed(history);
+    assert!(with.0 > without.0 / 2, "{with:?} instead of {without:?}");
+    // What the page is shown of it.
+    let load = build(history).load.expect("a load");
+    assert_eq!((load.endpoints.len(), load.seconds.len().min(30), load.target.as_str()), (3, 30, "web:80"));
+    assert!(!load.ended.is_empty() && load.failed == 0, "{load:?}");
 }
 
 /// Plays every script of a folder; how many packets there were.

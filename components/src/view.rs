@@ -195,6 +195,7 @@ fn query_of(target: &Target) -> Query {
             protocol: "TCP".to_string(),
             number: packet.number,
         },
+        Target::Load => Query::Load,
         Target::Link(a, b) => Query::Link { a, b },
         Target::Entry(member, index) => Query::EtcdEntry { member, index },
         Target::Key(key) => Query::EtcdKey { key },

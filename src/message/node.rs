@@ -123,8 +123,9 @@ pub struct LoadOrder {
 pub fn read_url(url: &str) -> Option<(&str, u16, Text)> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or(url);
     let default_port = if url.starts_with("https://") { 443 } else { 80 };
-    let (authority, path) =
-        rest.split_once('/').map_or((rest, Text::from("/")), |(authority, path)| (authority, ["/", path].concat().into()));
+    let (authority, path) = rest
+        .split_once('/')
+        .map_or((rest, Text::from("/")), |(authority, path)| (authority, ["/", path].concat().into()));
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().unwrap_or(default_port)),
         None => (authority, default_port),

@@ -12,6 +12,7 @@ use crate::sim::{History, HostId};
 
 use super::etcd::etcd_member;
 use super::flow::{request_about, request_label};
+use super::load;
 use super::pod::picture_of_pod;
 use super::{
     Component, ComponentKind, Host, HostRole, InHand, LinkFault, Loop, NodeState, Owner, Picture, Service,
@@ -90,6 +91,7 @@ pub fn build(history: &History<Cluster>) -> Picture {
         picture.workloads.extend(ledger.objects(prefix).into_iter().map(|object| workload(object, kind)));
     }
     picture.services = ledger.objects("/registry/services/specs/").into_iter().map(service).collect();
+    picture.load = load::load(history, &ledger);
     for ((from, to), fault) in engine.network.faults() {
         let name = |host: HostId| {
             cluster.machines().get(host.0 as usize).map_or(String::new(), |machine| machine.name.clone())

@@ -23,7 +23,7 @@ use super::volumes::volumes;
 use super::why::{creation, flow_of, last_write, name_of, why};
 use super::{
     Action, ComponentKind, HostRole, Link, Owner, PacketSource, PacketTarget, PacketTrace, Reference, Step,
-    VolumeRow, asked, fields, hand, inspect_etcd, network, story,
+    VolumeRow, asked, fields, hand, inspect_etcd, load, network, story,
 };
 
 /// What is asked about.
@@ -74,6 +74,8 @@ pub enum Query {
         member: String,
         index: u64,
     },
+    /// The load that is sent to a service.
+    Load,
     /// The way of one packet, by the rules and routes that every node has at this instant.
     Packet {
         from: PacketSource,
@@ -146,6 +148,7 @@ pub fn inspect(history: &History<Cluster>, query: &Query) -> Option<Detail> {
         Query::EtcdKey { key } => inspect_etcd::key(history, key),
         Query::Link { a, b } => hand::link(history, a, b),
         Query::EtcdEntry { member, index } => inspect_etcd::entry(history, member, *index),
+        Query::Load => load::card(history),
         Query::Packet { from, to, port, protocol, number } => {
             let protocol = Protocol::parse(protocol)?;
             let (from, to) = (from.clone(), to.clone());

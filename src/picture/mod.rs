@@ -17,6 +17,7 @@ pub mod flow;
 mod hand;
 mod inspect;
 mod inspect_etcd;
+mod load;
 mod narration;
 mod network;
 mod pod;
@@ -40,6 +41,7 @@ pub use flow::{Flow, Shape, is_routine};
 pub use hand::{Action, MEND, setups};
 pub use inspect::{ConditionRow, Detail, EventRow, Query, inspect};
 pub use inspect_etcd::Reference;
+pub use load::{Load, LoadEndpoint};
 pub use narration::{Sentence, Teller, tell};
 pub use network::trace_packet;
 pub use stories::{STORIES, free_name, scene};
@@ -62,6 +64,8 @@ pub struct Picture {
     pub services: Vec<Service>,
     /// Cables that are cut, slow or lossy.
     pub links: Vec<LinkFault>,
+    /// Requests that are sent to a service, or were.
+    pub load: Option<Load>,
     /// Whether the API server answers, and with how many objects.
     pub objects: u64,
     /// The store's revision at the etcd leader.

@@ -52,6 +52,31 @@ visit("a packet to a service is followed to one of its pods, rule by rule", asyn
   assert.match(rules, /DNAT/);
 });
 
+visit("a load on a service is counted by endpoint, and what fails is told", async (page) => {
+  await exec(page, "kubectl create deployment web --image=nginx --replicas=2; kubectl expose deployment web --port=80");
+  await exec(page, "kubectl run client --image=busybox -- sleep 3600; sleep 30");
+  await lens(page, "Network");
+  const form = page.getByRole("form", { name: "Packet" });
+  await form.getByLabel("from").selectOption("pod/default/client");
+  await form.getByLabel("to").selectOption("service/default/web");
+  await form.getByLabel("load").selectOption("50");
+  await form.getByRole("button", { name: "Send load" }).click();
+  await exec(page, "sleep 10");
+  const card = inspector(page);
+  await card.getByText(/^\d{3} answered, 0 failed$/).waitFor();
+  assert.equal(await card.getByText(/answered, 0 failed; in the last ten seconds/).count(), 2);
+  const share = await ink(page);
+  assert.ok(share > 0.05, `the load is drawn on ${share} of the stage`);
+  await exec(page, "kubectl scale deployment web --replicas=0; sleep 10");
+  await card.getByText(/answered, \d+ failed: .*Connection refused/).waitFor();
+  const said = await page.locator(".stage canvas").getAttribute("aria-label");
+  assert.match(said, /load of pod\/default\/client on web\.default:80: \d+ answered, \d+ failed/);
+  await form.getByRole("button", { name: "Stop load" }).click();
+  await card.getByText("stopped").waitFor();
+  await form.getByRole("button", { name: "Send another" }).click();
+  await card.getByText("The way there").waitFor();
+});
+
 visit("what happens is told, and each sentence leads to its instant", async (page) => {
   await exec(page, "kubectl create deployment web --image=nginx; sleep 20");
   const story = inspector(page).getByRole("list", { name: "What happened, the newest first" });

@@ -559,6 +559,7 @@ fn describe(picture: &Picture, view: View, target: &Target) -> String {
             let is_whole = !picture.links.iter().any(|link| is_between(&link));
             format!("the cable between {a} and {b}{}", if is_whole { "" } else { ": disturbed" })
         }
+        Target::Load => "the load".to_string(),
         Target::Packet(packet) => format!("a packet from {} to {}", packet.from, packet.to),
         Target::Entry(member, index) => format!("entry {index} in the log of {member}"),
         Target::Message(id) => view.with_flows(|flows| {
@@ -580,8 +581,11 @@ fn narration(picture: &Picture) -> String {
     let running = picture.pods.iter().filter(|pod| pod.status == "Running").count();
     let leader =
         picture.etcd.iter().find(|member| member.role == "Leader").map(|member| member.name.as_str());
+    let load = picture.load.as_ref().map_or(String::new(), |load| {
+        format!("; load of {} on {}: {}", load.source, load.target, load.sentence)
+    });
     format!(
-        "Cluster at {} seconds: {} nodes ready, {} pods, {running} of them running; etcd {}",
+        "Cluster at {} seconds: {} nodes ready, {} pods, {running} of them running; etcd {}{load}",
         fixed(picture.time_us as f64 / 1e6, 3),
         ready.count(),
         picture.pods.len(),

@@ -31,6 +31,8 @@ pub enum Target {
     /// A key of etcd, and those below a prefix from a name on: only the inspector shows them.
     Key(String),
     Keys(String, String),
+    /// The load that is sent to a service.
+    Load,
     /// A packet to be followed.
     Packet(Packet),
 }

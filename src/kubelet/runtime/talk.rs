@@ -157,7 +157,8 @@ impl<'a> Here<'a> {
         let sides = |packet: &Packet| {
             (packet.source, packet.source_port, packet.destination, packet.destination_port)
         };
-        let is_its = |one: &&Connection| sides(&one.reply) == sides(packet);
+        let is_answer = packet.state == ConnectionState::Established;
+        let is_its = |one: &&Connection| is_answer && sides(&one.reply) == sides(packet);
         let connections = self.state.kernel.connections.iter().filter(is_its);
         follower.tracked = connections.map(tracked).collect();
         follower
@@ -295,7 +296,9 @@ impl ContainerEngine {
             }
         };
         let to = outcome.packet.destination;
-        if is_load && (to != destination || !matches!(outcome.end, End::Rejected { .. } | End::NoRoute { .. })) {
+        if is_load
+            && (to != destination || !matches!(outcome.end, End::Rejected { .. } | End::NoRoute { .. }))
+        {
             self.load_sent(id, to);
         }
         let letter = Letter {

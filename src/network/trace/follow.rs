@@ -159,6 +159,10 @@ impl<'a> Follower<'a> {
         after: &Packet,
         verdict: HopVerdict,
     ) {
+        // A packet of a running program is followed by nobody.
+        if self.world.hands_over() {
+            return;
+        }
         let is_changed = (before.source, before.source_port, before.destination, before.destination_port)
             != (after.source, after.source_port, after.destination, after.destination_port);
         let verdict = match verdict {

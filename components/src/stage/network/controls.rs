@@ -3,8 +3,10 @@
 //! Picture to hold in mind: the form at a post office counter: from, to, and a stamp.
 
 use clusterarium::arrange::Arrange;
+use clusterarium::command::Command;
 use clusterarium::picture::{PacketSource, PacketTarget, Picture};
 use leptos::prelude::*;
+use worker::protocol::ToWorker;
 
 use crate::stage::Target;
 use crate::stage::scene::Packet;
@@ -62,6 +64,32 @@ fn services(picture: &Picture) -> Vec<(String, String)> {
     picture.services.iter().map(words).collect()
 }
 
+/// Where requests go, as a client at `from` would write it; `None`: from there, or there, none are sent.
+fn url(picture: &Picture, from: &str, to: &str) -> Option<String> {
+    let is_pod = from.starts_with("pod/");
+    if !is_pod && !from.starts_with("node/") {
+        return None;
+    }
+    let authority = match target(to) {
+        PacketTarget::Service { namespace, name } => {
+            let is_it =
+                |one: &&clusterarium::picture::Service| one.namespace == namespace && one.name == name;
+            let service = picture.services.iter().find(is_it)?;
+            // A node's resolver knows nothing of services.
+            let host = if is_pod { format!("{name}.{namespace}") } else { service.cluster_ip.clone() };
+            format!("{host}:{}", service.ports.first()?)
+        }
+        PacketTarget::Pod { namespace, name } => {
+            let pod = picture.pods.iter().find(|pod| pod.namespace == namespace && pod.name == name)?;
+            pod.ip.clone()
+        }
+        _ => return None,
+    };
+    Some(format!("http://{authority}/"))
+}
+
+const RATES: [&str; 4] = ["5", "20", "50", "100"];
+
 #[component]
 pub fn Controls(view: View) -> impl IntoView {
     let from = RwSignal::new(String::new());
@@ -118,6 +146,28 @@ pub fn Controls(view: View) -> impl IntoView {
             </label>
         }
     };
+    let rate = RwSignal::new(RATES[1].to_string());
+    let address = move || {
+        let (from, to) = (chosen(from, sources)?, chosen(to, targets)?);
+        let url = view.picture.with(|picture| url(picture, &from, &to))?;
+        Some((from, url))
+    };
+    let is_loaded = Memo::new(move |_| {
+        let is_running = |load: &clusterarium::picture::Load| load.is_by_command && load.ended.is_empty();
+        view.picture.with(|picture| picture.load.as_ref().is_some_and(is_running))
+    });
+    let has_load = Memo::new(move |_| view.picture.with(|picture| picture.load.is_some()));
+    let is_shown = move || !matches!(view.selected.get(), Some(Target::Packet(_)));
+    let command = move |command: Command| view.send(ToWorker::Commands(vec![command.into()]));
+    let press = move || {
+        if is_loaded.get_untracked() {
+            return command(Command::StopLoad);
+        }
+        let Some((source, url)) = untrack(address) else { return };
+        let requests_per_second = rate.get_untracked().parse().unwrap_or(20);
+        command(Command::StartLoad { source, url, requests_per_second });
+        view.select(Some(Target::Load));
+    };
     view! {
         <form class="packet-controls" aria-label="Packet" on:submit=move |event| {
             event.prevent_default();
@@ -129,6 +179,22 @@ pub fn Controls(view: View) -> impl IntoView {
             <button type="submit" class="button button-primary" title="Another one like it may come to another endpoint">
                 "Send another"
             </button>
+            <label class="packet-choice load-choice">
+                <span>"load"</span>
+                <select title="Requests a second" on:change=move |event| rate.set(event_target_value(&event))>
+                    {RATES.into_iter().map(|one| view! {
+                        <option value=one selected=move || rate.get() == one>{one}"/s"</option>
+                    }).collect_view()}
+                </select>
+            </label>
+            <button type="button" class="button load-button" on:click=move |_| press()
+                disabled=move || !is_loaded.get() && address().is_none()
+                title="From a pod or a node to a service or a pod: who answers, and what fails">
+                {move || if is_loaded.get() { "Stop load" } else { "Send load" }}
+            </button>
+            <Show when=move || has_load.get() && !is_shown()>
+                <button type="button" class="button" on:click=move |_| view.select(Some(Target::Load))>"Show load"</button>
+            </Show>
         </form>
     }
 }

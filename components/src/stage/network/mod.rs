@@ -6,9 +6,11 @@
 //! - [`controls`] who sends, and to whom
 //! - [`layout`] columns and steps
 //! - [`paint`] how they are drawn
+//! - [`load`] many requests instead of one packet, and how they are spread
 
 pub mod controls;
 mod layout;
+mod load;
 mod paint;
 
 use super::brush::Brush;
@@ -19,22 +21,30 @@ use layout::Layout;
 pub struct Network {
     subject: Subject,
     layout: Layout,
+    /// Drawn instead of a packet, unless one is selected.
+    load: Option<load::Layout>,
 }
 
 impl Network {
     pub fn of(subject: Subject) -> Network {
         let trace = subject.detail.as_ref().and_then(|detail| detail.packet.as_ref());
         let layout = Layout::of(trace, subject.width, subject.height);
-        Network { subject, layout }
+        let is_packet = matches!(subject.selected, Some(Target::Packet(_)));
+        let load = subject.picture.load.as_ref().filter(|_| !is_packet);
+        let load = load.map(|load| load::Layout::of(load, subject.width, subject.height));
+        Network { subject, layout, load }
     }
 }
 
 impl Scene for Network {
     fn bounds(&self) -> Rect {
-        self.layout.bounds
+        self.load.as_ref().map_or(self.layout.bounds, |load| load.bounds)
     }
 
     fn paint(&self, frame: &Frame, brush: &Brush) {
+        if let (Some(layout), Some(load)) = (&self.load, &self.subject.picture.load) {
+            return load::Painter { load, layout, frame, brush }.paint();
+        }
         let trace = self.subject.detail.as_ref().and_then(|detail| detail.packet.as_ref());
         paint::Painter { trace, layout: &self.layout, frame, brush }.paint();
     }
@@ -45,11 +55,15 @@ impl Scene for Network {
     }
 
     fn hit(&self, at: Point) -> Option<Target> {
+        if let (Some(layout), Some(load)) = (&self.load, &self.subject.picture.load) {
+            return layout.hit(load, at);
+        }
         let column = self.layout.columns.iter().find(|column| column.head.contains(at))?;
         (!column.node.is_empty()).then(|| Target::Host(column.node.clone()))
     }
 
-    fn find(&self, _target: &Target) -> Option<Rect> {
-        None
+    fn find(&self, target: &Target) -> Option<Rect> {
+        let (layout, load) = (self.load.as_ref()?, self.subject.picture.load.as_ref()?);
+        layout.find(load, target)
     }
 }
