@@ -501,7 +501,7 @@ impl ContainerEngine {
         let Some(load) = self.load_mut(id) else { return };
         load.candidates.pop_front();
         let found = match reached {
-            Ok(Said::Dns(Ok(records))) => records.iter().find_map(|record| match record {
+            Ok(Said::Dns(Ok(records))) => records.1.iter().find_map(|record| match record {
                 Record::Address(address) => Some(Ok(*address)),
                 _ => None,
             }),
