@@ -16,7 +16,7 @@ mod set_up;
 use std::sync::Arc;
 
 use crate::apiserver::ApiServer;
-use crate::command::{Command, Scenario};
+use crate::command::{Command, PodNetwork, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
 use crate::etcd::member::{DISK_LATENCY, Flags, Member, QUOTA_BYTES};
@@ -314,7 +314,13 @@ impl Cluster {
         let Scenario { control_plane_nodes, workers, etcd_members, external_etcd, .. } = self.scenario;
         let planes = control_plane_nodes.max(1);
         let stacked = if external_etcd { 0 } else { planes.min(etcd_members.max(1)) };
-        (planes * 3 + stacked + planes + workers + 2) as usize
+        let nodes = planes + workers;
+        let network = match self.scenario.network {
+            PodNetwork::Bridge => 0,
+            PodNetwork::Flannel => nodes,
+            PodNetwork::Calico => nodes + 1,
+        };
+        (planes * 3 + stacked + nodes + 2 + network) as usize
     }
     /// The terminal on the workstation.
     pub fn terminal(&self) -> Option<&Terminal> {

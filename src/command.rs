@@ -173,9 +173,23 @@ pub struct Scenario {
     pub hollow: bool,
     /// Requests are written down as audit.k8s.io/v1 events.
     pub audit: bool,
+    /// Who connects the nodes' pods.
+    pub network: PodNetwork,
     /// Three members of etcd 3.4 by themselves, `m1` to `m3`, run beside the terminal, and its etcdctl is of their
     /// version: what the recorded session with the real one had.
     pub local_etcd: bool,
+}
+
+/// How the pods of several nodes find one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PodNetwork {
+    /// A bridge on each node, and a route to each other node's range, told by the machines themselves.
+    #[default]
+    Bridge,
+    /// Flannel's overlay: VXLAN from machine to machine.
+    Flannel,
+    /// Calico: a route to every pod, told from node to node by BGP.
+    Calico,
 }
 
 /// What is asked for at most: of each more than a cluster has, and less than a page can hold.
@@ -210,6 +224,7 @@ impl Default for Scenario {
             external_etcd: false,
             hollow: false,
             audit: false,
+            network: PodNetwork::Bridge,
             local_etcd: false,
         }
     }

@@ -64,7 +64,7 @@ impl Console {
         let nodes = (scenario.control_plane_nodes.max(1) + scenario.workers) as usize;
         let is_ready = |object: &Value| meta::is_condition_true(object, "Ready");
         let ready_nodes = self.objects("/registry/minions/").iter().filter(|node| is_ready(node)).count();
-        let pods = self.objects("/registry/pods/kube-system/");
+        let pods = self.objects("/registry/pods/");
         ready_nodes >= nodes
             && pods.iter().all(is_ready)
             && (scenario.hollow || pods.len() >= self.history.world().system_pods())

@@ -157,12 +157,22 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "NetworkPolicy",
-        message: "as with the bridge plugin alone nothing enforces policies until kube-router is installed (the example kube-router.yaml), as a firewall only and for IPv4; it takes its time to write rules, and a pod is open until then",
+        message: "as with the bridge plugin alone nothing enforces policies until kube-router is installed (the example kube-router.yaml), as a firewall only and for IPv4; it takes its time to write rules, and a pod is open until then; Calico's Felix judges in the same way here, by chains with kube-router's names instead of cali-*, and Calico's own policies are not read",
     },
     Entry {
         component: "network",
         what: "routes between nodes",
-        message: "each machine's own routing agent tells the others its pod ranges; there is no cloud and no daemon set that does it",
+        message: "each machine's own routing agent tells the others its pod ranges, until Flannel or Calico is installed (their examples, or a new cluster with them)",
+    },
+    Entry {
+        component: "network",
+        what: "Flannel",
+        message: "flanneld tells the others' flanneld itself which range and which device are here, instead of by annotations of Nodes; VXLAN is the only backend; masquerading is left to the machine; nothing is too large for a tunnel's MTU",
+    },
+    Entry {
+        component: "network",
+        what: "Calico",
+        message: "addresses come from the node's podCIDR (host-local), so there are no blocks and no custom resources: calicoctl reads nodes, pods and the DaemonSet; BIRD's mesh is whole or not yet there, and a session that is established stays so; no IPIP, VXLAN or eBPF; the names of cali interfaces are made by another hash",
     },
     Entry {
         component: "network",
@@ -314,7 +324,6 @@ pub const REGISTRY: &[Entry] = &[
         what: "kubeadm",
         message: "the cluster was set up before you came; kubeadm is not simulated yet",
     },
-    Entry { component: "shell", what: "calicoctl", message: "Calico is not simulated yet" },
     Entry { component: "shell", what: "apt", message: "nodes have no packages in the simulation yet" },
     Entry { component: "shell", what: "apt-get", message: "nodes have no packages in the simulation yet" },
     Entry {

@@ -7,6 +7,7 @@ pub mod api;
 pub mod apiserver;
 pub mod arrange;
 pub mod benchmark;
+pub mod calicoctl;
 pub mod client;
 pub mod cluster;
 pub mod command;

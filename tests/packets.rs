@@ -4,7 +4,7 @@
 //! back with are compared with the ones in the album.
 //!
 //! A script in `tests/network` sets a cluster up and sends packets: `$ ` is a line for the terminal, `% ` one whose
-//! output is compared, `+ ` one of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a
+//! output is compared, `@ ` (first) the cluster's pod network, `+ ` one of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a
 //! packet, as `FROM -> TO [PORT] [PROTOCOL]`, `* ` what became of the requests of a load since the last such line. What follows a packet is its transcript; `REWRITE=1 cargo test --test packets`
 //! writes it anew. Addresses are shown by whose they are.
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clusterarium::api::{Value, meta};
 use clusterarium::cluster::Cluster;
-use clusterarium::command::{Command, Scenario};
+use clusterarium::command::{Command, PodNetwork, Scenario};
 use clusterarium::console::{Console, Output};
 use clusterarium::network::packet::Protocol;
 use clusterarium::network::trace::Question;
@@ -34,17 +34,30 @@ struct Album {
     manifest: String,
     /// Address to whose it is.
     names: BTreeMap<String, String>,
+    /// The same of everybody who ever had one.
+    former: BTreeMap<String, String>,
     /// What was counted of the load when it was last asked for.
     counted: BTreeMap<String, u64>,
 }
 
 impl Album {
     fn open() -> Album {
-        let mut console = Console::boot(7, Scenario::default());
+        Album::of(PodNetwork::Bridge)
+    }
+    fn of(network: PodNetwork) -> Album {
+        let mut console = Console::boot(7, Scenario { network, ..Scenario::default() });
         assert!(console.settle(|_| {}), "the cluster does not come up");
-        let add_on = folder().join("../../public/examples/kube-router.yaml");
-        console.write_file("kube-router.yaml", &fs::read_to_string(add_on).unwrap());
-        Album { console, manifest: String::new(), names: BTreeMap::new(), counted: BTreeMap::new() }
+        for name in ["kube-router.yaml", "kube-flannel.yaml", "calico.yaml"] {
+            let add_on = folder().join("../../public/examples").join(name);
+            console.write_file(name, &fs::read_to_string(add_on).unwrap());
+        }
+        Album {
+            console,
+            manifest: String::new(),
+            names: BTreeMap::new(),
+            former: BTreeMap::new(),
+            counted: BTreeMap::new(),
+        }
     }
 
     fn exec(&mut self, line: &str) {
@@ -66,7 +79,8 @@ impl Album {
             counts.insert(format!("2 {words}"), *count);
         }
         for endpoint in &load.endpoints {
-            let name = self.named(&endpoint.address.to_string());
+            let address = endpoint.address.to_string();
+            let name = self.former.get(&address).unwrap_or(&address);
             counts.insert(format!("3 {name}: answered"), endpoint.answered);
             counts.insert(format!("3 {name}: failed"), endpoint.failed);
         }
@@ -85,7 +99,7 @@ impl Album {
     }
 
     fn learn_names(&mut self) {
-        // An address keeps the name of who had it until somebody else has it.
+        self.names.clear();
         let mut learn = |address: &str, name: String| {
             if !address.is_empty() && address != "None" {
                 self.names.insert(address.to_string(), name);
@@ -105,6 +119,7 @@ impl Album {
         for service in self.console.objects("/registry/services/specs/") {
             learn(service.text("spec.clusterIP"), format!("{}'s address", meta::name(&service)));
         }
+        self.former.extend(self.names.clone());
     }
 
     fn question(&self, line: &str) -> Question {
@@ -214,6 +229,9 @@ impl Album {
             }
         }
         let mut line = format!("  {place}: {}", hop.title);
+        if !hop.outer.is_empty() {
+            line += &format!(" ({})", self.named(&hop.outer));
+        }
         if !chains.is_empty() {
             line += &format!(" [{}]", chains.join(" "));
         }
@@ -307,7 +325,7 @@ impl Album {
                     out.extend(self.transcript(&trace));
                     continue;
                 }
-                "# " | "#" | "" => {}
+                "@ " | "# " | "#" | "" => {}
                 // A transcript of before.
                 _ => continue,
             }
@@ -332,6 +350,7 @@ fn fault(line: &str) -> Command {
             requests_per_second: rate.parse().unwrap(),
         },
         ["unload"] => Command::StopLoad,
+        ["add", name] => Command::AddNode { name: (*name).into() },
         ["kill", pod, container] => {
             let (namespace, pod) = pod.split_once('/').unwrap();
             Command::KillContainer {
@@ -457,7 +476,12 @@ fn play_all(name: &str) -> usize {
     let mut wrong = Vec::new();
     for file in &files {
         let script = fs::read_to_string(file).unwrap();
-        let played = Album::open().play(&script);
+        let network = match script.lines().next() {
+            Some("@ Flannel") => PodNetwork::Flannel,
+            Some("@ Calico") => PodNetwork::Calico,
+            _ => PodNetwork::Bridge,
+        };
+        let played = Album::of(network).play(&script);
         packets += played.lines().filter(|line| line.starts_with("> ")).count();
         if std::env::var_os("REWRITE").is_some() {
             fs::write(file, &played).unwrap();
@@ -474,7 +498,13 @@ fn play_all(name: &str) -> usize {
 /// Laws on a cluster with many pods: no NAT between pods, only ready endpoints, an address for each, an even spread.
 #[test]
 fn laws_of_the_pod_network() {
-    let mut album = Album::open();
+    for network in [PodNetwork::Bridge, PodNetwork::Flannel, PodNetwork::Calico] {
+        laws_of(network);
+    }
+}
+
+fn laws_of(network: PodNetwork) {
+    let mut album = Album::of(network);
     album.console.write_file("manifest.yaml", include_str!("network/laws.yaml"));
     album.exec("kubectl apply -f manifest.yaml");
     album.exec("kubectl rollout status deployment/web");

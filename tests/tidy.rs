@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kubelet", &["api", "client", "language", "message", "network", "note", "shell", "sim", "timer"]),
     ("kubectl", &["api", "client", "fidelity", "language", "message", "note", "shell", "sim", "timer"]),
     ("shell", &["api", "client", "fidelity", "language", "message", "note", "sim", "timer"]),
+    ("calicoctl", &["api", "client", "kubectl", "message", "network", "shell"]),
     ("etcdctl", &["api", "client", "etcd", "fidelity", "message", "shell", "sim"]),
     ("crictl", &["api", "kubectl", "message", "shell", "sim"]),
     ("gateway", &["api", "client", "language", "message", "note", "sim", "timer"]),
@@ -41,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "api",
             "apiserver",
+            "calicoctl",
             "client",
             "command",
             "controllers",

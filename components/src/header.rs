@@ -140,6 +140,20 @@ fn OrderForm(order: impl Fn(Topology) + Copy + 'static) -> impl IntoView {
             {choice("Control-plane nodes", &[1, 2, 3], |t| t.control_plane_nodes, |t, n| t.control_plane_nodes = n)}
             {choice("Members of etcd", &[1, 3, 5], |t| t.etcd_members, |t, n| t.etcd_members = n)}
             {choice("Workers", &[1, 2, 3, 4, 5, 6, 8, 10, 20, 50], |t| t.workers, |t, n| t.workers = n)}
+            <label class="field">"Pod network"
+                <select on:change=move |event| {
+                    let network = match event_target_value(&event).as_str() {
+                        "Flannel" => PodNetwork::Flannel,
+                        "Calico" => PodNetwork::Calico,
+                        _ => PodNetwork::Bridge,
+                    };
+                    topology.update(|topology| topology.network = network);
+                }>
+                    <option value="">"bridge, with routes"</option>
+                    <option value="Flannel">"Flannel: VXLAN"</option>
+                    <option value="Calico">"Calico: BGP"</option>
+                </select>
+            </label>
             <label class="field">"etcd on machines of its own"
                 <input type="checkbox" on:change=move |_| {
                     topology.update(|topology| topology.external_etcd = !topology.external_etcd);

@@ -150,6 +150,12 @@ impl<P: Clone> Connection<P> {
         });
         self.windows.len() - 1
     }
+    /// From now on requests of a window are somebody else's.
+    pub fn sign_in(&mut self, window: usize, user: Arc<User>, user_agent: &str) {
+        if let Some(window) = self.windows.get_mut(window) {
+            (window.user, window.user_agent) = (user, user_agent.into());
+        }
+    }
     /// `server` cannot be reached: from now on the next one is asked.
     fn turn_from(&mut self, server: ActorId) {
         if self.servers.first() == Some(&server) {

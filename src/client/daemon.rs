@@ -25,6 +25,9 @@ pub struct Daemon {
     /// The keeper of the node's kernel and containers.
     engine: ActorId,
     connection: Connection<InformerIndex>,
+    window: usize,
+    /// Its service account, and its user agent.
+    name: Text,
     informers: Informers,
     /// Its containers that run on the node.
     containers: Vec<Text>,
@@ -58,7 +61,7 @@ impl Daemon {
         for selection in selections {
             informers.add(selection, window);
         }
-        Daemon { engine, connection, informers, containers: Vec::new() }
+        Daemon { engine, connection, window, name: name.into(), informers, containers: Vec::new() }
     }
     /// Watches one more kind from now on.
     pub fn follow(&mut self, selection: Selection, context: &mut Context) {
@@ -132,7 +135,7 @@ impl Daemon {
     /// The kernel calls the process to work, or from it.
     fn called(&mut self, message: &NodeMessage, context: &mut Context) -> Event {
         match message {
-            NodeMessage::Exec { container, config } => {
+            NodeMessage::Exec { container, program, config } => {
                 let is_first = self.containers.is_empty();
                 if !self.containers.contains(container) {
                     self.containers.push(container.clone());
@@ -140,6 +143,10 @@ impl Daemon {
                 if !is_first {
                     return Event::Nothing;
                 }
+                // The same policies are judged in the name of another add-on.
+                let name = if program == "start_runit" { "calico-node" } else { self.name.as_str() };
+                let user = Arc::new(User::service_account("kube-system", name));
+                self.connection.sign_in(self.window, user, name);
                 self.informers.start(context, &mut self.connection);
                 Event::Began(config.clone())
             }

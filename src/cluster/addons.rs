@@ -8,6 +8,7 @@
 
 use crate::api::{Text, Value, yaml};
 use crate::arrange::Gather;
+use crate::command::{PodNetwork, Scenario};
 use crate::etcd::Peer;
 use crate::sorted::SortedMap;
 use crate::{array, object};
@@ -19,12 +20,18 @@ const COREDNS_VERSION: &str = "v1.14.2";
 const PAUSE_VERSION: &str = "3.10.2";
 
 /// The objects that `kubeadm init` creates, in its order; `ip` is where the API server listens.
-pub(super) fn objects(ip: &str) -> Vec<Value> {
-    let files = [
+pub(super) fn objects(ip: &str, network: PodNetwork) -> Vec<Value> {
+    let mut files = vec![
         include_str!("addons/config.yaml"),
         include_str!("addons/coredns.yaml"),
         include_str!("addons/kube-proxy.yaml"),
     ];
+    // What the administrator applies next.
+    files.extend(match network {
+        PodNetwork::Bridge => None,
+        PodNetwork::Flannel => Some(include_str!("../../public/examples/kube-flannel.yaml")),
+        PodNetwork::Calico => Some(include_str!("../../public/examples/calico.yaml")),
+    });
     let text = files
         .join("---\n")
         .replace("ENDPOINT", &format!("{ip}:6443"))
@@ -34,7 +41,8 @@ pub(super) fn objects(ip: &str) -> Vec<Value> {
 }
 
 /// What is done about a control plane on `nodes` once it is up. Of a hollow one only the nodes are marked.
-pub(super) fn forms(nodes: &[&str], ip: &str, hollow: bool) -> Vec<Value> {
+pub(super) fn forms(nodes: &[&str], ip: &str, scenario: &Scenario) -> Vec<Value> {
+    let hollow = scenario.hollow;
     let marks = nodes.iter().map(|node| {
         let mut mark = object! {
             "apiVersion" => "v1",
@@ -49,7 +57,7 @@ pub(super) fn forms(nodes: &[&str], ip: &str, hollow: bool) -> Vec<Value> {
         }
         mark
     });
-    let mut forms = if hollow { Vec::new() } else { objects(ip) };
+    let mut forms = if hollow { Vec::new() } else { objects(ip, scenario.network) };
     // The first after the configuration; the others when they join.
     let is_config = |form: &Value| form.text("metadata.name") != "kubeadm:get-nodes";
     let place = forms.iter().take_while(|form| is_config(form)).count();
@@ -62,8 +70,9 @@ pub(super) fn forms(nodes: &[&str], ip: &str, hollow: bool) -> Vec<Value> {
 /// The file that `kubeadm init --config` was given: `ClusterConfiguration`.
 pub(super) fn configuration(ip: &str) -> String {
     let is_it = |object: &Value| object.text("metadata.name") == "kubeadm-config";
-    let found =
-        objects(ip).into_iter().find(|object| object.has("data.ClusterConfiguration") && is_it(object));
+    let found = objects(ip, PodNetwork::Bridge)
+        .into_iter()
+        .find(|object| object.has("data.ClusterConfiguration") && is_it(object));
     found.map_or(String::new(), |object| object.text("data.ClusterConfiguration").to_string())
 }
 
@@ -209,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_form_is_filled_in() {
-        let objects = objects("192.168.56.10");
+        let objects = objects("192.168.56.10", PodNetwork::Calico);
         let names: Vec<String> =
             objects.iter().map(|object| format!("{} {}", meta::kind(object), meta::name(object))).collect();
         for wanted in

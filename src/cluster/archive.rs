@@ -33,6 +33,7 @@ pub(super) fn programs(scenario: &Scenario) -> Vec<(&'static str, Main)> {
         programs.extend([crictl::PROGRAM, SSH]);
         programs.extend(HERE);
     }
+    programs.extend(crate::calicoctl::PROGRAMS);
     programs.extend(if scenario.local_etcd { etcdctl::PROGRAMS_OF_3_4 } else { etcdctl::PROGRAMS });
     programs
 }

@@ -12,7 +12,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::apiserver::{self, ApiServer};
-use crate::command::Scenario;
+use crate::command::{PodNetwork, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
 use crate::etcd::member::{Member, Peer};
@@ -22,7 +22,9 @@ use crate::kubelet::Kubelet;
 use crate::kubelet::config::KubeletConfig;
 use crate::kubelet::runtime::{ContainerEngine, EngineConfig};
 use crate::language::Wire;
+use crate::network::cni;
 use crate::network::ipam::Cidr;
+use crate::network::kernel::Agent;
 use crate::network::policy;
 use crate::network::proxy::{Mode, Settings};
 use crate::object;
@@ -86,7 +88,7 @@ impl Cluster {
         }
         let names: Vec<&str> =
             planes.iter().map(|host| self.machines[host.0 as usize].name.as_str()).collect();
-        let forms = addons::forms(&names, &first_ip, scenario.hollow);
+        let forms = addons::forms(&names, &first_ip, scenario);
         let actor = control.create(planes[0]);
         self.process("kubeadm-cp-1", actor, planes[0], Role::Kubeadm(Kubeadm::new(servers[0], forms)));
         control.start(actor);
@@ -250,7 +252,16 @@ impl Cluster {
                 .into_iter()
                 .filter_map(|process| Some((process, self.actor(&format!("{process}-{name}"))?)))
                 .collect();
-            engine_config.daemons = vec![("kube-proxy", proxy), ("kube-router", router), ("coredns", dns)];
+            // Calico's Felix judges as kube-router does.
+            engine_config.daemons = vec![
+                ("kube-proxy", proxy),
+                ("kube-router", router),
+                ("start_runit", router),
+                ("coredns", dns),
+            ];
+            if self.scenario.network != PodNetwork::Bridge {
+                engine_config.agent = Agent::Nobody;
+            }
             let settings = Settings {
                 node_name: name.into(),
                 node_ip: address,
@@ -276,6 +287,9 @@ impl Cluster {
         engine_config.console = console;
         let ip = machine.ip.clone();
         let mut container_engine = ContainerEngine::new(engine_config);
+        for folder in [cni::PLUGINS, cni::CONFIGURATIONS].into_iter().filter(|_| !self.scenario.hollow) {
+            container_engine.make_host_directory(folder);
+        }
         for (address, listener) in archive::listeners(&self.etcd_peers(), &ip) {
             container_engine.learn_etcd(address, listener);
         }

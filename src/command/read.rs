@@ -6,7 +6,7 @@
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::{Command, Scenario};
+use super::{Command, PodNetwork, Scenario};
 use crate::api::Value;
 use crate::message::http;
 
@@ -115,6 +115,11 @@ fn scenario(lines: &Lines) -> Result<Scenario, String> {
         // Logs of earlier versions have none of these.
         external_etcd: lines.mark("external_etcd").unwrap_or(false),
         audit: lines.mark("audit").unwrap_or(false),
+        network: match lines.text("network").as_deref() {
+            Ok("Flannel") => PodNetwork::Flannel,
+            Ok("Calico") => PodNetwork::Calico,
+            _ => PodNetwork::Bridge,
+        },
         local_etcd: lines.mark("local_etcd").unwrap_or(false),
     };
     scenario.refusal().map_or(Ok(scenario), Err)
@@ -168,7 +173,12 @@ mod tests {
     fn one_of_each() -> Vec<Command> {
         let text = String::from;
         vec![
-            Command::Boot(Scenario { audit: true, workers: 7, ..Scenario::default() }),
+            Command::Boot(Scenario {
+                audit: true,
+                workers: 7,
+                network: PodNetwork::Calico,
+                ..Scenario::default()
+            }),
             Command::Exec { session: 2, line: text("echo \"ü\" | cat"), stdin: text("\u{0}\n") },
             Command::Interrupt { session: 1 },
             Command::Http {

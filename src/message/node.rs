@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::network::dns;
+use crate::network::kernel::Agent;
 use crate::network::netfilter::{Restore, Table};
 use crate::network::packet::Packet;
 use crate::sim::{ActorId, Duration};
@@ -18,9 +19,10 @@ use crate::sim::{ActorId, Duration};
 pub enum NodeMessage {
     /// A process that has just begun asks whether its container runs.
     Attach,
-    /// Its container runs: the process works from now on. `config`: what stands in the file that `--config` names.
+    /// Its container runs `program`: the process works from now on. `config`: what stands in the file that `--config` names.
     Exec {
         container: Text,
+        program: Text,
         config: Text,
     },
     /// The process ends by itself with exit code 1, and says why.
@@ -58,6 +60,8 @@ pub enum NodeMessage {
     Routes {
         node: Text,
         ranges: Vec<Text>,
+        /// Whose telling it is: only its like listens.
+        agent: Agent,
         /// The receiver has not been heard yet: it is asked to tell its own.
         wants_answer: bool,
     },
@@ -172,6 +176,7 @@ impl NodeMessage {
                 Some((Table::KubeProxy, ..)) => "nft",
                 _ => "iptables-restore",
             },
+            NodeMessage::Routes { agent: Agent::Bird, .. } => "BGP UPDATE",
             NodeMessage::Routes { .. } => "routes",
             NodeMessage::Packet(letter) => letter.packet.protocol.upper_name(),
             NodeMessage::Reached { .. } => "answer",

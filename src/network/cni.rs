@@ -4,7 +4,9 @@
 //! names with ADD when a sandbox is born and with DEL when it dies, and believes the JSON that comes back.
 //!
 //! Follows the CNI specification 1.0.0 and the `bridge` and `ptp` plugins of `containernetworking/plugins`:
-//! one interface a sandbox, `eth0`, joined by a veth pair to the node.
+//! one interface a sandbox, `eth0`, joined by a veth pair to the node. Two others are installed by their add-ons:
+//! `flannel` hands over to `bridge`, with the range that flanneld has written down, and `calico` routes to each pod by
+//! itself, and has it send everything to an address that the node's end of the cable answers for (proxy ARP).
 
 use core::net::IpAddr;
 
@@ -12,17 +14,29 @@ use crate::api::{Text, Value};
 use crate::object;
 
 use super::ipam::{Cidr, HostLocal};
+use super::sha256::sha256;
+
+/// The gateway of pods behind the plugin `calico`: nobody's address.
+pub const CALICO_GATEWAY: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(169, 254, 1, 1));
+/// Where flanneld writes down the node's range.
+pub const SUBNET_FILE: &str = "/run/flannel/subnet.env";
+/// Where plugins are, and their configurations.
+pub const PLUGINS: &str = "/opt/cni/bin";
+pub const CONFIGURATIONS: &str = "/etc/cni/net.d";
 
 /// The plugin's part of a network configuration (list) that was understood, and its address ledgers.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub name: Text,
     pub cni_version: Text,
-    /// `bridge` or `ptp`.
+    /// `bridge`, `ptp`, `flannel` or `calico`.
     pub plugin: Text,
     /// The bridge's name, `cni0` by default; empty for `ptp`.
     pub bridge: Text,
     pub ip_masquerade: bool,
+    pub mtu: u32,
+    /// Why it cannot connect anybody yet.
+    trouble: Text,
     pub ipam: Vec<HostLocal>,
     pub config: Value,
 }
@@ -41,6 +55,7 @@ pub struct Attachment {
     pub prefix_lengths: Vec<u8>,
     pub gateways: Vec<IpAddr>,
     pub bridge: Text,
+    pub mtu: u32,
     /// `/var/run/netns/cni-...`.
     pub namespace: Text,
 }
@@ -66,6 +81,14 @@ impl Network {
     /// Reads a configuration (`type` at the top) or a configuration list (`plugins`). The error says what is
     /// wrong with it, in the words in which libcni or the plugin says it.
     pub fn read(config: &Value) -> Result<Network, String> {
+        Network::read_on(config, &|_| None, &[])
+    }
+    /// The same on a node with files, by their paths, and ranges for its pods.
+    pub fn read_on(
+        config: &Value,
+        file: &dyn Fn(&str) -> Option<Text>,
+        ranges: &[Cidr],
+    ) -> Result<Network, String> {
         let plugin = match config.items("plugins") {
             [] if config.has("plugins") => {
                 return Err("error parsing configuration list: no plugins in list".into());
@@ -78,7 +101,11 @@ impl Network {
             return Err("error parsing configuration: missing network name:".into());
         }
         let kind = plugin.shared_text("type");
-        if !matches!(kind.as_str(), "bridge" | "ptp") {
+        let is_flannel = kind == "flannel";
+        let is_installed = || file(&[PLUGINS, "/", &kind].concat()).is_some();
+        if !matches!(kind.as_str(), "bridge" | "ptp")
+            && !(matches!(kind.as_str(), "flannel" | "calico") && is_installed())
+        {
             return Err(if kind.is_empty() {
                 "error parsing configuration: missing 'type'".into()
             } else {
@@ -86,26 +113,40 @@ impl Network {
             });
         }
         let ipam_kind = plugin.text("ipam.type");
-        if ipam_kind != "host-local" {
+        if ipam_kind != "host-local" && !is_flannel {
             return Err(format!("failed to find plugin \"{ipam_kind}\" in path [/opt/cni/bin]"));
         }
-        let mut subnets: Vec<&str> = Vec::new();
-        if plugin.has("ipam.subnet") {
-            subnets.push(plugin.text("ipam.subnet"));
+        // `KEY=VALUE`, a line each.
+        let written = file(SUBNET_FILE).filter(|_| is_flannel);
+        let setting = |name: &str| {
+            let mut lines = written.as_ref()?.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        };
+        let mut subnets: Vec<&str> = setting("FLANNEL_SUBNET").into_iter().collect();
+        let own: Vec<String> = ranges.iter().map(|range| range.to_string()).collect();
+        match plugin.text("ipam.subnet") {
+            _ if !plugin.has("ipam.subnet") => {}
+            "usePodCidr" => subnets.extend(own.iter().map(String::as_str)),
+            subnet => subnets.push(subnet),
         }
         for set in plugin.items("ipam.ranges") {
             subnets.extend(set.as_array().unwrap_or_default().iter().map(|range| range.text("subnet")));
         }
-        if subnets.is_empty() {
+        let mut trouble = String::new();
+        if subnets.is_empty() && is_flannel {
+            trouble = format!("loadFlannelSubnetEnv failed: open {SUBNET_FILE}: no such file or directory");
+        } else if subnets.is_empty() {
             return Err("no IP ranges specified".into());
         }
+        let mtu = setting("FLANNEL_MTU").and_then(|mtu| mtu.parse().ok());
+        let mtu = mtu.or_else(|| u32::try_from(plugin.integer("mtu")?).ok()).filter(|mtu| *mtu > 0);
         let mut ipam = Vec::new();
         for subnet in subnets {
             let range = Cidr::parse(subnet).ok_or_else(|| format!("invalid CIDR address: {subnet}"))?;
             ipam.push(HostLocal::new(range));
         }
         let bridge = match (kind.as_str(), plugin.text("bridge")) {
-            ("ptp", _) => Text::new(),
+            ("ptp" | "calico", _) => Text::new(),
             (_, "") => "cni0".into(),
             (_, bridge) => bridge.into(),
         };
@@ -119,6 +160,8 @@ impl Network {
             plugin: kind,
             bridge,
             ip_masquerade: plugin.is_true("ipMasq"),
+            mtu: mtu.unwrap_or(1500),
+            trouble: trouble.into(),
             ipam,
             config: config.clone(),
         })
@@ -129,7 +172,11 @@ impl Network {
         self.config.items("plugins").first().unwrap_or(&self.config)
     }
     /// ADD: an interface for the sandbox `container`. Nothing is kept of a failed one.
-    pub fn add(&mut self, container: &Text) -> Result<Attachment, String> {
+    pub fn add(&mut self, container: &Text, pod: &str) -> Result<Attachment, String> {
+        if !self.trouble.is_empty() {
+            return Err(format!("plugin type=\"{}\" failed (add): {}", self.plugin, self.trouble));
+        }
+        let is_calico = self.plugin == "calico";
         let mut addresses = Vec::new();
         for (number, ledger) in self.ipam.iter_mut().enumerate() {
             match ledger.allocate(container) {
@@ -147,15 +194,31 @@ impl Network {
         }
         Ok(Attachment {
             interface: "eth0".into(),
-            host_interface: arcstr::format!("veth{}", container.get(..8).unwrap_or(container)),
+            host_interface: self.host_interface(container, pod),
             host_index: 0,
             mac: mac_of(addresses.first()),
-            prefix_lengths: self.ipam.iter().map(|ledger| ledger.range().prefix_length()).collect(),
-            gateways: self.ipam.iter().map(|ledger| ledger.range().gateway()).collect(),
+            prefix_lengths: self
+                .ipam
+                .iter()
+                .map(|ledger| if is_calico { 32 } else { ledger.range().prefix_length() })
+                .collect(),
+            gateways: self
+                .ipam
+                .iter()
+                .map(|ledger| if is_calico { CALICO_GATEWAY } else { ledger.range().gateway() })
+                .collect(),
+            mtu: self.mtu,
             addresses,
             bridge: self.bridge.clone(),
             namespace: arcstr::format!("/var/run/netns/cni-{}", container.get(8..24).unwrap_or(container)),
         })
+    }
+    /// The name of the node's end of the pair.
+    pub fn host_interface(&self, container: &str, pod: &str) -> Text {
+        match self.plugin.as_str() {
+            "calico" => calico_interface(pod),
+            _ => arcstr::format!("veth{}", container.get(..8).unwrap_or(container)),
+        }
     }
     /// DEL: releases the addresses; doing it twice is no error.
     pub fn delete(&mut self, container: &str) {
@@ -163,6 +226,13 @@ impl Network {
             ledger.release(container);
         }
     }
+}
+
+/// What the plugin `calico` calls the node's end of the cable of a pod (`namespace/name`).
+pub fn calico_interface(pod: &str) -> Text {
+    let digest = sha256(pod.as_bytes());
+    let letters: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    arcstr::format!("cali{}", &letters[..11])
 }
 
 /// The hardware address that goes with a pod's address: `0a:58:` and the four bytes of the address.
@@ -188,7 +258,9 @@ impl Attachment {
         let mut routes = Vec::new();
         for ((ip, length), gateway) in self.addresses.iter().zip(&self.prefix_lengths).zip(&self.gateways) {
             routes.push(format!("default via {gateway} dev {}", self.interface));
-            if let Some(network) = Cidr::parse(&format!("{ip}/{length}")) {
+            if *gateway == CALICO_GATEWAY {
+                routes.push(format!("{gateway} dev {} scope link", self.interface));
+            } else if let Some(network) = Cidr::parse(&format!("{ip}/{length}")) {
                 routes.push(format!("{network} dev {} proto kernel scope link src {ip}", self.interface));
             }
         }
@@ -252,17 +324,17 @@ mod tests {
     #[test]
     fn add_tells_what_it_made_and_delete_takes_it_back() {
         let mut network = Network::read(&default_config(&["10.244.1.0/30".into()])).unwrap();
-        let made = network.add(&"0123456789abcdef0123456789abcdef".into()).unwrap();
+        let made = network.add(&"0123456789abcdef0123456789abcdef".into(), "a/b").unwrap();
         assert_eq!(
             made.result("1.0.0").to_string(),
             r#"{"cniVersion":"1.0.0","interfaces":[{"name":"cni0"},{"name":"veth01234567"},{"mac":"0a:58:0a:f4:01:02","name":"eth0","sandbox":"/var/run/netns/cni-89abcdef01234567"}],"ips":[{"address":"10.244.1.2/30","gateway":"10.244.1.1","interface":2}]}"#
         );
         assert_eq!(made.routes()[0], "default via 10.244.1.1 dev eth0");
         assert_eq!(
-            network.add(&"second".into()).unwrap_err(),
+            network.add(&"second".into(), "a/b").unwrap_err(),
             "plugin type=\"bridge\" failed (add): failed to allocate for range 0: no IP addresses available in range set: 10.244.1.1-10.244.1.2"
         );
         network.delete("0123456789abcdef0123456789abcdef");
-        assert!(network.add(&"second".into()).is_ok());
+        assert!(network.add(&"second".into(), "a/b").is_ok());
     }
 }

@@ -17,7 +17,7 @@ use crate::arrange::{Arrange, Gather};
 use crate::shared_map::SharedMap;
 use crate::sim::{ActorId, Time};
 
-use super::cni::{Attachment, Network};
+use super::cni::{Attachment, CALICO_GATEWAY, Network};
 use super::ipam::Cidr;
 use super::ipvs::DEVICE;
 use super::netfilter::walk::Node;
@@ -30,6 +30,19 @@ pub const UPLINK: &str = "eth0";
 /// Addresses of the machines' own network; the gateway is its first.
 pub const MACHINES: &str = "192.168.0.0/16";
 pub const GATEWAY: &str = "192.168.56.1";
+
+/// Who tells the machines of one another's ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// The machine's own routing agent.
+    Machine,
+    /// Nobody yet: a network add-on has to.
+    Nobody,
+    /// Flannel's, which wraps what goes from machine to machine.
+    Flanneld,
+    /// Calico's, by BGP.
+    Bird,
+}
 
 /// A machine on the same wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +59,19 @@ pub struct RemoteRange {
     pub range: Cidr,
     pub node: Text,
     pub via: IpAddr,
+}
+
+/// Flannel's tunnel device, and the port on which its packets go from machine to machine (Linux' own for VXLAN).
+pub const TUNNEL: &str = "flannel.1";
+pub const TUNNEL_PORT: u16 = 8472;
+
+/// What flanneld has told the kernel: which frames are wrapped, and to whom they are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    pub index: u32,
+    /// The device's own: the first of the node's range.
+    pub address: IpAddr,
+    pub peers: Vec<RemoteRange>,
 }
 
 /// The bridge that the plugin makes for the first pod.
@@ -96,9 +122,14 @@ pub struct Kernel {
     /// The pods of this node.
     pub ranges: Vec<Cidr>,
     pub remote: Arc<Vec<RemoteRange>>,
+    pub tunnel: Option<Arc<Tunnel>>,
+    /// Who tells the neighbours which ranges are here, and hears of theirs.
+    pub agent: Agent,
+    /// The same when the machine is switched on.
+    first_agent: Agent,
     pub neighbours: Arc<Vec<Neighbour>>,
     /// Neighbours that have told their ranges since this node told its own.
-    pub heard: Arc<Vec<Text>>,
+    pub heard: Arc<Vec<(Text, Time)>>,
     /// By list and source: when it was last seen (`-m recent`).
     recent: SharedMap<(Text, IpAddr), Time>,
     pub connections: Arc<Vec<Connection>>,
@@ -111,7 +142,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// A machine that was just switched on.
-    pub fn new(node: &str, address: Option<IpAddr>, cluster_range: Option<Cidr>) -> Kernel {
+    pub fn new(node: &str, address: Option<IpAddr>, cluster_range: Option<Cidr>, agent: Agent) -> Kernel {
         let mut kernel = Kernel {
             node: node.into(),
             address,
@@ -120,6 +151,9 @@ impl Kernel {
             bridge: None,
             ranges: Vec::new(),
             remote: Arc::default(),
+            tunnel: None,
+            agent,
+            first_agent: agent,
             neighbours: Arc::default(),
             heard: Arc::default(),
             recent: SharedMap::default(),
@@ -137,7 +171,8 @@ impl Kernel {
     /// The power fails: only the wires stay.
     pub fn lose_power(&mut self) {
         let neighbours = self.neighbours.clone();
-        *self = Kernel { neighbours, ..Kernel::new(&self.node, self.address, self.cluster_range) };
+        let new = Kernel::new(&self.node, self.address, self.cluster_range, self.first_agent);
+        *self = Kernel { neighbours, ..new };
     }
 
     /// What the kubelet writes when it starts (`kubelet_network_linux.go`), and the routing agent.
@@ -206,22 +241,47 @@ impl Kernel {
     }
 
     /// A neighbour tells which ranges live there; what it told before is forgotten.
-    pub fn learn_ranges(&mut self, node: &str, via: IpAddr, ranges: &[Text]) {
-        let mut remote: Vec<RemoteRange> =
-            self.remote.iter().filter(|one| one.node != node).cloned().gather();
+    pub fn learn_ranges(&mut self, node: &str, via: IpAddr, ranges: &[Text], now: Time) {
+        let known = self.tunnel.as_ref().map_or(&*self.remote, |tunnel| &tunnel.peers);
+        let mut remote: Vec<RemoteRange> = known.iter().filter(|one| one.node != node).cloned().gather();
         for range in ranges.iter().filter_map(|range| Cidr::parse(range)) {
             remote.push(RemoteRange { range, node: node.into(), via });
         }
         remote.arrange_by(|a, b| a.range.to_string().cmp(&b.range.to_string()));
-        self.remote = Arc::new(remote);
-        if !self.heard.iter().any(|heard| heard == node) {
-            Arc::make_mut(&mut self.heard).push(node.into());
+        match &mut self.tunnel {
+            Some(tunnel) => Arc::make_mut(tunnel).peers = remote,
+            None => self.remote = Arc::new(remote),
         }
+        if !self.has_heard(node) {
+            Arc::make_mut(&mut self.heard).push((node.into(), now));
+        }
+    }
+    pub fn has_heard(&self, node: &str) -> bool {
+        self.heard.iter().any(|(heard, _)| heard == node)
+    }
+    /// flanneld begins: what the node knew of ranges elsewhere gives way to the tunnel.
+    pub fn open_tunnel(&mut self) {
+        self.agent = Agent::Flanneld;
+        self.heard = Arc::default();
+        self.remote = Arc::default();
+        let Some(address) = self.ranges.first().map(|range| range.address(0)) else { return };
+        if self.tunnel.as_ref().is_none_or(|tunnel| tunnel.address != address) {
+            let index = self.take_index();
+            self.tunnel = Some(Arc::new(Tunnel { index, address, peers: Vec::new() }));
+        }
+    }
+    /// The device by which a packet comes in from the wire: wrapped ones come out of the tunnel.
+    pub fn entrance(&self, packet: &Packet) -> &'static str {
+        let is_wrapped =
+            |tunnel: &Arc<Tunnel>| tunnel.peers.iter().any(|one| one.range.contains(packet.source));
+        if self.tunnel.as_ref().is_some_and(is_wrapped) { TUNNEL } else { UPLINK }
     }
     /// An address of the network card or the bridge.
     pub fn has(&self, address: IpAddr) -> bool {
         let bridges = self.bridge.iter().flat_map(|bridge| &bridge.addresses);
-        self.address == Some(address) || bridges.into_iter().any(|(own, _)| *own == address)
+        self.address == Some(address)
+            || self.tunnel.as_ref().is_some_and(|tunnel| tunnel.address == address)
+            || bridges.into_iter().any(|(own, _)| *own == address)
     }
     pub fn neighbour(&self, address: IpAddr) -> Option<&Neighbour> {
         self.neighbours.iter().find(|one| one.address == address)
@@ -276,6 +336,8 @@ pub enum Way {
     Pods { interface: Text },
     /// To another machine on the wire: itself the destination, or the next on the way there.
     Wire { next: IpAddr },
+    /// Wrapped, to the machine that unwraps it.
+    Tunnel { machine: IpAddr },
 }
 
 /// A line of the routing table, and what follows from it.
@@ -303,6 +365,8 @@ impl Kernel {
                 UPLINK
             } else if !self.has(destination) {
                 DEVICE
+            } else if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.address == destination) {
+                TUNNEL
             } else {
                 self.bridge.as_ref().map_or("", |bridge| &bridge.name)
             };
@@ -334,25 +398,35 @@ impl Kernel {
             table.push((any, Route { way: Way::Wire { next }, line, source: Some(address) }));
         }
         let mut rest: Vec<(Cidr, Route)> = Vec::new();
-        match &self.bridge {
-            Some(bridge) => {
-                for (own, length) in &bridge.addresses {
-                    let Some(range) = Cidr::parse(&format!("{own}/{length}")) else { continue };
-                    let name = &bridge.name;
-                    let line = format!("{range} dev {name} proto kernel scope link src {own}");
-                    let way = Way::Pods { interface: name.clone() };
-                    rest.push((range, Route { way, line, source: Some(*own) }));
-                }
+        if let Some(bridge) = &self.bridge {
+            for (own, length) in &bridge.addresses {
+                let Some(range) = Cidr::parse(&format!("{own}/{length}")) else { continue };
+                let name = &bridge.name;
+                let line = format!("{range} dev {name} proto kernel scope link src {own}");
+                let way = Way::Pods { interface: name.clone() };
+                rest.push((range, Route { way, line, source: Some(*own) }));
             }
-            // `ptp`: a route for every pod.
-            None => {
-                for pod in pods {
-                    for ip in &pod.addresses {
-                        let line = format!("{ip} dev {} scope host", pod.host_interface);
-                        let way = Way::Pods { interface: pod.host_interface.clone() };
-                        rest.push((Cidr::one(*ip), Route { way, line, source: Some(address) }));
-                    }
-                }
+        }
+        // BIRD tells of the whole range; of what nobody in it has, the packets end here.
+        for range in self.ranges.iter().filter(|_| self.bridge.is_none() && self.agent == Agent::Bird) {
+            let line = format!("blackhole {range} proto bird");
+            let way = Way::Pods { interface: Text::new() };
+            rest.push((*range, Route { way, line, source: Some(address) }));
+        }
+        // `ptp` and `calico`: a route for every pod.
+        for pod in pods.filter(|pod| pod.bridge.is_empty()) {
+            let scope = if pod.gateways.contains(&CALICO_GATEWAY) { "link" } else { "host" };
+            for ip in &pod.addresses {
+                let line = format!("{ip} dev {} scope {scope}", pod.host_interface);
+                let way = Way::Pods { interface: pod.host_interface.clone() };
+                rest.push((Cidr::one(*ip), Route { way, line, source: Some(address) }));
+            }
+        }
+        if let Some(tunnel) = &self.tunnel {
+            for one in &tunnel.peers {
+                let line = format!("{} via {} dev {TUNNEL} onlink", one.range, one.range.address(0));
+                let way = Way::Tunnel { machine: one.via };
+                rest.push((one.range, Route { way, line, source: Some(tunnel.address) }));
             }
         }
         for one in self.remote.iter() {

@@ -1,14 +1,14 @@
-//! A node's network as its own tools print it: `ip addr`, `ip route`, `ip neigh`, `conntrack -L`.
+//! A node's network as its own tools print it: `ip addr`, `ip route`, `ip neigh`, `bridge fdb`, `conntrack -L`.
 //!
-//! Picture to hold in mind: four windows in the junction box, each showing the one thing inside from another side.
+//! Picture to hold in mind: five windows in the junction box, each showing the one thing inside from another side.
 //!
 //! The forms are iproute2's and conntrack-tools'.
 
 use core::net::IpAddr;
 
-use super::cni::Attachment;
+use super::cni::{Attachment, CALICO_GATEWAY};
 use super::ipvs::DEVICE;
-use super::kernel::{Connection, Kernel, MACHINES, UPLINK};
+use super::kernel::{Connection, Kernel, MACHINES, RemoteRange, TUNNEL, TUNNEL_PORT, UPLINK};
 use super::packet::{Packet, Protocol};
 use crate::arrange::Gather;
 use crate::sim::Time;
@@ -30,14 +30,25 @@ pub fn hardware_address(prefix: &str, address: IpAddr) -> String {
 fn machine_mac(address: IpAddr) -> String {
     hardware_address("52:54", address)
 }
+/// Of a machine's tunnel device.
+fn tunnel_mac(machine: IpAddr) -> String {
+    hardware_address("82:f1", machine)
+}
 fn bridge_mac(address: IpAddr) -> String {
     hardware_address("0a:58", address)
 }
 
-fn interface(text: &mut String, head: &str, mac: &str, master: &str, addresses: &[(IpAddr, u8)], name: &str) {
+fn interface(
+    text: &mut String,
+    (head, mtu): (&str, u32),
+    mac: &str,
+    master: &str,
+    addresses: &[(IpAddr, u8)],
+    name: &str,
+) {
     let master = if master.is_empty() { String::new() } else { format!(" master {master}") };
     *text += &format!(
-        "{head}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue{master} state UP group default qlen 1000\n    link/ether {mac} brd ff:ff:ff:ff:ff:ff\n"
+        "{head}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu {mtu} qdisc noqueue{master} state UP group default qlen 1000\n    link/ether {mac} brd ff:ff:ff:ff:ff:ff\n"
     );
     for (address, length) in addresses {
         let family = if address.is_ipv6() { "inet6" } else { "inet" };
@@ -48,26 +59,49 @@ fn interface(text: &mut String, head: &str, mac: &str, master: &str, addresses: 
 }
 
 impl Kernel {
-    /// `ip addr` on the node.
-    pub fn show_addresses<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
+    /// `ip addr` on the node; `is_detailed`: `ip -d`.
+    pub fn show_addresses<'a>(
+        &self,
+        pods: impl Iterator<Item = &'a Attachment>,
+        is_detailed: bool,
+    ) -> String {
         let mut text = LOOPBACK.to_string();
         if let Some(address) = self.address {
             let length = MACHINES.rsplit('/').next().and_then(|length| length.parse().ok()).unwrap_or(16);
             let head = format!("2: {UPLINK}");
-            interface(&mut text, &head, &machine_mac(address), "", &[(address, length)], UPLINK);
+            interface(&mut text, (&head, 1500), &machine_mac(address), "", &[(address, length)], UPLINK);
+            if let Some(tunnel) = &self.tunnel {
+                let head = format!("{}: {TUNNEL}", tunnel.index);
+                let mut own = String::new();
+                let addresses = [(tunnel.address, 32)];
+                interface(&mut own, (&head, 1450), &tunnel_mac(address), "", &addresses, TUNNEL);
+                if is_detailed {
+                    let details = format!(
+                        "ff:ff:ff:ff:ff:ff\n    vxlan id 1 local {address} dev {UPLINK} srcport 0 0 dstport {TUNNEL_PORT} nolearning ttl auto ageing 300 udpcsum"
+                    );
+                    own = own.replacen("ff:ff:ff:ff:ff:ff", &details, 1);
+                }
+                text += &own;
+            }
         }
+        let mut pods = pods.peekable();
+        let mtu = pods.peek().map_or(1500, |pod| pod.mtu);
         let mut master = "";
         if let Some(bridge) = &self.bridge {
             let mac = bridge.addresses.first().map_or(String::new(), |(address, _)| bridge_mac(*address));
             let head = format!("{}: {}", bridge.index, bridge.name);
-            interface(&mut text, &head, &mac, "", &bridge.addresses, &bridge.name);
+            interface(&mut text, (&head, mtu), &mac, "", &bridge.addresses, &bridge.name);
             master = &bridge.name;
         }
         for pod in pods {
             let head = format!("{}: {}@if2", pod.host_index, pod.host_interface);
-            let mac =
-                pod.addresses.first().map_or(String::new(), |address| hardware_address("be:ef", *address));
-            interface(&mut text, &head, &mac, master, &[], "");
+            let mac = match pod.addresses.first() {
+                Some(_) if pod.gateways.contains(&CALICO_GATEWAY) => PROXY_MAC.to_string(),
+                Some(address) => hardware_address("be:ef", *address),
+                None => String::new(),
+            };
+            let master = if pod.bridge.is_empty() { "" } else { master };
+            interface(&mut text, (&head, pod.mtu), &mac, master, &[], "");
         }
         let virtual_addresses = self.virtual_addresses();
         if !virtual_addresses.is_empty() {
@@ -91,15 +125,19 @@ impl Kernel {
     pub fn show_neighbours<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
         let mut text = String::new();
         for pod in pods {
-            let interface = self.bridge.as_ref().map_or(&pod.host_interface, |bridge| &bridge.name);
+            let interface = if pod.bridge.is_empty() { &pod.host_interface } else { &pod.bridge };
             for address in &pod.addresses {
                 text += &format!("{address} dev {interface} lladdr {} REACHABLE \n", pod.mac);
             }
         }
         for other in self.neighbours.iter() {
-            let state = if self.heard.contains(&other.name) { "REACHABLE" } else { "STALE" };
+            let state = if self.has_heard(&other.name) { "REACHABLE" } else { "STALE" };
             let mac = machine_mac(other.address);
             text += &format!("{} dev {UPLINK} lladdr {mac} {state} \n", other.address);
+        }
+        for one in self.tunnel.iter().flat_map(|tunnel| &tunnel.peers) {
+            text.push_str(&tunnel_neighbour(one));
+            text.push('\n');
         }
         text
     }
@@ -109,6 +147,17 @@ impl Kernel {
         let text = lines.iter().map(|line| format!("{line}\n")).collect();
         (text, shown(lines.len()))
     }
+}
+
+/// The node's end of every cable of the plugin `calico`.
+const PROXY_MAC: &str = "ee:ee:ee:ee:ee:ee";
+
+/// What flanneld writes of a peer, so that nobody needs to ask on the wire.
+pub fn tunnel_neighbour(peer: &RemoteRange) -> String {
+    format!("{} dev {TUNNEL} lladdr {} PERMANENT ", peer.range.address(0), tunnel_mac(peer.via))
+}
+pub fn tunnel_forwarding(peer: &RemoteRange) -> String {
+    format!("{} dev {TUNNEL} dst {} self permanent", tunnel_mac(peer.via), peer.via)
 }
 
 fn shown(count: usize) -> String {
@@ -157,13 +206,14 @@ impl Attachment {
         let addresses: Vec<(IpAddr, u8)> =
             self.addresses.iter().copied().zip(self.prefix_lengths.iter().copied()).collect();
         let head = format!("2: {}@if{}", self.interface, self.host_index);
-        interface(&mut text, &head, &self.mac, "", &addresses, &self.interface);
+        interface(&mut text, (&head, self.mtu), &self.mac, "", &addresses, &self.interface);
         text
     }
     /// `ip neigh` in the pod: the gateway.
     pub fn show_neighbours(&self) -> String {
         let line = |gateway: &IpAddr| {
-            format!("{gateway} dev {} lladdr {} REACHABLE \n", self.interface, bridge_mac(*gateway))
+            let mac = if *gateway == CALICO_GATEWAY { PROXY_MAC.into() } else { bridge_mac(*gateway) };
+            format!("{gateway} dev {} lladdr {mac} REACHABLE \n", self.interface)
         };
         self.gateways.iter().map(line).collect()
     }

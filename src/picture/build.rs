@@ -8,6 +8,7 @@ use crate::apiserver;
 use crate::arrange::Gather;
 use crate::cluster::{Cluster, MachineKind, Process, Role};
 use crate::etcd::member::Member;
+use crate::network::kernel::Agent;
 use crate::sim::{History, HostId};
 
 use super::etcd::etcd_member;
@@ -214,7 +215,8 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
             component.busy = proxy.pending().count() as u64;
         }
         Role::KubeRouter(router) => {
-            component.kind = ComponentKind::KubeRouter;
+            let is_calico = cluster.node(process.host).1.is_some_and(|one| one.kernel().agent == Agent::Bird);
+            component.kind = if is_calico { ComponentKind::CalicoNode } else { ComponentKind::KubeRouter };
             component.busy = router.is_pending().into();
         }
         Role::CoreDns(_) => component.kind = ComponentKind::CoreDns,

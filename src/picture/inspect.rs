@@ -15,6 +15,7 @@ use crate::message::rest::Verb;
 use crate::sim::trace::What;
 use crate::sim::{History, RecordId};
 
+use crate::network::kernel::Agent;
 use crate::network::packet::Protocol;
 use crate::network::trace::Question;
 
@@ -295,6 +296,10 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
         ComponentKind::KubeRouter => {
             ("kube-router", "Writes the rules that enforce NetworkPolicies on its node.")
         }
+        ComponentKind::CalicoNode => (
+            "calico-node",
+            "Two programs. Felix gives each pod of the node a route to its cable, and writes the rules that enforce NetworkPolicies. BIRD tells the other nodes' BIRD by BGP which range of pods is here, and puts what it hears from them into the routing table.",
+        ),
         ComponentKind::CoreDns => {
             ("CoreDNS", "Answers for the names of Services, from its own copy of them.")
         }
@@ -387,6 +392,17 @@ fn host(history: &History<Cluster>, name: &str) -> Option<Detail> {
         ],
         ..Detail::default()
     };
+    let engine = history.world().host(name).and_then(|host| history.world().node(host).1);
+    if let Some(kernel) = engine.map(|engine| engine.kernel()).filter(|kernel| kernel.address.is_some()) {
+        let known = kernel.tunnel.as_ref().map_or(kernel.remote.len(), |tunnel| tunnel.peers.len());
+        let how = match kernel.agent {
+            Agent::Machine => "told by the machines' own routing agents",
+            Agent::Nobody => "none: a network add-on has to bring them",
+            Agent::Flanneld => "flanneld's: a VXLAN tunnel (flannel.1) to each machine",
+            Agent::Bird => "learned by BIRD from the other nodes' BIRD (BGP)",
+        };
+        detail.summary.push(("Routes to other nodes' pods".to_string(), format!("{known}, {how}")));
+    }
     if let Some(node) = &host.node {
         detail.summary.push(("Status".to_string(), node.status.clone()));
         detail.summary.push(("Pods".to_string(), format!("{} of {}", node.pods.used, node.pods.of)));

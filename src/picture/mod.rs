@@ -165,6 +165,8 @@ pub enum ComponentKind {
     KubeProxy,
     /// Enforces NetworkPolicies, where it is installed.
     KubeRouter,
+    /// Felix and BIRD.
+    CalicoNode,
     CoreDns,
     Terminal,
 }

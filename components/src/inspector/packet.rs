@@ -42,6 +42,7 @@ fn hop(hop: Hop) -> impl IntoView {
         <li class=class>
             <b>{hop.title}</b>" "<span class="packet-place">{place.join(", ")}</span>
             <p>{hop.explanation}</p>
+            {(!hop.outer.is_empty()).then(|| view! { <p class="packet-place">"Around it: "{hop.outer}</p> })}
             {(!hop.rules.is_empty()).then(|| view! { <pre tabindex="0">{hop.rules.join("\n")}</pre> })}
         </li>
     }

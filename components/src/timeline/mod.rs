@@ -40,6 +40,7 @@ fn lane_of(kind: ComponentKind) -> usize {
         | ComponentKind::ContainerEngine
         | ComponentKind::KubeProxy
         | ComponentKind::KubeRouter
+        | ComponentKind::CalicoNode
         | ComponentKind::CoreDns => 5,
     }
 }

@@ -6,7 +6,7 @@
 //! A slip crosses as bytes, field after field without names: a frame is drawn sixty times a second, and reading names
 //! was a tenth of the page's code. What is also stored (sessions, and the commands in them) is JSON in either place.
 
-use clusterarium::command::{Command, Form, Scenario};
+use clusterarium::command::{Command, Form, PodNetwork, Scenario};
 pub use clusterarium::picture::{Completion, Detail, Flow, Picture, Query, Sentence};
 pub use clusterarium::playback::Speed;
 use serde::de::DeserializeOwned;
@@ -66,19 +66,21 @@ pub struct Topology {
     /// The members of etcd have machines of their own.
     pub external_etcd: bool,
     pub workers: u32,
+    pub network: PodNetwork,
 }
 
 impl Default for Topology {
     fn default() -> Topology {
-        let Scenario { control_plane_nodes, etcd_members, external_etcd, workers, .. } = Scenario::default();
-        Topology { control_plane_nodes, etcd_members, external_etcd, workers }
+        let Scenario { control_plane_nodes, etcd_members, external_etcd, workers, network, .. } =
+            Scenario::default();
+        Topology { control_plane_nodes, etcd_members, external_etcd, workers, network }
     }
 }
 
 impl Topology {
     fn scenario(self) -> Scenario {
-        let Topology { control_plane_nodes, etcd_members, external_etcd, workers } = self;
-        Scenario { control_plane_nodes, etcd_members, external_etcd, workers, ..Scenario::default() }
+        let Topology { control_plane_nodes, etcd_members, external_etcd, workers, network } = self;
+        Scenario { control_plane_nodes, etcd_members, external_etcd, workers, network, ..Scenario::default() }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::message::cri::{
     Call, ContainerConfig, DialRequest, EventType, Image, REFUSED, Reply, Request, SandboxConfig,
 };
 use crate::network::cni;
+use crate::network::kernel::Agent;
 use crate::sim::{ActorId, Duration};
 
 use super::ContainerEngine;
@@ -95,7 +96,8 @@ impl ContainerEngine {
             }
             Call::UpdateRuntimeConfig { pod_cidrs } => {
                 let state = Arc::make_mut(&mut self.state);
-                if !state.has_own_cni_config && !pod_cidrs.is_empty() {
+                let has_template = self.config.agent == Agent::Machine;
+                if !state.has_own_cni_config && !pod_cidrs.is_empty() && has_template {
                     state.write_cni(&cni::default_text(pod_cidrs));
                     state.read_cni(Some(&cni::default_config(pod_cidrs)));
                 }
@@ -270,7 +272,11 @@ impl ContainerEngine {
                 name.rsplit('/').next().and_then(|name| name.split([':', '@']).next()).unwrap_or("app");
             Arc::make_mut(&mut config).command = vec![short.into()];
         }
-        let container = Container::new(id.clone(), sandbox.clone(), config, image, content, context.now());
+        let mut container =
+            Container::new(id.clone(), sandbox.clone(), config, image, content, context.now());
+        if container.image.reference.contains("/flannel-cni-plugin") {
+            container.layer.put("flannel", Text::new());
+        }
         Arc::make_mut(&mut self.state).containers.insert(id.clone(), Arc::new(container));
         if self.config.hollow {
             return Some(Ok(Reply::Container { container: id }));

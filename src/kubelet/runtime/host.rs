@@ -17,6 +17,7 @@ use crate::message::cri::{
     Call, ContainerConfig, ContainerState, DnsConfig, HostChange, HostFile, Image, Mount, MountSource, Reply,
     SandboxConfig,
 };
+use crate::network::cni;
 use crate::sim::Time;
 use crate::sorted::SortedMap;
 use crate::{array, object};
@@ -225,7 +226,7 @@ impl State {
         self.disk.host_mut().put(CNI_FILE, config.into());
     }
     /// Reads the first file that holds a configuration, by name.
-    fn reload_cni(&mut self) {
+    pub(super) fn reload_cni(&mut self) {
         let names = self.disk.host().list(CNI_FOLDER.trim_end_matches('/'));
         let is_config =
             |name: &&Text| [".conf", ".conflist", ".json"].iter().any(|ending| name.ends_with(ending));
@@ -308,7 +309,9 @@ impl ContainerEngine {
             let (before, now) = (below(before), below(&now));
             (before != now).then_some((before, now))
         };
-        if differs(CNI_FOLDER).is_some() {
+        // Flannel's plugin goes by what flanneld has written down.
+        let is_config = [CNI_FOLDER, &cni::SUBNET_FILE[1..], &cni::PLUGINS[1..]];
+        if is_config.into_iter().any(|path| differs(path).is_some()) {
             Arc::make_mut(&mut self.state).reload_cni();
         }
         let Some((before, now)) = differs(MANIFESTS) else { return };

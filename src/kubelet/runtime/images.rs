@@ -125,6 +125,8 @@ const CATALOGUE: &[(&str, Content)] = &[
     ("alpine", closed(3_560, &["/bin/sh"])),
     ("bash", closed(5_900, &["bash"])),
     ("busybox", closed(2_107, &["sh"])),
+    ("calico-cni", content(71_000, &["/opt/cni/bin/install"], &[])),
+    ("calico-kube-controllers", content(35_500, &["/usr/bin/kube-controllers"], &[])),
     ("calico-node", content(142_000, &[], &["start_runit"])),
     ("coredns", content(22_900, &["/coredns"], &[])),
     ("curl", content(9_000, &["/entrypoint.sh"], &["curl"])),
@@ -132,6 +134,8 @@ const CATALOGUE: &[(&str, Content)] = &[
     ("echoserver", content(46_000, &["/bin/server"], &[])),
     ("elasticsearch", content(850_000, &["/bin/tini", "--", "java"], &[])),
     ("etcd", minimal(content(22_600, &[], &["etcd"]))),
+    ("flannel", content(32_600, &["/opt/bin/flanneld"], &[])),
+    ("flannel-cni-plugin", content(4_900, &["cp"], &[])),
     ("fluent-bit", content(38_000, &["/fluent-bit/bin/fluent-bit"], &[])),
     ("fluentd", content(90_000, &["tini", "--", "/bin/fluentd"], &[])),
     ("golang", content(305_000, &[], &["bash"])),
@@ -200,7 +204,9 @@ fn hash(text: &str, salt: u64) -> u64 {
 }
 
 pub fn content_of(reference: &Reference) -> Content {
-    let short = reference.short();
+    // `calico/node` is not the `node` of JavaScript.
+    let calico = reference.repository.strip_prefix("calico/").map(|rest| ["calico-", rest].concat());
+    let short = calico.as_deref().unwrap_or(reference.short());
     let known =
         CATALOGUE.binary_search_by(|(name, _)| (*name).cmp(short)).ok().map(|index| CATALOGUE[index].1);
     known.unwrap_or_else(|| {

@@ -49,7 +49,7 @@ use crate::message::cri::{self, EventType, Image};
 use crate::message::node::NodeMessage;
 use crate::network::cni::Network;
 use crate::network::ipam::Cidr;
-use crate::network::kernel::Kernel;
+use crate::network::kernel::{Agent, Kernel};
 use crate::network::packet::Protocol;
 use crate::note::Note;
 use crate::shell::{Machine, Main};
@@ -82,6 +82,9 @@ pub struct EngineConfig {
     pub address: Option<IpAddr>,
     /// The pods of all nodes (`--cluster-cidr`).
     pub cluster_range: Option<Cidr>,
+    /// Who tells the others of the node's range from the start on. Without one, containerd has no configuration of its own
+    /// for the pod network either.
+    pub agent: Agent,
     /// Programs that are actors of their own, which work while their container runs.
     pub daemons: Vec<(&'static str, ActorId)>,
     /// The control plane's processes on this machine, by the containers of the static pods that they run in.
@@ -102,6 +105,7 @@ impl EngineConfig {
             node: Text::new(),
             address: None,
             cluster_range: None,
+            agent: Agent::Machine,
             daemons: Vec::new(),
             processes: Vec::new(),
             console: None,
@@ -169,7 +173,7 @@ const CNI_NOT_INITIALIZED: &str = "cni plugin not initialized";
 impl ContainerEngine {
     pub fn new(config: EngineConfig) -> ContainerEngine {
         let mut state = State {
-            kernel: Kernel::new(&config.node, config.address, config.cluster_range),
+            kernel: Kernel::new(&config.node, config.address, config.cluster_range, config.agent),
             sandboxes: SortedMap::new(),
             containers: SortedMap::new(),
             images: SortedMap::new(),
@@ -496,7 +500,9 @@ impl ContainerEngine {
 
 impl State {
     fn read_cni(&mut self, config: Option<&Value>) {
-        let read = config.map(Network::read);
+        let host = self.disk.host().clone();
+        let file = |path: &str| host.read(path.trim_start_matches('/')).cloned();
+        let read = config.map(|config| Network::read_on(config, &file, &self.kernel.ranges));
         match read {
             Some(Ok(mut network)) => {
                 if let Some(old) = self.cni.take() {

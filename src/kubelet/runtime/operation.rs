@@ -104,7 +104,7 @@ impl ContainerEngine {
                 let made = match &mut state.cni {
                     Some(network) => match state.kernel.bridge_error(network) {
                         Some(error) => Err(error),
-                        None => network.add(&id),
+                        None => network.add(&id, &sandbox.pod()),
                     },
                     None => Err(CNI_NOT_INITIALIZED.to_string()),
                 };
@@ -126,8 +126,12 @@ impl ContainerEngine {
             }
             Stage::Veth => {
                 // The address comes after the pair, so the name is worked out here as the plugin does.
-                let bridge = state.cni.as_ref().map(|network| network.bridge.clone()).unwrap_or_default();
-                detail = arcstr::format!("eth0 - veth{} on {bridge}", id.get(..8).unwrap_or(&id));
+                let pod = sandbox.pod();
+                let network = state.cni.as_ref();
+                let other = network.map_or(Text::new(), |network| network.host_interface(&id, &pod));
+                let bridge = network.map(|network| network.bridge.clone()).unwrap_or_default();
+                let on = if bridge.is_empty() && other.starts_with("cali") { "" } else { " on " };
+                detail = arcstr::format!("eth0 - {other}{on}{bridge}");
             }
             Stage::Routes => {
                 if let Some(attachment) = &sandbox.attachment {
@@ -318,6 +322,7 @@ impl ContainerEngine {
         let detail = arcstr::format!("{} {id}", container.name());
         self.note(context, &sandbox, step::CONTAINER_STARTED, detail);
         self.announce(context, id, &sandbox, EventType::Started);
+        self.network_program(id, context);
         let container = self.state.containers.get(id);
         if let Some(container) = container
             && let Some(daemon) = self.config.daemon_of(container)

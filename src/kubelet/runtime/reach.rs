@@ -112,10 +112,10 @@ impl Reach for NodeNetwork<'_> {
             _ => Err("no report"),
         }
     }
-    fn interfaces(&self) -> String {
+    fn interfaces(&self, is_detailed: bool) -> String {
         match &self.me.attachment {
             Some(attachment) => attachment.show_addresses(),
-            None => self.kernel.show_addresses(self.attachments()),
+            None => self.kernel.show_addresses(self.attachments(), is_detailed),
         }
     }
     fn routes(&self) -> String {

@@ -3,7 +3,9 @@
 //! Picture to hold in mind: the hatch in the basement wall. Rule books are handed in from above; letters from the
 //! neighbours' basements say which addresses live there, and are answered in kind.
 //!
-//! The routing agent is a part of the machine, not of Kubernetes: told once, and again to whoever has not answered.
+//! The routing agent is a part of the machine, not of Kubernetes: told once, and again to whoever has not answered. An
+//! add-on may take its place: flanneld, which wraps what goes from machine to machine, or Calico's BIRD, which tells of
+//! ranges by BGP. Both begin with their container, and what they have told the kernel stays when it ends.
 
 use std::sync::Arc;
 
@@ -11,8 +13,10 @@ use crate::api::Text;
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::node::NodeMessage;
+use crate::network::cni;
 use crate::network::ipam::Cidr;
-use crate::network::kernel::Neighbour;
+use crate::network::kernel::{Agent, Neighbour};
+use crate::shell::date;
 use crate::shell::files::absolute;
 use crate::sim::{ActorId, Duration};
 use crate::timer::{EngineTimer, Timer};
@@ -44,12 +48,14 @@ impl ContainerEngine {
                 kernel.now = context.now();
                 kernel.restore(&restore);
             }
-            NodeMessage::Routes { node, ranges, wants_answer } => {
+            NodeMessage::Routes { agent, .. } if agent != self.state.kernel.agent => {}
+            NodeMessage::Routes { node, ranges, wants_answer, .. } => {
                 let kernel = &mut Arc::make_mut(&mut self.state).kernel;
                 let via = kernel.neighbours.iter().find(|one| one.actor == from).map(|one| one.address);
                 if let Some(via) = via {
-                    kernel.learn_ranges(&node, via, &ranges);
+                    kernel.learn_ranges(&node, via, &ranges, context.now());
                 }
+                self.write_peers(context);
                 if wants_answer {
                     let answer = self.routes(false);
                     context.send(from, Message::node(answer));
@@ -101,7 +107,8 @@ impl ContainerEngine {
             };
             view.read(&absolute("/", path))
         });
-        NodeMessage::Exec { container: container.id.clone(), config: config.unwrap_or_default() }
+        let program = arguments.first().and_then(|path| path.rsplit('/').next()).unwrap_or("").into();
+        NodeMessage::Exec { container: container.id.clone(), program, config: config.unwrap_or_default() }
     }
 
     /// Files of a pod have been written anew: its programs that are actors see what stands in theirs.
@@ -120,7 +127,62 @@ impl ContainerEngine {
     fn routes(&self, wants_answer: bool) -> NodeMessage {
         let kernel = &self.state.kernel;
         let ranges = kernel.ranges.iter().map(|range| range.to_string().into()).collect();
-        NodeMessage::Routes { node: kernel.node.clone(), ranges, wants_answer }
+        NodeMessage::Routes { node: kernel.node.clone(), ranges, agent: kernel.agent, wants_answer }
+    }
+
+    /// A container has begun: the program of a network add-on takes its part of the node over.
+    pub(super) fn network_program(&mut self, container: &Text, context: &mut Context) {
+        let Some(container) = self.state.containers.get(container) else { return };
+        let (is_flannel, is_calico) = (container.runs("flanneld"), container.runs("start_runit"));
+        if self.config.hollow || !(is_flannel || is_calico) {
+            return;
+        }
+        let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+        if is_flannel {
+            kernel.open_tunnel();
+        } else {
+            kernel.agent = Agent::Bird;
+            kernel.tunnel = None;
+            kernel.heard = Arc::default();
+        }
+        self.write_peers(context);
+        self.tell_routes(context);
+    }
+    /// What the add-on's program leaves on the disk: the plugin reads flanneld's file, and `calicoctl node status` asks
+    /// BIRD, which here means that it reads this.
+    fn write_peers(&mut self, context: &mut Context) {
+        let state = Arc::make_mut(&mut self.state);
+        let kernel = &state.kernel;
+        let range = kernel.ranges.first().zip(kernel.cluster_range);
+        let (path, text) = match (kernel.agent, range) {
+            (Agent::Flanneld, Some((own, all))) => (
+                cni::SUBNET_FILE,
+                format!(
+                    "FLANNEL_NETWORK={all}\nFLANNEL_SUBNET={}/{}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n",
+                    own.gateway(),
+                    own.prefix_length()
+                ),
+            ),
+            (Agent::Bird, _) => {
+                let mut text = String::new();
+                for peer in kernel.neighbours.iter() {
+                    let heard = kernel.heard.iter().find(|(name, _)| *name == peer.name);
+                    text.push_str(&peer.address.to_string());
+                    if let Some((_, since)) = heard {
+                        text.push(' ');
+                        text.push_str(&date::format(*since, "%H:%M:%S"));
+                    }
+                    text.push('\n');
+                }
+                ("/var/run/calico/bird.peers", text)
+            }
+            _ => return,
+        };
+        let path = path.trim_start_matches('/');
+        if state.disk.read_host(path).is_none_or(|old| *old != text) {
+            state.disk.host_mut().put(path, text.into());
+            self.make_calls(context);
+        }
     }
 
     /// The node's own ranges are known: its neighbours are told.
@@ -128,14 +190,25 @@ impl ContainerEngine {
         let kernel = &mut Arc::make_mut(&mut self.state).kernel;
         kernel.ranges = ranges.iter().filter_map(|range| Cidr::parse(range)).collect();
         kernel.heard = Arc::default();
+        if kernel.agent == Agent::Flanneld {
+            kernel.open_tunnel();
+        }
+        // A configuration may name the range that is known only now.
+        if self.config.agent != Agent::Machine {
+            Arc::make_mut(&mut self.state).reload_cni();
+        }
+        self.write_peers(context);
         self.tell_routes(context);
     }
     pub(super) fn tell_routes(&mut self, context: &mut Context) {
         let kernel = &self.state.kernel;
+        if kernel.agent == Agent::Nobody {
+            return;
+        }
         let unheard: Vec<ActorId> = kernel
             .neighbours
             .iter()
-            .filter(|one| !kernel.heard.contains(&one.name))
+            .filter(|one| !kernel.has_heard(&one.name))
             .map(|one| one.actor)
             .collect();
         for neighbour in &unheard {

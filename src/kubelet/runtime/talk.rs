@@ -17,7 +17,7 @@ use crate::message::Message;
 use crate::message::node::{Letter, NodeMessage, Payload, Question, Reached, Said};
 use crate::network::dns;
 use crate::network::ipam::Cidr;
-use crate::network::kernel::{Connection, Kernel, UPLINK};
+use crate::network::kernel::{Connection, Kernel};
 use crate::network::packet::{ConnectionState, Packet, Protocol};
 use crate::network::trace::follow::{End, Follower, Tracked};
 use crate::network::trace::{Node, Pod, Spot, Wire, World, source_address};
@@ -315,8 +315,8 @@ impl ContainerEngine {
     /// A letter came in over the wire.
     pub(super) fn letter(&mut self, letter: &Letter, context: &mut Context) {
         let now = context.now();
-        let packet =
-            Packet { in_interface: UPLINK.into(), out_interface: Text::new(), ..letter.packet.clone() };
+        let in_interface = self.state.kernel.entrance(&letter.packet).into();
+        let packet = Packet { in_interface, out_interface: Text::new(), ..letter.packet.clone() };
         let outcome = self.walk(now, None, packet);
         self.arrived(outcome, letter.clone(), context);
     }

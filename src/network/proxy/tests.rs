@@ -6,7 +6,7 @@ use super::endpoints::Endpoint;
 use super::service::PortName;
 use super::*;
 use crate::api::yaml;
-use crate::network::kernel::Kernel;
+use crate::network::kernel::{Agent, Kernel};
 use crate::network::netfilter::walk::Node;
 use crate::network::netfilter::{RuleSet, Table, Verdict};
 use crate::network::packet::{Packet, Protocol};
@@ -62,7 +62,7 @@ fn dump(rules: &RuleSet) -> String {
     for set in rules.sets() {
         text += &set.list();
     }
-    let mut kernel = Kernel::new("testnode", None, None);
+    let mut kernel = Kernel::new("testnode", None, None, Agent::Machine);
     kernel.address = "192.168.0.2".parse().ok();
     kernel.rules = rules.clone();
     if rules.servers().is_empty() { text } else { text + &kernel.show_servers() }

@@ -13,9 +13,11 @@ use core::net::IpAddr;
 use super::report::{Envelope, Hop, HopStage, HopVerdict, Place};
 use super::{OUTSIDE, Spot, Wire, World};
 use crate::api::Text;
+use crate::network::cni::CALICO_GATEWAY;
 use crate::network::ipam::Cidr;
-use crate::network::kernel::{GATEWAY, UPLINK, Way};
+use crate::network::kernel::{Agent, GATEWAY, TUNNEL, TUNNEL_PORT, UPLINK, Way};
 use crate::network::packet::{ConnectionState, Packet};
+use crate::network::show;
 
 /// How a packet ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct Follower<'a> {
     pub(super) untranslated: Option<(IpAddr, u16)>,
     /// A virtual server has taken it on its way in, so that it is the node's own from there on.
     pub(super) is_put_through: bool,
+    /// What is written on the envelope around it.
+    outer: String,
     /// What the present node is doing to the packet: as it came.
     pub(super) entered: Option<(usize, Packet, Vec<Text>)>,
 }
@@ -109,6 +113,7 @@ impl<'a> Follower<'a> {
             tracked: Vec::new(),
             untranslated: None,
             is_put_through: false,
+            outer: String::new(),
             entered: None,
         }
     }
@@ -178,6 +183,7 @@ impl<'a> Follower<'a> {
             before: envelope(before),
             after: envelope(after),
             verdict,
+            outer: self.outer.clone(),
         });
     }
 
@@ -216,6 +222,9 @@ impl<'a> Follower<'a> {
         let Some(line) = line else { return End::NoRoute { at: spot } };
         let words = match is_neighbour {
             true => "The destination is in the pod's own range: the frame goes straight to the neighbour.",
+            false if attachment.gateways.contains(&CALICO_GATEWAY) => {
+                "The pod's one way out is an address that nobody has: the node's end of the cable answers for it (proxy ARP)."
+            }
             false => "The pod's routing table has one way out: by the node.",
         };
         self.hop(spot, "eth0", HopStage::Send, "sent", words, vec![line], &at, &at, HopVerdict::Passes);
@@ -347,10 +356,18 @@ impl<'a> Follower<'a> {
                     Some(other) if next == packet.destination => {
                         format!("{next} is {}, on the same wire.", other.name)
                     }
+                    Some(other) if here.kernel.agent == Agent::Bird => format!(
+                        "{} lives on {}: BIRD has learned this route from BIRD there, by BGP.",
+                        packet.destination, other.name
+                    ),
                     Some(other) => format!("{} lives on {}: over the wire.", packet.destination, other.name),
                     None => format!("{} is nowhere in the cluster: to the gateway.", packet.destination),
                 };
                 (words, UPLINK.into())
+            }
+            Way::Tunnel { machine } => {
+                let other = here.kernel.neighbour(*machine).map_or("", |other| &other.name);
+                (format!("{} lives on {other}: through the tunnel to it.", packet.destination), TUNNEL.into())
             }
         };
         let at = packet.clone();
@@ -417,7 +434,34 @@ impl<'a> Follower<'a> {
                 self.postrouting(node, packet, route.source);
                 self.wire(Some(node), here.kernel.next_on_wire(next, packet.destination), packet)
             }
+            Way::Tunnel { machine } => {
+                self.is_put_through = false;
+                if !is_own && let Some(end) = self.filter(node, "FORWARD", HopStage::Forward, packet) {
+                    return end;
+                }
+                self.postrouting(node, packet, route.source);
+                self.tunnel(node, machine, packet)
+            }
         }
+    }
+
+    /// Wraps it, and sends it to the machine that unwraps it.
+    fn tunnel(&mut self, node: usize, machine: IpAddr, packet: &mut Packet) -> End {
+        let world = self.world;
+        let kernel = world.nodes()[node].kernel;
+        let peers = kernel.tunnel.iter().flat_map(|tunnel| &tunnel.peers);
+        let peer = peers.into_iter().find(|one| one.via == machine);
+        if let (Some(peer), Some(own), false) = (peer, kernel.address, world.hands_over()) {
+            self.outer = format!("{own} > {machine}:{TUNNEL_PORT} VXLAN 1");
+            let words = format!(
+                "{TUNNEL} wraps the frame into a UDP packet of the machines' own network: from {own} to {machine}, port {TUNNEL_PORT}, VXLAN network 1."
+            );
+            let lines = vec![show::tunnel_neighbour(peer).trim_end().into(), show::tunnel_forwarding(peer)];
+            let at = packet.clone();
+            let spot = Spot::Node(node);
+            self.hop(spot, TUNNEL, HopStage::Link, "wrapped", words, lines, &at, &at, HopVerdict::Passes);
+        }
+        self.wire(Some(node), machine, packet)
     }
 
     /// Down the cable to the pod that has the address.
@@ -483,13 +527,40 @@ impl<'a> Follower<'a> {
         };
         self.hop(spot, UPLINK, HopStage::Wire, format!("to {to_name}"), words, vec![], &at, &at, verdict);
         if wire == Wire::Cut {
+            self.outer.clear();
             return End::CutWire { from: from_name.to_string(), to: to_name.to_string() };
         }
         match to {
-            Some(to) if !nodes[to].is_up => End::NoPower { node: to_name.to_string() },
+            Some(to) if !nodes[to].is_up => {
+                self.outer.clear();
+                End::NoPower { node: to_name.to_string() }
+            }
             Some(to) => {
                 packet.in_interface = UPLINK.into();
                 packet.out_interface = Text::new();
+                if !self.outer.is_empty() {
+                    let spot = Spot::Node(to);
+                    if nodes[to].kernel.tunnel.is_none() {
+                        let rule = format!("nobody there listens on UDP port {TUNNEL_PORT}");
+                        self.outer.clear();
+                        return End::Dropped { node: to, rule };
+                    }
+                    let words = format!("{TUNNEL} of {to_name} takes the frame out again.");
+                    let title = "unwrapped";
+                    self.hop(
+                        spot,
+                        TUNNEL,
+                        HopStage::Link,
+                        title,
+                        words,
+                        vec![],
+                        &at,
+                        &at,
+                        HopVerdict::Passes,
+                    );
+                    self.outer.clear();
+                    packet.in_interface = TUNNEL.into();
+                }
                 self.enter(to, None, packet)
             }
             None if GATEWAY.parse() == Ok(packet.destination) => self.receive(Spot::Outside, packet),

@@ -97,6 +97,8 @@ pub struct Hop {
     pub before: Envelope,
     pub after: Envelope,
     pub verdict: HopVerdict,
+    /// What is written on the envelope around it, from machine to machine; empty: there is none.
+    pub outer: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

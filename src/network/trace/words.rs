@@ -47,6 +47,7 @@ pub fn icmp_error(follower: &Follower, node: usize, refused: &Packet) -> Hop {
         before: envelope.clone(),
         after: envelope,
         verdict: HopVerdict::Refused,
+        outer: String::new(),
     }
 }
 
@@ -274,6 +275,7 @@ impl Ending<'_> {
         if !rule.contains("has no local endpoints") && !rule.starts_with("no-endpoint-") {
             let remedy = match rule {
                 "hairpin mode is off" => "hairpinMode or promiscMode in the network configuration.",
+                _ if rule.contains("UDP port") => "flanneld on that node: see whether its pod runs.",
                 _ if rule.contains("unallocated ClusterIPs") => "An address that a service has.",
                 _ => "A source that loadBalancerSourceRanges names.",
             };

@@ -324,6 +324,7 @@ pub fn daemon_of_node(pod: &Pod) -> Option<ComponentKind> {
     match (pod.namespace.as_str(), owner.name.as_str()) {
         ("kube-system", "kube-proxy") => Some(ComponentKind::KubeProxy),
         ("kube-system", "kube-router") => Some(ComponentKind::KubeRouter),
+        ("kube-system", "calico-node") => Some(ComponentKind::CalicoNode),
         _ => None,
     }
 }

@@ -197,6 +197,7 @@ impl Painter<'_> {
             ComponentKind::Kubelet => ("kubelet", "kubelet"),
             ComponentKind::ContainerEngine => ("containerd", "engine"),
             ComponentKind::KubeRouter => ("kube-router", "router"),
+            ComponentKind::CalicoNode => ("calico-node", "calico"),
             _ => ("kube-proxy", "proxy"),
         };
         // Where many stand side by side, a short name is better than the beginning of a long one.

@@ -144,7 +144,15 @@ impl Painter<'_> {
             let is_new = before != after && !before.is_empty();
             let color = if is_new { &palette.motion } else { &palette.ink_muted };
             let text = if after.is_empty() { &before } else { &after };
-            self.code(text, Point::new(x, rect.center().y), half - 8.0, size, color, Align::Left);
+            let y = rect.center().y - if hop.outer.is_empty() { 0.0 } else { rect.height * 0.25 };
+            self.code(text, Point::new(x, y), half - 8.0, size, color, Align::Left);
+        }
+        // The envelope around it, from machine to machine.
+        let outer = hop.outer.split(" > ").map(|side| side.split(' ').next().unwrap_or(side));
+        for (side, x) in outer.zip([envelopes.x, envelopes.x + half]).filter(|(side, _)| !side.is_empty()) {
+            let at = Point::new(x, rect.center().y + rect.height * 0.3);
+            let size = size.min(rect.height * 0.46);
+            self.code(&format!("[{side}]"), at, half - 8.0, size, &palette.motion, Align::Left);
         }
     }
 

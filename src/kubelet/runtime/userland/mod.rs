@@ -73,8 +73,8 @@ pub trait Reach {
     fn load(&self, _order: LoadOrder) -> Result<Arc<LoadReport>, &'static str> {
         Err("Network is unreachable")
     }
-    /// `ip addr`'s lines.
-    fn interfaces(&self) -> String;
+    /// `ip addr`'s lines; `is_detailed`: with what `ip -d` adds.
+    fn interfaces(&self, is_detailed: bool) -> String;
     fn routes(&self) -> String;
     /// `ip neigh`'s.
     fn neighbours(&self) -> String {
@@ -137,6 +137,7 @@ pub fn server(machine: &Machine) -> Option<Arc<Server>> {
 /// Programs of containers besides the tools that all systems have.
 const OWN: &[&str] = &[
     "arp",
+    "bridge",
     "conntrack",
     "curl",
     "dd",

@@ -50,7 +50,7 @@ impl Reach for Wires {
             _ => Err("Connection refused"),
         }
     }
-    fn interfaces(&self) -> String {
+    fn interfaces(&self, _is_detailed: bool) -> String {
         String::new()
     }
     fn routes(&self) -> String {

@@ -115,7 +115,7 @@ impl<'a> Tool<'a, '_, '_> {
                     _ => fails(255, "Usage: bridge [ OPTIONS ] OBJECT { COMMAND | help }\n"),
                 }
             }
-            "ifconfig" => text(self.userland.network.interfaces()),
+            "ifconfig" => text(self.userland.network.interfaces(false)),
             "route" => text(self.userland.network.routes()),
             "arp" => text(self.userland.network.neighbours()),
             "iptables-save" | "iptables" => self.iptables(),
@@ -189,6 +189,8 @@ impl<'a> Tool<'a, '_, '_> {
                 }
             }
             "hey" => self.hey(),
+            "install" if self.command.variables.contains_key("CNI_NETWORK_CONFIG") => self.install_calico(),
+            "calico-node" => status(0),
             "hello" => lines([
                 "",
                 "Hello from Docker!",
@@ -240,7 +242,7 @@ impl<'a> Tool<'a, '_, '_> {
         if is("address") || is("link") {
             // `show NAME`, `show dev NAME`, `dev NAME`.
             let name = words[1..].iter().find(|word| !matches!(**word, "show" | "list" | "ls" | "dev"));
-            let all = network.interfaces();
+            let all = network.interfaces(self.flags().contains('d'));
             match name.map(|name| interface(&all, name)) {
                 None => text(all),
                 Some(Some(found)) => text(found),
@@ -332,6 +334,33 @@ impl<'a> Tool<'a, '_, '_> {
             }
             _ => text(found.join(if is_brief { "" } else { "\n" })),
         }
+    }
+
+    /// What the image `calico/cni` does: plugins and configuration onto the node's disk.
+    fn install_calico(&mut self) -> Outcome {
+        let variable = |name: &str| self.command.variables.get(name).map_or("", |value| value.as_str());
+        let mut config = variable("CNI_NETWORK_CONFIG").to_string();
+        for (word, value) in [
+            ("__CNI_MTU__", variable("CNI_MTU")),
+            ("__KUBERNETES_NODE_NAME__", variable("KUBERNETES_NODE_NAME")),
+            ("__KUBECONFIG_FILEPATH__", "/etc/cni/net.d/calico-kubeconfig"),
+        ] {
+            config = config.replace(word, value);
+        }
+        let file = ["/host/etc/cni/net.d/", variable("CNI_CONF_NAME")].concat();
+        let mut out = Outcome::default();
+        for (path, content) in [
+            ("/host/opt/cni/bin/calico", ""),
+            ("/host/opt/cni/bin/calico-ipam", ""),
+            ("/host/etc/cni/net.d/calico-kubeconfig", "# Kubeconfig file for Calico CNI plugin.\n"),
+            (&file, &config),
+        ] {
+            match self.userland.files.write(path, content, false) {
+                Ok(()) => out.line(format!("[INFO][1] cni-installer: Installed {path}")),
+                Err(_) => return fails(1, format!("[FATAL][1] cni-installer: cannot write {path}\n")),
+            }
+        }
+        out
     }
 
     fn ping(&mut self, host: &str, address: &str) -> Outcome {
