@@ -32,6 +32,7 @@ Options:
   --etcd-members N
                   members of etcd (3): one on each control-plane node, the others on machines of their own
   --external-etcd all of them on machines of their own
+  --network NAME  the pod network: bridge (with routes between the nodes), flannel or calico (bridge)
   --local-etcd    three members of etcd 3.4 by themselves, at 127.0.0.1:31379, :32379 and :33379, for etcdctl
   --help          this text
 

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::arrange::{Arrange, Gather};
 use crate::language::Context;
-use crate::message::node::{LoadOrder, LoadReport, Question, Reached, Said};
+use crate::message::Message;
+use crate::message::node::{LoadOrder, LoadReport, NodeMessage, Question, Reached, Said};
 use crate::network::dns::{self, Failure, Kind, Record};
 use crate::network::packet::Protocol;
 use crate::note::Note;
@@ -36,6 +37,9 @@ const ENDPOINT_SECONDS: usize = 10;
 const ENDPOINTS: usize = 64;
 /// Answers whose times are kept.
 const LATENCIES: usize = 10_000;
+/// Loads that programs of one node may have under way, and requests that one may.
+const RUNNING: usize = 16;
+pub const MOST_WORKERS: u32 = 1000;
 /// Loads that are over and are still shown.
 const FINISHED: usize = 2;
 /// A looked-up name is looked up again after this.
@@ -273,6 +277,10 @@ impl ContainerEngine {
         order: &Arc<LoadOrder>,
         context: &mut Context,
     ) {
+        if self.loads().filter(|load| load.is_running()).count() >= RUNNING {
+            let arrived = NodeMessage::Reached { id, reached: Err("Resource temporarily unavailable") };
+            return context.send(context.me(), Message::node(arrived));
+        }
         let sandbox = (sandbox != HOST).then(|| sandbox.clone());
         self.add_load(id, Some(asker), sandbox, order.clone(), context.now());
         // Who asked is still at it.

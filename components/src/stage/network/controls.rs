@@ -76,6 +76,9 @@ fn url(picture: &Picture, from: &str, to: &str) -> Option<String> {
                 |one: &&clusterarium::picture::Service| one.namespace == namespace && one.name == name;
             let service = picture.services.iter().find(is_it)?;
             // A node's resolver knows nothing of services.
+            if !is_pod && !service.cluster_ip.contains('.') {
+                return None;
+            }
             let host = if is_pod { format!("{name}.{namespace}") } else { service.cluster_ip.clone() };
             format!("{host}:{}", service.ports.first()?)
         }

@@ -40,6 +40,7 @@ Options:
   --control-plane-nodes N   control-plane nodes (1); the first one's API server is served
   --etcd-members N          members of etcd (3): one on each control-plane node, the others on machines of their own
   --external-etcd           all of them on machines of their own
+  --network NAME            the pod network: bridge, flannel or calico (bridge)
   --write-kubeconfig FILE   write a kubeconfig for kubectl's --kubeconfig; a file of somebody else is never overwritten
   --help                    this text
 

@@ -11,7 +11,7 @@ use crate::message::node::{LoadOrder, LoadReport, read_url};
 use crate::shell::system::Outcome;
 use crate::sim::Duration;
 
-use super::super::load::SHORTEST_INTERVAL;
+use super::super::load::{MOST_WORKERS, SHORTEST_INTERVAL};
 use super::tools::{Tool, fails, text};
 
 const VALUES: [&str; 13] = ["-n", "-c", "-q", "-z", "-o", "-m", "-H", "-t", "-A", "-d", "-D", "-T", "-U"];
@@ -67,7 +67,7 @@ impl Tool<'_, '_, '_> {
             port,
             path,
             interval: interval.max(SHORTEST_INTERVAL),
-            workers,
+            workers: workers.min(MOST_WORKERS),
             timeout_seconds: if timeout == 0 { 3600 } else { timeout },
             requests: if duration == 0 { u64::from(count / workers * workers) } else { 0 },
             duration: Duration(duration),
