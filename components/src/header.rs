@@ -1,5 +1,6 @@
 //! The bar on top: lenses, presentation, theme, and what concerns the session as a whole.
 
+use clusterarium::command::PodNetwork;
 use leptos::{html, prelude::*};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 

@@ -242,6 +242,12 @@ pub fn server(name: &str, arguments: &[&str]) -> Option<Server> {
             memory: Memory::constant(15 * MIB),
             ..base
         },
+        // It listens to the kernel only.
+        "flanneld" => Server { http: Http::No, memory: Memory::constant(20 * MIB), ..base },
+        // BIRD, and Felix' health.
+        "start_runit" => {
+            Server { ports: vec![179, 9099], memory: Memory::constant(120 * MIB), cpu_milli: 15, ..base }
+        }
         // The load generator of the course: allocates in chunks.
         "stress" | "stress-ng" => stress(base, arguments),
         "node" | "npm" | "yarn" => Server {
