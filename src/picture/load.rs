@@ -13,7 +13,7 @@ use crate::command::Command;
 use crate::sim::History;
 
 use super::build::Ledger;
-use super::{Action, Detail};
+use super::{Action, Detail, Query, Reference};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
@@ -130,25 +130,33 @@ pub(super) fn card(history: &History<Cluster>) -> Option<Detail> {
     if !load.ended.is_empty() {
         summary.push(("Over".into(), load.ended.clone()));
     }
+    let endpoint = |one: &LoadEndpoint| {
+        let ((answered, failed), (now, now_failed)) = (one.total, one.recent);
+        let is_pod = !one.namespace.is_empty();
+        let (namespace, name) = (one.namespace.clone(), one.name.clone());
+        Reference {
+            text: one.name.clone(),
+            about: format!(
+                "{answered} answered, {failed} failed; in the last ten seconds {now} and {now_failed}"
+            ),
+            query: is_pod.then_some(Query::Pod { namespace, name }),
+            is_going: !is_pod,
+        }
+    };
+    let endpoints: Vec<Reference> = load.endpoints.iter().map(endpoint).collect();
+    let mut explanation = load.sentence;
     if !load.remedy.is_empty() {
-        summary.push(("What would help".into(), load.remedy.clone()));
-    }
-    for one in &load.endpoints {
-        let (answered, failed) = one.total;
-        let name =
-            if one.node.is_empty() { one.name.clone() } else { format!("{} on {}", one.name, one.node) };
-        let (now, now_failed) = one.recent;
-        let text =
-            format!("{answered} answered, {failed} failed; in the last ten seconds {now} and {now_failed}");
-        summary.push((name, text));
+        explanation.push_str(". ");
+        explanation.push_str(&load.remedy);
     }
     let stop = Action::new("Stop the load", "No more requests are sent.", [Command::StopLoad]);
     let is_ours = load.is_by_command && load.ended.is_empty();
     Some(Detail {
         kind: "Load".into(),
         title: format!("{} to {}", load.source, load.target),
-        explanation: load.sentence,
+        explanation,
         summary,
+        references: vec![("Endpoints".into(), endpoints)],
         actions: is_ours.then_some(stop).into_iter().collect(),
         ..Detail::default()
     })

@@ -183,8 +183,7 @@ pub fn Controls(view: View) -> impl IntoView {
                 "Send another"
             </button>
             <label class="packet-choice load-choice">
-                <span>"load"</span>
-                <select title="Requests a second" on:change=move |event| rate.set(event_target_value(&event))>
+                <select aria-label="load" title="Requests a second" on:change=move |event| rate.set(event_target_value(&event))>
                     {RATES.into_iter().map(|one| view! {
                         <option value=one selected=move || rate.get() == one>{one}"/s"</option>
                     }).collect_view()}

@@ -111,7 +111,7 @@ impl Lettering for Painter<'_> {
 impl Painter<'_> {
     pub fn paint(&self) {
         let (load, layout) = (self.load, self.layout);
-        let rate = format!("{} requests a second", load.per_second);
+        let rate = format!("{} a second", load.per_second);
         let name = load.source.rsplit('/').next().unwrap_or_default();
         let (host, port) = load.target.rsplit_once(':').unwrap_or((&load.target, ""));
         let most = load.endpoints.iter().map(|one| one.recent.0 + one.recent.1).max().unwrap_or(0).max(1);
