@@ -67,7 +67,8 @@ impl Album {
         assert_eq!(code, Some(0), "{line}\n{said}");
     }
 
-    /// What became of the requests of the load that began last: in all, by the client's words, by where they came to.
+    /// What became of the requests of the load that began last, since it was last asked for: whether they were answered, the
+    /// client's words for what failed, and where they came to. How many it were is a matter of chance.
     fn load(&mut self) -> Vec<String> {
         let Some((_, load)) = self.console.history.world().loads().last() else {
             return vec!["  there is none".into()];
@@ -81,15 +82,25 @@ impl Album {
         for endpoint in &load.endpoints {
             let address = endpoint.address.to_string();
             let name = self.former.get(&address).unwrap_or(&address);
-            counts.insert(format!("3 {name}: answered"), endpoint.answered);
-            counts.insert(format!("3 {name}: failed"), endpoint.failed);
+            // Of a Deployment's pods the template counts.
+            let name = name
+                .rsplit_once('-')
+                .map_or(name.as_str(), |(template, suffix)| if suffix.len() == 5 { template } else { name });
+            *counts.entry(format!("3 {name} answers")).or_default() += endpoint.answered;
+            *counts.entry(format!("3 {name} fails")).or_default() += endpoint.failed;
         }
-        let mut lines = Vec::new();
-        for (what, count) in &counts {
-            let news = count - self.counted.get(what).copied().unwrap_or(0).min(*count);
-            if news > 0 || what.starts_with(['0', '1']) {
-                lines.push(format!("  {}: {news}", &what[2..]));
-            }
+        let news = |what: &str| {
+            let now = counts.get(what).copied().unwrap_or(0);
+            now - self.counted.get(what).copied().unwrap_or(0).min(now)
+        };
+        let mut lines = vec![match (news("0 answered"), news("1 failed")) {
+            (0, 0) => "  nothing was sent".to_string(),
+            (_, 0) => "  all are answered".to_string(),
+            (0, _) => "  all fail".to_string(),
+            _ => "  some are answered, some fail".to_string(),
+        }];
+        for what in counts.keys().filter(|what| what.starts_with(['2', '3']) && news(what) > 0) {
+            lines.push(format!("  {}", &what[2..]));
         }
         if let Some((_, why)) = &load.ended {
             lines.push(format!("  over: {why}"));
