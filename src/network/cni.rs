@@ -102,10 +102,12 @@ impl Network {
         }
         let kind = plugin.shared_text("type");
         let is_flannel = kind == "flannel";
-        let is_installed = || file(&[PLUGINS, "/", &kind].concat()).is_some();
-        if !matches!(kind.as_str(), "bridge" | "ptp")
-            && !(matches!(kind.as_str(), "flannel" | "calico") && is_installed())
-        {
+        let is_installed = match kind.as_str() {
+            "bridge" | "ptp" => true,
+            "flannel" | "calico" => file(&[PLUGINS, "/", &kind].concat()).is_some(),
+            _ => false,
+        };
+        if !is_installed {
             return Err(if kind.is_empty() {
                 "error parsing configuration: missing 'type'".into()
             } else {
