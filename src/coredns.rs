@@ -82,7 +82,9 @@ impl CoreDns {
         match &input {
             Input::Start => self.instances.clear(),
             Input::Message { message: Message::Node(message), .. } => match &**message {
-                NodeMessage::Exec { container, config, .. } => begun = Some((container.clone(), config.clone())),
+                NodeMessage::Exec { container, config, .. } => {
+                    begun = Some((container.clone(), config.clone()))
+                }
                 NodeMessage::Exit { container } => drop(self.instances.remove(container)),
                 _ => {}
             },
