@@ -126,6 +126,47 @@ for (const level of ["Beginner", "Operator", "Wire"]) {
 STATES.pod = (page) => lens(page, "Pod");
 STATES.network = (page) => lens(page, "Network");
 
+const run = (page, line) => page.evaluate((line) => window.clusterarium.exec(line), line);
+/** From a pod to a service, in the network lens. */
+const packet = async (page) => {
+  await run(page, "kubectl create deployment web --image=nginx --replicas=3; kubectl expose deployment web --port=80");
+  await run(page, "kubectl run client --image=busybox -- sleep 3600; sleep 30");
+  await page.getByRole("navigation", { name: "Lenses" }).getByRole("button", { name: "Network" }).click();
+  const form = page.getByRole("form", { name: "Packet" });
+  await form.getByLabel("from").selectOption("pod/default/client");
+  await form.getByLabel("to").selectOption("service/default/web");
+  return form;
+};
+/** A load on three pods, while they are replaced. */
+STATES.load = async (page) => {
+  const form = await packet(page);
+  await form.getByLabel("load").selectOption("50");
+  await form.getByRole("button", { name: "Send load" }).click();
+  await run(page, "sleep 10");
+  await run(page, "kubectl set image deployment web nginx=nginx:1.28; sleep 6");
+  await page.waitForTimeout(500);
+};
+STATES.calico = async (page) => {
+  await STATES.order(page);
+  await page.getByLabel("Pod network").selectOption({ index: 2 });
+  await page.getByRole("button", { name: "Start it" }).click();
+  await page.waitForTimeout(4000);
+  await packet(page);
+  await page.waitForTimeout(1500);
+};
+/** An object that kubectl lends to the editor, after a word with a node. */
+STATES.edit = async (page) => {
+  await run(page, "kubectl create deployment web --image=nginx");
+  await tab(page, "Terminal");
+  const command = page.getByLabel("Command", { exact: true });
+  for (const line of ["ssh worker-1 crictl ps", "kubectl edit deployment web"]) {
+    await command.fill(line);
+    await command.press("Enter");
+    await page.waitForTimeout(2500);
+  }
+  await tab(page, "Editor");
+};
+
 const directory = process.argv[2] ?? "screenshots";
 const only = process.argv.slice(3);
 mkdirSync(directory, { recursive: true });

@@ -9,6 +9,7 @@ mod limit_ranger;
 mod mutating_policy;
 mod namespaces;
 mod node_restriction;
+mod pod_security;
 mod pods;
 mod policy;
 mod quota;
@@ -187,6 +188,7 @@ impl ApiServer {
                 if attributes.operation == Operation::Create && attributes.is("", "Pod") {
                     self.check_limits(attributes, object)?;
                 }
+                self.check_pod_security(attributes, object, old)?;
                 if attributes.is("", "PersistentVolumeClaim") {
                     self.check_claim_limits(attributes, object)?;
                     if let Some(old) = old {
