@@ -92,7 +92,10 @@ fn free_port() -> Option<u16> {
 /// call for a longer copy of what it calls (`-inline-threshold=0`) and to move what takes more than one load and store by
 /// `memory.copy` (`-max-store-memcpy=1`) is three percent of the page, and a tenth more time for a thousand pods. Not for
 /// one that is compiled to be fast.
-const SMALL: (&str, &str) = ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-C llvm-args=-disable-lsr");
+const SMALL: (&str, &str) = (
+    "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+    "-C llvm-args=-disable-lsr -C llvm-args=-inline-threshold=3",
+);
 
 /// The site as it is published, in `dist/`, measured against the budgets.
 pub fn build() -> Outcome {

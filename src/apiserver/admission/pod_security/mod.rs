@@ -15,7 +15,6 @@ use crate::api::status::Status;
 use crate::api::{Value, meta};
 use crate::apiserver::ApiServer;
 use crate::arrange::Arrange;
-use crate::sorted::SortedMap;
 
 use super::{Attributes, Operation};
 use standards::{Level, Violations, violations};
@@ -144,13 +143,10 @@ fn template<'a>(attributes: &Attributes, object: &'a Value) -> Option<&'a Value>
 
 /// Of a pod only its images can change what it may do, and a guest that joins it.
 fn is_significant(pod: &Value, old: &Value) -> bool {
-    let images = |pod: &Value, field: &str| {
-        let containers = pod.items(field).iter();
-        containers.map(|one| (one.shared_text("name"), one.shared_text("image"))).collect::<Vec<_>>()
-    };
-    ["spec.containers", "spec.initContainers", "spec.ephemeralContainers"]
-        .iter()
-        .any(|field| images(pod, field) != images(old, field))
+    ["spec.containers", "spec.initContainers", "spec.ephemeralContainers"].iter().any(|field| {
+        let (new, old) = (pod.items(field), old.items(field));
+        new.len() != old.len() || new.iter().zip(old).any(|(new, old)| new.text("image") != old.text("image"))
+    })
 }
 
 impl ApiServer {
@@ -239,17 +235,19 @@ impl ApiServer {
             return Ok(());
         }
         // By what is wrong: the first pod's name, and how many there are.
-        let mut found: SortedMap<String, (String, usize)> = SortedMap::new();
+        let mut found: Vec<(String, &str, usize)> = Vec::new();
         let cache = self.caches.get(self.catalog.shelves.pods);
         let pods = cache.into_iter().flat_map(|cache| cache.list(meta::name(namespace)));
         for (_, pod) in pods {
             let wrong = sign.judge(pod.at("metadata"), pod.at("spec"));
             if !wrong.is_empty() {
-                let name = meta::name(pod);
-                let entry = found.entry(wrong.reasons()).or_insert_with(|| (name.to_owned(), 0));
-                entry.1 += 1;
-                if name < entry.0.as_str() {
-                    entry.0 = name.to_owned();
+                let (name, reasons) = (meta::name(pod), wrong.reasons());
+                match found.iter_mut().find(|(same, ..)| *same == reasons) {
+                    Some((_, first, count)) => {
+                        *count += 1;
+                        *first = name.min(first);
+                    }
+                    None => found.push((reasons, name, 1)),
                 }
             }
         }
@@ -259,7 +257,7 @@ impl ApiServer {
         let name = meta::name(namespace);
         let mut warnings: Vec<String> = found
             .iter()
-            .map(|(wrong, (pod, count))| match count {
+            .map(|(wrong, pod, count)| match count {
                 1 => format!("{pod}: {wrong}"),
                 2 => format!("{pod} (and 1 other pod): {wrong}"),
                 more => format!("{pod} (and {} other pods): {wrong}", more - 1),

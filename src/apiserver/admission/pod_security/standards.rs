@@ -120,13 +120,13 @@ fn distinct(mut values: Vec<&str>) -> Vec<&str> {
 
 impl<'a> Pod<'a> {
     /// The containers of which something is true.
-    fn which(&self, is_so: impl Fn(&'a Value) -> bool) -> Vec<&'a str> {
+    fn which(&self, is_so: &dyn Fn(&'a Value) -> bool) -> Vec<&'a str> {
         self.containers.iter().filter(|one| is_so(one)).map(|one| name(one)).collect()
     }
     /// Who sets what must not be set, the pod itself or containers: `pod and container "a"`.
-    fn setters(&self, is_bad: impl Fn(&Value) -> bool) -> String {
+    fn setters(&self, is_bad: &dyn Fn(&Value) -> bool) -> String {
         let own = self.spec.at("securityContext");
-        let bad = self.which(|one| is_bad(one.at("securityContext")));
+        let bad = self.which(&|one| is_bad(one.at("securityContext")));
         let mut setters = Vec::new();
         if is_bad(own) {
             setters.push("pod".to_owned());
@@ -137,7 +137,7 @@ impl<'a> Pod<'a> {
         setters.join(" and ")
     }
     /// What stands at `path` of the security contexts, if it is not among `allowed`.
-    fn values(&self, path: &str, is_bad: impl Fn(&Value) -> bool) -> Vec<&'a str> {
+    fn values(&self, path: &str, is_bad: &dyn Fn(&Value) -> bool) -> Vec<&'a str> {
         let contexts = self.containers.iter().map(|one| one.at("securityContext"));
         let all = contexts.chain([self.spec.at("securityContext")]);
         distinct(all.filter(|context| is_bad(context)).map(|context| context.text(path)).collect())
@@ -178,7 +178,7 @@ pub(super) fn violations(level: Level, minor: u32, metadata: &Value, spec: &Valu
     if minor >= 34 {
         hosts_of_probes(&pod, &mut found);
     }
-    let privileged = pod.which(|one| one.is_true("securityContext.privileged"));
+    let privileged = pod.which(&|one| one.is_true("securityContext.privileged"));
     if !privileged.is_empty() {
         let detail = format!("{} must not set securityContext.privileged=true", containers(&privileged));
         found.note("privileged", detail);
@@ -196,7 +196,7 @@ pub(super) fn violations(level: Level, minor: u32, metadata: &Value, spec: &Valu
     if !sysctls.is_empty() {
         found.note("forbidden sysctls", sysctls.join(", "));
     }
-    let setters = pod.setters(|context| context.is_true("windowsOptions.hostProcess"));
+    let setters = pod.setters(&|context| context.is_true("windowsOptions.hostProcess"));
     if !setters.is_empty() {
         let detail = format!("{setters} must not set securityContext.windowsOptions.hostProcess=true");
         found.note("hostProcess", detail);
@@ -212,7 +212,7 @@ fn restricted(pod: &Pod, minor: u32, is_relaxed: bool, found: &mut Violations) {
     let is_windows = minor >= 25 && pod.spec.text("os.name") == "windows";
     if !is_windows {
         let path = "securityContext.allowPrivilegeEscalation";
-        let bad = pod.which(|one| *one.at(path) != Value::Bool(false));
+        let bad = pod.which(&|one| *one.at(path) != Value::Bool(false));
         if !bad.is_empty() {
             let detail = format!("{} must set {path}=false", containers(&bad));
             found.note("allowPrivilegeEscalation != false", detail);
@@ -220,7 +220,7 @@ fn restricted(pod: &Pod, minor: u32, is_relaxed: bool, found: &mut Violations) {
         let mut details = Vec::new();
         let drops =
             |one: &Value| one.items("securityContext.capabilities.drop").contains(&Value::from("ALL"));
-        let bad = pod.which(|one| !drops(one));
+        let bad = pod.which(&|one| !drops(one));
         if !bad.is_empty() {
             details
                 .push(format!("{} must set securityContext.capabilities.drop=[\"ALL\"]", containers(&bad)));
@@ -237,7 +237,7 @@ fn restricted(pod: &Pod, minor: u32, is_relaxed: bool, found: &mut Violations) {
     if !is_relaxed {
         run_as_non_root(pod, found);
         let is_root = |context: &Value| context.integer("runAsUser") == Some(0);
-        let setters = pod.setters(is_root);
+        let setters = pod.setters(&is_root);
         if minor >= 23 && !setters.is_empty() {
             found.note("runAsUser=0", format!("{setters} must not set runAsUser=0"));
         }
@@ -253,7 +253,7 @@ fn app_armor(pod: &Pod, metadata: &Value, found: &mut Violations) {
         context.has("appArmorProfile") && !matches!(context.text(path), "RuntimeDefault" | "Localhost")
     };
     let mut setters: Vec<String> =
-        [pod.setters(is_bad)].into_iter().filter(|words| !words.is_empty()).collect();
+        [pod.setters(&is_bad)].into_iter().filter(|words| !words.is_empty()).collect();
     let is_fine =
         |profile: &str| matches!(profile, "" | "runtime/default") || profile.starts_with("localhost/");
     let annotations: Vec<String> = metadata
@@ -264,7 +264,7 @@ fn app_armor(pod: &Pod, metadata: &Value, found: &mut Violations) {
         .map(|(key, profile)| format!("{key}={profile:?}"))
         .collect();
     let annotations: Vec<&str> = annotations.iter().map(String::as_str).collect();
-    let mut values = pod.values(path, is_bad);
+    let mut values = pod.values(path, &is_bad);
     values.extend(&annotations);
     if !annotations.is_empty() {
         setters.push(counted("annotation", "annotations", &annotations).into());
@@ -283,7 +283,7 @@ fn added(pod: &Pod, allowed: &[&str]) -> Option<String> {
         let items = one.items("securityContext.capabilities.add").iter().filter_map(Value::as_str);
         items.filter(|capability| !allowed.contains(capability)).map(str::to_owned).collect::<Vec<_>>()
     };
-    let bad = pod.which(|one| !others(one).is_empty());
+    let bad = pod.which(&|one| !others(one).is_empty());
     let all: Vec<String> = pod.containers.iter().flat_map(|one| others(one)).collect();
     let all = distinct(all.iter().map(String::as_str).collect());
     let words = || {
@@ -304,7 +304,7 @@ fn host_ports(pod: &Pod, found: &mut Violations) {
         let ports = one.items("ports").iter().filter_map(|port| port.integer("hostPort"));
         ports.filter(|port| *port != 0).map(|port| port.to_string()).collect::<Vec<_>>()
     };
-    let bad = pod.which(|one| !ports(one).is_empty());
+    let bad = pod.which(&|one| !ports(one).is_empty());
     let all: Vec<String> = pod.containers.iter().flat_map(|one| ports(one)).collect();
     let all = distinct(all.iter().map(String::as_str).collect());
     if !bad.is_empty() {
@@ -323,7 +323,7 @@ fn hosts_of_probes(pod: &Pod, found: &mut Violations) {
             handlers.flat_map(|handler| [handler.text("httpGet.host"), handler.text("tcpSocket.host")]);
         both.filter(|host| !host.is_empty()).collect()
     }
-    let bad = distinct(pod.which(|one| !hosts(one).is_empty()));
+    let bad = distinct(pod.which(&|one| !hosts(one).is_empty()));
     let all = distinct(pod.containers.iter().flat_map(|one| hosts(one)).collect());
     if !bad.is_empty() {
         let uses = counted("uses", "use", &bad);
@@ -334,9 +334,9 @@ fn hosts_of_probes(pod: &Pod, found: &mut Violations) {
 
 fn proc_mount(pod: &Pod, found: &mut Violations) {
     let is_bad = |context: &Value| !matches!(context.text("procMount"), "" | "Default");
-    let bad = pod.which(|one| is_bad(one.at("securityContext")));
+    let bad = pod.which(&|one| is_bad(one.at("securityContext")));
     if !bad.is_empty() {
-        let values = quoted(&pod.values("procMount", is_bad));
+        let values = quoted(&pod.values("procMount", &is_bad));
         let detail = format!("{} must not set securityContext.procMount to {values}", containers(&bad));
         found.note("procMount", detail);
     }
@@ -350,17 +350,17 @@ fn se_linux(pod: &Pod, minor: u32, found: &mut Violations) {
     };
     let has = |context: &Value, field: &str| !context.at("seLinuxOptions").text(field).is_empty();
     let is_bad = |context: &Value| is_bad_type(context) || has(context, "user") || has(context, "role");
-    let setters = pod.setters(is_bad);
+    let setters = pod.setters(&is_bad);
     if setters.is_empty() {
         return;
     }
     let mut data = Vec::new();
-    let types = pod.values("seLinuxOptions.type", is_bad_type);
+    let types = pod.values("seLinuxOptions.type", &is_bad_type);
     if !types.is_empty() {
         data.push(format!("{} {}", counted("type", "types", &types), quoted(&types)));
     }
     for field in ["user", "role"] {
-        if !pod.setters(|context| has(context, field)).is_empty() {
+        if !pod.setters(&|context| has(context, field)).is_empty() {
             data.push(format!("{field} may not be set"));
         }
     }
@@ -372,16 +372,16 @@ fn seccomp(pod: &Pod, is_needed: bool, found: &mut Violations) {
     const PATH: &str = "seccompProfile.type";
     let is_good = |context: &Value| matches!(context.text(PATH), "RuntimeDefault" | "Localhost");
     let is_bad = |context: &Value| context.has("seccompProfile") && !is_good(context);
-    let setters = pod.setters(is_bad);
+    let setters = pod.setters(&is_bad);
     if !setters.is_empty() {
-        let values = quoted(&pod.values(PATH, is_bad));
+        let values = quoted(&pod.values(PATH, &is_bad));
         let detail = format!("{setters} must not set securityContext.{PATH} to {values}");
         return found.note("seccompProfile", detail);
     }
     if !is_needed || is_good(pod.spec.at("securityContext")) {
         return;
     }
-    let silent = pod.which(|one| !one.has("securityContext.seccompProfile"));
+    let silent = pod.which(&|one| !one.has("securityContext.seccompProfile"));
     if !silent.is_empty() {
         let who = containers(&silent);
         let detail =
@@ -392,13 +392,13 @@ fn seccomp(pod: &Pod, is_needed: bool, found: &mut Violations) {
 
 fn run_as_non_root(pod: &Pod, found: &mut Violations) {
     let set = |context: &Value| context.at("runAsNonRoot").as_bool();
-    let setters = pod.setters(|context| set(context) == Some(false));
+    let setters = pod.setters(&|context| set(context) == Some(false));
     if !setters.is_empty() {
         let detail = format!("{setters} must not set securityContext.runAsNonRoot=false");
         return found.note("runAsNonRoot != true", detail);
     }
     let is_set = set(pod.spec.at("securityContext")) == Some(true);
-    let silent = pod.which(|one| !is_set && set(one.at("securityContext")).is_none());
+    let silent = pod.which(&|one| !is_set && set(one.at("securityContext")).is_none());
     if !silent.is_empty() {
         let detail = format!("pod or {} must set securityContext.runAsNonRoot=true", containers(&silent));
         found.note("runAsNonRoot != true", detail);
