@@ -183,7 +183,7 @@ pub(super) fn violations(level: Level, minor: u32, metadata: &Value, spec: &Valu
         let detail = format!("{} must not set securityContext.privileged=true", containers(&privileged));
         found.note("privileged", detail);
     }
-    if !is_relaxed && !(is_restricted && minor >= 35) {
+    if !is_relaxed && (!is_restricted || minor < 35) {
         proc_mount(&pod, &mut found);
     }
     se_linux(&pod, minor, &mut found);
