@@ -200,13 +200,10 @@ impl Guard {
     }
     /// Whom a certificate names, if it is one for clients and of an authority that counts.
     fn holder(&self, holder: &CertificateDer, between: &[CertificateDer]) -> Option<Peer> {
-        let read = |certificate: &'_ CertificateDer<'_>| certificate.to_vec();
-        let (between, authorities): (Vec<_>, Vec<_>) =
-            (between.iter().map(read).collect(), self.authorities.iter().map(read).collect());
         let (_, certificate) = X509Certificate::from_der(holder).ok()?;
         let usage = certificate.extended_key_usage().ok()?;
         if !usage.is_none_or(|usage| usage.value.client_auth || usage.value.any)
-            || !is_vouched_for(&certificate, &between, &authorities, CHAIN)
+            || !is_vouched_for(&certificate, between, &self.authorities, CHAIN)
         {
             return None;
         }
@@ -226,19 +223,19 @@ const CHAIN: u32 = 4;
 /// counts too: `openssl x509 -req` makes it.
 fn is_vouched_for(
     certificate: &X509Certificate,
-    between: &[Vec<u8>],
-    authorities: &[Vec<u8>],
+    between: &[CertificateDer],
+    authorities: &[CertificateDer],
     chain: u32,
 ) -> bool {
     let has_signed = |signer: &X509Certificate| {
         signer.subject() == certificate.issuer()
             && certificate.verify_signature(Some(signer.public_key())).is_ok()
     };
-    let signs = |signer: &Vec<u8>| {
+    let signs = |signer: &CertificateDer| {
         X509Certificate::from_der(signer)
             .is_ok_and(|(_, signer)| signer.validity().is_valid() && has_signed(&signer))
     };
-    let vouches = |signer: &Vec<u8>| {
+    let vouches = |signer: &CertificateDer| {
         X509Certificate::from_der(signer).is_ok_and(|(_, signer)| {
             signer.is_ca() && has_signed(&signer) && is_vouched_for(&signer, between, authorities, chain - 1)
         })
