@@ -55,8 +55,9 @@ impl<T> Arrange<T> for [T] {
 /// The numbers below `count` in the order of what they stand for: sorted runs are merged to longer ones. The standard
 /// library's sort is quicker on long lists in disorder, and twenty times the code.
 fn in_order(count: usize, compare: &mut dyn FnMut(usize, usize) -> Ordering) -> Vec<usize> {
-    let mut numbers: Vec<usize> = (0..count).collect();
-    let mut merged = numbers.clone();
+    let mut first: Vec<usize> = (0..count).collect();
+    let mut second = first.clone();
+    let (mut numbers, mut merged) = (first.as_mut_slice(), second.as_mut_slice());
     let mut run = 1;
     while run < count {
         for start in (0..count).step_by(2 * run) {
@@ -75,7 +76,7 @@ fn in_order(count: usize, compare: &mut dyn FnMut(usize, usize) -> Ordering) -> 
         std::mem::swap(&mut numbers, &mut merged);
         run *= 2;
     }
-    numbers
+    numbers.to_vec()
 }
 
 /// Brings to each place `to` what stands at `numbers[to]`, along the circles that the numbers form.

@@ -9,6 +9,8 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+use crate::sorted::search;
+
 /// Cards in a drawer at most; a full one is split in two.
 const DRAWER: usize = 64;
 
@@ -62,7 +64,9 @@ impl<K: Ord, V> SharedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.drawers.partition_point(|(label, _)| Borrow::<Q>::borrow(label) <= key).saturating_sub(1)
+        let drawers = self.drawers.as_slice();
+        let found = search(drawers.len(), &mut |number| drawers[number].0.borrow().cmp(key));
+        found.unwrap_or_else(|next| next.saturating_sub(1))
     }
     /// The drawer for a key, and the key's place in it, or where it would stand.
     fn look<Q: Ord + ?Sized>(&self, key: &Q) -> (usize, Result<usize, usize>)
@@ -84,7 +88,8 @@ impl<K: Ord, V> SharedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.find(key).map(|(number, place)| &self.drawers[number].1[place].1)
+        let (number, place) = self.find(key)?;
+        Some(&self.drawers.as_slice()[number].1.as_slice()[place].1)
     }
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
@@ -122,7 +127,7 @@ fn own<T: Clone>(shared: &mut Arc<T>) -> &mut T {
 }
 
 fn place<K: Borrow<Q>, V, Q: Ord + ?Sized>(drawer: &[(K, V)], key: &Q) -> Result<usize, usize> {
-    drawer.binary_search_by(|(name, _)| name.borrow().cmp(key))
+    search(drawer.len(), &mut |place| drawer[place].0.borrow().cmp(key))
 }
 
 impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
@@ -175,7 +180,8 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
         Some(entry)
     }
     fn at(&mut self, number: usize, place: usize) -> &mut V {
-        &mut own(&mut own(&mut self.drawers)[number].1)[place].1
+        let drawer = &mut own(&mut self.drawers).as_mut_slice()[number].1;
+        &mut own(drawer).as_mut_slice()[place].1
     }
     /// Puts in a card whose key is not there, where it was looked for; says where it stands now.
     fn add(&mut self, mut number: usize, mut place: usize, key: K, value: V) -> (usize, usize) {

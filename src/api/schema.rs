@@ -163,7 +163,7 @@ impl Schema {
         self.kinds.keys().map(|(api_version, kind)| (api_version, kind))
     }
     fn type_(&self, id: TypeId) -> &Type {
-        &self.types[id.0 as usize]
+        &self.types.as_slice()[id.0 as usize]
     }
     fn add(&mut self, type_: Type) -> TypeId {
         self.types.push(type_);

@@ -3,6 +3,8 @@
 //! Picture to hold in mind: a calendar nailed to the ruler of simulated time at one fixed date. Nothing asks
 //! the real clock; every run begins on the same morning.
 
+use std::cell::RefCell;
+
 use super::value::Text;
 use crate::sim::Time;
 
@@ -10,6 +12,11 @@ use crate::sim::Time;
 pub const EPOCH_S: i64 = 1_767_254_400;
 
 const DAY_S: i64 = 86_400;
+
+thread_local! {
+    /// The second that was written last, and how. Objects name few others; only memory is shared.
+    static LAST: RefCell<(i64, Text)> = const { RefCell::new((0, Text::new())) };
+}
 
 /// Microseconds since 1970.
 pub fn unix_us(time: Time) -> i64 {
@@ -28,10 +35,15 @@ pub fn rfc3339(time: Time) -> Text {
 
 /// The same, of seconds since 1970.
 pub fn rfc3339_of(unix_s: i64) -> Text {
-    let mut text = String::with_capacity(20);
-    push_second(&mut text, unix_s);
-    text.push('Z');
-    text.into()
+    LAST.with_borrow_mut(|last| {
+        if last.1.is_empty() || last.0 != unix_s {
+            let mut text = String::with_capacity(20);
+            push_second(&mut text, unix_s);
+            text.push('Z');
+            *last = (unix_s, text.into());
+        }
+        last.1.clone()
+    })
 }
 
 /// Up to the second, without zone: `2026-01-01T08:00:05`. Without `format!`: there are some in every object.

@@ -71,15 +71,14 @@ impl Value {
     }
     /// What stands at `path`; `Null` where there is nothing.
     pub fn at(&self, path: &str) -> &Value {
-        let path = path.as_bytes();
-        let (mut value, mut start) = (self, 0);
+        let (mut value, mut path) = (self, path.as_bytes());
         while let Value::Object(map) = value
-            && let Some((next, end)) = map.along(path, start)
+            && let Some((next, length)) = map.along(path)
         {
-            if end == path.len() {
+            if length >= path.len() {
                 return next;
             }
-            (value, start) = (next, end + 1);
+            (value, path) = (next, &path[length + 1..]);
         }
         &NULL
     }

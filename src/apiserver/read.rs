@@ -341,7 +341,7 @@ fn write_continue(revision: i64, start: &str) -> String {
 pub(super) fn base64_url(bytes: &[u8]) -> String {
     let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let byte = |place: usize| chunk.get(place).map_or(0, |byte| u32::from(*byte));
+        let byte = |place: usize| if place < chunk.len() { u32::from(chunk[place]) } else { 0 };
         let word = byte(0) << 16 | byte(1) << 8 | byte(2);
         let letters = [18, 12, 6, 0].map(|shift| BASE64_URL[(word >> shift) as usize & 63]);
         text.extend_from_slice(&letters[..=chunk.len()]);

@@ -113,12 +113,15 @@ impl Digest {
         self
     }
     pub(crate) fn text(mut self, text: &str) -> Digest {
-        for chunk in text.as_bytes().chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self = self.word(u64::from_le_bytes(word));
+        let (mut word, mut shift) = (0, 0);
+        for byte in text.bytes() {
+            word |= u64::from(byte) << shift;
+            shift = (shift + 8) % 64;
+            if shift == 0 {
+                self = self.word(std::mem::take(&mut word));
+            }
         }
-        self
+        if shift == 0 { self } else { self.word(word) }
     }
     pub(crate) fn finish(self) -> u64 {
         self.0

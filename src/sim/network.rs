@@ -84,7 +84,7 @@ impl Network {
         self.hosts.get(actor.0 as usize).copied().flatten()
     }
     pub fn is_down(&self, host: HostId) -> bool {
-        self.down.contains(&host)
+        !self.down.is_empty() && self.down.contains(&host)
     }
     /// Powers a host's interface off or on. Its actors must be stopped and started besides.
     pub fn set_down(&mut self, host: HostId, down: bool) {
@@ -139,7 +139,9 @@ impl Network {
         }
         let (low, high) = if source == target { self.local_latency } else { self.remote_latency };
         let mut latency = random.duration(low, high);
-        if let Some(fault) = self.faults.get(&(source, target)) {
+        if !self.faults.is_empty()
+            && let Some(fault) = self.faults.get(&(source, target))
+        {
             if fault.cut {
                 return Err(Lost::Cut);
             }

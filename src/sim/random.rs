@@ -64,16 +64,17 @@ impl Random {
         let (a, b) = (self.next(), self.next());
         let version = (a & 0xffff_ffff_ffff_0fff) | 0x4000;
         let variant = (b & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
-        let mut text = String::with_capacity(36);
+        let (mut letters, mut end) = ([b'-'; 36], 0);
         for place in 0..32 {
             if matches!(place, 8 | 12 | 16 | 20) {
-                text.push('-');
+                end += 1;
             }
             let word = if place < 16 { version } else { variant };
             let digit = (word >> (60 - 4 * (place % 16))) as u8 & 0xf;
-            text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
+            letters[end] = digit + if digit < 10 { b'0' } else { b'a' - 10 };
+            end += 1;
         }
-        text
+        String::from_utf8_lossy(&letters).into_owned()
     }
 }
 

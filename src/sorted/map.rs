@@ -89,13 +89,15 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        search(self.entries.len(), &mut |place| self.entries[place].0.borrow().cmp(key))
+        let entries = self.entries.as_slice();
+        search(entries.len(), &mut |place| entries[place].0.borrow().cmp(key))
     }
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
-        self.find(key).ok().map(|place| &self.entries[place].1)
+        let place = self.find(key).ok()?;
+        Some(&self.entries.as_slice()[place].1)
     }
     pub fn get_key_value<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
     where

@@ -1,5 +1,6 @@
 // How fast the built page is on this machine: sizes are cargo xtask build's business, times are printed here.
 // Not a test: a busy machine would fail it. Medians of several runs; compare with the budgets in the README.
+// DIST names another build than dist/: to compare two, measure them in turn.
 
 import { launch, open, serve } from "./driver.mjs";
 

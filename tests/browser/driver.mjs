@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { extname, join, normalize } from "node:path";
 import { chromium } from "playwright-core";
 
-export const DIST = new URL("../../dist/", import.meta.url).pathname;
+export const DIST = process.env.DIST ?? new URL("../../dist/", import.meta.url).pathname;
 const PATH = "/some/where/";
 
 const TYPES = {

@@ -15,8 +15,8 @@ use clusterarium::sim::{History, Time};
 const LINE: &str = "while true; do kubectl create deployment run-in --image=nginx --replicas=90; \
                     kubectl rollout status deployment run-in; kubectl delete deployment run-in; sleep 40; done";
 
-/// Events after which it is enough.
-const EVENTS: u64 = 80_000;
+/// Events after which it is enough: most of what a rollout needs has been compiled well by then.
+const EVENTS: u64 = 240_000;
 
 /// Events between two looks at the clock: well below a millisecond.
 const STRIDE: u64 = 20;

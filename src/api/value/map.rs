@@ -55,25 +55,15 @@ impl Entry {
         }
         quoted_bytes(&self.key)
     }
-    /// Where the name ends if it is the one of at least eight letters that begins at `start` of `path`.
+    /// Whether this is the name of at least eight letters, and with the same first ones, with which `path` begins.
     #[inline]
-    fn end_in(&self, path: &[u8], start: usize) -> Option<usize> {
+    fn begins(&self, path: &[u8]) -> bool {
         let key = self.key.as_bytes();
-        let end = start + key.len();
-        if path.len() < end || (path.len() > end && path[end] != b'.') {
-            return None;
-        }
-        let is_equal = key.last_chunk::<8>() == path[..end].last_chunk()
-            && (key.len() <= 16 || *key == path[start..end]);
-        is_equal.then_some(end)
+        let Some((name, rest)) = path.split_at_checked(key.len()) else { return false };
+        matches!(rest, [] | [b'.', ..])
+            && last_eight(key) == last_eight(name)
+            && (key.len() <= 16 || *key == *name)
     }
-}
-
-/// A name's first eight letters in one number; what is shorter is filled up with a byte that no text has. So a tab says
-/// all of a short name, and one need not look where the name lies.
-#[inline]
-pub(super) fn tab(name: &[u8]) -> u64 {
-    letters(name, 0)
 }
 
 /// Where the first dot of eight letters is, or the end of the text; 8 if there is neither.
@@ -88,21 +78,39 @@ fn first_dot(letters: u64) -> usize {
     ((dots | filling) & (ONES << 7)).trailing_zeros() as usize / 8
 }
 
-/// Eight letters of `text` from `place` on, as a tab has them.
+/// A text's first eight letters, the first one lowest. By a pattern: where the program is built small, each of the
+/// library's functions for parts of a slice is a call, and this is asked for more often than anything else.
+#[inline(always)]
+fn first_eight(text: &[u8]) -> Option<u64> {
+    let [a, b, c, d, e, f, g, h, ..] = *text else { return None };
+    Some(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
+/// A text's last eight letters, the first of them lowest.
+#[inline(always)]
+pub(super) fn last_eight(text: &[u8]) -> Option<u64> {
+    let [.., a, b, c, d, e, f, g, h] = *text else { return None };
+    Some(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
+/// A name's first eight letters in one number; what is shorter is filled up with a byte that no text has. So a tab says
+/// all of a short name, and one need not look where the name lies.
 #[inline]
-pub(super) fn letters(text: &[u8], place: usize) -> u64 {
-    let rest = &text[place..];
-    if let Some(letters) = rest.first_chunk() {
-        return u64::from_le_bytes(*letters);
+pub(super) fn tab(name: &[u8]) -> u64 {
+    if let Some(letters) = first_eight(name) {
+        return letters;
     }
-    let (letters, count) = if let Some(last) = text.last_chunk() {
-        // Those before `place` are read too, and pushed out.
-        (u64::from_le_bytes(*last).unbounded_shr(64 - 8 * rest.len() as u32), rest.len())
-    } else if let Some(first) = rest.first_chunk() {
-        let last = rest.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
-        (u64::from(u32::from_le_bytes(*first)) | u64::from(last) << (8 * rest.len() - 32), rest.len())
+    let count = name.len();
+    let letters = if let ([a, b, c, d, ..], [.., e, f, g, h]) = (name, name) {
+        // Those in the middle are in both halves.
+        let last = u64::from(u32::from_le_bytes([*e, *f, *g, *h]));
+        u64::from(u32::from_le_bytes([*a, *b, *c, *d])) | last << (8 * count - 32)
     } else {
-        (rest.iter().rev().fold(0, |letters, letter| letters << 8 | u64::from(*letter)), rest.len())
+        let mut letters = 0;
+        for letter in name.iter().rev() {
+            letters = letters << 8 | u64::from(*letter);
+        }
+        letters
     };
     letters | u64::MAX << (8 * count)
 }
@@ -134,7 +142,8 @@ impl Map {
         if self.entries.len() > LEAVES {
             return self.halve(name);
         }
-        self.entries.iter().position(|entry| entry.is(tab, name))
+        let entries = self.entries.as_slice();
+        (0..entries.len()).find(|place| entries[*place].is(tab, name))
     }
     #[cold]
     fn halve(&self, name: &[u8]) -> Option<usize> {
@@ -156,29 +165,37 @@ impl Map {
         &mut self.entries
     }
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.find(key).map(|index| &self.entries[index].value)
+        Some(&self.entries.as_slice()[self.find(key)?].value)
     }
-    /// The field whose name begins at `start` of a path of names with dots between them, and where its name ends.
+    /// The field with whose name a path of names with dots between them begins, and how long its name is.
     #[inline]
-    pub(super) fn along(&self, path: &[u8], start: usize) -> Option<(&Value, usize)> {
-        let letters = letters(path, start);
+    pub(super) fn along(&self, path: &[u8]) -> Option<(&Value, usize)> {
+        let letters = tab(path);
         let dot = first_dot(letters);
-        if self.entries.len() > LEAVES {
-            return self.halve_along(path, start);
+        let entries = self.entries.as_slice();
+        if entries.len() > LEAVES {
+            return self.halve_along(path);
         }
         if dot == 8 {
-            let mut fitting = self.entries.iter().filter(|entry| entry.tab == letters);
-            return fitting.find_map(|entry| Some((&entry.value, entry.end_in(path, start)?)));
+            for entry in entries {
+                if entry.tab == letters && entry.begins(path) {
+                    return Some((&entry.value, entry.key.len()));
+                }
+            }
+            return None;
         }
         let tab = letters | u64::MAX << (8 * dot);
-        let end = path.len().min(start + dot);
-        self.entries.iter().find(|entry| entry.tab == tab).map(|entry| (&entry.value, end))
+        for entry in entries {
+            if entry.tab == tab {
+                return Some((&entry.value, dot));
+            }
+        }
+        None
     }
     #[cold]
-    fn halve_along(&self, path: &[u8], start: usize) -> Option<(&Value, usize)> {
-        let rest = &path[start..];
-        let length = rest.iter().position(|letter| *letter == b'.').unwrap_or(rest.len());
-        self.halve(&rest[..length]).map(|place| (&self.entries[place].value, start + length))
+    fn halve_along(&self, path: &[u8]) -> Option<(&Value, usize)> {
+        let length = path.iter().position(|letter| *letter == b'.').unwrap_or(path.len());
+        self.halve(&path[..length]).map(|place| (&self.entries[place].value, length))
     }
     pub fn contains_key(&self, key: &str) -> bool {
         self.find(key).is_some()
@@ -191,7 +208,7 @@ impl Map {
             self.entries.insert(gap, Entry { key: shared(key, tab), tab, value: Value::Null });
             gap
         });
-        &mut self.change()[index].value
+        &mut self.change().as_mut_slice()[index].value
     }
     /// A field of [`object!`](crate::object): there are a thousand of them in the source, so each is one call.
     pub fn put(&mut self, key: &str, value: impl Into<Value>) {
@@ -272,8 +289,7 @@ pub(super) fn quoted_bytes(text: &str) -> u64 {
     // Most texts have none, which is seen eight bytes at a time.
     let bytes = text.as_bytes();
     let (words, rest) = bytes.as_chunks();
-    let has_escapes = words.iter().any(|word| has_escape(u64::from_le_bytes(*word)))
-        || has_escape(letters(bytes, bytes.len() - rest.len()));
+    let has_escapes = words.iter().any(|word| has_escape(u64::from_le_bytes(*word))) || has_escape(tab(rest));
     let escapes = if has_escapes { text.bytes().map(escape).sum() } else { 0_u64 };
     2 + text.len() as u64 + escapes
 }

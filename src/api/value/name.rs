@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use super::Text;
-use super::map::{letters, tab};
+use super::map::{last_eight, tab};
 
 const HOOKS: usize = 4096;
 
@@ -29,7 +29,7 @@ pub(super) fn shared(text: &str, tab: u64) -> Text {
         return text.into();
     }
     let bytes = text.as_bytes();
-    let ends = tab ^ letters(bytes, bytes.len().saturating_sub(8)).rotate_left(13);
+    let ends = tab ^ last_eight(bytes).unwrap_or(tab).rotate_left(13);
     let hook = (ends.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % HOOKS;
     NAMES.with_borrow_mut(|names| {
         if names.is_empty() {

@@ -20,10 +20,11 @@ impl Majority {
     }
     /// The highest number that a quorum has reached; the highest of all when nobody is asked.
     pub fn reached(&self, by: &impl Fn(MemberId) -> u64) -> u64 {
-        let numbers = || self.members().iter().map(|id| by(*id));
+        let numbers: Vec<u64> = self.members().iter().map(|id| by(*id)).collect();
         // Few members: to count again for each is quicker than to sort.
-        let has_quorum = |number: &u64| numbers().filter(|other| other >= number).count() >= self.quorum();
-        numbers().filter(has_quorum).max().unwrap_or(u64::MAX)
+        let has_quorum =
+            |number: &u64| numbers.iter().filter(|other| *other >= number).count() >= self.quorum();
+        numbers.iter().copied().filter(has_quorum).max().unwrap_or(u64::MAX)
     }
     pub fn tally(&self, vote: &impl Fn(MemberId) -> Option<bool>) -> VoteResult {
         if self.is_empty() {

@@ -309,11 +309,11 @@ impl Container {
     pub(super) fn log(&mut self, now: Time, text: &str) {
         self.partial.push_str(text);
         while let Some(end) = self.partial.find('\n') {
-            let line: String = self.partial.drain(..=end).collect();
             if self.logs.len() == LOG_LINES {
                 self.logs.pop_front();
             }
-            self.logs.push_back((now, line.trim_end_matches('\n').into()));
+            self.logs.push_back((now, self.partial[..end].into()));
+            self.partial.drain(..=end);
         }
         if self.partial.len() > LOG_LINE_BYTES {
             let text = std::mem::take(&mut self.partial);

@@ -159,7 +159,8 @@ impl<A: Application> Message<A> {
             Body::ReadIndexResp { index, request } => (15, [*index, *request, 0]),
         };
         let mut digest = kind;
-        for word in [self.from.0, self.to.0, self.term].into_iter().chain(words) {
+        let [first, second, third] = words;
+        for word in &[self.from.0, self.to.0, self.term, first, second, third] {
             digest = (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         }
         digest
