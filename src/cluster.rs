@@ -294,6 +294,13 @@ impl Cluster {
             _ => None,
         })
     }
+    /// An API server, for whoever plays a stretch of time again to look closer.
+    pub fn api_server_mut(&mut self, actor: ActorId) -> Option<&mut ApiServer> {
+        match Arc::make_mut(&mut self.processes.get_mut(actor.0 as usize)?.role) {
+            Role::ApiServer(server) => Some(server),
+            _ => None,
+        }
+    }
     /// The kubelet and the container engine of a machine.
     pub fn node(&self, host: HostId) -> (Option<&Kubelet>, Option<&ContainerEngine>) {
         let mut node = (None, None);

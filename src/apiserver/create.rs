@@ -33,6 +33,8 @@ impl ApiServer {
         let request = Arc::clone(&exchange.request);
         let mut object = seam::decode(&route.info, &request, &request.body, None, &mut exchange.warnings)?;
         settle_namespace(route, &mut object, &request.namespace)?;
+        self.see_anew(exchange.id);
+        self.see(exchange.id, "Defaulting", &object);
         seam::default(&route.info, &mut object);
         if self.tracks_fields(&exchange.user) {
             seam::manage_fields(&route.info, &request, &mut object, &Value::Null, context.now());
@@ -58,6 +60,7 @@ impl ApiServer {
         let info = &route.info;
         let request = Arc::clone(&exchange.request);
         let mut object = admitted;
+        self.see(exchange.id, "Strategy", &object);
         let metadata = object.at_mut("metadata").make_object();
         for name in ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
             metadata.remove(name);
@@ -87,12 +90,14 @@ impl ApiServer {
         self.allocate_for_create(exchange.id, info, &mut object, cycle, context)?;
         self.keep_from_escalating(exchange, info, &object, None)?;
         self.check_claim(exchange, info, &object, &Value::Null)?;
+        self.see(exchange.id, "Validation", &object);
         seam::validate_create(info, &object)?;
         cycle.warnings.extend(seam::warnings(info, &object, None));
         let mut attributes = Attributes { name, ..Attributes::new(Operation::Create, info, exchange) };
         self.validate(&mut attributes, &object, None, context)?;
         cycle.companions.append(&mut attributes.companions);
         cycle.warnings.append(&mut attributes.warnings);
+        self.see(exchange.id, "Storage", &object);
         Ok(super::custom::stored(info, object))
     }
 }

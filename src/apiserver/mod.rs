@@ -14,7 +14,7 @@
 //! - `definitions` what makes a stored CustomResourceDefinition a served resource, and takes it away again
 //! - `custom` what custom resources have instead of the knowledge about built-in kinds
 //! - `tables`, `form`, `conversion` how answers look; `discovery`, `health` what is not about a resource
-//! - `bootstrap` the server's own objects; `audit` the record of who asked for what
+//! - `bootstrap` the server's own objects; `audit` the record of who asked for what; `witness` a close look at one request
 //!
 //! Follows `k8s.io/apiserver` and `pkg/registry` of Kubernetes 1.36.
 
@@ -54,6 +54,7 @@ pub(crate) mod tests;
 mod update;
 mod watch;
 mod watchers;
+mod witness;
 
 pub use allocation::SERVICE_CLUSTER_IP_RANGE;
 pub use pipeline::InHand;
@@ -163,6 +164,7 @@ pub struct ApiServer {
     definitions: definitions::Definitions,
     /// The server is its own client for the objects it makes itself.
     own_requests: u64,
+    witness: Option<Box<witness::Witness>>,
 }
 
 impl ApiServer {
@@ -190,6 +192,7 @@ impl ApiServer {
             bootstrap: bootstrap::Bootstrap::default(),
             definitions: definitions::Definitions::default(),
             own_requests: 0,
+            witness: None,
         }
     }
     pub fn config(&self) -> &Config {

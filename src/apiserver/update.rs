@@ -72,6 +72,7 @@ impl ApiServer {
         let info = &route.info;
         let request = Arc::clone(&exchange.request);
         let resource = info.group_resource();
+        self.see_anew(exchange.id);
         let Some(current) = current else {
             return self.create_on_update(exchange, route, cycle, body, context);
         };
@@ -97,6 +98,7 @@ impl ApiServer {
             let mut attributes = Attributes::new(Operation::Update, &route.info, exchange);
             self.mutate(&mut attributes, &mut object, Some(old), context)?;
         }
+        self.see(exchange.id, "Preconditions", &object);
         let revision = object.text("metadata.resourceVersion");
         if revision.is_empty() || revision == "0" {
             if !seam::allows_unconditional_update(info) {
@@ -135,11 +137,13 @@ impl ApiServer {
     ) -> Result<Change, Status> {
         let info = &route.info;
         let request = Arc::clone(&exchange.request);
+        self.see(exchange.id, "Strategy", &object);
         keep_system_fields(&mut object, old);
         seam::prepare_for_update(info, &request.subresource, &mut object, old, context.now());
         self.allocate_for_update(exchange.id, info, &mut object, old, cycle, context)?;
         self.keep_from_escalating(exchange, info, &object, Some(old))?;
         self.check_claim(exchange, info, &object, old)?;
+        self.see(exchange.id, "Validation", &object);
         seam::validate_update(info, &request.subresource, &object, old)?;
         if request.subresource.is_empty() {
             cycle.warnings.extend(seam::warnings(info, &object, Some(old)));
@@ -148,6 +152,7 @@ impl ApiServer {
         self.validate(&mut attributes, &object, Some(old), context)?;
         cycle.companions.append(&mut attributes.companions);
         cycle.warnings.append(&mut attributes.warnings);
+        self.see(exchange.id, "Storage", &object);
         if is_emptied(info, &object, old) {
             self.release_on_delete(info, old, cycle);
             return Ok(Change::Remove(object));

@@ -20,7 +20,10 @@ use super::{Query, Reference, fields};
 /// Causes that are followed from a request to etcd back to one of the API, at most.
 const CAUSES: usize = 40;
 /// Lines after a request in which its answer and its entry are looked for.
-const LINES: u64 = 50_000;
+pub(super) const LINES: u64 = 50_000;
+
+/// Lines after the answer in which the events of watches are looked for.
+const LINES_TOLD: u64 = 1_000;
 
 type References = Vec<(String, Vec<Reference>)>;
 
@@ -138,6 +141,61 @@ pub(super) fn judged(
             }
             _ => {}
         }
+    }
+    rows
+}
+
+/// Where a write of the API, line `id`, was stored, and who was told: the key, its revision before and after, and whose
+/// watches have been sent it by now.
+pub(super) fn stored(history: &History<Cluster>, id: RecordId, request: &Request) -> Vec<(String, String)> {
+    let Some(What::Sent { from: client, to: server, .. }) = history.trace.get(id).map(|record| &record.what)
+    else {
+        return Vec::new();
+    };
+    let Some((answered, _)) = answer(history, id, *client, request).filter(|_| !request.verb.is_read())
+    else {
+        return Vec::new();
+    };
+    let (mut storage, mut revision, mut told) = (String::new(), "", Vec::new());
+    let lines = (id.0 + 1..answered.0 + LINES_TOLD).map(RecordId);
+    for (line, record) in lines.map_while(|line| Some((line, history.trace.get(line)?))) {
+        match &record.what {
+            What::Sent { from, message: Message::EtcdRequest(asked), .. } if from == server => {
+                if let etcd::Operation::Txn(txn) = &asked.operation
+                    && let Some(etcd::Compare::ModRevision { key, revision }) = txn.compare.first()
+                    && source(history, line, *server).is_some_and(|(cause, ..)| cause == id)
+                {
+                    // The last attempt counts.
+                    storage = key.to_string();
+                    storage.push_str(": revision ");
+                    storage.push_str(&revision.to_string());
+                }
+            }
+            What::Note {
+                note: Note::Stage { client: other, id, stage: Stage::Storage, detail, .. }, ..
+            } if other == client && *id == request.id => {
+                revision = detail.as_str();
+            }
+            What::Sent { from, to, message: Message::Watch(event), .. } if from == server => {
+                told.push((event.object.text("metadata.resourceVersion"), name_of(history.world(), *to)));
+            }
+            _ => {}
+        }
+    }
+    if storage.is_empty() || revision.is_empty() {
+        return Vec::new();
+    }
+    storage.push_str(" → ");
+    storage.push_str(revision);
+    let mut watchers: Vec<&str> = Vec::new();
+    for (_, name) in told.iter().filter(|(other, _)| *other == revision) {
+        if !watchers.contains(name) {
+            watchers.push(name);
+        }
+    }
+    let mut rows = vec![("Storage".into(), storage)];
+    if !watchers.is_empty() {
+        rows.push(("Watchers told".into(), watchers.join(", ")));
     }
     rows
 }

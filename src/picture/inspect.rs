@@ -114,6 +114,8 @@ pub struct Detail {
     pub story: Vec<Step>,
     /// For a packet: its way.
     pub packet: Option<PacketTrace>,
+    /// For a request: what each stage before storage changed, as a diff, or with which words it refused.
+    pub changes: Vec<(String, String)>,
     /// What led to the state that it is in, nearest cause first.
     pub why: Vec<Link>,
     pub actions: Vec<Action>,
@@ -200,6 +202,7 @@ fn message(history: &History<Cluster>, id: RecordId) -> Option<Detail> {
             summary.push(("User".to_string(), request.user.name.to_string()));
             summary.push(("User-Agent".to_string(), request.user_agent.to_string()));
             summary.extend(asked::judged(history, id, *from, request));
+            summary.extend(asked::stored(history, id, request));
             yaml = to_yaml(&request.body);
             references.extend(asked::of_api(history, id));
             "Request"

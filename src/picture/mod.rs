@@ -6,6 +6,7 @@
 //! A picture crosses a worker boundary, so it owns everything and borrows nothing. It is read from the
 //! actors' own state and from etcd: it never asks the API server, and never changes anything.
 
+mod admitted;
 mod asked;
 mod build;
 mod complete;
@@ -32,6 +33,7 @@ pub use crate::network::trace::report::{
     Envelope, Hop, HopStage, HopVerdict, Lookup, PacketSource, PacketTarget, PacketTrace, PacketVerdict,
     Place,
 };
+pub use admitted::admitted;
 pub use build::build;
 pub use complete::{Completion, complete};
 pub use election::tell_etcd;

@@ -127,6 +127,28 @@ impl<W: World> History<W> {
         self.horizon = self.horizon.max(until);
     }
 
+    /// Plays what happened until `until` once more, beside this history, which stays as it is. Just before `from` the
+    /// world is handed to `prepare`, which may make it look closer, but not act otherwise.
+    pub fn replay(&self, from: Time, until: Time, prepare: impl FnOnce(&mut W)) -> Engine<W> {
+        let before = Time(from.0.saturating_sub(1));
+        let index = self.checkpoints.partition_point(|c| c.engine.now() <= before).max(1) - 1;
+        let mut engine = self.checkpoints[index].engine.clone();
+        let mut log = self.log[self.checkpoints[index].commands..].iter().peekable();
+        let mut trace = Trace::default();
+        let mut prepare = Some(prepare);
+        for until in [before, until] {
+            while let Some((time, command)) = log.next_if(|(time, _)| *time <= until) {
+                engine.run_until(*time, &mut trace);
+                engine.command(command, &mut trace);
+            }
+            engine.run_until(until, &mut trace);
+            if let Some(prepare) = prepare.take() {
+                prepare(&mut engine.world);
+            }
+        }
+        engine
+    }
+
     /// Handles just the next event, if it is due by `until`; says when it was.
     pub fn step(&mut self, until: Time) -> Option<Time> {
         let time = self.engine.next_time().filter(|time| *time <= until)?;

@@ -64,6 +64,7 @@ visit("from an entry to the request of Kubernetes, and back", async (page) => {
   const open = (name) => inspector(page).getByRole("button", { name }).last().click();
   for (const name of ["/registry/", "configmaps/", "default/", "news", /^entry \d+$/, /^POST /]) await open(name);
   await inspector(page).getByText("Request line").waitFor();
+  await inspector(page).locator("ins", { hasText: "uid: " }).waitFor();
   await open(/^entry \d+$/);
   await inspector(page).getByText("Raft entry").waitFor();
   await inspector(page).locator(".card-yaml", { hasText: "request_put" }).waitFor();

@@ -257,3 +257,50 @@ fn a_request_says_as_whom_and_by_which_right_it_came_in() {
     }
     compared("judged.txt", &text);
 }
+
+/// The requests of a few lines, and what each stage before storage made of their objects.
+#[test]
+fn a_request_shows_what_each_plugin_changed_and_who_refused_it() {
+    let mut history = real();
+    history.checkpoint_every(2_000);
+    let begin = history.now();
+    let lines = [
+        "kubectl run web --image=nginx",
+        "kubectl create ingress way --rule=example.com/=web:80",
+        "kubectl create quota few --hard=pods=1",
+        "kubectl run more --image=nginx",
+        "kubectl label pod web tier=front",
+        "kubectl patch pod web -p '{\"spec\":{\"restartPolicy\":\"Never\"}}'",
+        "kubectl delete pod web --now",
+    ];
+    for line in lines {
+        history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
+        run(&mut history, Duration::from_secs(3));
+    }
+    let mut text = String::new();
+    for (id, record) in history.trace.iter() {
+        let What::Sent { message: Message::Request(request), .. } = &record.what else { continue };
+        let is_ours = request.user.name == "kubernetes-admin" || request.namespace == "default";
+        let is_routine = matches!(request.resource.plural.as_str(), "leases" | "events");
+        if request.verb.is_read() || !is_ours || is_routine || record.time < begin {
+            continue;
+        }
+        let hash = history.engine().hash();
+        let Some(changes) = picture::admitted(&history, id.0) else { continue };
+        assert_eq!(history.engine().hash(), hash);
+        text.push_str(&format!("{} {}\n", request.verb.http_method(), request.url_path()));
+        let facts = card(&history, Query::Message { record: id.0 }).summary;
+        for (name, value) in
+            facts.iter().filter(|(name, _)| matches!(name.as_str(), "Storage" | "Watchers told"))
+        {
+            text.push_str(&format!("  {name}: {value}\n"));
+        }
+        for (stage, diff) in changes {
+            text.push_str(&format!("  {stage}\n"));
+            for line in diff.lines() {
+                text.push_str(&format!("    {line}\n"));
+            }
+        }
+    }
+    compared("admitted.txt", &text);
+}

@@ -134,6 +134,7 @@ fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
                     </ol>
                 </section>
             })}
+            {detail.changes.iter().map(|(stage, diff)| changed(stage, diff)).collect_view()}
             {detail.references.iter().map(|(heading, all)| references(view, heading, all)).collect_view()}
             {(!yaml.is_empty()).then(|| view! {
                 <section>
@@ -142,6 +143,24 @@ fn card(view: View, detail: &Arc<Detail>) -> impl IntoView {
                 </section>
             })}
         </article>
+    }
+}
+
+/// What a stage of the API server changed in an object: each line marked by its sign and its tag.
+fn changed(stage: &str, diff: &str) -> impl IntoView + use<> {
+    let lines = diff.lines().map(|line| {
+        let text = format!("{line}\n");
+        match line.as_bytes().first() {
+            Some(b'+') => view! { <ins>{text}</ins> }.into_any(),
+            Some(b'-') => view! { <del>{text}</del> }.into_any(),
+            _ => text.into_any(),
+        }
+    });
+    view! {
+        <section>
+            <h3>{stage.to_string()}</h3>
+            <pre class="card-yaml" tabindex="0">{lines.collect_view()}</pre>
+        </section>
     }
 }
 

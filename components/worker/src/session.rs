@@ -79,6 +79,8 @@ struct Running {
     since_picture_us: u64,
     query: Option<Query>,
     last_detail: Option<Detail>,
+    /// Of the request that is looked at, once it is decided.
+    changes: Option<Vec<(String, String)>>,
     since_detail_us: u64,
     /// What is run through before time is the user's.
     coming: Option<Coming>,
@@ -175,6 +177,7 @@ impl Running {
             since_picture_us: PICTURE_INTERVAL_US,
             query: None,
             last_detail: None,
+            changes: None,
             since_detail_us: 0,
             coming: Some(coming),
             early: Vec::new(),
@@ -252,6 +255,7 @@ impl Running {
             ToWorker::Inspect(query) => {
                 self.query = query;
                 self.last_detail = None;
+                self.changes = None;
                 self.since_detail_us = DETAIL_INTERVAL_US;
             }
             ToWorker::Open(_)
@@ -292,6 +296,7 @@ impl Running {
     }
 
     fn jumped(&mut self) {
+        self.changes = None;
         self.playback.moved(&self.history);
         self.is_jump = true;
         self.since_picture_us = PICTURE_INTERVAL_US;
@@ -327,7 +332,13 @@ impl Running {
         }
         if self.query.is_some() && self.since_detail_us >= DETAIL_INTERVAL_US {
             self.since_detail_us = 0;
-            let detail = self.query.as_ref().and_then(|query| picture::inspect(&self.history, query));
+            let mut detail = self.query.as_ref().and_then(|query| picture::inspect(&self.history, query));
+            if let (Some(detail), Some(Query::Message { record })) = (&mut detail, &self.query) {
+                if self.changes.is_none() {
+                    self.changes = picture::admitted(&self.history, *record);
+                }
+                detail.changes = self.changes.clone().unwrap_or_default();
+            }
             if detail != self.last_detail {
                 self.last_detail = detail.clone();
                 out.push(FromWorker::Detail(detail.map(Box::new)));

@@ -123,31 +123,46 @@ impl ApiServer {
         context: &mut Context,
     ) -> Result<(), Status> {
         let is_create = attributes.operation == Operation::Create;
+        let exchange = attributes.exchange;
+        self.see(exchange, "NamespaceLifecycle", object);
         if is_create {
             super::definitions::refuse_creation(attributes.info, &attributes.name)?;
         }
         self.check_namespace(attributes, object)?;
         if is_create && attributes.is("", "Pod") {
+            self.see(exchange, "LimitRanger", object);
             self.default_limits(attributes, object);
             self.check_limits(attributes, object)?;
+            self.see(exchange, "ServiceAccount", object);
             self.mount_service_account(attributes, object, context)?;
         }
+        self.see(exchange, "NodeRestriction", object);
         self.restrict_node(attributes, object, old)?;
         if is_create && attributes.is("", "Node") {
+            self.see(exchange, "TaintNodesByCondition", object);
             pods::taint_new_node(object);
         }
         if attributes.is("", "Pod") {
+            self.see(exchange, "Priority", object);
             self.set_priority(attributes, object, old)?;
+            self.see(exchange, "DefaultTolerationSeconds", object);
             pods::tolerate_node_problems(object);
         }
         if is_create {
+            let is_ingress = attributes.info.kind == "Ingress";
+            let plugin = if is_ingress { "DefaultIngressClass" } else { "DefaultStorageClass" };
+            self.see(exchange, plugin, object);
             self.choose_classes(attributes, object)?;
+            self.see(exchange, "StorageObjectInUseProtection", object);
             storage::protect(attributes, object);
             if attributes.is("", "Pod") {
+                self.see(exchange, "RuntimeClass", object);
                 self.apply_runtime_class(attributes, object)?;
             }
         }
+        self.see(exchange, "PodTopologyLabels", object);
         self.label_topology(attributes, object);
+        self.see(exchange, "MutatingAdmissionPolicy", object);
         Ok(())
     }
 
@@ -178,27 +193,38 @@ impl ApiServer {
         old: Option<&Value>,
         context: &mut Context,
     ) -> Result<(), Status> {
+        let exchange = attributes.exchange;
         match attributes.operation {
             Operation::Delete => {
+                self.see(exchange, "NamespaceLifecycle", object);
                 self.check_namespace(attributes, old.unwrap_or(object))?;
+                self.see(exchange, "NodeRestriction", object);
                 self.restrict_node(attributes, object, old)?;
+                self.see(exchange, "ValidatingAdmissionPolicy", object);
                 self.check_policies(attributes, object, old)
             }
             _ => {
                 if attributes.operation == Operation::Create && attributes.is("", "Pod") {
+                    self.see(exchange, "LimitRanger", object);
                     self.check_limits(attributes, object)?;
                 }
+                self.see(exchange, "PodSecurity", object);
                 self.check_pod_security(attributes, object, old)?;
                 if attributes.is("", "PersistentVolumeClaim") {
+                    self.see(exchange, "LimitRanger", object);
                     self.check_claim_limits(attributes, object)?;
                     if let Some(old) = old {
+                        self.see(exchange, "PersistentVolumeClaimResize", object);
                         self.check_claim_resize(attributes, object, old)?;
                     }
                 }
                 if attributes.is("scheduling.k8s.io", "PriorityClass") {
+                    self.see(exchange, "Priority", object);
                     self.check_priority_class(attributes, object)?;
                 }
+                self.see(exchange, "ValidatingAdmissionPolicy", object);
                 self.check_policies(attributes, object, old)?;
+                self.see(exchange, "ResourceQuota", object);
                 self.check_quota(attributes, object, old, context.now())
             }
         }
