@@ -178,6 +178,10 @@ pub struct Scenario {
     /// Three members of etcd 3.4 by themselves, `m1` to `m3`, run beside the terminal, and its etcdctl is of their
     /// version: what the recorded session with the real one had.
     pub local_etcd: bool,
+    /// The certificate of an authority outside, as PEM: it is hung up in place of the cluster's own, and who has its key
+    /// signs in place of the controller manager. Empty: there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub authority: String,
 }
 
 /// How the pods of several nodes find one another.
@@ -226,6 +230,7 @@ impl Default for Scenario {
             audit: false,
             network: PodNetwork::Bridge,
             local_etcd: false,
+            authority: String::new(),
         }
     }
 }

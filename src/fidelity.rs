@@ -92,7 +92,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "serve",
         what: "TLS and client certificates",
-        message: "without --cert-dir plain HTTP is served, and whoever connects is the administrator, as with \"kubectl proxy\"; with it TLS 1.3 is spoken; approved signing requests are not signed, sign with ca.key",
+        message: "without --cert-dir plain HTTP is served, and whoever connects is the administrator, as with \"kubectl proxy\"; with it TLS 1.3 is spoken, and approved signing requests are signed with ca.key as long as this runs",
     },
     Entry {
         component: "serve",
@@ -127,7 +127,12 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-apiserver",
         what: "NodeRestriction",
-        message: "certificate signing requests of nodes are not opened, and how a claim differs whose status a node may not write so is not spelled out",
+        message: "how a claim differs whose status a node may not write so is not spelled out",
+    },
+    Entry {
+        component: "kube-controller-manager",
+        what: "signed certificates",
+        message: "the cluster's authority has no key here: what stands for its signature under a certificate is made up, and that of a request counts as good; \"clusterarium serve --cert-dir\" signs in earnest",
     },
     Entry {
         component: "kube-apiserver",

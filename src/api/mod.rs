@@ -13,6 +13,7 @@ pub mod jsonpath;
 pub mod kind;
 pub mod meta;
 pub mod patch;
+pub mod pem;
 pub mod quantity;
 pub mod quota;
 pub mod regex;
@@ -27,6 +28,7 @@ pub mod validation;
 pub mod value;
 pub mod volumes;
 pub mod warnings;
+pub mod x509;
 pub mod yaml;
 
 pub use field::{BadValue, FieldError, FieldErrorKind, FieldPath};

@@ -94,17 +94,8 @@ fn encode_string_data(secret: &mut Value) {
     let Some(texts) = texts.as_object().filter(|texts| !texts.is_empty()) else { return };
     let data = secret.at_mut("data").make_object();
     for (key, text) in texts.iter() {
-        data.insert(key, base64(text.as_str().unwrap_or("").as_bytes()));
+        data.insert(key, crate::api::pem::encode(text.as_str().unwrap_or("").as_bytes()));
     }
-}
-
-/// RFC 4648 with padding.
-fn base64(bytes: &[u8]) -> String {
-    let mut text = super::read::base64_url(bytes).replace('-', "+").replace('_', "/");
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    text
 }
 
 /// Whether the request's version is the stored one.
@@ -177,7 +168,11 @@ pub(super) fn prepare_for_update(
         "status" => {
             strategy::prepare_for_status_update(group, kind, object, old, &time::rfc3339(now));
         }
-        "approval" | "finalize" => keep_all_but(subresource, object, old),
+        "approval" => {
+            strategy::stamp_conditions(object, old, &time::rfc3339(now));
+            keep_all_but(subresource, object, old);
+        }
+        "finalize" => keep_all_but(subresource, object, old),
         "ephemeralcontainers" => keep_only(object, old, "spec.ephemeralContainers"),
         "resize" => prepare_for_resize(object, old),
         _ => strategy::prepare_for_update(group, version, kind, object, old),
@@ -252,7 +247,7 @@ pub(super) fn validate_update(
     }
     let (group, version, kind) = stored_kind(info);
     let errors = match subresource {
-        "status" | "approval" => validation::validate_status_update(group, kind, object, old),
+        "status" => validation::validate_status_update(group, kind, object, old),
         "ephemeralcontainers" => validation::validate_ephemeral_containers(object, old),
         "resize" => validation::validate_resize(object, old),
         "finalize" => validation::validate_namespace_finalize(object, old),

@@ -149,7 +149,7 @@ impl Cluster {
             let name = self.machines[host.0 as usize].name.clone();
             let mut random = Random::stream(control.seed(), &format!("identity/{name}"));
             let mut identity = || format!("{name}_{}", random.uuid());
-            let manager = ControllerManager::new(*server, &identity());
+            let manager = ControllerManager::new(*server, &identity(), &self.scenario.authority);
             let actor = control.create(*host);
             let role = Role::ControllerManager(manager);
             self.process(&format!("kube-controller-manager-{name}"), actor, *host, role);

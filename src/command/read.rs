@@ -121,6 +121,7 @@ fn scenario(lines: &Lines) -> Result<Scenario, String> {
             _ => PodNetwork::Bridge,
         },
         local_etcd: lines.mark("local_etcd").unwrap_or(false),
+        authority: lines.text("authority").unwrap_or_default(),
     };
     scenario.refusal().map_or(Ok(scenario), Err)
 }

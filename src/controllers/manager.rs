@@ -13,6 +13,7 @@ use crate::message::rest::User;
 use crate::sim::ActorId;
 use crate::timer::Timer;
 
+use super::certificates::{CertificateController, Part};
 use super::cluster_role_aggregation::ClusterRoleAggregationController;
 use super::cron_job::CronJobController;
 use super::daemonset::DaemonSetController;
@@ -55,8 +56,9 @@ fn add(runner: &mut Runner, controller: impl Controller + 'static, share: u64) {
 }
 
 impl ControllerManager {
-    /// One that talks to `server`; `identity` is its name in the lease: `cp-1_` and a UUID.
-    pub fn new(server: ActorId, identity: &str) -> ControllerManager {
+    /// One that talks to `server`; `identity` is its name in the lease: `cp-1_` and a UUID. `authority` is the certificate
+    /// of one outside, as PEM, if any.
+    pub fn new(server: ActorId, identity: &str, authority: &str) -> ControllerManager {
         let user = User {
             name: "system:kube-controller-manager".into(),
             groups: vec!["system:authenticated".into()],
@@ -89,8 +91,14 @@ impl ControllerManager {
         add(&mut runner, VolumeProtection::default(), 1);
         add(&mut runner, EphemeralVolumeController::default(), 1);
         add(&mut runner, ServiceAccountController::default(), 1);
-        add(&mut runner, RootCaPublisher::default(), 1);
+        add(&mut runner, RootCaPublisher::new(authority), 1);
         add(&mut runner, ClusterRoleAggregationController::default(), 5);
+        for part in [Part::Approving, Part::Signing, Part::Cleaning] {
+            // Without a key (`--cluster-signing-key-file`) there is nothing to sign with.
+            if part != Part::Signing || authority.is_empty() {
+                add(&mut runner, CertificateController::new(part), 1);
+            }
+        }
         runner.elect_leader("kube-controller-manager", identity);
         ControllerManager { runner }
     }

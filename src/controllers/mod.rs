@@ -8,6 +8,7 @@
 //! (resources by name), [`claim`] (adopting and releasing dependents), [`expectations`], [`consistency`], [`pods`] and
 //! [`pod_control`], [`hash`].
 
+pub mod certificates;
 pub mod claim;
 pub mod cluster_role_aggregation;
 pub mod consistency;

@@ -4,7 +4,7 @@
 //!
 //! After `pkg/controller/certificates/rootcacertpublisher/publisher.go`.
 
-use crate::api::meta;
+use crate::api::{Text, meta};
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store, request};
@@ -19,10 +19,19 @@ const DESCRIPTION: &str = "Contains a CA bundle that can be used to verify the k
 /// The simulated cluster's own CA, the same in every run.
 pub const CERTIFICATE: &str = include_str!("ca.crt");
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct RootCaPublisher {
+    certificate: Text,
     namespaces: usize,
     config_maps: usize,
+}
+
+impl RootCaPublisher {
+    /// Of the cluster's own authority, unless there is another.
+    pub fn new(authority: &str) -> RootCaPublisher {
+        let certificate = if authority.is_empty() { CERTIFICATE } else { authority };
+        RootCaPublisher { certificate: certificate.into(), namespaces: 0, config_maps: 0 }
+    }
 }
 
 impl Controller for RootCaPublisher {
@@ -56,7 +65,7 @@ impl Controller for RootCaPublisher {
     }
     fn sync(&mut self, call: &mut Call) -> Result<(), Interrupt> {
         let namespace = call.key().clone();
-        let data = object! { "ca.crt" => CERTIFICATE };
+        let data = object! { "ca.crt" => &self.certificate };
         let Some(existing) = call.store(self.config_maps).get_by_name(&namespace, NAME) else {
             let map = object! {
                 "apiVersion" => "v1",

@@ -17,14 +17,14 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::program::{Answer, Program};
 
 /// Method, path and body.
-type Question = (&'static str, &'static str, &'static str);
-const LIST: Question = ("GET", "/api/v1/nodes", "");
-const WHO_AM_I: Question = (
+type Question<'a> = (&'a str, &'a str, &'a str);
+const LIST: Question<'static> = ("GET", "/api/v1/nodes", "");
+const WHO_AM_I: Question<'static> = (
     "POST",
     "/apis/authentication.k8s.io/v1/selfsubjectreviews",
     r#"{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1"}"#,
 );
-const TOKEN: Question = (
+const TOKEN: Question<'static> = (
     "POST",
     "/api/v1/namespaces/default/serviceaccounts/default/token",
     r#"{"kind":"TokenRequest","apiVersion":"authentication.k8s.io/v1"}"#,
@@ -51,6 +51,21 @@ fn ask(
     program: &Program,
     directory: &Path,
     passport: Option<&Passport>,
+    question: Question,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let mut headers = headers.to_vec();
+    if !question.2.is_empty() {
+        headers.push(("Content-Type", "application/json"));
+    }
+    ask_as(program, directory, passport, question, &headers)
+}
+
+/// The same, with the headers as they are.
+fn ask_as(
+    program: &Program,
+    directory: &Path,
+    passport: Option<&Passport>,
     (method, target, body): Question,
     headers: &[(&str, &str)],
 ) -> Answer {
@@ -74,11 +89,7 @@ fn ask(
     let server = ServerName::try_from("127.0.0.1").unwrap();
     let client = ClientConnection::new(Arc::new(config), server).unwrap();
     let stream = StreamOwned::new(client, TcpStream::connect(&program.address).unwrap());
-    let mut headers = headers.to_vec();
-    if !body.is_empty() {
-        headers.push(("Content-Type", "application/json"));
-    }
-    program.over(stream).ask(method, target, &headers, body)
+    program.over(stream).ask(method, target, headers, body)
 }
 
 /// Code and what matters of the answer.
@@ -184,6 +195,61 @@ fn an_authority_of_ones_own_signs_with_openssl() {
     assert_eq!(told(&answer), "201 ada of devs ops system:authenticated");
     assert_eq!(read("ca.key"), std::fs::read_to_string(folder.join("ca.key")).unwrap(), "it is left alone");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// As with `openssl req`, `kubectl certificate approve`, and `curl --cert`: by an authority that was made here, and by one
+/// that openssl has made.
+#[test]
+fn what_is_asked_for_and_approved_is_signed() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serve/openssl");
+    for authority in ["own", "openssl"] {
+        let folder = folder(authority);
+        if authority == "openssl" {
+            for name in ["ca.crt", "ca.key"] {
+                std::fs::copy(data.join(name), folder.join(name)).unwrap();
+            }
+        }
+        let program = Program::start(&["--hollow", "--cert-dir", &folder.to_string_lossy()]);
+        let master = passport(&folder, "root", "system:masters");
+        let hung_up = ("GET", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt", "");
+        let hung_up = ask(&program, &folder, Some(&master), hung_up, &[]).json();
+        assert_eq!(
+            hung_up.map("data").get("ca.crt").and_then(Value::as_str),
+            std::fs::read_to_string(folder.join("ca.crt")).ok().as_deref()
+        );
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::OrganizationName, "devs");
+        parameters.distinguished_name.push(DnType::CommonName, "grace");
+        let asked = parameters.serialize_request(&key).unwrap().pem().unwrap();
+        let asked = clusterarium::api::pem::encode(asked.replace("\r\n", "\n").as_bytes());
+        const ALL: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+        let body = format!(
+            r#"{{"metadata":{{"name":"grace"}},"spec":{{"request":"{asked}","signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"],"expirationSeconds":3600}}}}"#
+        );
+        let created = ask(&program, &folder, Some(&master), ("POST", ALL, &body), &[]);
+        assert_eq!(created.code, 201, "{}", told(&created));
+        let yes = r#"{"status":{"conditions":[{"type":"Approved","status":"True","reason":"Test","message":"yes"}]}}"#;
+        let target = format!("{ALL}/grace/approval");
+        let json = [("Content-Type", "application/merge-patch+json")];
+        let approved = ask_as(&program, &folder, Some(&master), ("PATCH", &target, yes), &json);
+        assert_eq!(approved.code, 200, "{}", told(&approved));
+        let target = format!("{ALL}/grace");
+        let certificate = std::iter::repeat_with(|| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            ask(&program, &folder, Some(&master), ("GET", &target, ""), &[]).json()
+        })
+        .take(100)
+        .map(|request| request.text("status.certificate").to_owned())
+        .find(|certificate| !certificate.is_empty())
+        .expect("it is signed");
+        let certificate = String::from_utf8(clusterarium::api::pem::decode(&certificate).unwrap()).unwrap();
+        let answer = ask(&program, &folder, Some(&(certificate, key.serialize_pem())), WHO_AM_I, &[]);
+        assert_eq!(told(&answer), "201 grace of devs system:authenticated");
+        drop(program);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
 
 /// What kubectl prints, where it is installed.

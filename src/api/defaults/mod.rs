@@ -47,9 +47,17 @@ pub fn apply(group: &str, version: &str, kind: &str, object: &mut Value) {
         ("batch", "CronJob") => batch::cron_job(object),
         ("autoscaling", "HorizontalPodAutoscaler") => workloads::horizontal_pod_autoscaler(version, object),
         ("discovery.k8s.io", "EndpointSlice") => service::endpoint_slice(object),
+        ("certificates.k8s.io", "CertificateSigningRequest")
+        | ("networking.k8s.io", "ServiceCIDR")
+        | ("apiregistration.k8s.io", "APIService") => edit::present(object, "status"),
         ("networking.k8s.io", "Ingress") => edit::present(object, "status.loadBalancer"),
         ("networking.k8s.io", "NetworkPolicy") => service::network_policy(object),
         ("networking.k8s.io", "IngressClass") => service::ingress_class(object),
+        ("policy", "PodDisruptionBudget") => {
+            for field in ["currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"] {
+                edit::missing(object, &["status.", field].concat(), 0);
+            }
+        }
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => cluster::role_binding(object),
         ("scheduling.k8s.io", "PriorityClass") => {
             edit::missing(object, "preemptionPolicy", "PreemptLowerPriority");

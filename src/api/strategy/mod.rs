@@ -238,9 +238,47 @@ pub fn prepare_for_status_update(group: &str, kind: &str, new: &mut Value, old: 
             restore(new, old, "spec");
             set_template_generation(new, template_generation(old));
         }
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            restore(new, old, "spec");
+            keep_verdicts(new, old);
+            stamp_conditions(new, old, now);
+        }
         _ => restore(new, old, "spec"),
     }
     count_generation(new, old, false);
+}
+
+/// Whoever signs leaves the verdicts as they are; one more or one less is left for validation to see.
+fn keep_verdicts(new: &mut Value, old: &Value) {
+    for verdict in ["Approved", "Denied"] {
+        let is_it = |condition: &&Value| condition.text("type") == verdict;
+        let before: Vec<&Value> = old.items("status.conditions").iter().filter(is_it).collect();
+        let count = new.items("status.conditions").iter().filter(is_it).count();
+        if count > 0 && count == before.len() {
+            let conditions = new.at_mut("status.conditions").make_array();
+            let places = conditions.iter_mut().filter(|condition| condition.text("type") == verdict);
+            for (place, before) in places.zip(before) {
+                *place = before.clone();
+            }
+        }
+    }
+}
+
+/// The times of a signing request's conditions that are missing: when it turned so is kept, if it is so still.
+pub fn stamp_conditions(new: &mut Value, old: &Value, now: &Text) {
+    if new.items("status.conditions").is_empty() {
+        return;
+    }
+    for condition in new.at_mut("status.conditions").make_array() {
+        condition.set_default("lastUpdateTime", now);
+        let same = |other: &&Value| {
+            ["type", "status"].iter().all(|field| other.text(field) == condition.text(field))
+                && other.has("lastTransitionTime")
+        };
+        let before = old.items("status.conditions").iter().find(same);
+        let since = before.map_or(now.clone(), |before| before.shared_text("lastTransitionTime"));
+        condition.set_default("lastTransitionTime", since);
+    }
 }
 
 /// Puts back what stood at `path`, without copying anything that is the same already.

@@ -3,14 +3,15 @@
 //! Picture to hold in mind: whose seal is on the letter.
 //!
 //! Follows `pkg/apis/core/validation/names.go`, `pkg/apis/certificates/validation/validation.go` and the projections of
-//! `validateProjectionSources` in `pkg/apis/core/validation/validation.go`. What is inside of a request is not read: it
-//! has to be a PEM block of the right name, and its signature counts as good.
+//! `validateProjectionSources` in `pkg/apis/core/validation/validation.go`. The signature of a
+//! request counts as good.
 
 use super::errors::Errors;
 use super::format::{dns1123_label, dns1123_subdomain, name_is_subdomain};
 use super::{go, meta, path};
 use crate::api::field::{FieldPath, go_quote};
 use crate::api::value::Value;
+use crate::api::x509::Request;
 
 /// `IsKubernetesSignerName`.
 pub fn is_kubernetes_signer(name: &str) -> bool {
@@ -161,15 +162,7 @@ const USAGES: [&str; 23] = [
 pub fn signing_request(request: &Value, errors: &mut Errors) {
     meta::object_meta(request, false, |_, _| Vec::new(), errors);
     let spec = request.at("spec");
-    let pem = super::config::decode_base64(spec.text("request"));
-    let is_request = String::from_utf8_lossy(&pem).lines().any(|line| {
-        matches!(
-            line.trim(),
-            "-----BEGIN CERTIFICATE REQUEST-----" | "-----BEGIN NEW CERTIFICATE REQUEST-----"
-        )
-    });
-    if !is_request {
-        let message = "PEM block type must be CERTIFICATE REQUEST";
+    if let Err(message) = Request::read(spec.text("request")) {
         errors.invalid(&meta::SPEC.child("request"), spec.text("request"), message);
     }
     let (usages, path) = (spec.items("usages"), meta::SPEC.child("usages"));
@@ -234,5 +227,26 @@ pub fn signing_request_update(new: &Value, old: &Value, errors: &mut Errors) {
             let message = format!("updates may not remove a condition of type {}", go_quote(verdict));
             errors.forbidden(&meta::STATUS.child("conditions"), message);
         }
+    }
+}
+
+/// Of the status: who signs may neither approve nor deny, and has one try.
+pub fn signing_request_status(new: &Value, old: &Value, errors: &mut Errors) {
+    signing_request_update(new, old, errors);
+    let list = meta::STATUS.child("conditions");
+    for verdict in ["Approved", "Denied"] {
+        let [before, after] = [old, new].map(|request| {
+            let conditions = request.items("status.conditions").iter();
+            conditions.filter(|condition| condition.text("type") == verdict).collect::<Vec<_>>()
+        });
+        if after.len() > before.len() {
+            let message = format!("updates may not add a condition of type {}", go_quote(verdict));
+            errors.forbidden(&list, message);
+        }
+    }
+    let before = old.text("status.certificate");
+    if !before.is_empty() && before != new.text("status.certificate") {
+        let message = "updates may not modify existing certificate content";
+        errors.forbidden(&meta::STATUS.child("certificate"), message);
     }
 }

@@ -240,6 +240,7 @@ pub fn status(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Er
         ("policy", "PodDisruptionBudget") => cluster::pod_disruption_budget_status(new, errors),
         ("resource.k8s.io", "ResourceClaim") => devices::claim_status(new, old, errors),
         ("apiextensions.k8s.io", _) => definition::status(new, old, errors),
+        ("certificates.k8s.io", _) => certificates::signing_request_status(new, old, errors),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => {
             admission::validating_policy_status(new, errors);
         }

@@ -5,6 +5,7 @@
 //!
 //! Follows `pkg/kubeapiserver/options/plugins.go` (the default plugins and their order) and `plugin/pkg/admission`.
 
+mod certificates;
 mod limit_ranger;
 mod mutating_policy;
 mod namespaces;
@@ -218,6 +219,7 @@ impl ApiServer {
                         self.check_claim_resize(attributes, object, old)?;
                     }
                 }
+                self.check_certificates(attributes, object, old)?;
                 if attributes.is("scheduling.k8s.io", "PriorityClass") {
                     self.see(exchange, "Priority", object);
                     self.check_priority_class(attributes, object)?;

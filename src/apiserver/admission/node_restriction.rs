@@ -2,10 +2,11 @@
 //!
 //! Picture to hold in mind: the janitor of one house may report its broken windows, but not rename the street.
 //!
-//! Follows `plugin/pkg/admission/noderestriction/admission.go`. Certificate signing requests are not opened.
+//! Follows `plugin/pkg/admission/noderestriction/admission.go`.
 
 use crate::api::status::Status;
 use crate::api::value::Map;
+use crate::api::x509::Request;
 use crate::api::{Text, Value, meta};
 use crate::arrange::Arrange;
 
@@ -21,6 +22,10 @@ type Answer = Result<(), String>;
 
 fn only_if(is_so: bool, words: impl FnOnce() -> String) -> Answer {
     if is_so { Ok(()) } else { Err(words()) }
+}
+
+fn is_of_kubelets(signer: &str) -> bool {
+    matches!(signer, "kubernetes.io/kubelet-serving" | "kubernetes.io/kube-apiserver-client-kubelet")
 }
 
 impl ApiServer {
@@ -98,6 +103,16 @@ impl ApiServer {
                 .and_then(|()| {
                     only_if(is_named, || {
                         "can only access node lease with the same name as the requesting node".into()
+                    })
+                })
+            }
+            ("certificates.k8s.io", "certificatesigningrequests", _)
+                if is_create && is_of_kubelets(object.text("spec.signerName")) =>
+            {
+                let asked = Request::read(object.text("spec.request"));
+                asked.map_err(|problem| format!("unable to parse csr: {problem}")).and_then(|asked| {
+                    only_if(asked.common_name().strip_prefix("system:node:") == Some(node), || {
+                        format!("can only create a node CSR with CN=system:node:{node}")
                     })
                 })
             }

@@ -2,8 +2,7 @@
 //!
 //! Picture to hold in mind: the drawer at the bottom of the desk.
 
-use crate::api::{Value, time_format};
-use crate::arrange::Gather;
+use crate::api::{Value, time_format, x509};
 
 use super::page::{Page, date, go_list, joined, line, list};
 
@@ -27,11 +26,17 @@ pub fn signing_request(page: &mut Page, request: &Value) {
     }
     line!(page, 0, "Status:\t{status}");
     line!(page, 0, "Subject:");
-    let subject = Subject::of(request.text("spec.request"));
-    line!(page, 0, "\tCommon Name:\t{}", subject.first(COMMON_NAME));
-    line!(page, 0, "\tSerial Number:\t{}", subject.first(SERIAL_NUMBER));
+    // The API server takes nothing that cannot be read.
+    let Ok(asked) = x509::Request::read(request.text("spec.request")) else { return };
+    line!(page, 0, "\tCommon Name:\t{}", asked.common_name());
+    line!(page, 0, "\tSerial Number:\t{}", asked.subject(SERIAL_NUMBER).last().unwrap_or(&""));
+    let helper = |page: &mut Page, title: &str, values: Vec<&str>| {
+        if !values.is_empty() {
+            line!(page, 0, "\t{title}:\t{}", values.join("\n\t\t"));
+        }
+    };
     for (title, attribute) in [
-        ("Organization", ORGANIZATION),
+        ("Organization", x509::ORGANIZATION),
         ("Organizational Unit", ORGANIZATIONAL_UNIT),
         ("Country", COUNTRY),
         ("Locality", LOCALITY),
@@ -39,51 +44,30 @@ pub fn signing_request(page: &mut Page, request: &Value) {
         ("StreetAddress", STREET),
         ("PostalCode", POSTAL_CODE),
     ] {
-        let values = subject.all(attribute);
-        if !values.is_empty() {
-            line!(page, 0, "\t{title}:\t{}", values.join("\n\t\t"));
-        }
+        helper(page, title, asked.subject(attribute));
+    }
+    let names = [
+        ("DNS Names", x509::DNS_NAME),
+        ("Email Addresses", x509::EMAIL_ADDRESS),
+        ("URIs", x509::URI),
+        ("IP Addresses", x509::IP_ADDRESS),
+    ]
+    .map(|(title, kind)| (title, asked.names(kind)));
+    if names.iter().any(|(_, values)| !values.is_empty()) {
+        line!(page, 0, "Subject Alternative Names:");
+    }
+    for (title, values) in names {
+        helper(page, title, values);
     }
 }
 
-const COMMON_NAME: u8 = 3;
 const SERIAL_NUMBER: u8 = 5;
 const COUNTRY: u8 = 6;
 const LOCALITY: u8 = 7;
 const PROVINCE: u8 = 8;
 const STREET: u8 = 9;
-const ORGANIZATION: u8 = 10;
 const ORGANIZATIONAL_UNIT: u8 = 11;
 const POSTAL_CODE: u8 = 17;
-
-/// The attributes of an X.509 name inside of a request, by the last number of their identifiers (2.5.4.x).
-struct Subject(Vec<(u8, String)>);
-
-impl Subject {
-    /// Reads a request as objects carry it: PEM in base64. What is none has no attributes.
-    fn of(request: &str) -> Subject {
-        let decode = |text: &str| crate::shell::tools::base64_decode(text).unwrap_or_default();
-        let pem = decode(request);
-        let pem = String::from_utf8_lossy(&pem);
-        let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        let bytes = decode(&body);
-        let mut found = Vec::new();
-        // An identifier 2.5.4.x in DER, then a string with its length.
-        for (at, window) in bytes.windows(7).enumerate() {
-            if let [0x06, 0x03, 0x55, 0x04, attribute, _, length] = window {
-                let value = bytes.get(at + 7..at + 7 + usize::from(*length)).unwrap_or_default();
-                found.push((*attribute, String::from_utf8_lossy(value).into_owned()));
-            }
-        }
-        Subject(found)
-    }
-    fn all(&self, attribute: u8) -> Vec<&str> {
-        self.0.iter().filter(|(own, _)| *own == attribute).map(|(_, value)| value.as_str()).gather()
-    }
-    fn first(&self, attribute: u8) -> &str {
-        self.all(attribute).first().copied().unwrap_or("")
-    }
-}
 
 pub fn service_cidr(page: &mut Page, range: &Value) {
     line!(page, 0, "Name:\t{}", range.text("metadata.name"));

@@ -3,46 +3,8 @@
 //! Picture to hold in mind: a typewriter that swaps its letters.
 
 use super::Output;
+pub use crate::api::pem::{decode as base64_decode, encode as base64_encode};
 use crate::arrange::Gather;
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-pub fn base64_encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let mut word = 0u32;
-        for index in 0..3 {
-            word = word << 8 | u32::from(chunk.get(index).copied().unwrap_or(0));
-        }
-        for index in 0..4 {
-            if index <= chunk.len() {
-                text.push(char::from(ALPHABET[(word >> (18 - 6 * index)) as usize & 63]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
-}
-
-/// `None` for what is no base64.
-pub fn base64_decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut word, mut bits) = (0u32, 0);
-    for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
-        if byte == b'=' {
-            continue;
-        }
-        let value = ALPHABET.iter().position(|letter| *letter == byte)? as u32;
-        word = (word << 6 | value) & 0xff_ffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((word >> bits) as u8);
-        }
-    }
-    (bits < 6).then_some(bytes)
-}
 
 pub(super) fn base64(decode: bool, wrap: usize, input: &str, out: &mut Output) -> i32 {
     if decode {

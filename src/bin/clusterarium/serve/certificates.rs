@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::signer::Signer;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -54,6 +55,7 @@ pub struct Office {
     /// The papers of the administrator.
     pub administrator: Pair,
     pub guard: Guard,
+    pub signer: Signer,
 }
 
 /// What listens with.
@@ -94,7 +96,8 @@ pub fn open(directory: &Path, address: SocketAddr, group: &str) -> Result<Office
     let administrator =
         papers(&issuer, Vec::new(), ("kubernetes-admin", group), ExtendedKeyUsagePurpose::ClientAuth)?;
     let guard = Guard::new(&authority, &server)?;
-    Ok(Office { authority, administrator, guard })
+    let signer = Signer::new(&authority, issuer)?;
+    Ok(Office { authority, administrator, guard, signer })
 }
 
 /// The authority's certificate and what signs in its name.

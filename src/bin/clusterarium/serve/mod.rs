@@ -13,6 +13,7 @@ mod openapi;
 mod order;
 mod protobuf;
 mod secret_file;
+mod signer;
 mod simulation;
 mod streams;
 
@@ -46,8 +47,8 @@ Options:
 
 Over HTTP whoever connects is the cluster's administrator, as with `kubectl proxy`; impersonation (kubectl --as) or a
 service account's bearer token makes a request somebody else's. With --cert-dir one is who one's client certificate or
-token says: sign certificates with ca.key (common name: user; organizations: groups), and let --write-kubeconfig write
-the administrator's.
+token says (common name: user; organizations: groups). Approved CertificateSigningRequests are signed with ca.key, which
+also signs elsewhere, and --write-kubeconfig writes the administrator's.
 Ctrl+C ends open watches and stops.
 ";
 
@@ -149,7 +150,7 @@ fn address(options: &Options) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-fn serve(options: Options) -> Result<(), String> {
+fn serve(mut options: Options) -> Result<(), String> {
     let address = address(&options)?;
     let socket = std::net::TcpListener::bind(address)
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
@@ -157,6 +158,9 @@ fn serve(options: Options) -> Result<(), String> {
     let group = if options.scenario.hollow { "system:masters" } else { "kubeadm:cluster-admins" };
     let office = options.cert_dir.as_ref().map(|directory| certificates::open(directory, address, group));
     let office = office.transpose()?;
+    if let Some(office) = &office {
+        options.scenario.authority.clone_from(&office.authority);
+    }
     if let Some(path) = &options.kubeconfig {
         kubeconfig::write(path, address, office.as_ref())?;
     }
@@ -174,12 +178,12 @@ fn serve(options: Options) -> Result<(), String> {
     println!("Ctrl+C stops.");
     let (orders, inbox) = std::sync::mpsc::channel();
     let access = listener::Access { address, allows_remote: options.allow_remote || office.is_some() };
-    let guard = office.map(|office| office.guard);
+    let (guard, signer) = office.map(|office| (office.guard, office.signer)).unzip();
     let listener = std::thread::Builder::new()
         .name("listener".into())
         .spawn(move || listener::run(socket, access, guard, orders))
         .map_err(|error| error.to_string())?;
-    simulation::run(options.seed, options.scenario, options.speed_per_mille, &inbox);
+    simulation::run(options.seed, options.scenario, options.speed_per_mille, &inbox, signer);
     match listener.join() {
         Ok(result) => result,
         Err(_) => Err("the listener broke down".into()),

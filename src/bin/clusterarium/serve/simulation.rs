@@ -17,6 +17,8 @@ use clusterarium::sim::trace::What;
 use clusterarium::sim::{Duration, History, RecordId, Time};
 use tokio::sync::mpsc::Sender;
 
+use super::signer::Signer;
+
 /// What the listener asks of the simulation.
 pub enum Order {
     Request { exchange: u64, request: Request, parts: Sender<Part> },
@@ -59,7 +61,13 @@ impl Gear {
 }
 
 /// Runs until it is told to stop, or nobody can tell it any more.
-pub fn run(seed: u64, scenario: Scenario, speed_per_mille: u64, inbox: &Receiver<Order>) {
+pub fn run(
+    seed: u64,
+    scenario: Scenario,
+    speed_per_mille: u64,
+    inbox: &Receiver<Order>,
+    mut signer: Option<Signer>,
+) {
     let mut console = Console::boot_at(seed, scenario, instant_now(HEAD_START));
     if !console.settle(|_| ()) {
         eprintln!("clusterarium serve: the cluster did not come up; it is served as it is");
@@ -91,6 +99,10 @@ pub fn run(seed: u64, scenario: Scenario, speed_per_mille: u64, inbox: &Receiver
             }
         }
         railway.deliver();
+        let signed = signer.as_mut().map(|signer| signer.look(&railway.history));
+        for command in signed.into_iter().flatten() {
+            railway.history.command(command);
+        }
         let now = Instant::now();
         if railway.history.engine().next_time().is_some_and(|next| next <= due) {
             // Behind: the clock is set to where the machine is, unless it can still catch up.
@@ -106,7 +118,7 @@ pub fn run(seed: u64, scenario: Scenario, speed_per_mille: u64, inbox: &Receiver
 }
 
 /// The wall clock as an instant of the simulation, less `less`.
-fn instant_now(less: Duration) -> Time {
+pub(super) fn instant_now(less: Duration) -> Time {
     let unix_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
     let instant = i64::try_from(unix_us).ok().and_then(time::from_unix_us).unwrap_or(Time::ZERO);
     Time(instant.0.saturating_sub(less.0))
