@@ -146,6 +146,16 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kube-apiserver",
+        what: "admission webhooks",
+        message: "no program here serves a webhook: who is configured answers as one that cannot be reached, by its failurePolicy",
+    },
+    Entry {
+        component: "kube-controller-manager",
+        what: "controllers that are missing",
+        message: "no horizontal-pod-autoscaler, persistentvolume-attach-detach, persistentvolume-expander, resourceclaim, service-cidr, volumeattributesclass-protection, bootstrap-signer or token-cleaner runs here; secrets of type kubernetes.io/service-account-token stay without a token: use \"kubectl create token\"",
+    },
+    Entry {
+        component: "kube-apiserver",
         what: "conversion webhooks",
         message: "conversion webhooks are not called here: objects change nothing but their apiVersion between versions",
     },

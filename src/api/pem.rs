@@ -65,7 +65,8 @@ pub fn blocks(text: &str) -> Vec<(String, Vec<u8>)> {
                 body.extend(line.split_whitespace());
             }
         }
-        if let Some(bytes) = decode(&body).filter(|_| is_closed) {
+        let is_whole = is_closed && body.len().is_multiple_of(4);
+        if let Some(bytes) = decode(&body).filter(|_| is_whole) {
             blocks.push((kind.to_owned(), bytes));
         }
     }

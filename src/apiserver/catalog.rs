@@ -46,6 +46,8 @@ pub(crate) struct Shelves {
     pub role_bindings: usize,
     pub mutating_policies: usize,
     pub mutating_policy_bindings: usize,
+    pub mutating_webhooks: usize,
+    pub validating_webhooks: usize,
 }
 
 pub(crate) struct Catalog {
@@ -111,6 +113,8 @@ impl Catalog {
                 "admissionregistration.k8s.io",
                 "mutatingadmissionpolicybindings",
             ),
+            mutating_webhooks: shelf("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+            validating_webhooks: shelf("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
         };
         Catalog { registry, routes, prefixes, by_cache, shelves }
     }

@@ -36,6 +36,7 @@ use super::storage::ephemeral::EphemeralVolumeController;
 use super::storage::protection::{ClaimProtection, VolumeProtection};
 use super::taint_eviction::TaintEvictionController;
 use super::ttl::TtlController;
+use super::ttl_after_finished::TtlAfterFinishedController;
 use super::validating_admission_policy_status::PolicyStatusController;
 
 /// Requests a second of each controller, and how many at once (`--kube-api-qps`, `--kube-api-burst`).
@@ -71,6 +72,7 @@ impl ControllerManager {
         add(&mut runner, ReplicaSetController::replication(), 1);
         add(&mut runner, JobController::default(), 1);
         add(&mut runner, CronJobController::default(), 1);
+        add(&mut runner, TtlAfterFinishedController::default(), 1);
         add(&mut runner, DisruptionController::default(), 1);
         add(&mut runner, ResourceQuotaController::default(), 1);
         add(&mut runner, PolicyStatusController::default(), 1);

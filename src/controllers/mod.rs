@@ -37,6 +37,7 @@ pub mod statefulset;
 pub mod storage;
 pub mod taint_eviction;
 pub mod ttl;
+pub mod ttl_after_finished;
 pub mod validating_admission_policy_status;
 
 pub use manager::ControllerManager;

@@ -17,6 +17,7 @@ mod quota;
 mod service_account;
 mod storage;
 mod validating_policy;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -113,7 +114,8 @@ impl ApiServer {
             self.mutate_in_tree(attributes, object, old, context)?;
             self.mutate_by_policies(attributes, object, old, Some(&again))?;
         }
-        Ok(())
+        self.see(attributes.exchange, "MutatingAdmissionWebhook", object);
+        self.call_webhooks(attributes, self.catalog.shelves.mutating_webhooks, object, old)
     }
 
     fn mutate_in_tree(
@@ -201,8 +203,13 @@ impl ApiServer {
                 self.check_namespace(attributes, old.unwrap_or(object))?;
                 self.see(exchange, "NodeRestriction", object);
                 self.restrict_node(attributes, object, old)?;
+                self.see(exchange, "MutatingAdmissionWebhook", object);
+                let shelves = self.catalog.shelves;
+                self.call_webhooks(attributes, shelves.mutating_webhooks, object, old)?;
                 self.see(exchange, "ValidatingAdmissionPolicy", object);
-                self.check_policies(attributes, object, old)
+                self.check_policies(attributes, object, old)?;
+                self.see(exchange, "ValidatingAdmissionWebhook", object);
+                self.call_webhooks(attributes, shelves.validating_webhooks, object, old)
             }
             _ => {
                 if attributes.operation == Operation::Create && attributes.is("", "Pod") {
@@ -226,6 +233,8 @@ impl ApiServer {
                 }
                 self.see(exchange, "ValidatingAdmissionPolicy", object);
                 self.check_policies(attributes, object, old)?;
+                self.see(exchange, "ValidatingAdmissionWebhook", object);
+                self.call_webhooks(attributes, self.catalog.shelves.validating_webhooks, object, old)?;
                 self.see(exchange, "ResourceQuota", object);
                 self.check_quota(attributes, object, old, context.now())
             }

@@ -131,6 +131,28 @@ impl ApiServer {
         object: &Value,
         old: &Value,
     ) -> Option<Text> {
+        if !self.selects(attributes, resources, object, old) {
+            return None;
+        }
+        let rules = resources.items("resourceRules");
+        let is_exact = resources.text("matchPolicy") == "Exact";
+        if matched(attributes, resources.items("excludeResourceRules"), is_exact).is_some() {
+            return None;
+        }
+        if rules.is_empty() {
+            return Some(attributes.request.resource.version.clone());
+        }
+        matched(attributes, rules, is_exact)
+    }
+
+    /// Whether a request is in a namespace and about an object that the selectors in `resources` want.
+    pub(super) fn selects(
+        &self,
+        attributes: &Attributes,
+        resources: &Value,
+        object: &Value,
+        old: &Value,
+    ) -> bool {
         let selects = |name: &str, labelled: &[&Value]| {
             let selector = resources.at(name);
             selector.is_empty()
@@ -144,22 +166,9 @@ impl ApiServer {
             _ if is_namespace => Some(old),
             namespace => namespace,
         };
-        if labelled.is_some_and(|labelled| !selects("namespaceSelector", &[labelled])) {
-            return None;
-        }
         let both: Vec<&Value> = [object, old].into_iter().filter(|own| !own.is_null()).collect();
-        if !selects("objectSelector", &both) {
-            return None;
-        }
-        let rules = resources.items("resourceRules");
-        let is_exact = resources.text("matchPolicy") == "Exact";
-        if matched(attributes, resources.items("excludeResourceRules"), is_exact).is_some() {
-            return None;
-        }
-        if rules.is_empty() {
-            return Some(attributes.request.resource.version.clone());
-        }
-        matched(attributes, rules, is_exact)
+        labelled.is_none_or(|labelled| selects("namespaceSelector", &[labelled]))
+            && selects("objectSelector", &both)
     }
 
     /// What a binding hands its policy, one by one; `Null` where there is nothing to hand (`CollectParams`).
@@ -371,7 +380,7 @@ pub(super) fn subject_of(attributes: &Attributes, version: &Text, object: &Value
 }
 
 /// The version in which one of the rules is about the request; of others than its own only if those count too.
-fn matched(attributes: &Attributes, rules: &[Value], is_exact: bool) -> Option<Text> {
+pub(super) fn matched(attributes: &Attributes, rules: &[Value], is_exact: bool) -> Option<Text> {
     let own = &attributes.request.resource.version;
     let others = attributes.info.versions.iter().filter(|version| !is_exact && *version != own);
     std::iter::once(own)
