@@ -227,6 +227,10 @@ impl ApiServer {
                     }
                 }
                 self.check_certificates(attributes, object, old)?;
+                if let Some(old) = old.filter(|_| attributes.is_subresource("pods", "resize")) {
+                    self.see(exchange, "PodResizeValidator", object);
+                    self.check_resize(attributes, object, old)?;
+                }
                 if attributes.is("scheduling.k8s.io", "PriorityClass") {
                     self.see(exchange, "Priority", object);
                     self.check_priority_class(attributes, object)?;

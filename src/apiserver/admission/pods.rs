@@ -2,11 +2,11 @@
 //!
 //! Picture to hold in mind: small stamps on a boarding pass: class, what delays are put up with, which gate.
 //!
-//! Follows `plugin/pkg/admission/{priority,defaulttolerationseconds,runtimeclass,podtopologylabels,nodetaint}`.
+//! Follows `plugin/pkg/admission/{priority,defaulttolerationseconds,runtimeclass,podtopologylabels,nodetaint,podresize}`.
 
 use crate::api::status::Status;
 use crate::api::value::literal;
-use crate::api::{Text, Value, meta};
+use crate::api::{Quantity, Text, Value, meta, quota};
 use crate::object;
 
 use super::{Attributes, Operation};
@@ -172,6 +172,39 @@ impl ApiServer {
             }
         }
         Ok(())
+    }
+
+    /// PodResizeValidator: a pod may not grow beyond what its node has.
+    pub(super) fn check_resize(
+        &self,
+        attributes: &Attributes,
+        pod: &Value,
+        old: &Value,
+    ) -> Result<(), Status> {
+        let name = pod.text("spec.nodeName");
+        if name.is_empty() || meta::generation(pod) == meta::generation(old) {
+            return Ok(());
+        }
+        let Some(node) = self.shelf(self.catalog.shelves.nodes, name) else {
+            return Err(attributes.forbidden(pod, ["node \"", name, "\" not found"].concat()));
+        };
+        let requests = quota::total(pod, "requests");
+        let allocatable = quota::read(node.map("status.allocatable"));
+        let mut missing = Vec::new();
+        for (resource, in_unit) in
+            [("cpu", Quantity::milli_value as fn(&Quantity) -> i64), ("memory", Quantity::value)]
+        {
+            let amount = |amounts: &quota::Amounts| amounts.get(resource).map_or(0, in_unit);
+            let (wanted, there) = (amount(&requests), amount(&allocatable));
+            if wanted > there {
+                missing.push(format!("{resource}, requested: {wanted}, allocatable: {there}"));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let words = ["node didn't have enough allocatable resources: ", &missing.join("; ")].concat();
+        Err(attributes.forbidden(pod, words).with_cause("NodeCapacity", "", ""))
     }
 
     /// PodTopologyLabels: a binding, or a pod that is made with a node, gets the node's zone and region.
