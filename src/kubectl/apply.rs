@@ -13,7 +13,7 @@ use crate::object;
 use crate::sim::Duration;
 
 use super::builder::Info;
-use super::failure::{Failure, Outcome, Stop, fail};
+use super::failure::{Failure, Outcome, Stop, fail, misused};
 use super::print::{Format, list_of};
 use super::session::{DryRun, Session};
 
@@ -58,8 +58,8 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail(crate::fidelity::message("kubectl", "apply --prune").unwrap_or_default());
     }
     if !session.operands().is_empty() {
-        let command = session.command.clone();
-        return Err(Failure::Usage(format!("Unexpected args: {:?}", session.operands()), command).into());
+        let words = ["Unexpected args: [", &session.operands().join(" "), "]"].concat();
+        return misused(&session.command, &words);
     }
     let server_side = session.flags.switch("server-side");
     if session.flags.switch("force-conflicts") && !server_side {

@@ -9,7 +9,7 @@ use crate::api::{Text, Value, meta};
 use crate::client::request;
 
 use super::exec::{Ran, execute_with};
-use super::failure::{Failure, Outcome, fail};
+use super::failure::{Outcome, fail};
 use super::logs::{Use, pods_of, sources_of, warn_of_recording};
 use super::session::Session;
 
@@ -67,17 +67,13 @@ pub fn reattach_message(session: &mut Session, pod: &Value, container: &str) {
 pub fn run(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
     let operands = session.operands().to_vec();
-    let command = session.command.clone();
-    let usage = |text: String| {
-        Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into())
-    };
     let name = match operands.as_slice() {
-        [] => return usage("at least 1 argument is required for attach".into()),
+        [] => return fail("at least 1 argument is required for attach"),
         [name] => name.clone(),
         [kind, name] => format!("{kind}/{name}"),
         more => {
             let words = more.join(" ");
-            return usage(format!(
+            return fail(format!(
                 "expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw {}: [{words}]",
                 more.len()
             ));

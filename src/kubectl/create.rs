@@ -11,7 +11,7 @@ use crate::object;
 
 use super::apply::{create_request, with_annotation};
 use super::builder::Info;
-use super::failure::{Failure, Outcome, Stop, fail};
+use super::failure::{Failure, Outcome, Stop, fail, misused};
 use super::generate::{access, config, network, workload};
 use super::session::{DryRun, Session};
 
@@ -276,11 +276,7 @@ pub fn generate(session: &mut Session, generator: &Generator) -> Outcome {
     }
     let operands = session.operands().to_vec();
     let [name] = operands.as_slice() else {
-        return Err(Failure::Exact(format!(
-            "error: exactly one NAME is required, got {}\nSee '{command} -h' for help and examples",
-            operands.len()
-        ))
-        .into());
+        return misused(&command, &format!("exactly one NAME is required, got {}", operands.len()));
     };
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
@@ -306,15 +302,12 @@ pub fn generate(session: &mut Session, generator: &Generator) -> Outcome {
 
 /// `kubectl create -f`.
 pub fn from_files(session: &mut Session) -> Outcome {
+    if !session.operands().is_empty() {
+        let words = ["Unexpected args: [", &session.operands().join(" "), "]"].concat();
+        return misused(&session.command, &words);
+    }
     if !session.has_files() {
         return fail("must specify one of -f and -k");
-    }
-    if let Some(operand) = session.operands().first() {
-        let command = session.command.clone();
-        return Err(Failure::Exact(format!(
-            "error: unknown command {operand:?}\nSee '{command} -h' for help and examples"
-        ))
-        .into());
     }
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
@@ -354,7 +347,8 @@ fn create_one(session: &mut Session, info: &Info, dry_run: DryRun) -> Outcome<Va
 pub fn token(session: &mut Session) -> Outcome {
     let operands = session.operands().to_vec();
     let [name] = operands.as_slice() else {
-        return fail(format!("exactly one NAME is required, got {}", operands.len()));
+        let words = format!("exactly one NAME is required, got {}", operands.len());
+        return misused(&session.command, &words);
     };
     let mut spec = object! {};
     let audiences: Vec<Value> = session.flags.list("audience").into_iter().map(Value::from).collect();

@@ -77,12 +77,12 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let operands = session.operands().to_vec();
     let rules = Rules { all_namespaces: session.flags.switch("all-namespaces"), ..Rules::default() };
+    if all && labels {
+        return fail("setting 'all' parameter but found a non empty selector. ");
+    }
     let selection = session.select(&operands, rules)?;
     if !output.is_empty() && output != "name" {
         return fail(format!("unexpected -o output mode: {output}. We only support '-o name'"));
-    }
-    if all && labels {
-        return fail("cannot set --all and --selector at the same time");
     }
     if all && fields {
         return fail("cannot set --all and --field-selector at the same time");

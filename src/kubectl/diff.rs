@@ -13,7 +13,7 @@ use crate::shell::diff::unified;
 
 use super::apply::{modified_configuration, three_way};
 use super::builder::Info;
-use super::failure::{Failure, Outcome, fail};
+use super::failure::{Failure, Outcome, fail, misused};
 use super::session::{DryRun, Session};
 
 pub const FLAGS: &[&str] = &[
@@ -48,11 +48,8 @@ pub fn run(session: &mut Session) -> Outcome {
 
 fn compare_all(session: &mut Session) -> Outcome {
     if !session.operands().is_empty() {
-        return Err(Failure::Exact(format!(
-            "error: Unexpected args: [{}]\nSee 'kubectl diff -h' for help and examples",
-            session.operands().join(" ")
-        ))
-        .into());
+        let words = ["Unexpected args: [", &session.operands().join(" "), "]"].concat();
+        return misused(&session.command, &words);
     }
     if !session.has_files() {
         return fail("must specify one of -f and -k");

@@ -10,7 +10,7 @@ use crate::api::{Text, Value, meta};
 use crate::client::request;
 use crate::message::rest::{Request, Verb};
 
-use super::failure::{Failure, Outcome, fail};
+use super::failure::{Failure, Outcome, fail, misused};
 use super::logs::{Use, pods_of, sources_of};
 use super::session::Session;
 
@@ -21,9 +21,7 @@ pub fn run(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
     let operands = session.operands().to_vec();
     let command = session.command.clone();
-    let usage = |text: &str| {
-        Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into())
-    };
+    let usage = |text: &str| misused(&command, text);
     let Some(name) = operands.first() else {
         return fail("pod, type/name or --filename must be specified");
     };

@@ -53,6 +53,12 @@ pub fn fail<T>(message: impl Into<String>) -> Outcome<T> {
     Err(Failure::Message(message.into()).into())
 }
 
+/// Fails with a message and the hint at `-h` (`UsageErrorf`).
+pub fn misused<T>(command: &str, message: &str) -> Outcome<T> {
+    let text = ["error: ", message, "\nSee '", command, " -h' for help and examples"].concat();
+    Err(Failure::Exact(text).into())
+}
+
 /// The address that messages name; nothing listens there but the simulation.
 pub const SERVER: &str = "https://192.168.56.10:6443";
 pub const HOST: &str = "192.168.56.10:6443";

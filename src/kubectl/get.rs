@@ -62,6 +62,9 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let format = session.format(true)?;
     let watches = session.flags.switch("watch") || session.flags.switch("watch-only");
+    if session.flags.switch("output-watch-events") && !watches {
+        return fail("--output-watch-events option can only be used with --watch or --watch-only");
+    }
     let rules = Rules {
         all_without_selector: true,
         all_namespaces: session.flags.switch("all-namespaces"),

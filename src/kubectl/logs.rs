@@ -15,7 +15,7 @@ use crate::sim::Duration;
 use super::attach;
 use super::builder::Info;
 use super::delete::{Manner, delete_request};
-use super::failure::{Failure, Outcome, Stop, fail};
+use super::failure::{Failure, Outcome, Stop, fail, misused};
 use super::session::{DryRun, Session};
 
 pub const FLAGS: &[&str] = &[
@@ -49,9 +49,7 @@ pub fn run(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
     let operands = session.operands().to_vec();
     let command = session.command.clone();
-    let usage = |text: &str| {
-        Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into())
-    };
+    let usage = |text: &str| misused(&command, text);
     let expected = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command";
     let labels = flags.text("selector").to_string();
     match (operands.len(), labels.is_empty()) {

@@ -17,7 +17,7 @@ use crate::sorted::SortedMap;
 use super::apply::delete_options;
 use super::builder::{Info, Rules};
 use super::change::patch_request;
-use super::failure::{Failure, Outcome, Stop, fail};
+use super::failure::{Failure, Outcome, Stop, fail, misused};
 use super::session::{DryRun, Session};
 
 pub const CORDON_FLAGS: &[&str] = &["dry-run", "selector"];
@@ -42,17 +42,11 @@ fn nodes(session: &mut Session) -> Outcome<Vec<Info>> {
     let has_selector = !session.flags.text("selector").is_empty();
     if operands.is_empty() && !has_selector {
         let (name, command) = (session.command.replace("kubectl ", ""), session.command.clone());
-        return Err(Failure::Exact(format!(
-            "error: USAGE: {name} NODE [flags]\nSee '{command} -h' for help and examples"
-        ))
-        .into());
+        return misused(&command, &["USAGE: ", &name, " NODE [flags]"].concat());
     }
     if !operands.is_empty() && has_selector {
-        let command = session.command.clone();
-        return Err(Failure::Exact(format!(
-            "error: error: cannot specify both a node name and a --selector option\nSee '{command} -h' for help and examples"
-        ))
-        .into());
+        let words = "error: cannot specify both a node name and a --selector option";
+        return misused(&session.command, words);
     }
     let mut words = vec!["nodes".to_string()];
     words.extend(

@@ -4,6 +4,7 @@
 //!
 //! Follows `k8s.io/cli-runtime/pkg/printers` and `k8s.io/kubectl/pkg/cmd/get` (customcolumn.go).
 
+use crate::api::field::go_quote;
 use crate::api::jsonpath::{self, JsonPath};
 use crate::api::{Value, yaml};
 use crate::arrange::Gather;
@@ -182,11 +183,10 @@ impl Session<'_, '_, '_> {
             Format::JsonPath(path, source) => match path.render(object) {
                 Ok(text) => self.print(text),
                 Err(error) => {
-                    self.print(format!(
-                        "Error executing template: {error}. Printing more information for debugging the template:\n\ttemplate was:\n\t\t{source}\n\tobject given to jsonpath engine was:\n\t\t{}\n\n",
-                        crate::api::patch::go_display(object)
+                    return fail(format!(
+                        "error executing jsonpath {source:?}: Error executing template: {error}. Printing more information for debugging the template:\n\ttemplate was:\n\t\t{source}\n\tobject given to jsonpath engine was:\n\t\t{}\n\n\n",
+                        go_syntax(object)
                     ));
-                    return fail(format!("error executing jsonpath {source:?}: {error}"));
                 }
             },
             Format::JsonPathAsJson(path) => match path.find(object) {
@@ -388,4 +388,19 @@ fn columns_text(columns: &[Column], items: &[Value], headers: bool) -> Result<St
 /// Several objects as one `List`, as `get` shows them.
 pub fn list_of(items: Vec<Value>) -> Value {
     object! { "apiVersion" => "v1", "kind" => "List", "metadata" => object! { "resourceVersion" => "" }, "items" => Value::from(items) }
+}
+
+/// A value as Go's `%#v` prints it.
+fn go_syntax(value: &Value) -> String {
+    let list = |parts: Vec<String>| ["{", &parts.join(", "), "}"].concat();
+    match value {
+        Value::Null => "interface {}(nil)".into(),
+        Value::Array(items) => "[]interface {}".to_string() + &list(items.iter().map(go_syntax).gather()),
+        Value::Object(map) => {
+            let entries = map.iter().map(|(key, value)| [&go_quote(key), ":", &go_syntax(value)].concat());
+            "map[string]interface {}".to_string() + &list(entries.gather())
+        }
+        Value::String(text) => go_quote(text),
+        other => other.to_string(),
+    }
 }

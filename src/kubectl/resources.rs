@@ -11,7 +11,7 @@ use crate::client::request;
 use crate::object;
 use crate::sorted::SortedSet;
 
-use super::failure::{Failure, Outcome, fail};
+use super::failure::{Outcome, fail, misused};
 use super::print::Format;
 use super::session::Session;
 use super::tab_writer::{TABLE, align};
@@ -42,17 +42,12 @@ pub fn groups(session: &mut Session) -> Outcome<Vec<Value>> {
     Ok(groups)
 }
 
-fn unexpected(session: &Session) -> Outcome {
+pub fn unexpected(session: &Session) -> Outcome {
     let operands = session.operands();
     if operands.is_empty() {
         return Ok(());
     }
-    Err(Failure::Exact(format!(
-        "error: unexpected arguments: [{}]\nSee '{} -h' for help and examples",
-        operands.join(" "),
-        session.command
-    ))
-    .into())
+    misused(&session.command, &["unexpected arguments: [", &operands.join(" "), "]"].concat())
 }
 
 struct Row {

@@ -9,7 +9,7 @@ use crate::api::Value;
 use super::apply::{create_request, with_annotation};
 use super::builder::Info;
 use super::change::overridden;
-use super::failure::{Failure, Outcome, fail};
+use super::failure::{Outcome, fail, misused};
 use super::generate::{network, workload};
 use super::session::{DryRun, Session};
 
@@ -53,9 +53,7 @@ pub const FLAGS: &[&str] = &[
 pub fn run(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
     let command = session.command.clone();
-    let usage = |text: &str| {
-        Err(Failure::Exact(format!("error: {text}\nSee '{command} -h' for help and examples")).into())
-    };
+    let usage = |text: &str| misused(&command, text);
     if !flags.is_set("image") {
         return fail("required flag(s) \"image\" not set");
     }

@@ -122,6 +122,13 @@ fn split(session: &Session) -> (Vec<String>, Vec<String>) {
         .partition(|word| !(word.contains('=') || (word.ends_with('-') && word.len() > 1)))
 }
 
+/// What is wrong with the objects is told before what is wrong with the change, `words`.
+fn misfit(session: &mut Session, resources: &[String], words: &str) -> Outcome {
+    let rules = Rules { all_without_selector: session.flags.switch("all"), ..Rules::default() };
+    for_each(session, resources, rules, |_, _| Ok(()))?;
+    fail(words)
+}
+
 /// Changes the pod spec of each object, sends the difference, and tells of it.
 fn change_spec(
     session: &mut Session,
@@ -132,9 +139,6 @@ fn change_spec(
 ) -> Outcome {
     let format = session.format(false)?;
     let (dry_run, local) = (session.dry_run()?, session.flags.switch("local"));
-    if resources.is_empty() && !session.has_files() {
-        return fail("one or more resources must be specified as <resource> <name> or <resource>/<name>");
-    }
     let rules = Rules { all_without_selector: session.flags.switch("all"), ..Rules::default() };
     for_each(session, resources, rules, |session, info| {
         let kind = info.mapping.info.kind.to_string();
@@ -181,13 +185,13 @@ fn each_container(spec: &mut Value, mut act: impl FnMut(&mut Value)) {
 
 pub fn image(session: &mut Session) -> Outcome {
     let (resources, pairs) = split(session);
-    let mut problems = Vec::new();
     if pairs.is_empty() {
-        problems.push(Failure::Message("at least one image update is required".into()));
-    } else if pairs.len() > 1 && pairs.iter().any(|pair| pair.starts_with("*=")) {
-        problems.push(Failure::Message("all containers are already specified by *, but saw more than one container_name=container_image pairs".into()));
+        return misfit(session, &resources, "at least one image update is required");
     }
-    Failure::many(problems)?;
+    if pairs.len() > 1 && pairs.iter().any(|pair| pair.starts_with("*=")) {
+        let words = "all containers are already specified by *, but saw more than one container_name=container_image pairs";
+        return misfit(session, &resources, words);
+    }
     change_spec(session, &resources, "image updated", "image update to pod template", |_, _, spec| {
         for pair in &pairs {
             let (name, image) = pair.split_once('=').unwrap_or((pair, ""));
@@ -256,7 +260,7 @@ pub fn env(session: &mut Session) -> Outcome {
         }
     }
     if added.is_empty() && removed.is_empty() {
-        return fail("at least one environment variable must be provided");
+        return misfit(session, &resources, "at least one environment variable must be provided");
     }
     let overwrite = flags.switch("overwrite");
     let pattern = flags.text("containers").to_string();
@@ -339,7 +343,8 @@ pub fn resources(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
     let operands = session.operands().to_vec();
     if flags.text("limits").is_empty() && flags.text("requests").is_empty() {
-        return fail("you must specify an update to requests or limits (in the form of --requests/--limits)");
+        let words = "you must specify an update to requests or limits (in the form of --requests/--limits)";
+        return misfit(session, &operands, words);
     }
     let (limits, requests) =
         (config::quantities(flags.text("limits"))?, config::quantities(flags.text("requests"))?);
@@ -417,7 +422,9 @@ pub fn subject(session: &mut Session) -> Outcome {
         return fail("cannot set --all and --selector at the same time");
     }
     if users.is_empty() && groups.is_empty() && accounts.is_empty() {
-        return fail("you must specify at least one value of user, group or serviceaccount");
+        let words = "you must specify at least one value of user, group or serviceaccount";
+        let operands = session.operands().to_vec();
+        return misfit(session, &operands, words);
     }
     let named = |kind: &str, names: Vec<String>| {
         let names: crate::sorted::SortedSet<String> = names.into_iter().gather();

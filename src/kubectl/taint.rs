@@ -11,7 +11,7 @@ use crate::object;
 use super::builder::Rules;
 use super::change::{for_each, patch_request};
 use super::describe::taint_text;
-use super::failure::{Failure, Outcome, fail};
+use super::failure::{Failure, Outcome, fail, misused};
 use super::label::resources_and_pairs;
 use super::session::{DryRun, Session};
 
@@ -36,25 +36,28 @@ struct Taint {
 }
 
 fn parse_taint(text: &str, needs_effect: bool) -> Outcome<Taint> {
-    let invalid = || fail(format!("invalid taint spec: {text}"));
-    let (pair, effect) = text.split_once(':').map_or((text, ""), |(pair, effect)| (pair, effect));
-    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    if key.is_empty() || value.contains('=') || effect.contains(':') {
-        return invalid();
+    let misused = |why: &str| misused("kubectl taint", why);
+    let invalid = |why: &str| misused(&["invalid taint spec: ", text, why].concat());
+    let (pair, effect) = text.split_once(':').map_or((text, None), |(pair, effect)| (pair, Some(effect)));
+    let (key, value) = match effect {
+        Some(effect) if effect.contains(':') => return invalid(""),
+        Some(effect) if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") => {
+            return misused(&["invalid taint effect: ", effect, ", unsupported taint effect"].concat());
+        }
+        Some(_) => pair.split_once('=').unwrap_or((pair, "")),
+        None => (pair, ""),
+    };
+    if value.contains('=') {
+        return invalid("");
     }
-    for problems in [crate::api::content::label_key(key), crate::api::content::label_value(value)] {
+    for problems in [crate::api::content::label_value(value), crate::api::content::label_key(key)] {
         if !problems.is_empty() {
-            return fail(format!("invalid taint spec: {text}, {}", problems.join("; ")));
+            return invalid(&[", ", &problems.join("; ")].concat());
         }
     }
-    if (needs_effect || !effect.is_empty())
-        && !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute")
-    {
-        return if effect.is_empty() {
-            invalid()
-        } else {
-            fail(format!("invalid taint effect: {effect}, unsupported taint effect"))
-        };
+    let effect = effect.unwrap_or("");
+    if needs_effect && effect.is_empty() {
+        return invalid("");
     }
     Ok(Taint { key: key.into(), value: value.into(), effect: effect.into() })
 }

@@ -3,13 +3,14 @@
 //! Picture to hold in mind: the list on the wall behind the counter: what is offered, in which words, by whom.
 
 use super::command::{Command, Group, command};
-use super::failure::{Failure, Outcome};
+use super::failure::{Failure, Outcome, misused};
 use super::session::Session;
 use super::{
     apply, attach, autoscale, cluster_info, copy, create, debug, delete, describe, diff, edit, events, exec,
     explain, expose, get, label, logs, nodes, patch, replace, resources, run, scale, taint, version, wait,
 };
-use nested::{APPLY, AUTH, CERTIFICATE, CLUSTER_INFO, CONFIG, CREATE, ROLLOUT, SET, TOP};
+pub(super) use nested::CONFIG;
+use nested::{APPLY, AUTH, CERTIFICATE, CLUSTER_INFO, CREATE, ROLLOUT, SET, TOP};
 
 mod nested;
 
@@ -379,9 +380,7 @@ fn simplified(_: &mut Session, command: &Command) -> Outcome {
 /// A command that is nothing without a subcommand: its help.
 fn usage(session: &mut Session, command: &Command) -> Outcome {
     if let Some(word) = session.operands().first() {
-        let text =
-            format!("error: unknown command {word:?}\nSee '{} -h' for help and examples", session.command);
-        return Err(Failure::Exact(text).into());
+        return misused(&session.command, &format!("unknown command {word:?}"));
     }
     let text = super::help::of_command(command, &session.command.clone());
     session.print(text);

@@ -4,20 +4,25 @@
 
 use crate::api::Value;
 
-use super::super::failure::{Failure, Outcome, fail};
+use super::super::commands::CONFIG;
+use super::super::failure::{Outcome, fail};
+use super::super::help;
 use super::super::session::Session;
 use super::File;
 
 /// The operands, of which there must be so many.
-fn words<const COUNT: usize>(session: &Session) -> Outcome<[String; COUNT]> {
+fn words<const COUNT: usize>(session: &mut Session) -> Outcome<[String; COUNT]> {
     match <[String; COUNT]>::try_from(session.operands().to_vec()) {
         Ok(words) => Ok(words),
-        Err(given) => Err(Failure::Exact(format!(
-            "error: Unexpected args: [{}]\nSee '{} -h' for help and examples",
-            given.join(" "),
-            session.command
-        ))
-        .into()),
+        Err(given) => {
+            if let Some(command) =
+                CONFIG.iter().find(|own| session.command.split(' ').next_back() == Some(own.name))
+            {
+                let text = help::of_command(command, &session.command);
+                session.print(text);
+            }
+            fail(format!("Unexpected args: [{}]", given.join(" ")))
+        }
     }
 }
 

@@ -147,7 +147,9 @@ impl Context {
         }
         let Some(entry) = file.find("contexts", &name) else {
             return match flags.is_set("context") {
-                true => Err(Failure::Message(format!("context {name:?} does not exist"))),
+                true => Err(Failure::Exact(format!(
+                    "Error in configuration: context was not found for specified context: {name}"
+                ))),
                 false => Ok(context),
             };
         };
@@ -160,7 +162,7 @@ impl Context {
         match file.find("clusters", &cluster) {
             Some(cluster) => context.server = cluster.text("cluster.server").to_string(),
             None if flags.is_set("cluster") => {
-                return Err(Failure::Message(format!("cluster {cluster:?} does not exist")));
+                return Err(Failure::Message(format!("no server found for cluster {cluster:?}")));
             }
             None => {}
         }

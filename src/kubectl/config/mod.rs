@@ -29,6 +29,7 @@ pub const VIEW_FLAGS: &[&str] = &[
 ];
 
 pub fn view(session: &mut Session) -> Outcome {
+    super::resources::unexpected(session)?;
     let format = session.format(false)?;
     let file = File::load(session)?;
     let mut shown = file.value.clone();

@@ -329,6 +329,20 @@ pub fn volume(page: &mut Page, volume: &Value) {
     }
 }
 
+/// What a claim's volume begins with.
+pub fn data_source(page: &mut Page, claim: &Value) {
+    let source = claim.at("spec.dataSource");
+    if source.is_null() {
+        return;
+    }
+    line!(page, 0, "DataSource:");
+    for (title, field) in [("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name")] {
+        if source.has(field) {
+            line!(page, 1, "{title}:\t{}", source.text(field));
+        }
+    }
+}
+
 pub fn claim(page: &mut Page, claim: &Value, pods: &[Value]) {
     page.name(claim);
     line!(page, 0, "StorageClass:\t{}", volumes::storage_class(claim));
@@ -348,6 +362,7 @@ pub fn claim(page: &mut Page, claim: &Value, pods: &[Value]) {
     if claim.has("spec.volumeMode") {
         line!(page, 0, "VolumeMode:\t{}", claim.text("spec.volumeMode"));
     }
+    data_source(page, claim);
     let name = claim.text("metadata.name");
     let mut users: Vec<String> = pods
         .iter()
@@ -406,6 +421,18 @@ pub fn storage_class(page: &mut Page, class: &Value) {
     for (title, field) in [("ReclaimPolicy", "reclaimPolicy"), ("VolumeBindingMode", "volumeBindingMode")] {
         if class.has(field) {
             line!(page, 0, "{title}:\t{}", class.text(field));
+        }
+    }
+    let topologies = class.items("allowedTopologies");
+    if !topologies.is_empty() {
+        line!(page, 0, "AllowedTopologies:\t");
+    }
+    for (index, term) in topologies.iter().enumerate() {
+        let mut title = format!("Term {index}:");
+        for requirement in term.items("matchLabelExpressions") {
+            let values = list(requirement, "values", ", ");
+            line!(page, 1, "{title}\t{} in [{values}]", requirement.text("key"));
+            title.clear();
         }
     }
 }

@@ -7,82 +7,36 @@ use crate::api::value::Map;
 
 use super::page::{Page, line, list, number, text_of};
 
-/// A kind of volume: its field, its title, and lines of a label and a field.
-type Source = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
-
-pub const SOURCES: &[Source] = &[
-    (
-        "hostPath",
-        "HostPath (bare host directory volume)",
-        &[("Path", "path"), ("HostPathType", "type?<none>")],
-    ),
-    (
-        "emptyDir",
-        "EmptyDir (a temporary directory that shares a pod's lifetime)",
-        &[("Medium", "medium"), ("SizeLimit", "sizeLimit?<unset>")],
-    ),
-    (
-        "gcePersistentDisk",
-        "GCEPersistentDisk (a Persistent Disk resource in Google Compute Engine)",
-        &[
-            ("PDName", "pdName"),
-            ("FSType", "fsType"),
-            ("Partition", "partition?0"),
-            ("ReadOnly", "readOnly?false"),
-        ],
-    ),
-    (
-        "awsElasticBlockStore",
-        "AWSElasticBlockStore (a Persistent Disk resource in AWS)",
-        &[
-            ("VolumeID", "volumeID"),
-            ("FSType", "fsType"),
-            ("Partition", "partition?0"),
-            ("ReadOnly", "readOnly?false"),
-        ],
-    ),
-    (
-        "gitRepo",
-        "GitRepo (a volume that is pulled from git when the pod is created)",
-        &[("Repository", "repository"), ("Revision", "revision")],
-    ),
-    (
-        "secret",
-        "Secret (a volume populated by a Secret)",
-        &[("SecretName", "secretName"), ("Optional", "optional?false")],
-    ),
-    (
-        "configMap",
-        "ConfigMap (a volume populated by a ConfigMap)",
-        &[("Name", "name"), ("Optional", "optional?false")],
-    ),
-    (
-        "nfs",
-        "NFS (an NFS mount that lasts the lifetime of a pod)",
-        &[("Server", "server"), ("Path", "path"), ("ReadOnly", "readOnly?false")],
-    ),
-    (
-        "persistentVolumeClaim",
-        "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
-        &[("ClaimName", "claimName"), ("ReadOnly", "readOnly?false")],
-    ),
-    ("local", "LocalVolume (a persistent volume backed by local storage on a node)", &[("Path", "path")]),
-    (
-        "iscsi",
-        "ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod)",
-        &[
-            ("TargetPortal", "targetPortal"),
-            ("IQN", "iqn"),
-            ("Lun", "lun?0"),
-            ("FSType", "fsType"),
-            ("ReadOnly", "readOnly?false"),
-        ],
-    ),
-    (
-        "image",
-        "Image (a container image or OCI artifact)",
-        &[("Reference", "reference"), ("PullPolicy", "pullPolicy")],
-    ),
+/// Kinds of volumes: field and title, and lines of a label and a field. What stands behind a question mark is told where
+/// the field is missing; a reference to a secret is told as Go prints it (`&`); a label behind `!` is for the cluster's
+/// volumes only.
+const SOURCES: &[&str] = &[
+    "hostPath|HostPath (bare host directory volume)|Path:=path|HostPathType:=type?<none>",
+    "emptyDir|EmptyDir (a temporary directory that shares a pod's lifetime)|Medium:=medium|SizeLimit:=sizeLimit?<unset>",
+    "gcePersistentDisk|GCEPersistentDisk (a Persistent Disk resource in Google Compute Engine)|PDName:=pdName|FSType:=fsType|Partition:=partition?0|ReadOnly:=readOnly?false",
+    "awsElasticBlockStore|AWSElasticBlockStore (a Persistent Disk resource in AWS)|VolumeID:=volumeID|FSType:=fsType|Partition:=partition?0|ReadOnly:=readOnly?false",
+    "gitRepo|GitRepo (a volume that is pulled from git when the pod is created)|Repository:=repository|Revision:=revision",
+    "secret|Secret (a volume populated by a Secret)|SecretName:=secretName|Optional:=optional?false",
+    "configMap|ConfigMap (a volume populated by a ConfigMap)|Name:=name|Optional:=optional?false",
+    "nfs|NFS (an NFS mount that lasts the lifetime of a pod)|Server:=server|Path:=path|ReadOnly:=readOnly?false",
+    "persistentVolumeClaim|PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)|ClaimName:=claimName|ReadOnly:=readOnly?false",
+    "local|LocalVolume (a persistent volume backed by local storage on a node)|Path:=path",
+    "iscsi|ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod)|TargetPortal:=targetPortal|IQN:=iqn|Lun:=lun?0|ISCSIInterface=iscsiInterface|FSType:=fsType|ReadOnly:=readOnly?false|Portals:=portals?[]|DiscoveryCHAPAuth:=chapAuthDiscovery?false|SessionCHAPAuth:=chapAuthSession?false|SecretRef:=secretRef&|InitiatorName:=initiatorName?<none>",
+    "glusterfs|Glusterfs (a Glusterfs mount on the host that shares a pod's lifetime)|EndpointsName:=endpoints|!EndpointsNamespace:=endpointsNamespace?<unset>|Path:=path|ReadOnly:=readOnly?false",
+    "rbd|RBD (a Rados Block Device mount on the host that shares a pod's lifetime)|CephMonitors:=monitors|RBDImage:=image|FSType:=fsType|RBDPool:=pool|RadosUser:=user|Keyring:=keyring|SecretRef:=secretRef&|ReadOnly:=readOnly?false",
+    "quobyte|Quobyte (a Quobyte mount on the host that shares a pod's lifetime)|Registry:=registry|Volume:=volume|ReadOnly:=readOnly?false",
+    "azureDisk|AzureDisk (an Azure Data Disk mount on the host and bind mount to the pod)|DiskName:=diskName|DiskURI:=diskURI|Kind: =kind|FSType:=fsType|CachingMode:=cachingMode|ReadOnly:=readOnly",
+    "vsphereVolume|vSphereVolume (a Persistent Disk resource in vSphere)|VolumePath:=volumePath|FSType:=fsType|StoragePolicyName:=storagePolicyName",
+    "cinder|Cinder (a Persistent Disk resource in OpenStack)|VolumeID:=volumeID|FSType:=fsType|ReadOnly:=readOnly?false|SecretRef:=secretRef&",
+    "photonPersistentDisk|PhotonPersistentDisk (a Persistent Disk resource in photon platform)|PdID:=pdID|FSType:=fsType",
+    "portworxVolume|PortworxVolume (a Portworx Volume resource)|VolumeID:=volumeID",
+    "scaleIO|ScaleIO (a persistent volume backed by a block device in ScaleIO)|Gateway:=gateway|System:=system|Protection Domain:=protectionDomain|Storage Pool:=storagePool|Storage Mode:=storageMode|VolumeName:=volumeName|!SecretName:=secretRef.name|!SecretNamespace:=secretRef.namespace|FSType:=fsType|ReadOnly:=readOnly?false",
+    "cephfs|CephFS (a CephFS mount on the host that shares a pod's lifetime)|Monitors:=monitors|Path:=path|User:=user|SecretFile:=secretFile|SecretRef:=secretRef&|ReadOnly:=readOnly?false",
+    "storageos|StorageOS (a StorageOS Persistent Disk resource)|VolumeName:=volumeName|VolumeNamespace:=volumeNamespace|FSType:=fsType|ReadOnly:=readOnly?false",
+    "azureFile|AzureFile (an Azure File Service mount on the host and bind mount to the pod)|SecretName:=secretName|!SecretNamespace:=secretNamespace|ShareName:=shareName|ReadOnly:=readOnly?false",
+    "flexVolume|FlexVolume (a generic volume resource that is provisioned/attached using an exec based plugin)|Driver:=driver|FSType:=fsType|SecretRef:=secretRef&|ReadOnly:=readOnly?false|Options:=options?map[]",
+    "flocker|Flocker (a Flocker volume mounted by the Flocker agent)|DatasetName:=datasetName|DatasetUUID:=datasetUUID",
+    "image|Image (a container image or OCI artifact)|Reference:=reference|PullPolicy:=pullPolicy",
 ];
 
 pub fn volumes(page: &mut Page, volumes: &[Value], space: &str) {
@@ -101,13 +55,26 @@ pub fn volumes(page: &mut Page, volumes: &[Value], space: &str) {
 
 /// The lines of a volume's source; false for one that is not known.
 pub fn source(page: &mut Page, volume: &Value) -> bool {
-    if let Some((field, title, lines)) = SOURCES.iter().find(|(field, ..)| volume.has(field)) {
-        line!(page, 2, "Type:\t{title}");
-        for (label, path) in *lines {
+    let is_cluster = !volume.has("name");
+    for kind in SOURCES {
+        let mut parts = kind.split('|');
+        let source = volume.at(parts.next().unwrap_or(""));
+        if source.is_null() {
+            continue;
+        }
+        line!(page, 2, "Type:\t{}", parts.next().unwrap_or(""));
+        for part in parts {
+            let (part, is_fit) = part.strip_prefix('!').map_or((part, true), |part| (part, is_cluster));
+            let (label, path) = part.split_once('=').unwrap_or((part, ""));
             let (path, default) = path.split_once('?').unwrap_or((path, ""));
-            let value = volume.at(field).at(path);
-            let text = if value.is_null() { default.to_string() } else { text_of(value) };
-            line!(page, 2, "{label}:\t{text}");
+            let text = match path.strip_suffix('&') {
+                Some(path) => reference(source.at(path), is_cluster),
+                None if source.at(path).is_null() => default.to_string(),
+                None => text_of(source.at(path)),
+            };
+            if is_fit {
+                line!(page, 2, "{label}\t{text}");
+            }
         }
         return true;
     }
@@ -185,6 +152,18 @@ pub fn source(page: &mut Page, volume: &Value) -> bool {
         return true;
     }
     false
+}
+
+/// A reference to a secret, as Go prints a pointer to one.
+fn reference(secret: &Value, is_cluster: bool) -> String {
+    match (secret.is_null(), is_cluster) {
+        (true, _) => "nil".into(),
+        (_, false) => ["&LocalObjectReference{Name:", secret.text("name"), ",}"].concat(),
+        _ => {
+            let (name, namespace) = (secret.text("name"), secret.text("namespace"));
+            ["&SecretReference{Name:", name, ",Namespace:", namespace, ",}"].concat()
+        }
+    }
 }
 
 fn attributes(page: &mut Page, attributes: &Map) {

@@ -5,7 +5,7 @@
 use crate::api::Value;
 use crate::{array, object};
 
-use super::super::failure::{Outcome, fail};
+use super::super::failure::{Outcome, Stop, fail};
 use super::super::session::Session;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -14,7 +14,33 @@ fn texts(list: Vec<String>) -> Value {
     Value::array(list.into_iter().map(Value::from))
 }
 
-fn rules(session: &mut Session) -> Outcome<Vec<Value>> {
+/// Verbs of resources, and of paths.
+const VERBS: [&str; 14] = [
+    "*",
+    "get",
+    "delete",
+    "list",
+    "create",
+    "update",
+    "patch",
+    "watch",
+    "proxy",
+    "deletecollection",
+    "use",
+    "bind",
+    "escalate",
+    "impersonate",
+];
+const PATH_VERBS: [&str; 8] = ["*", "get", "post", "put", "delete", "patch", "head", "options"];
+/// Verbs that are for certain resources only, be they served or not.
+const SPECIAL: [(&str, &[&str]); 4] = [
+    ("use", &["podsecuritypolicies.policy", "podsecuritypolicies.extensions"]),
+    ("bind", &["roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io"]),
+    ("escalate", &["roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io"]),
+    ("impersonate", &["users.", "serviceaccounts.", "groups.", "userextras.authentication.k8s.io"]),
+];
+
+fn rules(session: &mut Session, is_cluster: bool) -> Outcome<Vec<Value>> {
     let flags = session.flags.clone();
     let mut verbs: Vec<String> = Vec::new();
     for verb in flags.list("verb") {
@@ -26,28 +52,62 @@ fn rules(session: &mut Session) -> Outcome<Vec<Value>> {
             verbs.push(verb);
         }
     }
+    let (resources, urls) = (flags.list("resource"), flags.list("non-resource-url"));
     if verbs.is_empty() {
         return fail("at least one verb must be specified");
     }
-    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-    for typed in flags.list("resource") {
-        let (typed, subresource) = match typed.split_once('/') {
-            Some((typed, subresource)) => (typed.to_string(), Some(subresource.to_string())),
-            None => (typed, None),
-        };
+    if resources.is_empty() && urls.is_empty() {
+        return fail(match is_cluster {
+            true => "one of resource or nonResourceURL must be specified",
+            false => "at least one resource must be specified",
+        });
+    }
+    for verb in verbs.iter().filter(|verb| !resources.is_empty() && !VERBS.contains(&verb.as_str())) {
+        session.eprintln(["Warning: '", verb, "' is not a standard resource verb"].concat());
+    }
+    let mut groups: crate::sorted::SortedMap<String, Vec<String>> = Default::default();
+    for typed in &resources {
+        let (typed, subresource) = typed.split_once('/').unwrap_or((typed, ""));
         let (group, mut name) = if typed == "*" {
             (String::new(), "*".to_string())
         } else {
-            let mapping = session.resource(&typed)?;
-            (mapping.info.group.to_string(), mapping.info.plural.to_string())
+            let (given, given_group) = typed.split_once('.').unwrap_or((typed, ""));
+            if given.is_empty() {
+                return fail("resource must be specified if apiGroup/subresource specified");
+            }
+            let (group, name, mut trouble) = match session.resource(typed) {
+                Ok(mapping) => (mapping.info.group.to_string(), mapping.info.plural.to_string(), None),
+                Err(Stop::Failure(failure)) => (given_group.to_string(), given.to_string(), Some(failure)),
+                Err(halt) => return Err(halt),
+            };
+            for (verb, known) in SPECIAL.iter().filter(|(verb, _)| verbs.iter().any(|own| own == verb)) {
+                if !known.contains(&[&name, ".", &group].concat().as_str()) {
+                    return fail(format!("can not perform '{verb}' on '{name}' in group '{group}'"));
+                }
+                trouble = None;
+            }
+            if let Some(failure) = trouble {
+                return Err(failure.into());
+            }
+            (group, name)
         };
-        if let Some(subresource) = subresource {
-            name = format!("{name}/{subresource}");
+        if !subresource.is_empty() {
+            name = [&name, "/", subresource].concat();
         }
-        match groups.iter_mut().find(|(other, _)| *other == group) {
-            Some((_, names)) if names.contains(&name) => {}
-            Some((_, names)) => names.push(name),
-            None => groups.push((group, vec![name])),
+        let names = groups.entry(group).or_default();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if let Some(verb) = verbs.iter().find(|verb| !urls.is_empty() && !PATH_VERBS.contains(&verb.as_str())) {
+        return fail(["invalid verb: '", verb, "' for nonResourceURL"].concat());
+    }
+    for url in urls.iter().filter(|url| *url != "*") {
+        if !url.starts_with('/') {
+            return fail("nonResourceURL should start with /");
+        }
+        if url.find('*').is_some_and(|star| star + 1 < url.len()) {
+            return fail("nonResourceURL only supports wildcard matches when '*' is at the end");
         }
     }
     let names = flags.list("resource-name");
@@ -62,18 +122,14 @@ fn rules(session: &mut Session) -> Outcome<Vec<Value>> {
             rule
         })
         .collect();
-    let urls = flags.list("non-resource-url");
     if !urls.is_empty() {
         rules.push(object! { "nonResourceURLs" => texts(urls), "verbs" => texts(verbs) });
-    }
-    if rules.is_empty() {
-        return fail("at least one resource must be specified");
     }
     Ok(rules)
 }
 
 pub fn role(session: &mut Session, name: &str) -> Outcome<Value> {
-    let rules = rules(session)?;
+    let rules = rules(session, false)?;
     Ok(object! {
         "apiVersion" => format!("{GROUP}/v1"), "kind" => "Role", "metadata" => object! { "name" => name }, "rules" => rules,
     })
@@ -86,9 +142,15 @@ pub fn cluster_role(session: &mut Session, name: &str) -> Outcome<Value> {
         "rules" => Value::Null,
     };
     if selectors.is_empty() {
-        let rules = rules(session)?;
+        let rules = rules(session, true)?;
         role.set("rules", rules);
     } else {
+        let others = ["non-resource-url", "verb", "resource", "resource-name"];
+        if others.iter().any(|name| !session.flags.list(name).is_empty()) {
+            return fail(
+                "aggregation rule must be specified without nonResourceURLs, verbs, resources or resourceNames",
+            );
+        }
         let mut labels = Value::object();
         for selector in selectors {
             let (key, value) = selector.split_once('=').unwrap_or((&selector, ""));
