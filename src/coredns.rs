@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use crate::api::sha256::sha256;
 use crate::api::{Text, Value, meta};
 use crate::client::daemon::{Daemon, Event};
 use crate::client::{Selection, Store};
@@ -22,7 +23,6 @@ use crate::message::rest::Resource;
 use crate::network::corefile::{self, Cache, Corefile, Pods, is_in, normal};
 use crate::network::dns::{self, Answer, Failure, Kind, Record, Zone};
 use crate::network::proxy::service_of_slice;
-use crate::network::sha256::sha256;
 use crate::sim::{ActorId, Duration, Time};
 use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, Timer};

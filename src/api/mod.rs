@@ -20,6 +20,7 @@ pub mod regex;
 pub mod scheduling;
 pub mod schema;
 pub mod selector;
+pub mod sha256;
 pub mod status;
 pub mod strategy;
 pub mod time;

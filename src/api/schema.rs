@@ -256,9 +256,7 @@ impl<'a> SchemaType<'a> {
     /// The type as `kubectl explain` prints it: `string`, `[]Container`, `map[string]Quantity`.
     pub fn explain_name(self) -> String {
         match self.shape() {
-            Shape::String | Shape::Bytes | Shape::Time | Shape::MicroTime | Shape::Duration
-                if self.name().is_empty() || self.shape() == &Shape::String =>
-            {
+            Shape::String | Shape::Bytes | Shape::Time | Shape::MicroTime | Shape::Duration => {
                 "string".to_owned()
             }
             Shape::Boolean => "boolean".to_owned(),

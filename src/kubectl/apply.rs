@@ -451,10 +451,8 @@ pub fn view_last_applied(session: &mut Session) -> Outcome {
     for info in infos {
         let record = info.object.map("metadata.annotations").get(LAST_APPLIED).and_then(Value::as_str);
         let Some(record) = record.and_then(|record| serde_json::from_str::<Value>(record).ok()) else {
-            return fail(format!(
-                "no last-applied-configuration annotation found on resource: {}",
-                info.name
-            ));
+            // Upstream wraps an error here that there is not.
+            continue;
         };
         if as_json {
             session.println(super::print::go_json(&record).replace("    ", "  "));

@@ -77,7 +77,11 @@ pub fn run(session: &mut Session) -> Outcome {
     let operands = session.operands().to_vec();
     let count = for_each(session, &operands, Rules::default(), |session, info| {
         if info.mapping.info.subresource("scale").is_none() {
-            return fail(format!("cannot autoscale a {}: no such scale", info.mapping.info.kind));
+            let own = &info.mapping.info;
+            return fail(format!(
+                "cannot autoscale a {}: could not find scale subresource for {}/{}, Resource={} in discovery information",
+                own.kind, own.group, info.mapping.version, own.plural
+            ));
         }
         let name = match flags.text("name") {
             "" => info.name.clone(),

@@ -280,7 +280,11 @@ pub fn generate(session: &mut Session, generator: &Generator) -> Outcome {
     };
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
-    let object = (generator.make)(session, name)?;
+    let mut object = (generator.make)(session, name)?;
+    if session.flags.switch("append-hash") {
+        let name = name.clone() + &config::hash_of(&object);
+        object.set("metadata.name", name);
+    }
     let mapping = session.built_in(generator.resource.0, generator.resource.1);
     let mut object = with_annotation(&object, session.flags.switch("save-config"));
     let namespace = if mapping.namespaced() { session.namespace() } else { String::new() };

@@ -113,7 +113,11 @@ pub fn run(session: &mut Session) -> Outcome {
     let (errors, deleted, found) = session.each(&numbered, state, |session, (index, info), mut state| {
         state.2 += 1;
         if dry_run != DryRun::Client {
-            match session.attempt(delete_request(info, manner, dry_run))? {
+            let answer = match info.name.is_empty() {
+                true => Err(Failure::Message("resource name may not be empty".into())),
+                false => session.attempt(delete_request(info, manner, dry_run))?,
+            };
+            match answer {
                 Ok(answer) => {
                     let uid = answer.shared_text("metadata.uid");
                     state

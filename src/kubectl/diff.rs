@@ -11,7 +11,7 @@ use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::shell::diff::unified;
 
-use super::apply::{modified_configuration, three_way};
+use super::apply::{LAST_APPLIED, modified_configuration, three_way};
 use super::builder::Info;
 use super::failure::{Failure, Outcome, fail, misused};
 use super::session::{DryRun, Session};
@@ -137,7 +137,9 @@ fn versions(session: &mut Session, info: &Info) -> Outcome<(Value, Value)> {
     } else if live.is_null() {
         super::apply::create_request(session, info, info.object.clone(), &manager, DryRun::Server)?
     } else {
-        let modified = modified_configuration(&info.object);
+        // Without the record of itself, which is so not shown as a difference.
+        let mut modified = modified_configuration(&info.object);
+        modified.at_mut("metadata.annotations").make_object().remove(LAST_APPLIED);
         let (kind, patch) = three_way(&live, &modified, info.mapping.info.custom)?;
         if patch.is_empty() {
             return Ok((live.clone(), live));

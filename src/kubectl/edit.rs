@@ -45,9 +45,6 @@ const HEADER: &str = "\
 const FILE: &str = "CLUSTERARIUM_EDIT";
 
 pub fn run(session: &mut Session) -> Outcome {
-    if session.operands().is_empty() && session.flags.list("filename").is_empty() {
-        return fail("must specify one of -f and -k\n\nor specify a resource to edit");
-    }
     match session.cli.variable(FILE).map(String::from) {
         Some(path) => put_back(session, &path),
         None => lend(session),

@@ -206,9 +206,11 @@ fn tables(session: &mut Session, wide: bool, selection: Selection) -> Outcome {
     }
     let failures = kept(session, failures);
     let with_kind = blocks.len() > 1 && blocks.iter().any(|(mapping, _)| *mapping != blocks[0].0);
-    let mut printed = false;
+    let (mut printed, mut with_namespace) = (false, false);
     for (mapping, tables) in blocks {
-        let layout = Layout::new(session, &mapping, wide, with_kind)?;
+        let mut layout = Layout::new(session, &mapping, wide, with_kind)?;
+        // Once asked for, upstream's printers do not forget the column.
+        layout.with_namespace |= with_namespace;
         let mut text = String::new();
         let mut header_done = false;
         for table in &tables {
@@ -229,7 +231,7 @@ fn tables(session: &mut Session, wide: bool, selection: Selection) -> Outcome {
             session.print("\n");
         }
         session.print(align(&text, TABLE));
-        printed = true;
+        (printed, with_namespace) = (true, layout.with_namespace);
     }
     if !printed && failures.is_empty() && !session.flags.switch("ignore-not-found") {
         let message = match all_namespaced {

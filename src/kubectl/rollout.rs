@@ -79,17 +79,15 @@ pub fn status(session: &mut Session) -> Outcome {
     let timeout_us = session.flags.duration_us("timeout").unwrap_or(0).max(0) as u64;
     let follows = session.flags.switch("watch");
     let deadline = (timeout_us > 0).then(|| session.now() + Duration(timeout_us));
-    for_each(
+    let count = for_each(
         session,
         &operands,
         Rules { all_without_selector: true, ..Rules::default() },
         |session, info| {
             let kind = info.mapping.info.kind.to_string();
             if !matches!(kind.as_str(), "Deployment" | "DaemonSet" | "StatefulSet") {
-                return fail(format!(
-                    "no status viewer has been implemented for {}",
-                    info.mapping.kind_go_string()
-                ));
+                let kind = info.mapping.info.group_kind();
+                return fail(format!("no status viewer has been implemented for {kind}"));
             }
             let resource = info.mapping.resource();
             let fields = format!("metadata.name={}", info.name);
@@ -125,6 +123,10 @@ pub fn status(session: &mut Session) -> Outcome {
             Ok(())
         },
     )?;
+    if count == 0 {
+        let namespace = session.namespace();
+        session.eprintln(format!("No resources found in {namespace} namespace."));
+    }
     Ok(())
 }
 

@@ -99,7 +99,7 @@ impl Session<'_, '_, '_> {
             "warn" => Ok("Warn"),
             "ignore" | "false" => Ok("Ignore"),
             other => Err(Failure::Message(format!(
-                "invalid - validate option {other}; must be one of: strict (or true), warn, ignore (or false)"
+                "invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)"
             ))
             .into()),
         }

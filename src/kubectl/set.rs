@@ -260,6 +260,9 @@ pub fn env(session: &mut Session) -> Outcome {
         }
     }
     if added.is_empty() && removed.is_empty() {
+        if resources.is_empty() && !session.has_files() {
+            return fail("one or more resources must be specified as <resource> <name> or <resource>/<name>");
+        }
         return misfit(session, &resources, "at least one environment variable must be provided");
     }
     let overwrite = flags.switch("overwrite");
@@ -308,7 +311,7 @@ fn list_env(session: &mut Session, resources: &[String]) -> Outcome {
             }
             text += &format!(
                 "# {} {}, container {}\n",
-                info.mapping.info.plural,
+                info.mapping.info.kind,
                 info.name,
                 container.text("name")
             );

@@ -28,7 +28,7 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail("--sort-by accepts only cpu, memory or swap");
     }
     if !session.operands().is_empty() && !session.flags.text("selector").is_empty() {
-        return fail("only one of NAME or --selector can be provided");
+        return fail("only one of NAME or selector can be provided");
     }
     let has_metrics = groups(session)?.iter().any(|group| group.text("metadata.name") == "metrics.k8s.io");
     if !has_metrics {

@@ -14,7 +14,7 @@ use crate::api::{Text, Value};
 use crate::object;
 
 use super::ipam::{Cidr, HostLocal};
-use super::sha256::sha256;
+use crate::api::sha256::sha256;
 
 /// The gateway of pods behind the plugin `calico`: nobody's address.
 pub const CALICO_GATEWAY: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(169, 254, 1, 1));

@@ -27,6 +27,5 @@ pub mod policy;
 pub mod portmap;
 pub mod ports;
 pub mod proxy;
-pub mod sha256;
 pub mod show;
 pub mod trace;

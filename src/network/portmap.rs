@@ -17,7 +17,7 @@ use super::ipam::Cidr;
 use super::kernel::Kernel;
 use super::netfilter::{Chain, Match, Not, Rule, Table, Target};
 use super::packet::Protocol;
-use super::sha256::sha256;
+use crate::api::sha256::sha256;
 
 /// A port of the node that leads to one of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -215,11 +215,12 @@ pub fn unset(session: &mut Session) -> Outcome {
             file.value.set("current-context", "");
         }
         _ => {
-            let whole = name.split_once('.').is_some_and(|(list, entry)| {
-                matches!(list, "clusters" | "contexts" | "users") && file.remove(list, entry)
-            });
-            if !whole {
-                return fail(format!("current map key `{name}` is invalid"));
+            match name.split_once('.') {
+                // What is not there is not there afterwards either.
+                Some((list @ ("clusters" | "contexts" | "users"), entry)) if !entry.contains('.') => {
+                    file.remove(list, entry);
+                }
+                _ => return fail(format!("current map key `{name}` is invalid")),
             }
         }
     }

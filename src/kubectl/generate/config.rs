@@ -2,12 +2,15 @@
 //!
 //! Picture to hold in mind: see [`super`]. Follows `create_configmap.go`, `create_secret*.go`, `create_quota.go` ...
 
+use crate::api::field::go_quote;
+use crate::api::sha256::sha256;
 use crate::api::{Text, Value};
 use crate::arrange::Gather;
 use crate::object;
 use crate::shell::files::Entry;
 use crate::shell::tools::base64_encode;
 
+use super::super::apply::go_compact_json;
 use super::super::failure::{Outcome, fail};
 use super::super::session::Session;
 
@@ -110,6 +113,23 @@ pub fn config_map(session: &mut Session, name: &str) -> Outcome<Value> {
     Ok(map)
 }
 
+/// The end of a name that differs with what is in the object (`--append-hash`, `kubectl/pkg/util/hash`).
+pub fn hash_of(object: &Value) -> String {
+    let is_secret = object.text("kind") == "Secret";
+    let data = Value::from(object.map("data").clone());
+    let mut hashed =
+        object! { "kind" => object.at("kind"), "name" => object.at("metadata.name"), "data" => data };
+    if is_secret {
+        hashed.set("type", object.text("type"));
+    }
+    let digest = sha256(go_compact_json(&hashed).as_bytes());
+    let mut name = String::from("-");
+    for digit in digest[..5].iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        name.push(char::from(b"gh2k456789mbcdtf"[usize::from(digit)]));
+    }
+    name
+}
+
 fn secret(name: &str, kind: &str, pairs: Vec<(String, Text)>) -> Value {
     let mut secret =
         object! { "apiVersion" => "v1", "kind" => "Secret", "metadata" => object! { "name" => name } };
@@ -144,14 +164,16 @@ pub fn secret_docker(session: &mut Session, name: &str) -> Outcome<Value> {
             "either --from-file or the combination of --docker-username, --docker-password and --docker-server is required",
         );
     }
-    let mut entry = object! { "username" => user, "password" => password };
-    if !email.is_empty() {
-        entry.set("email", email);
+    // Go writes a struct's fields as they are declared.
+    let auth = base64_encode(format!("{user}:{password}").as_bytes());
+    let mut content = ["{\"auths\":{", &go_quote(flags.text("docker-server")), ":{"].concat();
+    for (field, text) in [("username", user), ("password", password), ("email", email), ("auth", &auth)] {
+        if !text.is_empty() {
+            content.push_str(&["\"", field, "\":", &Value::from(text).to_string(), ","].concat());
+        }
     }
-    entry.set("auth", base64_encode(format!("{user}:{password}").as_bytes()));
-    let mut servers = Value::object();
-    servers.make_object().insert(flags.text("docker-server"), entry);
-    let content = object! { "auths" => servers }.to_string();
+    content.pop();
+    content.push_str("}}}");
     Ok(secret(name, "kubernetes.io/dockerconfigjson", vec![(".dockerconfigjson".into(), content.into())]))
 }
 

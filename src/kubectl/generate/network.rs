@@ -72,6 +72,17 @@ pub fn service_external_name(session: &mut Session, name: &str) -> Outcome<Value
     Ok(service)
 }
 
+/// Host and path, and service and port, as far as their letters are looked at (`ruleRegex`).
+fn is_rule(place: &str, target: &str) -> bool {
+    let is_word = |letter: char| letter == '-' || letter == '_' || letter.is_ascii_alphanumeric();
+    let host = place.split_once('/').map(|(host, _)| host);
+    let service = target.split_once(':');
+    host.is_some_and(|host| host.chars().all(|letter| is_word(letter) || matches!(letter, '*' | '.')))
+        && service.is_some_and(|(name, port)| {
+            !name.is_empty() && name.chars().all(is_word) && port.starts_with(is_word)
+        })
+}
+
 pub fn ingress(session: &mut Session, name: &str) -> Outcome<Value> {
     let flags = session.flags.clone();
     let (rules, default) = (flags.list("rule"), flags.text("default-backend"));
@@ -104,7 +115,8 @@ pub fn ingress(session: &mut Session, name: &str) -> Outcome<Value> {
             Some((main, option)) => (main, Some(option)),
             None => (rule.as_str(), None),
         };
-        let Some((place, target)) = main.split_once('=').filter(|(place, _)| place.contains('/')) else {
+        let Some((place, target)) = main.split_once('=').filter(|(place, target)| is_rule(place, target))
+        else {
             return fail(format!(
                 "rule {rule} is invalid and should be in format host/path=svcname:svcport[,tls[=secret]]"
             ));

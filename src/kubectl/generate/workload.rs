@@ -37,9 +37,6 @@ pub fn deployment(session: &mut Session, name: &str) -> Outcome<Value> {
     }
     let port = session.flags.text("port").to_string();
     let replicas = session.flags.number("replicas").unwrap_or(1);
-    if replicas < 0 {
-        return fail(format!("--replicas must be non-negative, got {replicas}"));
-    }
     let mut names: Vec<String> = Vec::new();
     let mut containers = Vec::new();
     for image in &images {
@@ -107,12 +104,13 @@ pub fn job(session: &mut Session, name: &str) -> Outcome<Value> {
     if !command.is_empty() {
         return fail("cannot specify --from and command");
     }
-    let Some(("cronjob" | "cj" | "cronjobs" | "cronjob.batch", owner)) = from.split_once('/') else {
-        return fail(format!("unknown object type {from} for --from: only cronjobs are taken"));
-    };
-    let cron_jobs = session.built_in("batch", "cronjobs").resource();
+    let (kind, owner) = from.split_once('/').unwrap_or(("cronjobs", &from));
+    let mapping = session.resource(kind)?;
     let namespace = session.namespace();
-    let owner = session.send(request::get(&cron_jobs, &namespace, owner))?;
+    let owner = session.send(request::get(&mapping.resource(), &namespace, owner))?;
+    if mapping.info.kind != "CronJob" {
+        return fail(["unknown object type *", &mapping.version, ".", &mapping.info.kind].concat());
+    }
     let mut annotations = object! { "cronjob.kubernetes.io/instantiate" => "manual" };
     for (key, value) in owner.map("spec.jobTemplate.metadata.annotations").iter() {
         annotations.make_object().insert(key.clone(), value.clone());

@@ -7,11 +7,11 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::api::sha256::short_hash;
 use crate::network::ipam::Cidr;
 use crate::network::netfilter::walk::ECHO_REQUEST;
 use crate::network::netfilter::{Chain, CtState, IpSet, Match, Not, Restore, Rule, Table, Target};
 use crate::network::packet::Protocol;
-use crate::network::sha256::short_hash;
 
 use super::read::{Allowance, Pod, Policy, Port};
 use super::{CHAINS, SETS, Settings};

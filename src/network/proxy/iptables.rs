@@ -11,10 +11,10 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::api::sha256::short_hash;
 use crate::network::ipam::Cidr;
 use crate::network::netfilter::{Chain, CtState, Leftover, Match, Not, Restore, Rule, Table, Target};
 use crate::network::packet::Protocol;
-use crate::network::sha256::short_hash;
 
 use super::endpoints::{Chosen, Endpoint};
 use super::service::ServicePort;

@@ -11,11 +11,11 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::api::sha256::short_hash;
 use crate::network::ipam::Cidr;
 use crate::network::netfilter::nft::SETS;
 use crate::network::netfilter::{Chain, CtState, Match, Not, Restore, Rule, Table, Target};
 use crate::network::packet::Protocol;
-use crate::network::sha256::short_hash;
 
 use super::endpoints::{Chosen, Endpoint};
 use super::iptables::MASQUERADE_MARK;

@@ -1,4 +1,4 @@
-//! SHA-256 and base 32, from which kube-proxy makes the names of its chains.
+//! SHA-256 and base 32, from which kube-proxy makes the names of its chains and kubectl those of configurations.
 //!
 //! Picture to hold in mind: a mincer. A name of any length goes in, sixteen letters come out, always the same.
 //!
