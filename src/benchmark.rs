@@ -13,9 +13,17 @@
 //! The first number it prints is the whole run's; with `debug = "line-tables-only"` functions have names. Equal
 //! builds differ by less than 0.1 %.
 
-use crate::api::{Value, meta};
+use crate::api::{Text, Value, meta, yaml};
 use crate::cluster::{self, Cluster, Role};
 use crate::command::{Command, Scenario};
+use crate::network::ipam::Cidr;
+use crate::network::kernel::{Agent, Kernel};
+use crate::network::netfilter::Restore;
+use crate::network::packet::Protocol;
+use crate::network::proxy::{Mode, Proxier, Settings};
+use crate::network::trace::Question;
+use crate::network::trace::report::{PacketSource, PacketTarget, PacketVerdict};
+use crate::picture;
 use crate::sim::{Duration, History, Time};
 
 /// What a drive came to, in units that no clock is needed for.
@@ -104,6 +112,127 @@ pub fn bind(history: &mut Track, count: usize) -> Drive {
     drive(history, |history| {
         objects(history, "/registry/pods/default/", |pod| pod.has("spec.nodeName"), count)
     })
+}
+
+/// Services with ten endpoints each, as kube-proxy knows them, and the rules that it makes of them.
+pub struct RuleBook {
+    settings: Settings,
+    /// By key, with its one slice.
+    services: Vec<(Text, Value, Value)>,
+    proxier: Proxier,
+    kernel: Kernel,
+}
+
+/// Endpoints of each service, one of them on the node whose rules are written.
+const ENDPOINTS: usize = 10;
+const OWN_NODE: &str = "worker-1";
+
+impl RuleBook {
+    pub fn of(mode: Mode, services: usize) -> RuleBook {
+        let service = |number: usize| -> (Text, Value, Value) {
+            let (high, low) = (number / 250, number % 250 + 1);
+            let endpoints: String = (0..ENDPOINTS)
+                .map(|n| {
+                    format!(
+                        "{{addresses: [10.{}.{low}.{}], nodeName: worker-{}}}, ",
+                        100 + high,
+                        n + 1,
+                        n + 1
+                    )
+                })
+                .collect();
+            let text = format!(
+                "kind: Service\nmetadata: {{namespace: a, name: s{number}}}\nspec: {{clusterIP: 172.30.{high}.{low}, ports: \
+                 [{{port: 80, protocol: TCP}}]}}\n---\nkind: EndpointSlice\nmetadata: {{namespace: a, name: s{number}-1, labels: \
+                 {{kubernetes.io/service-name: s{number}}}}}\naddressType: IPv4\nendpoints: [{endpoints}]\nports: [{{name: '', port: \
+                 8080, protocol: TCP}}]\n"
+            );
+            let mut objects = yaml::read(&text).into_iter().flatten().map(|document| document.value);
+            let mut next = || objects.next().unwrap_or_default();
+            (arcstr::format!("a/s{number}"), next(), next())
+        };
+        let address = "192.168.56.21".parse().ok();
+        let pods = Cidr::parse("10.0.0.0/8");
+        RuleBook {
+            settings: Settings {
+                node_name: OWN_NODE.into(),
+                node_ip: address,
+                cluster_cidr: pods,
+                masquerades_all: false,
+                mode,
+                scheduler: "rr".into(),
+            },
+            services: (0..services).map(service).collect(),
+            proxier: Proxier::default(),
+            kernel: Kernel::new(OWN_NODE, address, pods, Agent::Machine),
+        }
+    }
+    fn sync(&mut self, changed: std::ops::Range<usize>, has_slices: bool) {
+        let mut restore = Restore::default();
+        for (key, service, slice) in &self.services[changed] {
+            let slices: &[&Value] = if has_slices { &[slice] } else { &[] };
+            self.proxier.update(&self.settings, key, Some(service), slices, &mut restore);
+        }
+        self.proxier.finish(&self.settings, &[], &mut restore);
+        self.kernel.restore(&restore);
+    }
+    /// All rules, from nothing, into the kernel; how many there are, or virtual servers.
+    pub fn write(&mut self) -> usize {
+        self.proxier = Proxier::default();
+        self.sync(0..self.services.len(), true);
+        self.kernel.rules.rule_count() + self.kernel.rules.servers().len()
+    }
+    /// One service loses its endpoints, or has them again.
+    pub fn change(&mut self, has_slices: bool) {
+        let middle = self.services.len() / 2;
+        self.sync(middle..middle + 1, has_slices);
+    }
+}
+
+/// `count` Services of one Deployment of ten pods, until each has its slice and the nodes their rules.
+pub fn services(history: &mut Track, count: usize) -> Drive {
+    pods(history, ENDPOINTS);
+    let service = |number: usize| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: load-{number}}}\nspec: {{selector: {{app: load}}, ports: [{{port: \
+             80}}]}}\n---\n"
+        )
+    };
+    let content = (0..count).map(service).collect();
+    history.command(Command::WriteFile { path: "services.yaml".into(), content: Some(content) });
+    history.command(Command::Exec {
+        session: 0,
+        line: "kubectl create -f services.yaml".into(),
+        stdin: String::new(),
+    });
+    drive(history, |history| {
+        let is_whole = |slice: &Value| slice.items("endpoints").len() == ENDPOINTS;
+        let are_written = history.world().processes().iter().all(|process| match &*process.role {
+            Role::KubeProxy(proxy) => proxy.pending().next().is_none() && proxy.port_count() > count,
+            _ => true,
+        });
+        are_written && objects(history, "/registry/endpointslices/default/load-", is_whole, count)
+    })
+}
+
+/// A packet from a pod to one of those services, there and back; whether it was answered.
+pub fn packet(history: &Track, number: u32, services: usize) -> bool {
+    let pod = history.world().processes().iter().find_map(|process| match &*process.role {
+        Role::Etcd(member) => member.store().under("/registry/pods/default/").next(),
+        _ => None,
+    });
+    let Some(pod) = pod else { return false };
+    let question = Question {
+        from: PacketSource::Pod { namespace: "default".into(), name: meta::name(&pod.value).into() },
+        to: PacketTarget::Service {
+            namespace: "default".into(),
+            name: format!("load-{}", number as usize * 7919 % services.max(1)),
+        },
+        port: 80,
+        protocol: Protocol::Tcp,
+        number,
+    };
+    picture::trace_packet(history, &question).verdict == PacketVerdict::Answered
 }
 
 /// An hour in which nobody asks for anything.

@@ -87,6 +87,8 @@ pub enum Role {
     Scheduler(Scheduler),
     Kubelet(Kubelet),
     Engine(ContainerEngine),
+    /// The kernel of the workstation, from where requests come that are sent from outside of the cluster.
+    Outside(ContainerEngine),
     Terminal(Terminal),
     Kubeadm(Kubeadm),
     KubeProxy(KubeProxy),
@@ -94,6 +96,16 @@ pub enum Role {
     CoreDns(CoreDns),
     #[cfg(feature = "gateway")]
     Gateway(Gateway),
+}
+
+impl Role {
+    /// Who sends and receives packets on a machine.
+    fn engine(&self) -> Option<&ContainerEngine> {
+        match self {
+            Role::Engine(engine) | Role::Outside(engine) => Some(engine),
+            _ => None,
+        }
+    }
 }
 
 /// A new history of a cluster with `seed`, set up by [`Command::Boot`].
@@ -124,7 +136,7 @@ impl World for Cluster {
             Role::ControllerManager(manager) => manager.handle(input, context),
             Role::Scheduler(scheduler) => scheduler.handle(input, context),
             Role::Kubelet(kubelet) => kubelet.handle(input, context),
-            Role::Engine(engine) => engine.handle(input, context),
+            Role::Engine(engine) | Role::Outside(engine) => engine.handle(input, context),
             Role::Terminal(terminal) => terminal.handle(input, context),
             Role::Kubeadm(kubeadm) => kubeadm.handle(input, context),
             Role::KubeProxy(proxy) => proxy.handle(input, context),
@@ -258,9 +270,9 @@ impl World for Cluster {
                 }
             }
             Command::Partition { sides } => self.partition(sides, control),
-            Command::StartLoad { source, url, requests_per_second } => {
+            Command::StartLoad { source, url, requests_per_second, keeps_connections } => {
                 self.stop_load(control);
-                self.start_load(source, url, *requests_per_second, control);
+                self.start_load(source, url, *requests_per_second, *keeps_connections, control);
             }
             Command::StopLoad => self.stop_load(control),
             Command::AddNode { name } => {

@@ -132,12 +132,14 @@ pub enum Command {
     AddNode {
         name: String,
     },
-    /// Requests go from a pod (`pod/default/client`) or a node (`node/worker-1`) to an HTTP address, so many a second, until
+    /// Requests go from a pod (`pod/default/client`), a node (`node/worker-1`) or `outside` of the cluster to an HTTP address, so many a second, until
     /// they are stopped. One that began before is stopped.
     StartLoad {
         source: String,
         url: String,
         requests_per_second: u32,
+        /// They go over a few connections that are kept; else each has its own.
+        keeps_connections: bool,
     },
     StopLoad,
 }

@@ -212,7 +212,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "load, hey",
-        message: "each request is a connection of its own (as with -disable-keepalive), a hundred a second at most, from a pod or a node; the name is looked up once a second; what hey prints has no times for dialling, writing and reading",
+        message: "a hundred requests a second at most; connections that are kept are used in turn, and a request that meets one closed by the other side goes over a new one at once; the name is looked up once a second; what hey prints has no times for dialling, writing and reading",
     },
     Entry {
         component: "container engine",

@@ -124,6 +124,10 @@ impl KubeProxy {
     pub fn syncs(&self) -> (u64, usize) {
         (self.state.syncs, self.state.last_rules)
     }
+    /// Ports of services that it has written rules of.
+    pub fn port_count(&self) -> usize {
+        self.state.proxier.port_count()
+    }
     pub fn mode(&self) -> Mode {
         self.state.settings.mode
     }

@@ -355,10 +355,11 @@ fn fault(line: &str) -> Command {
         ["start", process] => Command::StartProcess { process: (*process).into() },
         ["off", host] => Command::StopHost { host: (*host).into() },
         ["on", host] => Command::StartHost { host: (*host).into() },
-        ["load", source, url, rate] => Command::StartLoad {
+        ["load", source, url, rate, kept @ ..] => Command::StartLoad {
             source: (*source).into(),
             url: (*url).into(),
             requests_per_second: rate.parse().unwrap(),
+            keeps_connections: kept == ["kept"],
         },
         ["unload"] => Command::StopLoad,
         ["add", name] => Command::AddNode { name: (*name).into() },

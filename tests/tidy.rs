@@ -96,6 +96,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "etcd",
             "language",
             "message",
+            "network",
             "note",
             "picture",
             "playback",

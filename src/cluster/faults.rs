@@ -88,7 +88,7 @@ pub fn refusal(engine: &Engine<Cluster>, command: &Command) -> Option<String> {
             None => fresh(name).or_else(|| cluster.cannot_join(name)),
         },
         Command::AddNode { name } => fresh(name),
-        Command::StartLoad { source, url, requests_per_second } => {
+        Command::StartLoad { source, url, requests_per_second, .. } => {
             cluster.load_refusal(source, url, *requests_per_second)
         }
         Command::StopLoad => {

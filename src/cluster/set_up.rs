@@ -27,6 +27,7 @@ use crate::network::ipam::Cidr;
 use crate::network::kernel::Agent;
 use crate::network::policy;
 use crate::network::proxy::{Mode, Settings};
+use crate::network::trace::OUTSIDE;
 use crate::object;
 use crate::scheduler::Scheduler;
 use crate::shell::terminal::Terminal;
@@ -44,7 +45,7 @@ impl Cluster {
             return;
         }
         self.scenario = scenario.clone();
-        let workstation = self.machine("workstation", "192.168.56.1".into(), MachineKind::Workstation);
+        let workstation = self.machine(OUTSIDE, "192.168.56.1".into(), MachineKind::Workstation);
         let mut planes = Vec::new();
         for number in 1..=scenario.control_plane_nodes.max(1) {
             let ip = format!("192.168.56.{}", 9 + number);
@@ -323,10 +324,33 @@ impl Cluster {
         for process in &mut self.processes {
             let machine = &self.machines[process.host.0 as usize];
             let Ok(other) = machine.ip.parse() else { continue };
-            if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
-                engine.learn_neighbour(name, address, actor);
-                new.learn_neighbour(&machine.name, other, process.actor);
+            match Arc::make_mut(&mut process.role) {
+                Role::Engine(engine) => {
+                    engine.learn_neighbour(name, address, actor);
+                    new.learn_neighbour(&machine.name, other, process.actor);
+                }
+                // No machine of the cluster's network.
+                Role::Outside(engine) => engine.learn_neighbour(name, address, actor),
+                _ => {}
             }
         }
+    }
+
+    /// The workstation's own kernel, when the first request is sent from there.
+    pub(super) fn set_up_outside(&mut self, control: &mut Control<Wire>) {
+        let Some(host) = self.host(OUTSIDE) else { return };
+        let actor = control.create(host);
+        let mut config = EngineConfig::new(actor, false);
+        config.node = OUTSIDE.into();
+        config.address = self.machines[host.0 as usize].ip.parse().ok();
+        let mut engine = ContainerEngine::new(config);
+        for process in &self.processes {
+            let machine = &self.machines[process.host.0 as usize];
+            if let (Role::Engine(_), Ok(address)) = (&*process.role, machine.ip.parse()) {
+                engine.learn_neighbour(&machine.name, address, process.actor);
+            }
+        }
+        self.process("network-workstation", actor, host, Role::Outside(engine));
+        control.start(actor);
     }
 }

@@ -100,6 +100,8 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
             source: lines.text("source")?,
             url: lines.text("url")?,
             requests_per_second: lines.number("requests_per_second")?,
+            // Logs of earlier versions have none.
+            keeps_connections: lines.mark("keeps_connections").unwrap_or(false),
         },
         "StopLoad" => Command::StopLoad,
         _ => return Err("there is none of this name".into()),
@@ -219,7 +221,12 @@ mod tests {
             Command::CutOneWay { from: text("a"), to: text("b") },
             Command::SetFlags { member: text("m"), flags: vec![text("--pre-vote=false")] },
             Command::CorruptDisk { member: text("m") },
-            Command::StartLoad { source: text("s"), url: text("u"), requests_per_second: 7 },
+            Command::StartLoad {
+                source: text("s"),
+                url: text("u"),
+                requests_per_second: 7,
+                keeps_connections: true,
+            },
             Command::StopLoad,
         ]
     }

@@ -121,6 +121,8 @@ pub struct LoadOrder {
     pub requests: u64,
     /// Zero: without end.
     pub duration: Duration,
+    /// Connections that are kept and used in turn; 0: a new one for each request.
+    pub connections: u32,
 }
 
 /// `http://web.shop:8080/path` as host, port and path; the scheme may be left out. `None`: it has no host.

@@ -142,8 +142,14 @@ impl Kernel {
         let Some(servers) = restore.servers.as_ref().filter(|_| !before.is_empty()) else { return };
         let place = |server: &VirtualServer| (server.address, server.port, server.protocol);
         let mut servers = servers.clone();
+        // Both are in the order of the services: the next one's is mostly the next.
+        let mut next = 0;
         for server in servers.iter_mut().filter(|server| server.protocol == Protocol::Tcp) {
-            let Some(old) = before.iter().find(|old| place(old) == place(server)) else { continue };
+            let (passed, ahead) = before.split_at(next.min(before.len()));
+            let found = ahead.iter().chain(passed).position(|old| place(old) == place(server));
+            let Some(found) = found else { continue };
+            next = (next + found) % before.len() + 1;
+            let old = &before[next - 1];
             let gone = old.real.iter().chain(&old.leaving).copied();
             let leaving: Vec<(IpAddr, u16)> =
                 gone.filter(|real| !server.real.contains(real) && self.is_talking(server, *real)).collect();

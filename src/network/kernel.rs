@@ -94,6 +94,8 @@ pub struct Connection {
     pub seen_at: Time,
     /// An answer has come by.
     pub is_answered: bool,
+    /// It is kept, and used again and again.
+    pub is_kept: bool,
 }
 
 /// TIME_WAIT of TCP, and what UDP and ICMP are remembered for, in seconds (`nf_conntrack_*_timeout`).
@@ -295,14 +297,20 @@ impl Kernel {
     }
     /// An answer has come by, and is on its way to who asked.
     pub fn tick_off(&mut self, answer: &Packet) {
-        let is_it = |one: &Connection| {
-            let wanted = one.original.reply();
-            (wanted.source, wanted.source_port, wanted.destination, wanted.destination_port)
-                == (answer.source, answer.source_port, answer.destination, answer.destination_port)
-        };
+        let is_it = |one: &Connection| one.original.reply().has_sides_of(answer);
         if let Some(at) = self.connections.iter().rposition(is_it) {
             Arc::make_mut(&mut self.connections)[at].is_answered = true;
         }
+    }
+    /// Another packet of a conversation that is kept.
+    pub fn see_again(&mut self, packet: &Packet, now: Time) {
+        let Some(at) = self.connections.iter().rposition(|one| one.original.has_sides_of(packet)) else {
+            return;
+        };
+        let connections = Arc::make_mut(&mut self.connections);
+        let mut connection = connections.remove(at);
+        (connection.seen_at, connection.is_kept) = (now, true);
+        connections.push(connection);
     }
     /// Writes a conversation down; those that are over are forgotten.
     pub fn track(&mut self, connection: Connection) {

@@ -54,6 +54,9 @@ impl Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
     New,
+    /// Another packet of who began it, over a connection that is kept.
+    Further,
+    /// An answer.
     Established,
 }
 
@@ -88,6 +91,11 @@ impl Packet {
             in_interface: Text::new(),
             out_interface: Text::new(),
         }
+    }
+    /// From and to the same addresses and ports.
+    pub fn has_sides_of(&self, other: &Packet) -> bool {
+        let sides = |one: &Packet| (one.source, one.source_port, one.destination, one.destination_port);
+        sides(self) == sides(other)
     }
     /// The answer to it, with nothing in pencil.
     pub fn reply(&self) -> Packet {

@@ -171,7 +171,8 @@ pub fn no_connections() -> String {
 impl Connection {
     /// `None`: it is over and forgotten.
     fn show(&self, now: Time) -> Option<String> {
-        let left = self.timeout_seconds().checked_sub(now.since(self.seen_at).as_secs())?;
+        let age = now.since(self.seen_at).as_secs();
+        let left = self.timeout_seconds().checked_sub(age)?;
         let side = |packet: &Packet| {
             let ports = match packet.protocol {
                 Protocol::Icmp => " type=8 code=0 id=1".to_string(),
@@ -179,7 +180,10 @@ impl Connection {
             };
             format!("src={} dst={}{ports}", packet.source, packet.destination)
         };
+        // `nf_conntrack_tcp_timeout_established`: what is kept and no longer used counts as closed here.
+        let left = if self.is_kept { 432_000 - age } else { left };
         let state = match (self.original.protocol, self.is_answered) {
+            (Protocol::Tcp, true) if self.is_kept => "ESTABLISHED ",
             (Protocol::Tcp, true) => "TIME_WAIT ",
             (Protocol::Tcp, false) => "SYN_SENT ",
             _ => "",

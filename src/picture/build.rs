@@ -61,6 +61,8 @@ pub fn build(history: &History<Cluster>) -> Picture {
             Role::KubeRouter(router) if !router.is_running() => continue,
             // Not on this node.
             Role::CoreDns(server) if !server.is_running() => continue,
+            // What it sends is counted, and not drawn.
+            Role::Outside(_) => continue,
             _ => {}
         }
         let mut component = component(cluster, process, is_running(process));
@@ -206,7 +208,7 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         Role::Etcd(_) => component.kind = ComponentKind::Etcd,
         Role::Kubelet(_) => component.kind = ComponentKind::Kubelet,
         Role::Engine(_) => component.kind = ComponentKind::ContainerEngine,
-        Role::Terminal(_) | Role::Kubeadm(_) => component.kind = ComponentKind::Terminal,
+        Role::Terminal(_) | Role::Kubeadm(_) | Role::Outside(_) => component.kind = ComponentKind::Terminal,
         #[cfg(feature = "gateway")]
         Role::Gateway(_) => component.kind = ComponentKind::Terminal,
         Role::KubeProxy(proxy) => {
@@ -247,13 +249,17 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
 }
 
 fn service(object: &Value) -> Service {
-    let port = |port: &Value| port.integer("port").and_then(|port| u16::try_from(port).ok());
+    let number = |port: &Value, field: &str| port.integer(field).and_then(|port| u16::try_from(port).ok());
+    let ports = object.items("spec.ports");
+    let ingress = object.items("status.loadBalancer.ingress").first();
     Service {
         namespace: object.text("metadata.namespace").to_string(),
         name: object.text("metadata.name").to_string(),
         kind: object.text("spec.type").to_string(),
         cluster_ip: object.text("spec.clusterIP").to_string(),
-        ports: object.items("spec.ports").iter().filter_map(port).gather(),
+        ports: ports.iter().filter_map(|port| number(port, "port")).gather(),
+        node_port: ports.first().and_then(|port| number(port, "nodePort")),
+        external_ip: ingress.map_or(String::new(), |one| one.text("ip").to_string()),
     }
 }
 

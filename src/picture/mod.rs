@@ -282,6 +282,10 @@ pub struct Service {
     /// `None` for a headless one.
     pub cluster_ip: String,
     pub ports: Vec<u16>,
+    /// Of its first port.
+    pub node_port: Option<u16>,
+    /// Of its load balancer; empty: it has none.
+    pub external_ip: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

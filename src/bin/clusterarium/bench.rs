@@ -5,16 +5,17 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clusterarium::benchmark;
+use clusterarium::benchmark::{self, RuleBook};
+use clusterarium::network::proxy::Mode;
 use lexopt::prelude::*;
 
 const USAGE: &str = "\
 Measures the simulation on this machine; prints medians.
 
 Usage:
-  clusterarium bench [NAME ...] [--pods N] [--nodes N] [--rounds N]
+  clusterarium bench [NAME ...] [--pods N] [--nodes N] [--services N] [--rounds N]
 
-Without --pods, --nodes and --rounds a benchmark has the size that its budget is about.
+Without --pods, --nodes, --services and --rounds a benchmark has the size that its budget is about.
 
 Names:
 ";
@@ -32,6 +33,7 @@ struct Bench {
 struct Size {
     pods: usize,
     nodes: u32,
+    services: usize,
     rounds: u64,
 }
 
@@ -40,32 +42,44 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "history",
         what: "a seek in an hour of history, and its memory",
-        size: Size { pods: 100, nodes: 10, rounds: 1 },
+        size: Size { pods: 100, nodes: 10, services: 0, rounds: 1 },
         run: history,
     },
     Bench {
         name: "boot",
         what: "a cluster until its nodes are Ready",
-        size: Size { pods: 0, nodes: 3, rounds: 5 },
+        size: Size { pods: 0, nodes: 3, services: 0, rounds: 5 },
         run: boot,
     },
     Bench {
         name: "pods",
         what: "pods from one Deployment to all Ready",
-        size: Size { pods: 1000, nodes: 10, rounds: 5 },
+        size: Size { pods: 1000, nodes: 10, services: 0, rounds: 5 },
         run: pods,
     },
     Bench {
         name: "seek",
         what: "a seek in that history",
-        size: Size { pods: 1000, nodes: 10, rounds: 3 },
+        size: Size { pods: 1000, nodes: 10, services: 0, rounds: 3 },
         run: seek,
     },
     Bench {
         name: "scheduler",
         what: "pods that wait, to all bound",
-        size: Size { pods: 10_000, nodes: 5_000, rounds: 1 },
+        size: Size { pods: 10_000, nodes: 5_000, services: 0, rounds: 1 },
         run: scheduler,
+    },
+    Bench {
+        name: "rules",
+        what: "kube-proxy's rules of all services, in each mode",
+        size: Size { pods: 0, nodes: 1, services: 5000, rounds: 3 },
+        run: rules,
+    },
+    Bench {
+        name: "packets",
+        what: "a packet traced there and back, in iptables mode",
+        size: Size { pods: 0, nodes: 3, services: 5000, rounds: 1 },
+        run: packets,
     },
 ];
 
@@ -91,12 +105,13 @@ pub fn run(arguments: &[String]) -> ExitCode {
 fn options(arguments: &[String]) -> Result<Option<Vec<(&'static Bench, Size)>>, lexopt::Error> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut chosen: Vec<&Bench> = Vec::new();
-    let (mut pods, mut nodes, mut rounds) = (None, None, None);
+    let (mut pods, mut nodes, mut services, mut rounds) = (None, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(None),
             Long("pods") => pods = Some(parser.value()?.parse()?),
             Long("nodes") => nodes = Some(parser.value()?.parse()?),
+            Long("services") => services = Some(parser.value()?.parse()?),
             Long("rounds") => rounds = Some(parser.value()?.parse()?),
             Value(name) => {
                 let bench = BENCHES.iter().find(|bench| name == bench.name);
@@ -113,6 +128,7 @@ fn options(arguments: &[String]) -> Result<Option<Vec<(&'static Bench, Size)>>, 
         let size = Size {
             pods: pods.unwrap_or(size.pods),
             nodes: nodes.unwrap_or(size.nodes),
+            services: services.unwrap_or(size.services),
             rounds: rounds.unwrap_or(size.rounds).max(1),
         };
         (bench, size)
@@ -129,12 +145,14 @@ fn measure((bench, size): (&Bench, Size)) {
         .collect();
     results.sort();
     let (median, result) = &results[results.len() / 2];
-    let (pods, nodes) = match (size.pods, size.nodes) {
-        (0, nodes) => (String::new(), nodes),
-        (pods, nodes) => (format!("{pods} pods, "), nodes),
+    let counted = |count: usize, what: &str| match count {
+        0 => String::new(),
+        count => format!("{count} {what}, "),
     };
+    let (pods, services) = (counted(size.pods, "pods"), counted(size.services, "services"));
+    let nodes = size.nodes;
     println!(
-        "{:<10} {:>10.1} ms  {} ({pods}{nodes} nodes: {result})",
+        "{:<10} {:>10.1} ms  {} ({pods}{services}{nodes} nodes: {result})",
         bench.name,
         median.as_secs_f64() * 1000.0,
         bench.what,
@@ -185,6 +203,42 @@ fn scheduler(seed: u64, size: Size) -> (String, Duration) {
     let time = start.elapsed();
     let rate = size.pods as f64 / time.as_secs_f64();
     (format!("{rate:.0} pods a second, {}", drive_text(&drive)), time)
+}
+
+fn rules(_: u64, size: Size) -> (String, Duration) {
+    const CHANGES: u32 = 20;
+    let mut text = String::new();
+    let mut all = Duration::ZERO;
+    for mode in Mode::ALL {
+        let mut book = RuleBook::of(mode, size.services);
+        let start = Instant::now();
+        let count = book.write();
+        let time = start.elapsed();
+        let start = Instant::now();
+        (0..CHANGES).for_each(|number| book.change(number % 2 == 1));
+        let change = start.elapsed() / CHANGES;
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+        text += &format!(
+            "{}{} {count} in {:.1} ms, after one change {:.2} ms",
+            if text.is_empty() { "" } else { "; " },
+            mode.name(),
+            milliseconds(time),
+            milliseconds(change)
+        );
+        all += time;
+    }
+    (text, all)
+}
+
+fn packets(seed: u64, size: Size) -> (String, Duration) {
+    const PACKETS: u32 = 200;
+    let mut history = benchmark::ready_cluster(seed, size.nodes);
+    let drive = benchmark::services(&mut history, size.services);
+    let start = Instant::now();
+    let answered = (0..PACKETS).filter(|number| benchmark::packet(&history, *number, size.services)).count();
+    let time = start.elapsed() / PACKETS;
+    let rate = 1.0 / time.as_secs_f64();
+    (format!("{rate:.0} packets a second, {answered} of {PACKETS} answered, {}", drive_text(&drive)), time)
 }
 
 fn history(seed: u64, size: Size) -> (String, Duration) {

@@ -18,7 +18,8 @@ use crate::language::Context;
 use crate::message::Message;
 use crate::message::node::{LoadOrder, LoadReport, NodeMessage, Question, Reached, Said};
 use crate::network::dns::{self, Failure, Kind, Record};
-use crate::network::packet::Protocol;
+use crate::network::packet::{ConnectionState, Packet, Protocol};
+use crate::network::trace::OUTSIDE;
 use crate::note::Note;
 use crate::sim::{Duration, Time};
 use crate::timer::{EngineTimer, Timer};
@@ -46,6 +47,8 @@ const FINISHED: usize = 2;
 const NAME_LIFETIME: Duration = Duration::from_secs(1);
 /// What a program takes to answer: the magnitude of an idle one.
 const SERVER_LATENCY: Duration = Duration(250);
+/// The source of what comes from outside of the cluster.
+const OUTSIDE_SOURCE: &str = "outside";
 /// Without failures for so long, a load that failed is well again.
 const CALM: Duration = Duration::from_secs(2);
 
@@ -118,6 +121,16 @@ struct Open {
     id: u64,
     sent_at: Time,
     endpoint: Option<IpAddr>,
+    over: Kept,
+    /// Others have gone over it before.
+    is_further: bool,
+}
+
+/// A connection, by what the client knows of it: its own port, and the address that it has dialled.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    port: u16,
+    address: IpAddr,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +151,8 @@ pub struct Load {
     /// Names that are still to be tried in the lookup in hand.
     candidates: VecDeque<Text>,
     open: Vec<Open>,
+    /// Connections that wait for the next request, the longest first.
+    idle: VecDeque<Kept>,
     pub sent: u64,
     pub answered: u64,
     pub failed: u64,
@@ -299,6 +314,7 @@ impl ContainerEngine {
         let found = sandbox.as_ref().and_then(|id| state.sandboxes.get(id));
         let source = match found {
             Some(sandbox) => arcstr::format!("pod/{}", sandbox.pod()),
+            None if state.kernel.node == OUTSIDE => OUTSIDE_SOURCE.into(),
             None => arcstr::format!("node/{}", state.kernel.node),
         };
         let finished = state.loads.iter().filter(|load| !load.is_running()).count();
@@ -320,6 +336,7 @@ impl ContainerEngine {
             looked_up_at: now,
             candidates: VecDeque::new(),
             open: Vec::new(),
+            idle: VecDeque::new(),
             sent: 0,
             answered: 0,
             failed: 0,
@@ -390,6 +407,11 @@ impl ContainerEngine {
                     load.sent += 1;
                     self.send_request(id, address, &order, context);
                 }
+                // Who is connected needs no name.
+                Some(Err(_)) if let Some(kept) = load.idle.front().copied() => {
+                    load.sent += 1;
+                    self.send_request(id, kept.address, &order, context);
+                }
                 Some(Err(words)) => {
                     load.sent += 1;
                     news = news.or(load.count(None, Some(words), now));
@@ -404,17 +426,24 @@ impl ContainerEngine {
     }
 
     fn send_request(&mut self, load: u64, address: IpAddr, order: &LoadOrder, context: &mut Context) {
-        let sandbox = self.load(load).and_then(|load| load.sandbox.clone());
         let state = Arc::make_mut(&mut self.state);
         let id = state.next_operation;
         state.next_operation += 1;
-        if let Some(load) = self.load_mut(load) {
-            load.open.push(Open { id, sent_at: context.now(), endpoint: None });
+        let Some(load) = self.load_mut(load) else { return };
+        // As many are opened as are to be kept, before the first is used again.
+        let is_full = load.open.len() + load.idle.len() >= order.connections as usize;
+        let kept = load.idle.pop_front_if(|_| is_full);
+        let over =
+            kept.unwrap_or_else(|| Kept { port: context.random().between(32_768, 60_999) as u16, address });
+        let (sent_at, is_further) = (context.now(), kept.is_some());
+        load.open.push(Open { id, sent_at, endpoint: None, over, is_further });
+        let sandbox = load.sandbox.clone();
+        let mut packet = Packet::new(Protocol::Tcp, (over.address, over.port), (over.address, order.port));
+        if is_further {
+            packet.state = ConnectionState::Further;
         }
-        let client_port = context.random().between(32_768, 60_999) as u16;
-        let ports = (client_port, order.port);
         let question = Question::Http { path: order.path.clone() };
-        self.post(sandbox.as_ref(), Protocol::Tcp, ports, address, question, (id, true), context);
+        self.post(sandbox.as_ref(), packet, question, (id, true), context);
     }
     /// The node's rules have sent a request of a load to an endpoint.
     pub(super) fn load_sent(&mut self, id: u64, to: IpAddr) {
@@ -441,6 +470,16 @@ impl ContainerEngine {
         let Some(load) = loads.iter_mut().find(is_its).map(Arc::make_mut) else { return false };
         let Some(place) = load.open.iter().position(|open| open.id == id) else { return false };
         let open = load.open.remove(place);
+        // Whoever served the connection has closed it meanwhile, and the client dials anew without a word.
+        if open.is_further && reached.is_err() {
+            let address = load.address.clone().and_then(Result::ok).unwrap_or(open.over.address);
+            let (load, order) = (load.id, load.order.clone());
+            self.send_request(load, address, &order, context);
+            return true;
+        }
+        if reached.is_ok() && load.idle.len() < load.order.connections as usize {
+            load.idle.push_back(open.over);
+        }
         let error = match reached {
             Ok(Said::Http(status, body)) => {
                 add(&mut load.statuses, *status);
@@ -531,6 +570,7 @@ impl ContainerEngine {
         let now = context.now();
         let Some(load) = self.load_mut(id) else { return };
         load.open.clear();
+        load.idle.clear();
         load.ended = Some((now, why.into()));
         let (answered, failed) = (load.answered, load.failed);
         let text = arcstr::format!(

@@ -7,7 +7,6 @@
 //! A program waits as controllers do (`docs/architecture.md`): its script runs again from where it woke up, with the
 //! answers that came so far; what it did in the meantime is undone until the last answer is there.
 
-use core::net::IpAddr;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -154,11 +153,11 @@ impl<'a> Here<'a> {
     /// Who follows `packet`, with what conntrack knows of it.
     fn follower(&self, packet: &Packet) -> Follower<'_> {
         let mut follower = Follower::new(self);
-        let sides = |packet: &Packet| {
-            (packet.source, packet.source_port, packet.destination, packet.destination_port)
+        let is_its = |one: &&Connection| match packet.state {
+            ConnectionState::New => false,
+            ConnectionState::Further => one.original.has_sides_of(packet),
+            ConnectionState::Established => one.reply.has_sides_of(packet),
         };
-        let is_answer = packet.state == ConnectionState::Established;
-        let is_its = |one: &&Connection| is_answer && sides(&one.reply) == sides(packet);
         let connections = self.state.kernel.connections.iter().filter(is_its);
         follower.tracked = connections.map(tracked).collect();
         follower
@@ -216,6 +215,9 @@ impl ContainerEngine {
     fn walk(&mut self, now: Time, from: Option<Spot>, packet: Packet) -> Outcome {
         let state = Arc::make_mut(&mut self.state);
         state.kernel.now = now;
+        if packet.state == ConnectionState::Further {
+            state.kernel.see_again(&packet, now);
+        }
         let here = Here::new(state, now);
         let mut follower = here.follower(&packet);
         let known = follower.tracked.len();
@@ -237,7 +239,7 @@ impl ContainerEngine {
         for one in &outcome.tracked {
             kernel.remember(&one.remembered, one.original.source, now);
             let (original, reply) = (one.original.clone(), one.translated.reply());
-            kernel.track(Connection { original, reply, seen_at: now, is_answered: false });
+            kernel.track(Connection { original, reply, seen_at: now, is_answered: false, is_kept: false });
         }
     }
 
@@ -266,17 +268,15 @@ impl ContainerEngine {
             (port, _) => (Protocol::Tcp, (client_port, port)),
         };
         context.timer(timeout, Timer::Engine(EngineTimer::Ask { id }));
-        self.post(Some(sandbox), protocol, ports, destination, ask.question, (id, is_load), context);
+        let packet = Packet::new(protocol, (destination, ports.0), (destination, ports.1));
+        self.post(Some(sandbox), packet, ask.question, (id, is_load), context);
     }
 
-    /// Sends question `id` from a sandbox, or from the node itself.
-    #[expect(clippy::too_many_arguments, reason = "what is written on the envelope, and what is in it")]
+    /// Sends question `id` from a sandbox, or from the node itself, whose address becomes the packet's source.
     pub(super) fn post(
         &mut self,
         sandbox: Option<&Text>,
-        protocol: Protocol,
-        ports: (u16, u16),
-        destination: IpAddr,
+        mut packet: Packet,
         question: Question,
         (id, is_load): (u64, bool),
         context: &mut Context,
@@ -285,15 +285,13 @@ impl ContainerEngine {
         let here = Here::new(&self.state, now);
         let sandbox = sandbox.and_then(|sandbox| self.state.sandboxes.get(sandbox));
         let spot = sandbox.and_then(|sandbox| here.spot_of(sandbox)).unwrap_or(Spot::Node(0));
+        let destination = packet.destination;
         let outcome = match source_address(&here, spot, destination) {
             Some(source) => {
-                let packet = Packet::new(protocol, (source, ports.0), (destination, ports.1));
+                packet.source = source;
                 self.walk(now, Some(spot), packet)
             }
-            None => {
-                let packet = Packet::new(protocol, (destination, ports.0), (destination, ports.1));
-                Outcome { end: End::NoRoute { at: spot }, packet, tracked: Vec::new() }
-            }
+            None => Outcome { end: End::NoRoute { at: spot }, packet, tracked: Vec::new() },
         };
         let to = outcome.packet.destination;
         if is_load
@@ -343,6 +341,10 @@ impl ContainerEngine {
             }
             (End::Delivered { .. }, Payload::Answer(reached)) if letter.asker == context.me() => {
                 self.tell_asker(&letter, reached.clone(), context);
+            }
+            (End::Delivered { at: Spot::Outside, .. }, Payload::Answer(_)) => {
+                let (asker, letter) = (letter.asker, Letter { packet, ..letter });
+                context.send(asker, Message::node(NodeMessage::Packet(Arc::new(letter))));
             }
             (End::Delivered { at, .. }, Payload::Ask(Question::Http { path })) => {
                 let reached = self.served(at, &packet, path, now);

@@ -107,8 +107,7 @@ impl RuleSet {
         depth: usize,
     ) -> Option<Verdict> {
         for (index, rule) in chain.rules.iter().enumerate() {
-            let lot = lot(packet, name, index);
-            if !self.fits(table, rule, packet, node, lot) {
+            if !self.fits(table, rule, packet, node, (name, index)) {
                 continue;
             }
             walk.matched.push((table, name.clone(), rule.clone()));
@@ -143,11 +142,13 @@ impl RuleSet {
                 }
                 Some(Target::Goto(to)) => return self.turn(table, to, packet, node, walk, depth),
                 Some(Target::GotoByLot(chains)) => {
-                    let to = chains.get(lot as usize % chains.len().max(1))?;
+                    let lot = lot(packet, (name, index)) as usize;
+                    let to = chains.get(lot % chains.len().max(1))?;
                     return self.turn(table, to, packet, node, walk, depth);
                 }
                 Some(Target::DnatByLot(all)) => {
-                    let (to, port) = *all.get(lot as usize % all.len().max(1))?;
+                    let lot = lot(packet, (name, index)) as usize;
+                    let (to, port) = *all.get(lot % all.len().max(1))?;
                     return Some(Verdict::Dnat { to, port });
                 }
                 Some(Target::MasqueradeMarked(bits)) => {
@@ -156,7 +157,8 @@ impl RuleSet {
                 }
                 Some(Target::Map(map)) => {
                     let elements = self.chain(table, map).into_iter().flat_map(|map| &map.rules);
-                    let Some(found) = elements.into_iter().find(|one| self.fits(table, one, packet, node, 0))
+                    let Some(found) =
+                        elements.into_iter().find(|one| self.fits(table, one, packet, node, ("", 0)))
                     else {
                         walk.matched.pop();
                         continue;
@@ -172,7 +174,15 @@ impl RuleSet {
         None
     }
 
-    fn fits(&self, table: Table, rule: &Rule, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
+    /// `place`: the chain and the rule's number in it.
+    fn fits(
+        &self,
+        table: Table,
+        rule: &Rule,
+        packet: &Packet,
+        node: &dyn Node,
+        place: (&str, usize),
+    ) -> bool {
         let is_in = |side: &Option<Not<Cidr>>, address: IpAddr| {
             side.as_ref().is_none_or(|one| one.value.contains(address) != one.is_negated)
         };
@@ -185,22 +195,22 @@ impl RuleSet {
                 }
                 Match::Element(set) => {
                     let elements = self.chain(table, set).into_iter().flat_map(|set| &set.rules);
-                    elements.into_iter().any(|one| self.fits(table, one, packet, node, 0))
+                    elements.into_iter().any(|one| self.fits(table, one, packet, node, ("", 0)))
                 }
-                one => fits(one, packet, node, lot),
+                one => fits(one, packet, node, place),
             })
     }
 }
 
 /// The number drawn for one rule and one packet.
-fn lot(packet: &Packet, chain: &str, index: usize) -> u32 {
+fn lot(packet: &Packet, (chain, index): (&str, usize)) -> u32 {
     let salt = chain
         .bytes()
         .fold(index as u64, |held, byte| (held ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     (packet.lot(salt) >> 33) as u32
 }
 
-fn fits(one: &Match, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
+fn fits(one: &Match, packet: &Packet, node: &dyn Node, place: (&str, usize)) -> bool {
     match one {
         Match::Comment(_) | Match::Account(_) | Match::RecentSet { .. } | Match::Limit { .. } => true,
         Match::DestinationPort(protocol, port) => {
@@ -230,13 +240,13 @@ fn fits(one: &Match, packet: &Packet, node: &dyn Node, lot: u32) -> bool {
         Match::ConnectionState { states, is_negated } => {
             let is_in = |state: &CtState| match state {
                 CtState::New => packet.state == ConnectionState::New,
-                CtState::Established => packet.state == ConnectionState::Established,
+                CtState::Established => packet.state != ConnectionState::New,
                 CtState::Dnat => packet.is_dnat,
                 CtState::Related | CtState::Invalid => false,
             };
             states.iter().any(is_in) != *is_negated
         }
-        Match::Statistic { of } => lot < threshold(*of),
+        Match::Statistic { of } => lot(packet, place) < threshold(*of),
         Match::SourceLocal { is_negated } => node.is_local(packet.source) != *is_negated,
         Match::DestinationLocal { is_negated } => node.is_local(packet.destination) != *is_negated,
         Match::RecentCheck { list, seconds } => node.is_recent(list, packet.source, *seconds),

@@ -177,14 +177,15 @@ pub fn all<'a>(settings: &Settings, services: impl Iterator<Item = &'a ServiceRu
     let mut servers = Vec::new();
     for service in services {
         for (name, entry) in &service.entries {
-            // An endpoint of several services has one entry.
-            let set = sets.iter_mut().find(|set| set.name == *name);
-            if let Some(set) = set.filter(|set| *name != LOOP_BACK || !set.ports.contains(entry)) {
+            if let Some(set) = sets.iter_mut().find(|set| set.name == *name) {
                 set.ports.push(entry.clone());
             }
         }
         servers.extend(service.servers.iter().cloned());
     }
+    // An endpoint of several services has one entry.
+    sets[0].ports.arrange_by_key(|entry| (entry.address, entry.protocol, entry.port));
+    sets[0].ports.dedup();
     for set in sets.iter_mut().filter(|set| set.kind == PORT) {
         set.ports.arrange_by_key(|entry| entry.port);
     }

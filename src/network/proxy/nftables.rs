@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::api::Text;
 use crate::api::sha256::short_hash;
+use crate::arrange::Arrange;
 use crate::network::ipam::Cidr;
 use crate::network::netfilter::nft::SETS;
 use crate::network::netfilter::{Chain, CtState, Match, Not, Restore, Rule, Table, Target};
@@ -191,13 +192,14 @@ pub fn top_chains<'a>(
     let mut sets = gather(SETS.map(|(name, ..)| place(name)), services);
     // A service has its address once, however many ports, and so has an endpoint of several services.
     sets[1].dedup();
-    let mut hairpins: Vec<Arc<Rule>> = Vec::new();
-    for one in std::mem::take(&mut sets[0]) {
-        if !hairpins.contains(&one) {
-            hairpins.push(one);
-        }
-    }
-    sets[0] = hairpins;
+    sets[0].arrange_by_key(|one| {
+        let port = match one.matches.first() {
+            Some(Match::DestinationPort(protocol, port)) => Some((*protocol, *port)),
+            _ => None,
+        };
+        (one.source.as_ref().map(|source| source.value.order()), port)
+    });
+    sets[0].dedup();
     sets[2] = settings.node_ip.map(|ip| Arc::new(Rule::default().to(one(ip)))).into_iter().collect();
     let mut put = |name: &'static str, rules: Vec<Arc<Rule>>| {
         restore.chains.push((Table::KubeProxy, name.into(), Some(Arc::new(Chain { rules }))));

@@ -311,65 +311,6 @@ fn lots_are_drawn_evenly() {
     }
 }
 
-/// 5,000 services with ten endpoints each: the rules in full, after one change, and packets through them.
-/// `cargo test --release --lib network::proxy -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn five_thousand_services() {
-    let service = |number: usize| {
-        let (high, low) = (number / 250, number % 250 + 1);
-        let addresses: Vec<String> =
-            (0..10).map(|n| format!("{{addresses: [10.{}.{low}.{}]}}", 100 + high, n + 1)).collect();
-        format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{namespace: a, name: s{number}}}\nspec: {{clusterIP: 172.30.{high}.{low}, ports: [{{port: 80, protocol: TCP}}]}}\n---\nkind: EndpointSlice\nmetadata: {{namespace: a, name: s{number}-1, labels: {{kubernetes.io/service-name: s{number}}}}}\naddressType: IPv4\nendpoints: [{}]\nports: [{{name: '', port: 8080, protocol: TCP}}]\n",
-            addresses.join(", ")
-        )
-    };
-    let all: Vec<_> = (0..5000).map(|number| objects(&service(number))).collect();
-    for mode in Mode::ALL {
-        let (mut proxier, mut kernel) = (Proxier::default(), RuleSet::default());
-        let begin = std::time::Instant::now();
-        let mut restore = Restore::default();
-        for (services, slices) in &all {
-            for (key, service) in services {
-                let slices: Vec<&Value> = slices.iter().collect();
-                proxier.update(&settings(mode), key, Some(service), &slices, &mut restore);
-            }
-        }
-        proxier.finish(&settings(mode), &[], &mut restore);
-        kernel.restore(&restore);
-        println!("{mode:?}: {} rules in full: {:?}", kernel.rule_count(), begin.elapsed());
-        let begin = std::time::Instant::now();
-        let (services, slices) = &all[2500];
-        for round in 0..100 {
-            let slices = if round % 2 == 0 { &slices[..0] } else { &slices[..] };
-            update(mode, &mut proxier, &services[0].0, Some(&services[0].1), slices, &mut kernel);
-        }
-        println!("after one change: {:?}", begin.elapsed() / 100);
-        if mode == Mode::Ipvs {
-            continue;
-        }
-        struct Elsewhere;
-        impl Node for Elsewhere {
-            fn is_local(&self, _: IpAddr) -> bool {
-                false
-            }
-            fn is_recent(&self, _: &str, _: IpAddr, _: u32) -> bool {
-                false
-            }
-        }
-        let begin = std::time::Instant::now();
-        for number in 0..1000u16 {
-            let destination = (format!("172.30.{}.{}", number % 20, number % 250 + 1).parse().unwrap(), 80);
-            let source = ("10.0.0.2".parse().unwrap(), 20_000 + number);
-            let mut packet = Packet::new(Protocol::Tcp, source, destination);
-            let walk = kernel.walk(Table::Nat, "PREROUTING", &mut packet, &Elsewhere);
-            assert!(matches!(walk.verdict, Verdict::Dnat { .. }));
-        }
-        println!("a packet through PREROUTING: {:?}", begin.elapsed() / 1000);
-    }
-}
-
 /// Who is sent to which endpoints: conditions, hints, policies, the node.
 #[test]
 fn endpoints_are_chosen_as_upstream_chooses_them() {

@@ -295,15 +295,13 @@ impl<'a> Follower<'a> {
         let words = format!("A process of {} sends it.", here.name);
         self.hop(spot, "", HopStage::Send, "sent", words, vec![], &at, &at, HopVerdict::Passes);
         self.entered = Some((node, packet.clone(), Vec::new()));
-        if packet.state == ConnectionState::New {
+        if !self.is_known(node, HopStage::Output, packet) {
             let end = self
                 .translate(node, "OUTPUT", HopStage::Output, packet)
                 .or_else(|| self.balance(node, HopStage::Output, packet));
             if let Some(end) = end {
                 return end;
             }
-        } else {
-            self.answer_translated(node, HopStage::Output, packet);
         }
         if let Some(end) = self.filter(node, "OUTPUT", HopStage::Output, packet) {
             return end;

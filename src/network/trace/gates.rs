@@ -26,11 +26,19 @@ impl Follower<'_> {
         packet.mark = 0;
         self.entered = Some((node, packet.clone(), Vec::new()));
         self.untranslated = None;
-        if packet.state == ConnectionState::New {
-            return self.translate(node, "PREROUTING", HopStage::Prerouting, packet);
+        if self.is_known(node, HopStage::Prerouting, packet) {
+            return None;
         }
-        self.answer_translated(node, HopStage::Prerouting, packet);
-        None
+        self.translate(node, "PREROUTING", HopStage::Prerouting, packet)
+    }
+    /// Conntrack knows the conversation, or it is an answer at least. What it does not know it takes for new, in the middle
+    /// of a conversation too.
+    pub(super) fn is_known(&mut self, node: usize, stage: HopStage, packet: &mut Packet) -> bool {
+        let is_known = packet.state != ConnectionState::New && self.translate_again(node, stage, packet);
+        if packet.state == ConnectionState::Further && !is_known {
+            packet.state = ConnectionState::New;
+        }
+        packet.state != ConnectionState::New
     }
 
     /// Table `nat` at PREROUTING or OUTPUT, and what nftables has to say before it.
@@ -98,25 +106,22 @@ impl Follower<'_> {
         None
     }
 
-    /// An answer: conntrack knows what was done to the question.
-    pub(super) fn answer_translated(&mut self, node: usize, stage: HopStage, packet: &mut Packet) {
+    /// Not the first of its conversation: conntrack knows what was done to that. Whether it does.
+    fn translate_again(&mut self, node: usize, stage: HopStage, packet: &mut Packet) -> bool {
+        let is_answer = packet.state == ConnectionState::Established;
+        let comes = |one: &Tracked| if is_answer { one.translated.reply() } else { one.original.clone() };
         let is_it = |one: &&Tracked| {
-            let wanted = one.translated.reply();
-            one.node == node
-                && (wanted.source, wanted.source_port) == (packet.source, packet.source_port)
-                && (wanted.destination, wanted.destination_port)
-                    == (packet.destination, packet.destination_port)
-                && wanted.protocol == packet.protocol
+            one.node == node && one.original.protocol == packet.protocol && comes(one).has_sides_of(packet)
         };
-        let Some(tracked) = self.tracked.iter().find(is_it) else { return };
-        let original = tracked.original.clone();
+        let Some(tracked) = self.tracked.iter().find(is_it) else { return false };
+        let leaves = if is_answer { tracked.original.reply() } else { tracked.translated.clone() };
         let before = packet.clone();
         let (asked, seen) = (
-            host_and_port(original.destination, original.destination_port),
+            host_and_port(leaves.source, leaves.source_port),
             host_and_port(packet.source, packet.source_port),
         );
-        self.untranslated = Some((original.destination, original.destination_port));
-        (packet.destination, packet.destination_port) = (original.source, original.source_port);
+        self.untranslated = Some((leaves.source, leaves.source_port));
+        (packet.destination, packet.destination_port) = (leaves.destination, leaves.destination_port);
         if before.destination != packet.destination || before.destination_port != packet.destination_port {
             let words = format!(
                 "Conntrack knows the conversation: the answer is for {}, behind whom this node's address stood.",
@@ -128,6 +133,7 @@ impl Follower<'_> {
             let spot = Spot::Node(node);
             self.hop(spot, &interface, stage, "conntrack", words, rules, &before, &after, HopVerdict::Passes);
         }
+        true
     }
 
     /// Table `filter` at one gate; `Some`: that is the end. A gate that lets pass because a rule says so is told of.

@@ -4,7 +4,7 @@
 
 use clusterarium::arrange::Arrange;
 use clusterarium::command::Command;
-use clusterarium::picture::{PacketSource, PacketTarget, Picture};
+use clusterarium::picture::{HostRole, PacketSource, PacketTarget, Picture};
 use leptos::prelude::*;
 use worker::protocol::ToWorker;
 
@@ -67,10 +67,26 @@ fn services(picture: &Picture) -> Vec<(String, String)> {
 /// Where requests go, as a client at `from` would write it; `None`: from there, or there, none are sent.
 fn url(picture: &Picture, from: &str, to: &str) -> Option<String> {
     let is_pod = from.starts_with("pod/");
-    if !is_pod && !from.starts_with("node/") {
-        return None;
-    }
+    let address_of = |wanted: &dyn Fn(&clusterarium::picture::Host) -> bool| {
+        Some(picture.hosts.iter().find(|host| host.node.is_some() && wanted(host))?.ip.clone())
+    };
     let authority = match target(to) {
+        PacketTarget::Host { name } => {
+            let port = picture.services.iter().find_map(|service| service.node_port)?;
+            format!("{}:{port}", address_of(&|host| host.name == name)?)
+        }
+        // From outside a service is found by its load balancer, or by its port of a node.
+        PacketTarget::Service { namespace, name } if !is_pod && !from.starts_with("node/") => {
+            let is_it =
+                |one: &&clusterarium::picture::Service| one.namespace == namespace && one.name == name;
+            let service = picture.services.iter().find(is_it)?;
+            match service.external_ip.as_str() {
+                "" => {
+                    format!("{}:{}", address_of(&|host| host.role == HostRole::Worker)?, service.node_port?)
+                }
+                address => format!("{address}:{}", service.ports.first()?),
+            }
+        }
         PacketTarget::Service { namespace, name } => {
             let is_it =
                 |one: &&clusterarium::picture::Service| one.namespace == namespace && one.name == name;
@@ -82,7 +98,7 @@ fn url(picture: &Picture, from: &str, to: &str) -> Option<String> {
             let host = if is_pod { format!("{name}.{namespace}") } else { service.cluster_ip.clone() };
             format!("{host}:{}", service.ports.first()?)
         }
-        PacketTarget::Pod { namespace, name } => {
+        PacketTarget::Pod { namespace, name } if from != "outside" => {
             let pod = picture.pods.iter().find(|pod| pod.namespace == namespace && pod.name == name)?;
             pod.ip.clone()
         }
@@ -91,7 +107,8 @@ fn url(picture: &Picture, from: &str, to: &str) -> Option<String> {
     Some(format!("http://{authority}/"))
 }
 
-const RATES: [&str; 4] = ["5", "20", "50", "100"];
+/// Requests a second: each over a new connection, or over some that are kept.
+const RATES: [(u32, bool); 6] = [(5, false), (20, false), (50, false), (100, false), (20, true), (100, true)];
 
 #[component]
 pub fn Controls(view: View) -> impl IntoView {
@@ -149,7 +166,7 @@ pub fn Controls(view: View) -> impl IntoView {
             </label>
         }
     };
-    let rate = RwSignal::new(RATES[1].to_string());
+    let rate = RwSignal::new(1_usize);
     let address = move || {
         let (from, to) = (chosen(from, sources)?, chosen(to, targets)?);
         let url = view.picture.with(|picture| url(picture, &from, &to))?;
@@ -167,8 +184,8 @@ pub fn Controls(view: View) -> impl IntoView {
             return command(Command::StopLoad);
         }
         let Some((source, url)) = untrack(address) else { return };
-        let requests_per_second = rate.get_untracked().parse().unwrap_or(20);
-        command(Command::StartLoad { source, url, requests_per_second });
+        let (requests_per_second, keeps_connections) = RATES[rate.get_untracked() % RATES.len()];
+        command(Command::StartLoad { source, url, requests_per_second, keeps_connections });
         view.select(Some(Target::Load));
     };
     view! {
@@ -183,15 +200,18 @@ pub fn Controls(view: View) -> impl IntoView {
                 "Send another"
             </button>
             <label class="packet-choice load-choice">
-                <select aria-label="load" title="Requests a second" on:change=move |event| rate.set(event_target_value(&event))>
-                    {RATES.into_iter().map(|one| view! {
-                        <option value=one selected=move || rate.get() == one>{one}"/s"</option>
+                <select aria-label="load" title="Requests a second; kept: over connections that stay with their endpoint"
+                    on:change=move |event| rate.set(event_target_value(&event).parse().unwrap_or(1))>
+                    {RATES.into_iter().enumerate().map(|(place, (each, is_kept))| view! {
+                        <option value=place selected=move || rate.get() == place>
+                            {each}{if is_kept { "/s kept" } else { "/s" }}
+                        </option>
                     }).collect_view()}
                 </select>
             </label>
             <button type="button" class="button load-button" on:click=move |_| press()
                 disabled=move || !is_loaded.get() && address().is_none()
-                title="From a pod or a node to a service or a pod: who answers, and what fails">
+                title="From a pod, a node or the outside to a service, a pod or a node's port: who answers, and what fails">
                 {move || if is_loaded.get() { "Stop load" } else { "Send load" }}
             </button>
             <Show when=move || has_load.get() && !is_shown()>

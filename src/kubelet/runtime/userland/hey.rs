@@ -71,6 +71,11 @@ impl Tool<'_, '_, '_> {
             timeout_seconds: if timeout == 0 { 3600 } else { timeout },
             requests: if duration == 0 { u64::from(count / workers * workers) } else { 0 },
             duration: Duration(duration),
+            connections: if self.arguments.contains(&"-disable-keepalive") {
+                0
+            } else {
+                workers.min(MOST_WORKERS)
+            },
         };
         let server = self.userland.network.resolver().servers.first().cloned().unwrap_or_default();
         let report = match self.userland.network.load(order) {
