@@ -172,12 +172,12 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "NetworkPolicy",
-        message: "as with the bridge plugin alone nothing enforces policies until kube-router is installed (the example kube-router.yaml), as a firewall only and for IPv4; it takes its time to write rules, and a pod is open until then; Calico's Felix judges in the same way here, by chains with kube-router's names instead of cali-*, and Calico's own policies are not read",
+        message: "as with the bridge plugin alone nothing enforces policies until kube-router is installed (the example kube-router.yaml), as a firewall only; it takes its time to write rules, and a pod is open until then; Calico's Felix judges in the same way here, by chains with kube-router's names instead of cali-*, and Calico's own policies are not read",
     },
     Entry {
         component: "network",
         what: "routes between nodes",
-        message: "each machine's own routing agent tells the others its pod ranges, until Flannel or Calico is installed (their examples, or a new cluster with them)",
+        message: "the wire between machines knows IPv4 alone: addresses of IPv6 that a network configuration gives are reached on the same node; each machine's own routing agent tells the others its pod ranges, until Flannel or Calico is installed (their examples, or a new cluster with them)",
     },
     Entry {
         component: "network",

@@ -38,6 +38,8 @@ struct State {
     busy_until: Time,
     syncs: u64,
     last_rules: usize,
+    /// A pod had an address of IPv6: from then on there are rules for both families.
+    is_dual: bool,
 }
 
 /// Places of the informers.
@@ -66,6 +68,7 @@ impl KubeRouter {
             busy_until: Time::ZERO,
             syncs: 0,
             last_rules: 0,
+            is_dual: false,
         };
         KubeRouter { state: Arc::new(state) }
     }
@@ -137,18 +140,24 @@ impl State {
         self.syncs += 1;
         let stores = self.daemon.informers().stores().clone();
         let all = |index: usize| -> Vec<&Value> { Store::values(&stores[index]).collect() };
-        let objects = Objects { policies: all(POLICIES), pods: all(PODS), namespaces: all(NAMESPACES) };
+        let (policies, pods, namespaces) = (all(POLICIES), all(PODS), all(NAMESPACES));
+        let mut objects = Objects { policies, pods, namespaces, is_ipv6: false };
         // The time of the sync in nanoseconds, as Go counts them.
         let version = format!("{}000", time::unix_us(context.now()));
-        let restore = policy::rules(&self.settings, &objects, &version);
-        self.last_rules = restore.chains.iter().flat_map(|(.., chain)| chain).map(|c| c.rules.len()).sum();
-        let took = RESTORE_LATENCY + RULE_LATENCY.saturating_mul(self.last_rules as u64);
+        self.is_dual |= objects.are_dual();
+        self.last_rules = 0;
+        let mut took = RESTORE_LATENCY;
+        for is_ipv6 in [false, true].into_iter().take(1 + usize::from(self.is_dual)) {
+            objects.is_ipv6 = is_ipv6;
+            let restore = policy::rules(&self.settings, &objects, &version);
+            let chains = restore.chains.iter().flat_map(|(.., chain)| chain);
+            let rules: usize = chains.map(|chain| chain.rules.len()).sum();
+            self.last_rules += rules;
+            took = took + RULE_LATENCY.saturating_mul(rules as u64);
+            let restore = Message::node(NodeMessage::Restore(Arc::new(restore)));
+            context.send_after(took, self.daemon.engine(), restore);
+        }
         self.busy_until = context.now() + took;
-        context.send_after(
-            took,
-            self.daemon.engine(),
-            Message::node(NodeMessage::Restore(Arc::new(restore))),
-        );
         context.periodic(SYNC_PERIOD, Timer::Proxy(ProxyTimer::Sync { syncs: self.syncs }));
     }
 }

@@ -125,6 +125,9 @@ impl Album {
         for pod in self.console.objects("/registry/pods/") {
             if !pod.is_true("spec.hostNetwork") {
                 learn(pod.text("status.podIP"), meta::name(&pod).to_string());
+                if let [_, second] = pod.items("status.podIPs") {
+                    learn(second.text("ip"), format!("{}6", meta::name(&pod)));
+                }
             }
         }
         for service in self.console.objects("/registry/services/specs/") {

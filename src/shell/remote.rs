@@ -28,6 +28,8 @@ pub const HERE: &[(&str, Main)] = &[
     ("getent", here),
     ("host", here),
     ("ip", here),
+    ("ip6tables", here),
+    ("ip6tables-save", here),
     ("ipset", here),
     ("iptables", here),
     ("iptables-save", here),

@@ -37,18 +37,20 @@ pub enum Table {
     Mangle,
     Filter,
     Nat,
+    /// `filter` of ip6tables, for packets of IPv6.
+    Filter6,
     /// `ip kube-proxy`, of nftables: beside chains there are sets and maps, whose elements are kept as rules.
     KubeProxy,
 }
 
-/// Those of iptables.
+/// Those of iptables; of ip6tables there is [`Table::Filter6`] alone.
 pub const TABLES: [Table; 3] = [Table::Mangle, Table::Filter, Table::Nat];
 
 impl Table {
     pub fn name(self) -> &'static str {
         match self {
             Table::Mangle => "mangle",
-            Table::Filter => "filter",
+            Table::Filter | Table::Filter6 => "filter",
             Table::Nat => "nat",
             Table::KubeProxy => "kube-proxy",
         }
@@ -57,7 +59,7 @@ impl Table {
     pub fn built_in(self) -> &'static [&'static str] {
         match self {
             Table::Mangle => &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
-            Table::Filter => &["INPUT", "FORWARD", "OUTPUT"],
+            Table::Filter | Table::Filter6 => &["INPUT", "FORWARD", "OUTPUT"],
             Table::Nat => &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
             Table::KubeProxy => nft::BASE_CHAINS,
         }
@@ -226,6 +228,7 @@ pub struct RuleSet {
     mangle: SharedMap<Text, Arc<Chain>>,
     filter: SharedMap<Text, Arc<Chain>>,
     nat: SharedMap<Text, Arc<Chain>>,
+    filter6: SharedMap<Text, Arc<Chain>>,
     kube_proxy: SharedMap<Text, Arc<Chain>>,
     /// By name.
     sets: Arc<Vec<Arc<IpSet>>>,
@@ -268,6 +271,7 @@ impl RuleSet {
             Table::Mangle => &self.mangle,
             Table::Filter => &self.filter,
             Table::Nat => &self.nat,
+            Table::Filter6 => &self.filter6,
             Table::KubeProxy => &self.kube_proxy,
         }
     }
@@ -276,6 +280,7 @@ impl RuleSet {
             Table::Mangle => &mut self.mangle,
             Table::Filter => &mut self.filter,
             Table::Nat => &mut self.nat,
+            Table::Filter6 => &mut self.filter6,
             Table::KubeProxy => &mut self.kube_proxy,
         }
     }
@@ -372,7 +377,7 @@ impl RuleSet {
     }
     /// Rules in all tables, with the elements of sets and maps.
     pub fn rule_count(&self) -> usize {
-        let tables = TABLES.iter().chain([&Table::KubeProxy]);
+        let tables = TABLES.iter().chain(&[Table::Filter6, Table::KubeProxy]);
         tables.flat_map(|table| self.table(*table).values()).map(|chain| chain.rules.len()).sum()
     }
 }

@@ -52,11 +52,17 @@ impl IpSet {
     /// As `ipset list` prints it.
     pub fn list(&self) -> String {
         // kube-router gives its sets a lifetime, and kube-proxy gives none.
-        let (header, lifetime) = match self.name.starts_with("KUBE-SRC") || self.name.starts_with("KUBE-DST")
-        {
-            _ if self.kind == "bitmap:port" => ("range 0-65535", ""),
-            true => ("family inet hashsize 1024 maxelem 65536 timeout 0", " timeout 0"),
-            false => ("family inet hashsize 1024 maxelem 65536", ""),
+        let (plain, six) = match self.name.strip_prefix("inet6:") {
+            Some(plain) => (plain, "6"),
+            None => (self.name.as_str(), ""),
+        };
+        let lifetime = match plain.starts_with("KUBE-SRC") || plain.starts_with("KUBE-DST") {
+            true => " timeout 0",
+            false => "",
+        };
+        let header = match self.kind {
+            "bitmap:port" => "range 0-65535".to_string(),
+            _ => format!("family inet{six} hashsize 1024 maxelem 65536{lifetime}"),
         };
         let mut text = format!(
             "Name: {}\nType: {}\nHeader: {header}\nNumber of entries: {}\nMembers:\n",
@@ -85,5 +91,6 @@ impl IpSet {
 
 /// A range, or the one address that it is.
 pub(super) fn short(range: Cidr) -> String {
-    if range.prefix_length() == 32 { range.address(0).to_string() } else { range.to_string() }
+    let address = range.address(0);
+    if range == Cidr::one(address) { address.to_string() } else { range.to_string() }
 }

@@ -47,7 +47,7 @@ impl Walk {
     pub fn lines(&self) -> Vec<String> {
         let line = |(table, chain, rule): &(Table, Text, Arc<Rule>)| match table {
             Table::KubeProxy => nft::line(chain, rule),
-            _ => rule.save(chain),
+            _ => rule.save(*table, chain),
         };
         self.matched.iter().map(line).collect()
     }
@@ -56,6 +56,8 @@ impl Walk {
 /// ICMP types (RFC 792).
 const ECHO_REPLY: u8 = 0;
 pub const ECHO_REQUEST: u8 = 8;
+/// Of ICMPv6 (RFC 4443), the reply's is the next.
+pub const ECHO_REQUEST_6: u8 = 128;
 
 /// Jumps into one another that are followed; the kernel refuses loops when rules are written.
 const DEEPEST: usize = 16;
@@ -65,6 +67,12 @@ impl RuleSet {
     /// the rules say. The policy is ACCEPT.
     pub fn walk(&self, table: Table, chain: &str, packet: &mut Packet, node: &dyn Node) -> Walk {
         let mut walk = Walk { matched: Vec::new(), verdict: Verdict::Accept, remembered: Vec::new() };
+        // Of IPv6 only the filter has rules.
+        let table = match table {
+            _ if !packet.source.is_ipv6() => table,
+            Table::Filter => Table::Filter6,
+            _ => return walk,
+        };
         let [before, after] = nft::beside(table, chain).map(|name| (Table::KubeProxy, name));
         for (table, name) in [before, (table, chain), after] {
             let Some(rules) = self.chain(table, name) else { continue };
@@ -224,7 +232,12 @@ fn fits(one: &Match, packet: &Packet, node: &dyn Node, place: (&str, usize)) -> 
         }
         // A ping and its answer are all the ICMP that programs send here.
         Match::IcmpType(number) => {
-            let of_packet = if packet.state == ConnectionState::New { ECHO_REQUEST } else { ECHO_REPLY };
+            let of_packet = match (packet.state, packet.source.is_ipv6()) {
+                (ConnectionState::New, false) => ECHO_REQUEST,
+                (ConnectionState::New, true) => ECHO_REQUEST_6,
+                (_, false) => ECHO_REPLY,
+                (_, true) => ECHO_REQUEST_6 + 1,
+            };
             packet.protocol == Protocol::Icmp && *number == of_packet
         }
         // The rule set knows.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::api::sha256::short_hash;
 use crate::network::ipam::Cidr;
-use crate::network::netfilter::walk::ECHO_REQUEST;
+use crate::network::netfilter::walk::{ECHO_REQUEST, ECHO_REQUEST_6};
 use crate::network::netfilter::{Chain, CtState, IpSet, Match, Not, Restore, Rule, Table, Target};
 use crate::network::packet::Protocol;
 
 use super::read::{Allowance, Pod, Policy, Port};
-use super::{CHAINS, SETS, Settings};
+use super::{CHAINS, SETS, SETS_6, Settings};
 
 /// Some policy lets it pass.
 const ALLOWED: u32 = 0x10000;
@@ -30,8 +30,6 @@ const COMMON: &str = "KUBE-NWPLCY-COMMON";
 const TAIL: &str = "KUBE-NWPLCY-TAIL";
 /// `--service-node-port-range`.
 const NODE_PORTS: (u16, u16) = (30_000, 32_767);
-/// Part of what the names of sets and chains are made from.
-const FAMILY: &str = "IPv4";
 
 fn has(mark: u32, is_negated: bool) -> Match {
     Match::Mark { value: mark, mask: mark, is_negated }
@@ -54,15 +52,22 @@ fn marked(text: &str, chain: &str, options: &str) -> Text {
     arcstr::format!("{text} - {}", short_hash(&format!("{chain}{options}")))
 }
 
-pub(super) fn write(settings: &Settings, policies: &[Policy], pods: &[Pod], version: &str) -> Restore {
-    let mut books = Books { version, chains: Vec::new(), sets: Vec::new() };
+pub(super) fn write(
+    settings: &Settings,
+    policies: &[Policy],
+    pods: &[Pod],
+    version: &str,
+    is_ipv6: bool,
+) -> Restore {
+    let (table, family) = if is_ipv6 { (Table::Filter6, "IPv6") } else { (Table::Filter, "IPv4") };
+    let mut books = Books { version, family, table, chains: Vec::new(), sets: Vec::new() };
     let jumps = [("INPUT", INPUT), ("FORWARD", FORWARD), ("OUTPUT", OUTPUT)].map(|(from, to)| {
         let text = "kube-router netpol";
         let text = marked(text, from, &format!("-mcomment--comment{text}-j{to}"));
-        (Table::Filter, from, Arc::new(Rule::jump(to).comment(text)))
+        (table, from, Arc::new(Rule::jump(to).comment(text)))
     });
     let names: Vec<Ways> = policies.iter().map(|policy| books.policy(policy)).collect();
-    let mut gates = Gates { input: entrance(settings), forward: Vec::new(), output: Vec::new() };
+    let mut gates = Gates { input: entrance(settings, is_ipv6), forward: Vec::new(), output: Vec::new() };
     for pod in pods {
         let chain = books.pod(pod, policies.iter().zip(&names));
         gates.send(pod, &chain);
@@ -83,17 +88,17 @@ pub(super) fn write(settings: &Settings, policies: &[Policy], pods: &[Pod], vers
     Restore {
         chains: books.chains,
         jumps: jumps.to_vec(),
-        replaces: Some((Table::Filter, CHAINS)),
-        sets: Some((SETS, books.sets)),
+        replaces: Some((table, CHAINS)),
+        sets: Some((if is_ipv6 { SETS_6 } else { SETS }, books.sets)),
         ..Restore::default()
     }
 }
 
 /// What the node itself is asked for by service addresses and node ports is not for the doormen to judge: behind the
 /// translation they see it again.
-fn entrance(settings: &Settings) -> Vec<Rule> {
+fn entrance(settings: &Settings, is_ipv6: bool) -> Vec<Rule> {
     let mut rules = Vec::new();
-    if let Some(range) = settings.service_range {
+    if let Some(range) = settings.service_range.filter(|range| range.is_ipv6() == is_ipv6) {
         let text = "allow traffic to primary/secondary cluster IP range";
         let text = marked(text, INPUT, &format!("-mcomment--comment{text}-d{range}-jRETURN"));
         rules.push(Rule::with(Target::Return).comment(text).to(Not::is(range)));
@@ -148,6 +153,9 @@ struct Ways {
 
 struct Books<'a> {
     version: &'a str,
+    /// Part of what the names of sets and chains are made from.
+    family: &'static str,
+    table: Table,
     chains: Vec<(Table, Text, Option<Arc<Chain>>)>,
     sets: Vec<Arc<IpSet>>,
 }
@@ -155,9 +163,10 @@ struct Books<'a> {
 impl Books<'_> {
     fn chain(&mut self, name: impl Into<Text>, rules: Vec<Rule>) {
         let rules = rules.into_iter().map(Arc::new).collect();
-        self.chains.push((Table::Filter, name.into(), Some(Arc::new(Chain { rules }))));
+        self.chains.push((self.table, name.into(), Some(Arc::new(Chain { rules }))));
     }
     fn set(&mut self, name: Text, is_of_ranges: bool, entries: Vec<(Cidr, bool)>) -> Text {
+        let name = if self.table == Table::Filter6 { arcstr::format!("inet6:{name}") } else { name };
         // Pods that know a port by name are the same for all peers of a rule.
         if self.sets.iter().all(|set| set.name != name) {
             let kind = if is_of_ranges { "hash:net" } else { "hash:ip" };
@@ -181,20 +190,28 @@ impl Books<'_> {
             protocol: Some(Protocol::Icmp),
             ..Rule::with(Target::Accept).comment(text).when(Match::IcmpType(kind))
         };
-        self.chain(
-            COMMON,
-            vec![
-                Rule::with(Target::Drop)
-                    .comment("rule to drop invalid state for pod")
-                    .when(states(&[CtState::Invalid])),
-                Rule::with(Target::Accept)
-                    .comment("rule for stateful firewall for pod")
-                    .when(states(&[CtState::Related, CtState::Established])),
-                icmp(ECHO_REQUEST, "allow icmp echo requests"),
-                icmp(3, "allow icmp destination unreachable messages"),
-                icmp(11, "allow icmp time exceeded messages"),
-            ],
-        );
+        let mut common = vec![
+            Rule::with(Target::Drop)
+                .comment("rule to drop invalid state for pod")
+                .when(states(&[CtState::Invalid])),
+            Rule::with(Target::Accept)
+                .comment("rule for stateful firewall for pod")
+                .when(states(&[CtState::Related, CtState::Established])),
+        ];
+        let is_ipv6 = self.table == Table::Filter6;
+        let numbers = if is_ipv6 { [ECHO_REQUEST_6, 1, 3] } else { [ECHO_REQUEST, 3, 11] };
+        for (number, what) in numbers.into_iter().zip([
+            "echo requests",
+            "destination unreachable messages",
+            "time exceeded messages",
+        ]) {
+            common.push(icmp(number, &format!("allow icmp {what}")));
+        }
+        if is_ipv6 {
+            common.push(icmp(135, "allow icmp neighbor solicitation messages"));
+            common.push(icmp(136, "allow icmp neighbor advertisement messages"));
+        }
+        self.chain(COMMON, common);
         self.chain(
             TAIL,
             vec![Rule::with(Target::Accept).comment("accept netpol-ok").when(has(PASSED, false))],
@@ -245,7 +262,7 @@ impl Books<'_> {
     /// The books of a policy.
     fn policy(&mut self, policy: &Policy) -> Ways {
         let Policy { namespace, name, pods, ingress, egress } = policy;
-        let hash = short_hash(&format!("{namespace}{name}{FAMILY}"));
+        let hash = short_hash(&format!("{namespace}{name}{}", self.family));
         let mut ways = Ways::default();
         for (is_ingress, allowances) in [(true, ingress), (false, egress)] {
             let Some(allowances) = allowances else { continue };
@@ -255,7 +272,7 @@ impl Books<'_> {
             };
             // A policy of one way has kube-router's own name for it.
             let second = if !is_ingress && ingress.is_some() { "egress" } else { "" };
-            let chain = short_hash(&format!("{namespace}{name}{}{FAMILY}{second}", self.version));
+            let chain = short_hash(&format!("{namespace}{name}{}{}{second}", self.version, self.family));
             let chain: Text = arcstr::format!("KUBE-NWPLCY-{chain}");
             *way = Some(chain.clone());
             let own = self.set_of_addresses(arcstr::format!("{prefix}-{hash}"), pods);
@@ -296,13 +313,13 @@ impl Page<'_, '_> {
             self.allow("any", None, allowance);
         }
         if !allowance.pods.is_empty() {
-            let name = self.name(self.is_ingress, &format!("{FAMILY}pod"));
+            let name = self.name(self.is_ingress, &format!("{}pod", self.books.family));
             let peers = self.books.set_of_addresses(name, &allowance.pods);
             self.allow("pods", Some(&peers), allowance);
         }
         for (at, block) in allowance.blocks.iter().enumerate() {
             let number = if at == 0 { String::new() } else { at.to_string() };
-            let name = self.name(self.is_ingress, &format!("{FAMILY}ipblock{number}"));
+            let name = self.name(self.is_ingress, &format!("{}ipblock{number}", self.books.family));
             let peers = self.books.set(name, true, block.clone());
             self.allow("cidr", Some(&peers), allowance);
         }
@@ -328,7 +345,7 @@ impl Page<'_, '_> {
                 self.line(&what, source, None, Some(named.port));
                 continue;
             }
-            let name = self.name(false, &format!("{at}{FAMILY}namedport"));
+            let name = self.name(false, &format!("{at}{}namedport", self.books.family));
             let owners = self.books.set_of_addresses(name, &named.addresses);
             self.line(&what, source, Some(&owners), Some(named.port));
         }

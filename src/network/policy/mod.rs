@@ -7,7 +7,7 @@
 //! - [`read`] which pods and addresses a policy means
 //! - [`chains`] the rules
 //!
-//! Follows kube-router v2.9 (`pkg/controllers/netpol`: `policy.go`, `pod.go`, `npc_iptables.go`), for IPv4. Where
+//! Follows kube-router v2.9 (`pkg/controllers/netpol`: `policy.go`, `pod.go`, `npc_iptables.go`). Where
 //! kube-router lets more pass than the API says, the API is followed: a rule whose named ports no pod has lets nothing
 //! pass; what a policy for both ways lets out of one of its pods it does not thereby let into another, so that each way
 //! has a chain of its own; and what one range leaves out another may let in.
@@ -28,12 +28,22 @@ pub use read::{is_relevant, selects};
 /// What names of its chains and sets begin with; chains with these names belong to nobody else.
 pub const CHAINS: &[&str] = &["KUBE-POD-FW-", "KUBE-NWPLCY-", "KUBE-ROUTER-"];
 pub const SETS: &[&str] = &["KUBE-SRC-", "KUBE-DST-"];
+const SETS_6: &[&str] = &["inet6:KUBE-SRC-", "inet6:KUBE-DST-"];
 
 /// The objects, each list sorted by namespace and name.
 pub struct Objects<'a> {
     pub policies: Vec<&'a Value>,
     pub pods: Vec<&'a Value>,
     pub namespaces: Vec<&'a Value>,
+    /// Whose addresses count: those of one family only.
+    pub is_ipv6: bool,
+}
+
+impl Objects<'_> {
+    /// A pod has an address of IPv6.
+    pub fn are_dual(&self) -> bool {
+        self.pods.iter().any(|pod| read::Pod::of(pod, true).is_some())
+    }
 }
 
 /// The node whose rules they are.
@@ -45,14 +55,14 @@ pub struct Settings {
     pub service_range: Option<Cidr>,
 }
 
-/// One full sync. `version` makes the names of this sync's chains unlike those of the last.
+/// One full sync of one family. `version` makes the names of this sync's chains unlike those of the last.
 pub fn rules(settings: &Settings, objects: &Objects, version: &str) -> Restore {
     let policies = read::policies(objects);
     let pods: Vec<read::Pod> = objects
         .pods
         .iter()
         .filter(|pod| pod.text("status.hostIP") == settings.node_ip)
-        .filter_map(|pod| read::Pod::of(pod))
+        .filter_map(|pod| read::Pod::of(pod, objects.is_ipv6))
         .collect();
-    chains::write(settings, &policies, &pods, version)
+    chains::write(settings, &policies, &pods, version, objects.is_ipv6)
 }

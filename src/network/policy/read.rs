@@ -22,14 +22,14 @@ pub struct Pod {
 
 impl Pod {
     /// `None`: policies do not concern it (`isNetPolActionable`).
-    pub fn of(pod: &Value) -> Option<Pod> {
+    pub fn of(pod: &Value, is_ipv6: bool) -> Option<Pod> {
         let is_finished = matches!(pod.text("status.phase"), "Failed" | "Succeeded");
         if is_finished || pod.is_true("spec.hostNetwork") {
             return None;
         }
         let addresses = pod.items("status.podIPs").iter().map(|one| one.text("ip"));
         let own = addresses.chain([pod.text("status.podIP")]).filter_map(|text| text.parse::<IpAddr>().ok());
-        let address = own.into_iter().find(IpAddr::is_ipv4)?;
+        let address = own.into_iter().find(|own| own.is_ipv6() == is_ipv6)?;
         let (namespace, name) = (pod.shared_text("metadata.namespace"), pod.shared_text("metadata.name"));
         Some(Pod { namespace, name, address })
     }
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         Policy {
             namespace: namespace.into(),
             name: self.policy.shared_text("metadata.name"),
-            pods: addresses(&selected),
+            pods: self.addresses(&selected),
             ingress: has("Ingress").then(|| rules("spec.ingress", "from", Some(&selected))),
             egress: has("Egress").then(|| rules("spec.egress", "to", None)),
         }
@@ -148,9 +148,9 @@ impl<'a> Reader<'a> {
         let mut peers = Vec::new();
         for peer in rule.items(field) {
             peers.extend(self.peers(peer));
-            found.blocks.extend(Some(ranges(peer.at("ipBlock"))).filter(|block| !block.is_empty()));
+            found.blocks.extend(Some(self.ranges(peer.at("ipBlock"))).filter(|block| !block.is_empty()));
         }
-        found.pods = addresses(&peers);
+        found.pods = self.addresses(&peers);
         if owners.is_none() && found.is_of_all {
             peers = self.pods(self.policy.text("metadata.namespace"), &LabelSelector::everything());
         }
@@ -166,50 +166,56 @@ impl<'a> Reader<'a> {
                         found.ports.push(Port { protocol, numbers: Some((first, last)) });
                     }
                 }
-                Value::String(name) => found.named_ports.extend(named_ports(owners, name, protocol)),
+                Value::String(name) => found.named_ports.extend(self.named_ports(owners, name, protocol)),
                 _ => found.ports.push(Port { protocol, numbers: None }),
             }
         }
         found
     }
-}
 
-fn addresses(pods: &[&Value]) -> Vec<IpAddr> {
-    let mut all: Vec<IpAddr> = pods.iter().filter_map(|pod| Pod::of(pod)).map(|pod| pod.address).collect();
-    all.arrange_by(IpAddr::cmp);
-    all.dedup();
-    all
-}
-
-/// `evalIPBlockPeer`: the kernel's sets know no range of everything, so two halves stand for it.
-fn ranges(block: &Value) -> Vec<(Cidr, bool)> {
-    let halves = |text: &str| -> Vec<Cidr> {
-        let texts = if text.ends_with("/0") { vec!["0.0.0.0/1", "128.0.0.0/1"] } else { vec![text] };
-        texts.into_iter().filter_map(Cidr::parse).filter(|range| !range.is_ipv6()).collect()
-    };
-    let mut found: Vec<(Cidr, bool)> =
-        halves(block.text("cidr")).into_iter().map(|range| (range, false)).collect();
-    for except in block.items("except").iter().filter_map(Value::as_str) {
-        found.extend(halves(except).into_iter().map(|range| (range, true)));
+    fn addresses(&self, pods: &[&Value]) -> Vec<IpAddr> {
+        let of = |pod: &&Value| Some(Pod::of(pod, self.objects.is_ipv6)?.address);
+        let mut all: Vec<IpAddr> = pods.iter().filter_map(of).collect();
+        all.arrange_by(IpAddr::cmp);
+        all.dedup();
+        all
     }
-    found
-}
 
-fn named_ports(pods: &[&Value], name: &str, protocol: Protocol) -> Vec<NamedPort> {
-    let mut found: Vec<NamedPort> = Vec::new();
-    for pod in pods {
-        let Some(address) = Pod::of(pod).map(|pod| pod.address) else { continue };
-        for port in pod.items("spec.containers").iter().flat_map(|one| one.items("ports")) {
-            let is_it = port.text("name") == name
-                && Protocol::parse(port.text("protocol")).unwrap_or(Protocol::Tcp) == protocol;
-            let Some(number) = port.integer("containerPort").filter(|_| is_it) else { continue };
-            let Ok(number) = u16::try_from(number) else { continue };
-            let port = Port { protocol, numbers: Some((number, number)) };
-            match found.iter_mut().find(|one| one.port == port) {
-                Some(known) => known.addresses.push(address),
-                None => found.push(NamedPort { port, addresses: vec![address] }),
+    /// `evalIPBlockPeer`: the kernel's sets know no range of everything, so two halves stand for it.
+    fn ranges(&self, block: &Value) -> Vec<(Cidr, bool)> {
+        let halves = |text: &str| -> Vec<Cidr> {
+            let texts = match text {
+                "::/0" => vec!["::/1", "8000::/1"],
+                text if text.ends_with("/0") => vec!["0.0.0.0/1", "128.0.0.0/1"],
+                text => vec![text],
+            };
+            let is_ipv6 = self.objects.is_ipv6;
+            texts.into_iter().filter_map(Cidr::parse).filter(|range| range.is_ipv6() == is_ipv6).collect()
+        };
+        let mut found: Vec<(Cidr, bool)> =
+            halves(block.text("cidr")).into_iter().map(|range| (range, false)).collect();
+        for except in block.items("except").iter().filter_map(Value::as_str) {
+            found.extend(halves(except).into_iter().map(|range| (range, true)));
+        }
+        found
+    }
+
+    fn named_ports(&self, pods: &[&Value], name: &str, protocol: Protocol) -> Vec<NamedPort> {
+        let mut found: Vec<NamedPort> = Vec::new();
+        for pod in pods {
+            let Some(address) = Pod::of(pod, self.objects.is_ipv6).map(|pod| pod.address) else { continue };
+            for port in pod.items("spec.containers").iter().flat_map(|one| one.items("ports")) {
+                let is_it = port.text("name") == name
+                    && Protocol::parse(port.text("protocol")).unwrap_or(Protocol::Tcp) == protocol;
+                let Some(number) = port.integer("containerPort").filter(|_| is_it) else { continue };
+                let Ok(number) = u16::try_from(number) else { continue };
+                let port = Port { protocol, numbers: Some((number, number)) };
+                match found.iter_mut().find(|one| one.port == port) {
+                    Some(known) => known.addresses.push(address),
+                    None => found.push(NamedPort { port, addresses: vec![address] }),
+                }
             }
         }
+        found
     }
-    found
 }

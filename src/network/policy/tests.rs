@@ -40,7 +40,9 @@ fn pod(random: &mut Random, number: u64) -> String {
     format!(
         "{{apiVersion: v1, kind: Pod, metadata: {{name: pod-{number:02}, namespace: {namespace}, labels: {{app: {app}, tier: {tier}}}}}, \
          spec: {{containers: [{{name: c, ports: [{{name: {name}, containerPort: {port}, protocol: TCP}}]}}]}}, \
-         status: {{phase: {phase}, hostIP: {node}, podIP: 10.244.{}.{}, podIPs: [{{ip: 10.244.{}.{}}}]}}}}\n---\n",
+         status: {{phase: {phase}, hostIP: {node}, podIP: 10.244.{}.{}, podIPs: [{{ip: 10.244.{}.{}}}, {{ip: 'fd00:10:244:{}::{}'}}]}}}}\n---\n",
+        number % 2 + 1,
+        number + 2,
         number % 2 + 1,
         number + 2,
         number % 2 + 1,
@@ -79,7 +81,9 @@ fn rule(random: &mut Random, peers: &str) -> String {
                     &[
                         "{cidr: 0.0.0.0/0}",
                         "{cidr: 10.244.1.0/24, except: [10.244.1.0/29]}",
-                        "{cidr: 10.244.2.8/29}"
+                        "{cidr: 10.244.2.8/29}",
+                        "{cidr: '::/0'}",
+                        "{cidr: 'fd00:10:244:1::/64', except: ['fd00:10:244:1::/125']}",
                     ]
                 )
             ),
@@ -126,7 +130,7 @@ fn lets(objects: &Objects, own: &Value, other: &Value, packet: &Packet, kind: &s
                 && policy.items("spec.policyTypes").iter().any(|one| one.as_str() == Some(kind))
         })
         .collect();
-    let other_ip: IpAddr = other.text("status.podIP").parse().unwrap();
+    let other_ip = if kind == "Ingress" { packet.source } else { packet.destination };
     let destination = if kind == "Ingress" { own } else { other };
     let is_peer = |policy: &Value, peer: &Value| {
         if peer.has("ipBlock") {
@@ -186,7 +190,12 @@ fn rules_let_through_what_policies_let() {
         let all: Vec<Value> =
             yaml::read(&text).into_iter().flatten().map(|document| document.value).collect();
         let of = |kind: &str| all.iter().filter(|object| meta::kind(object) == kind).collect::<Vec<&Value>>();
-        let objects = Objects { policies: of("NetworkPolicy"), pods: of("Pod"), namespaces: of("Namespace") };
+        let objects = Objects {
+            policies: of("NetworkPolicy"),
+            pods: of("Pod"),
+            namespaces: of("Namespace"),
+            is_ipv6: seed % 2 == 1,
+        };
         let kernels = NODES.map(|node_ip| {
             let settings = Settings {
                 node_name: "".into(),
@@ -202,8 +211,10 @@ fn rules_let_through_what_policies_let() {
         let live: Vec<&&Value> =
             objects.pods.iter().filter(|pod| pod.text("status.phase") == "Running").collect();
         for (from, to) in live.iter().flat_map(|from| live.iter().map(move |to| (from, to))) {
-            let (source, destination): (IpAddr, IpAddr) =
-                (from.text("status.podIP").parse().unwrap(), to.text("status.podIP").parse().unwrap());
+            let address = |pod: &Value| -> IpAddr {
+                pod.items("status.podIPs")[usize::from(objects.is_ipv6)].text("ip").parse().unwrap()
+            };
+            let (source, destination) = (address(from), address(to));
             if source == destination {
                 continue;
             }
@@ -246,6 +257,7 @@ fn objects_of<'a>(objects: &Objects<'a>) -> Objects<'a> {
         policies: objects.policies.clone(),
         pods: objects.pods.clone(),
         namespaces: objects.namespaces.clone(),
+        is_ipv6: objects.is_ipv6,
     }
 }
 
@@ -257,7 +269,12 @@ fn rules_read_as_kube_router_writes_them() {
          {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: wall, namespace: default}, spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.244.0.0/16]}}], ports: [{port: 80, protocol: TCP}]}]}}\n";
     let all: Vec<Value> = yaml::read(text).into_iter().flatten().map(|document| document.value).collect();
     let of = |kind: &str| all.iter().filter(|object| meta::kind(object) == kind).collect::<Vec<&Value>>();
-    let objects = Objects { policies: of("NetworkPolicy"), pods: of("Pod"), namespaces: of("Namespace") };
+    let objects = Objects {
+        policies: of("NetworkPolicy"),
+        pods: of("Pod"),
+        namespaces: of("Namespace"),
+        is_ipv6: false,
+    };
     let settings = Settings {
         node_name: "".into(),
         node_ip: NODES[0].into(),

@@ -153,6 +153,8 @@ const OWN: &[&str] = &[
     "id",
     "ifconfig",
     "ip",
+    "ip6tables",
+    "ip6tables-save",
     "ipset",
     "iptables",
     "iptables-save",

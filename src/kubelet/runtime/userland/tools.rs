@@ -118,7 +118,7 @@ impl<'a> Tool<'a, '_, '_> {
             "ifconfig" => text(self.userland.network.interfaces(false)),
             "route" => text(self.userland.network.routes()),
             "arp" => text(self.userland.network.neighbours()),
-            "iptables-save" | "iptables" => self.iptables(),
+            "iptables-save" | "iptables" | "ip6tables-save" | "ip6tables" => self.iptables(),
             "ipset" => self.ipset(),
             "nft" => self.nft(),
             "ipvsadm" => match self.flags().contains('L') || self.flags().contains('l') {
@@ -261,14 +261,16 @@ impl<'a> Tool<'a, '_, '_> {
 
     /// `iptables-save`, and `iptables -S`: rules are read here, and written by kube-proxy only.
     fn iptables(&mut self) -> Outcome {
+        let is_six = self.name.starts_with("ip6");
         let table = match self.option("-t") {
+            _ if is_six => Some(Table::Filter6),
             None => None,
             Some(name) => match TABLES.into_iter().find(|table| table.name() == name) {
                 Some(table) => Some(table),
                 None => return fails(2, format!("iptables: table {name}: does not exist\n")),
             },
         };
-        if self.name == "iptables-save" {
+        if self.name.ends_with("-save") {
             return text(self.userland.network.rules(table));
         }
         if !self.arguments.iter().any(|argument| matches!(*argument, "-S" | "--list-rules")) {
