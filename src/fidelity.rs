@@ -172,7 +172,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "NetworkPolicy",
-        message: "as with the bridge plugin alone nothing enforces policies until kube-router is installed (the example kube-router.yaml), as a firewall only; it takes its time to write rules, and a pod is open until then; Calico's Felix judges in the same way here, by chains with kube-router's names instead of cali-*, and Calico's own policies are not read",
+        message: "as with the bridge plugin alone nothing enforces policies until kube-router is installed (the example kube-router.yaml), as a firewall only; it takes its time to write rules, and a pod is open until then; Calico's Felix writes its own chains (cali-*) of the filter for IPv4, without groups of policies, a tree of dispatch chains, endpoint marks (in ipvs mode what a virtual server puts through is judged as if it were forwarded) and the chains of nat, raw and mangle; Calico's own policies are not read",
     },
     Entry {
         component: "network",

@@ -40,6 +40,8 @@ struct State {
     last_rules: usize,
     /// A pod had an address of IPv6: from then on there are rules for both families.
     is_dual: bool,
+    /// It works in the name of Calico's Felix.
+    is_calico: bool,
 }
 
 /// Places of the informers.
@@ -69,6 +71,7 @@ impl KubeRouter {
             syncs: 0,
             last_rules: 0,
             is_dual: false,
+            is_calico: false,
         };
         KubeRouter { state: Arc::new(state) }
     }
@@ -106,6 +109,11 @@ fn is_news(informer: usize, delta: &Delta) -> bool {
 
 impl State {
     fn handle(&mut self, input: Input, context: &mut Context) {
+        if let Input::Message { message: Message::Node(message), .. } = &input
+            && let NodeMessage::Exec { program, .. } = &**message
+        {
+            self.is_calico = program == "start_runit";
+        }
         match self.daemon.handle(input, context) {
             Event::Forgot => {
                 // An alarm of the former life is for a sync that never comes.
@@ -147,9 +155,9 @@ impl State {
         self.is_dual |= objects.are_dual();
         self.last_rules = 0;
         let mut took = RESTORE_LATENCY;
-        for is_ipv6 in [false, true].into_iter().take(1 + usize::from(self.is_dual)) {
+        for is_ipv6 in [false, true].into_iter().take(1 + usize::from(self.is_dual && !self.is_calico)) {
             objects.is_ipv6 = is_ipv6;
-            let restore = policy::rules(&self.settings, &objects, &version);
+            let restore = policy::rules(&self.settings, &objects, &version, self.is_calico);
             let chains = restore.chains.iter().flat_map(|(.., chain)| chain);
             let rules: usize = chains.map(|chain| chain.rules.len()).sum();
             self.last_rules += rules;

@@ -16,8 +16,21 @@ const ROUND_CONSTANTS: [u32; 64] = [
 ];
 
 pub fn sha256(data: &[u8]) -> [u8; 32] {
-    let mut state: [u32; 8] =
-        [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+    digest(
+        data,
+        [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19],
+    )
+}
+/// The same from another beginning, cut off: SHA-224.
+pub fn sha224(data: &[u8]) -> [u8; 28] {
+    let whole = digest(
+        data,
+        [0xc1059ed8, 0x367cd507, 0x3070dd17, 0xf70e5939, 0xffc00b31, 0x68581511, 0x64f98fa7, 0xbefa4fa4],
+    );
+    std::array::from_fn(|at| whole[at])
+}
+
+fn digest(data: &[u8], mut state: [u32; 8]) -> [u8; 32] {
     let mut padded = data.to_vec();
     padded.push(0x80);
     while padded.len() % 64 != 56 {
@@ -66,6 +79,17 @@ pub fn short_hash(text: &str) -> String {
     // Sixteen letters of five bits are ten bytes.
     let bits = digest[..10].iter().fold(0u128, |held, byte| (held << 8) | u128::from(*byte));
     (0..16).map(|at| LETTERS[((bits >> (75 - 5 * at)) & 31) as usize] as char).collect()
+}
+
+/// The first `count` letters of the base 64 for URLs, of a digest that is long enough.
+pub fn letters_64(digest: &[u8], count: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let byte = |at: usize| digest.get(at).copied().unwrap_or(0);
+    let letter = |at: usize| {
+        let pair = u16::from_be_bytes([byte(at * 6 / 8), byte(at * 6 / 8 + 1)]);
+        LETTERS[usize::from(pair >> (10 - at * 6 % 8)) & 63] as char
+    };
+    (0..count).map(letter).collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub enum Protocol {
     Udp,
     Sctp,
     Icmp,
+    /// A packet in a packet, which no program here sends.
+    IpInIp,
 }
 
 impl Protocol {
@@ -28,6 +30,7 @@ impl Protocol {
             Protocol::Udp => "udp",
             Protocol::Sctp => "sctp",
             Protocol::Icmp => "icmp",
+            Protocol::IpInIp => "ipencap",
         }
     }
     /// `TCP`, as the API writes it.
@@ -37,6 +40,7 @@ impl Protocol {
             Protocol::Udp => "UDP",
             Protocol::Sctp => "SCTP",
             Protocol::Icmp => "ICMP",
+            Protocol::IpInIp => "IP-ENCAP",
         }
     }
     /// Its number in the IP header.
@@ -46,6 +50,7 @@ impl Protocol {
             Protocol::Udp => 17,
             Protocol::Sctp => 132,
             Protocol::Icmp => 1,
+            Protocol::IpInIp => 4,
         }
     }
 }

@@ -10,7 +10,6 @@ use crate::kubelet::runtime::ContainerEngine;
 use crate::kubelet::runtime::sandbox::Sandbox;
 use crate::network::dns::Zone;
 use crate::network::ipam::Cidr;
-use crate::network::netfilter::Table;
 use crate::network::packet::Protocol;
 use crate::network::policy;
 use crate::network::trace::report::{PacketTrace, PacketVerdict, Place};
@@ -135,7 +134,7 @@ impl Model<'_> {
         for hop in [trace.there.first(), trace.there.last()].into_iter().flatten() {
             let Place { namespace, pod, node, .. } = &hop.place;
             let node = self.nodes.iter().find(|one| one.name == *node);
-            if node.is_none_or(|node| node.kernel.rules.chain(Table::Filter, policy::FORWARD).is_some()) {
+            if node.is_none_or(|node| policy::are_enforced(&node.kernel.rules)) {
                 continue;
             }
             let Some(pod) = self.ledger.get(&format!("/registry/pods/{namespace}/{pod}")) else { continue };

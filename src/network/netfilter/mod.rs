@@ -123,6 +123,11 @@ pub enum Match {
         per_minute: u32,
         burst: u32,
     },
+    /// `-i cali+`, `-o eth0`: what ends in `+` is a beginning.
+    Interface {
+        name: Text,
+        is_out: bool,
+    },
     /// `-m physdev --physdev-is-bridged`: it comes and goes by ports of one bridge.
     Bridged,
     /// `-m physdev ! --physdev-is-in`: it has not come by a port of a bridge.
@@ -206,7 +211,7 @@ pub enum Target {
         to: IpAddr,
         port: u16,
     },
-    /// nftables: as a jump, but what comes back goes on behind the jump before it.
+    /// As a jump, but what comes back goes on behind the jump before it.
     Goto(Text),
     /// nftables: what the map says of the packet's element.
     Map(&'static str),
@@ -242,6 +247,8 @@ pub struct Restore {
     pub chains: Vec<(Table, Text, Option<Arc<Chain>>)>,
     /// Jumps from the built-in chains, each put at the top of its chain unless it is already there.
     pub jumps: Vec<(Table, &'static str, Arc<Rule>)>,
+    /// Rules at the end of built-in chains, likewise.
+    pub ends: Vec<(Table, &'static str, Arc<Rule>)>,
     /// The writer's own: a table, and what names of his chains begin with. Such chains that he does not name are gone.
     pub replaces: Option<(Table, &'static [&'static str])>,
     /// What others have left and is not to stay, before all else.
@@ -364,6 +371,12 @@ impl RuleSet {
         }
         for (table, chain, rule) in &restore.jumps {
             self.ensure_first(*table, chain, rule);
+        }
+        for (table, name, rule) in &restore.ends {
+            let chain = self.table_mut(*table).entry(&(*name).into(), Arc::default);
+            if !chain.rules.contains(rule) {
+                Arc::make_mut(chain).rules.push(rule.clone());
+            }
         }
     }
     pub fn sets(&self) -> &[Arc<IpSet>] {

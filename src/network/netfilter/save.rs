@@ -85,6 +85,12 @@ impl Rule {
         let mut text = format!("-A {chain}");
         address(&mut text, "-s", self.source.as_ref());
         address(&mut text, "-d", self.destination.as_ref());
+        for one in &self.matches {
+            if let Match::Interface { name, is_out } = one {
+                text.push_str(if *is_out { " -o " } else { " -i " });
+                text.push_str(name);
+            }
+        }
         if let Some(protocol) = self.protocol {
             text += &format!(" -p {}", protocol.name());
         }
@@ -165,8 +171,8 @@ fn condition(one: &Match) -> String {
             format!(" -m recent --set --name {list} --mask 255.255.255.255 --rsource")
         }
         Match::Account(name) => format!(" -m nfacct --nfacct-name  {name}"),
-        // Not for iptables.
-        Match::Element(_) | Match::Ranges { .. } => String::new(),
+        // Before all others, or not for iptables.
+        Match::Interface { .. } | Match::Element(_) | Match::Ranges { .. } => String::new(),
     }
 }
 
@@ -187,12 +193,11 @@ fn action(target: &Target) -> String {
         Target::Dnat { to, port } => {
             format!(" -j DNAT --to-destination {}", std::net::SocketAddr::new(*to, *port))
         }
+        Target::Goto(chain) => format!(" -g {chain}"),
         // Not for iptables.
-        Target::Goto(_)
-        | Target::Map(_)
-        | Target::MasqueradeMarked(_)
-        | Target::DnatByLot(_)
-        | Target::GotoByLot(_) => String::new(),
+        Target::Map(_) | Target::MasqueradeMarked(_) | Target::DnatByLot(_) | Target::GotoByLot(_) => {
+            String::new()
+        }
     }
 }
 

@@ -246,6 +246,13 @@ fn fits(one: &Match, packet: &Packet, node: &dyn Node, place: (&str, usize)) -> 
             let address = if *is_source { packet.source } else { packet.destination };
             ranges.iter().any(|range| range.contains(address)) != *is_negated
         }
+        Match::Interface { name, is_out } => {
+            let own = if *is_out { &packet.out_interface } else { &packet.in_interface };
+            match name.strip_suffix('+') {
+                Some(begin) => own.starts_with(begin),
+                None => own == name,
+            }
+        }
         Match::NotFromBridge => packet.in_interface.is_empty() || packet.in_interface == UPLINK,
         Match::VirtualServer(one) => one.protocol == packet.protocol && one.address == Some(packet.source),
         Match::Bridged => !packet.in_interface.is_empty() && packet.in_interface == packet.out_interface,

@@ -23,7 +23,7 @@ const PASSED: u32 = 0x20000;
 
 const INPUT: &str = "KUBE-ROUTER-INPUT";
 /// There once kube-router has been at work on a node.
-pub const FORWARD: &str = "KUBE-ROUTER-FORWARD";
+pub(super) const FORWARD: &str = "KUBE-ROUTER-FORWARD";
 const OUTPUT: &str = "KUBE-ROUTER-OUTPUT";
 const DEFAULT: &str = "KUBE-NWPLCY-DEFAULT";
 const COMMON: &str = "KUBE-NWPLCY-COMMON";
@@ -220,7 +220,7 @@ impl Books<'_> {
 
     /// The doorman of a pod of this node.
     fn pod<'a>(&mut self, pod: &Pod, policies: impl Iterator<Item = (&'a Policy, &'a Ways)>) -> Text {
-        let Pod { namespace, name, address } = pod;
+        let Pod { namespace, name, address, .. } = pod;
         let chain: Text =
             arcstr::format!("KUBE-POD-FW-{}", short_hash(&format!("{namespace}{name}{}", self.version)));
         let (mut is_ingress_ruled, mut is_egress_ruled) = (false, false);

@@ -6,6 +6,7 @@
 //!
 //! - [`read`] which pods and addresses a policy means
 //! - [`chains`] the rules
+//! - [`felix`] the same as Calico writes them
 //!
 //! Follows kube-router v2.9 (`pkg/controllers/netpol`: `policy.go`, `pod.go`, `npc_iptables.go`). Where
 //! kube-router lets more pass than the API says, the API is followed: a rule whose named ports no pod has lets nothing
@@ -13,6 +14,7 @@
 //! has a chain of its own; and what one range leaves out another may let in.
 
 mod chains;
+mod felix;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -20,9 +22,9 @@ mod tests;
 use crate::api::{Text, Value};
 
 use super::ipam::Cidr;
-use super::netfilter::Restore;
+use super::netfilter::{Restore, RuleSet, Table};
 
-pub use chains::FORWARD;
+pub use felix::{FROM_POD, TO_POD};
 pub use read::{is_relevant, selects};
 
 /// What names of its chains and sets begin with; chains with these names belong to nobody else.
@@ -55,8 +57,17 @@ pub struct Settings {
     pub service_range: Option<Cidr>,
 }
 
+/// Somebody enforces policies on the node whose rules these are.
+pub fn are_enforced(rules: &RuleSet) -> bool {
+    is_of_felix(rules) || rules.chain(Table::Filter, chains::FORWARD).is_some()
+}
+/// Calico's Felix does.
+pub fn is_of_felix(rules: &RuleSet) -> bool {
+    rules.chain(Table::Filter, felix::FORWARD).is_some()
+}
+
 /// One full sync of one family. `version` makes the names of this sync's chains unlike those of the last.
-pub fn rules(settings: &Settings, objects: &Objects, version: &str) -> Restore {
+pub fn rules(settings: &Settings, objects: &Objects, version: &str, is_calico: bool) -> Restore {
     let policies = read::policies(objects);
     let pods: Vec<read::Pod> = objects
         .pods
@@ -64,5 +75,8 @@ pub fn rules(settings: &Settings, objects: &Objects, version: &str) -> Restore {
         .filter(|pod| pod.text("status.hostIP") == settings.node_ip)
         .filter_map(|pod| read::Pod::of(pod, objects.is_ipv6))
         .collect();
+    if is_calico {
+        return felix::write(&policies, &pods);
+    }
     chains::write(settings, &policies, &pods, version, objects.is_ipv6)
 }

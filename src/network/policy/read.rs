@@ -18,6 +18,8 @@ pub struct Pod {
     pub namespace: Text,
     pub name: Text,
     pub address: IpAddr,
+    /// Its service account.
+    pub account: Text,
 }
 
 impl Pod {
@@ -31,7 +33,7 @@ impl Pod {
         let own = addresses.chain([pod.text("status.podIP")]).filter_map(|text| text.parse::<IpAddr>().ok());
         let address = own.into_iter().find(|own| own.is_ipv6() == is_ipv6)?;
         let (namespace, name) = (pod.shared_text("metadata.namespace"), pod.shared_text("metadata.name"));
-        Some(Pod { namespace, name, address })
+        Some(Pod { namespace, name, address, account: pod.shared_text("spec.serviceAccountName") })
     }
 }
 

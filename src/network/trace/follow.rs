@@ -15,8 +15,9 @@ use super::{OUTSIDE, Spot, Wire, World};
 use crate::api::Text;
 use crate::network::cni::CALICO_GATEWAY;
 use crate::network::ipam::Cidr;
-use crate::network::kernel::{Agent, GATEWAY, TUNNEL, TUNNEL_PORT, UPLINK, Way};
+use crate::network::kernel::{Agent, GATEWAY, Route, TUNNEL, TUNNEL_PORT, UPLINK, Way};
 use crate::network::packet::{ConnectionState, Packet};
+use crate::network::policy;
 use crate::network::show;
 
 /// How a packet ended.
@@ -386,7 +387,15 @@ impl<'a> Follower<'a> {
                 self.restore_source(node, HopStage::Input, packet);
                 // What the node sends to itself comes in by `lo`.
                 let was_put_through = std::mem::take(&mut self.is_put_through);
-                if !was_put_through && let Some(end) = self.filter(node, "INPUT", HopStage::Input, packet) {
+                // Felix marks what a virtual server will put through, and judges it when it goes on, as if it were forwarded.
+                let is_judged_later = !is_own
+                    && packet.state == ConnectionState::New
+                    && policy::is_of_felix(&here.kernel.rules)
+                    && here.kernel.balance(packet, 0).is_some();
+                if !was_put_through
+                    && !is_judged_later
+                    && let Some(end) = self.filter(node, "INPUT", HopStage::Input, packet)
+                {
                     return end;
                 }
                 if packet.state == ConnectionState::New {
@@ -397,7 +406,16 @@ impl<'a> Follower<'a> {
                             return end;
                         }
                         if packet.destination != asked {
-                            return match self.filter(node, "OUTPUT", HopStage::Output, packet) {
+                            let attachments = here.pods.iter().filter_map(|pod| pod.attachment);
+                            let onwards = here.kernel.route(packet.destination, attachments);
+                            if let Some(Route { way: Way::Pods { interface }, .. }) = onwards {
+                                packet.out_interface = interface;
+                            }
+                            let (chain, stage) = match is_judged_later {
+                                true => ("FORWARD", HopStage::Forward),
+                                false => ("OUTPUT", HopStage::Output),
+                            };
+                            return match self.filter(node, chain, stage, packet) {
                                 Some(end) => end,
                                 None => {
                                     self.is_put_through = true;

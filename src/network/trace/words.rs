@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::follow::{End, Follower};
 use super::report::{Envelope, Hop, HopStage, HopVerdict, PacketTrace, PacketVerdict};
-use super::{Spot, World};
-use crate::network::netfilter::{Match, Rule, Table};
+use super::{Pod, Spot, World};
+use crate::network::netfilter::{Match, Rule, Table, Target};
 use crate::network::packet::{Packet, Protocol};
+use crate::network::policy;
 use crate::network::proxy::endpoints::Endpoint;
 use crate::network::proxy::service::ServicePort;
 
@@ -203,8 +204,8 @@ impl Ending<'_> {
 
     fn refused_by_rule(&self, node: usize, rule: &str) -> (PacketVerdict, String, String) {
         let name = self.node(node);
-        if let Some(refused) = self.refused_by_policies(node, rule) {
-            return refused;
+        if let Some((words, remedy)) = self.refused_by_policies(node, rule) {
+            return (PacketVerdict::Refused, words, remedy);
         }
         let Some((service, port)) = self.service_port(rule) else {
             let words = format!("A rule of {name} refuses it: {rule}");
@@ -229,25 +230,50 @@ impl Ending<'_> {
     }
 
     /// The doorman of a pod has turned it away: which policies he goes by. `None`: it was somebody else.
-    fn refused_by_policies(&self, node: usize, rule: &str) -> Option<(PacketVerdict, String, String)> {
+    fn refused_by_policies(&self, node: usize, rule: &str) -> Option<(String, String)> {
         let here = &self.world.nodes()[node];
-        let chain = rule.split(' ').nth(1).filter(|chain| chain.starts_with("KUBE-POD-FW-"))?;
-        let rules = &here.kernel.rules.chain(Table::Filter, chain)?.rules;
-        let whose = rule.split('"').nth(1)?.split(' ').next()?;
-        let (pod_namespace, pod_name) = whose.split_once('/')?;
+        let chain = rule.split(' ').nth(1)?;
+        let rules_of = |chain: &str| here.kernel.rules.chain(Table::Filter, chain).map(|chain| &chain.rules);
+        let rules = rules_of(chain)?;
         let packet = self.arrived;
-        let owner = here.pods.iter().find(|pod| pod.namespace == pod_namespace && pod.name == pod_name)?;
-        let is_ingress = owner.has(packet.destination);
-        // A jump for the other direction names the pod's address on the other side.
-        let concerns =
-            |rule: &&Arc<Rule>| if is_ingress { rule.source.is_none() } else { rule.destination.is_none() };
-        let comments = rules.iter().filter(concerns).flat_map(|rule| &rule.matches);
-        let policies: Vec<&str> = comments
-            .filter_map(|one| match one {
-                Match::Comment(text) => text.strip_suffix(" policy"),
+        let comments = |rule: &Arc<Rule>| -> Vec<String> {
+            let texts = rule.matches.iter().filter_map(|one| match one {
+                Match::Comment(text) => Some(text.to_string()),
                 _ => None,
-            })
-            .collect();
+            });
+            texts.collect()
+        };
+        let mut policies: Vec<String> = Vec::new();
+        let (owner, is_ingress) = if chain.starts_with("KUBE-POD-FW-") {
+            let whose = rule.split('"').nth(1)?.split(' ').next()?;
+            let (namespace, name) = whose.split_once('/')?;
+            let owner = here.pods.iter().find(|pod| pod.namespace == namespace && pod.name == name)?;
+            let is_ingress = owner.has(packet.destination);
+            // A jump for the other direction names the pod's address on the other side.
+            let concerns = |rule: &&Arc<Rule>| {
+                if is_ingress { rule.source.is_none() } else { rule.destination.is_none() }
+            };
+            let texts = rules.iter().filter(concerns).flat_map(comments);
+            policies.extend(texts.filter_map(|text| Some(text.strip_suffix(" policy")?.to_string())));
+            (owner, is_ingress)
+        } else {
+            let inwards = chain.strip_prefix(policy::TO_POD);
+            let interface = inwards.or_else(|| chain.strip_prefix(policy::FROM_POD))?;
+            let is_its = |pod: &&Pod| pod.attachment.is_some_and(|one| one.host_interface == interface);
+            for rule in rules {
+                let Some(Target::Jump(to)) = &rule.target else { continue };
+                let texts = rules_of(to).and_then(|rules| rules.first()).map(comments).unwrap_or_default();
+                policies.extend(texts.iter().filter_map(|text| {
+                    let (name, _) = text.strip_prefix("Policy ")?.rsplit_once(' ')?;
+                    Some(name.replacen("knp.default.", "", 1))
+                }));
+            }
+            (here.pods.iter().find(is_its)?, inwards.is_some())
+        };
+        if policies.is_empty() {
+            return None;
+        }
+        let whose = format!("{}/{}", owner.namespace, owner.name);
         let address = if is_ingress { packet.source } else { packet.destination };
         let mut pods = self.world.nodes().iter().flat_map(|node| &node.pods);
         let other = match pods.find(|pod| pod.has(address)) {
@@ -266,10 +292,13 @@ impl Ending<'_> {
         };
         let words = format!("NetworkPolicy {list} {verb} nothing {way}{port}.");
         let remedy = format!("{rule} rule in {end} that names {other} as a {role}, and the port.");
-        Some((PacketVerdict::Refused, words, remedy))
+        Some((words, remedy))
     }
 
     fn dropped_by_rule(&self, node: usize, rule: &str) -> (PacketVerdict, String, String) {
+        if let Some((words, remedy)) = self.refused_by_policies(node, rule) {
+            return (PacketVerdict::Dropped, words, remedy);
+        }
         let name = self.node(node);
         // Iptables' comment, or an element of nftables' maps.
         if !rule.contains("has no local endpoints") && !rule.starts_with("no-endpoint-") {
