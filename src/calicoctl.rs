@@ -53,12 +53,14 @@ fn node_status(cli: &mut Cli) -> Run<()> {
     text += &row(["PEER ADDRESS", "PEER TYPE", "STATE", "SINCE", "INFO"]);
     text += rule;
     for line in peers.lines() {
-        text += &match line.split_once(' ') {
-            Some((peer, since)) => row([peer, "node-to-node mesh", "up", since, "Established"]),
-            None => {
-                row([line, "node-to-node mesh", "start", "00:00:00", "Active Socket: Connection refused"])
-            }
+        let mut words = line.split(' ');
+        let peer = words.next().unwrap_or_default();
+        let (state, since, words) = match (words.next(), words.next()) {
+            (Some("up"), Some(since)) => ("up", since, "Established"),
+            (_, Some(since)) => ("start", since, "Active Socket: No route to host"),
+            _ => ("start", "00:00:00", "Active Socket: Connection refused"),
         };
+        text += &row([peer, "node-to-node mesh", state, since, words]);
     }
     text += rule;
     text += "\nIPv6 BGP status\nNo IPv6 peers found.\n\n";

@@ -178,6 +178,8 @@ impl NodeMessage {
                 Some((Table::KubeProxy, ..)) => "nft",
                 _ => "iptables-restore",
             },
+            NodeMessage::Routes { agent: Agent::Bird, wants_answer: true, .. } => "BGP OPEN",
+            NodeMessage::Routes { agent: Agent::Bird, ranges, .. } if ranges.is_empty() => "BGP KEEPALIVE",
             NodeMessage::Routes { agent: Agent::Bird, .. } => "BGP UPDATE",
             NodeMessage::Routes { .. } => "routes",
             NodeMessage::Packet(letter) => letter.packet.protocol.upper_name(),

@@ -53,6 +53,15 @@ pub struct Neighbour {
     pub actor: ActorId,
 }
 
+/// A neighbour that has told its ranges since this node told its own.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub node: Text,
+    pub since: Time,
+    /// When it last said anything.
+    pub last: Time,
+}
+
 /// A range that lives on another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteRange {
@@ -130,8 +139,9 @@ pub struct Kernel {
     /// The same when the machine is switched on.
     first_agent: Agent,
     pub neighbours: Arc<Vec<Neighbour>>,
-    /// Neighbours that have told their ranges since this node told its own.
-    pub heard: Arc<Vec<(Text, Time)>>,
+    pub heard: Arc<Vec<Heard>>,
+    /// Sessions of BGP that have ended by silence, and when.
+    pub lost: Arc<Vec<(Text, Time)>>,
     /// By list and source: when it was last seen (`-m recent`).
     recent: SharedMap<(Text, IpAddr), Time>,
     pub connections: Arc<Vec<Connection>>,
@@ -158,6 +168,7 @@ impl Kernel {
             first_agent: agent,
             neighbours: Arc::default(),
             heard: Arc::default(),
+            lost: Arc::default(),
             recent: SharedMap::default(),
             connections: Arc::default(),
             turns: SharedMap::default(),
@@ -255,11 +266,25 @@ impl Kernel {
             None => self.remote = Arc::new(remote),
         }
         if !self.has_heard(node) {
-            Arc::make_mut(&mut self.heard).push((node.into(), now));
+            Arc::make_mut(&mut self.heard).push(Heard { node: node.into(), since: now, last: now });
+            Arc::make_mut(&mut self.lost).retain(|(lost, _)| lost != node);
+        }
+        self.hear(node, now);
+    }
+    /// A neighbour is still there.
+    pub fn hear(&mut self, node: &str, now: Time) {
+        if let Some(one) = Arc::make_mut(&mut self.heard).iter_mut().find(|one| one.node == node) {
+            one.last = now;
         }
     }
+    /// Its session has ended: what it has told is forgotten.
+    pub fn lose(&mut self, node: &str, now: Time) {
+        Arc::make_mut(&mut self.heard).retain(|one| one.node != node);
+        Arc::make_mut(&mut self.remote).retain(|one| one.node != node);
+        Arc::make_mut(&mut self.lost).push((node.into(), now));
+    }
     pub fn has_heard(&self, node: &str) -> bool {
-        self.heard.iter().any(|(heard, _)| heard == node)
+        self.heard.iter().any(|one| one.node == node)
     }
     /// flanneld begins: what the node knew of ranges elsewhere gives way to the tunnel.
     pub fn open_tunnel(&mut self) {

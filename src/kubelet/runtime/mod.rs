@@ -164,6 +164,8 @@ struct State {
     host: (Arc<Container>, Arc<Sandbox>),
     units: Arc<Units>,
     loads: Vec<Arc<Load>>,
+    /// When the neighbours were last told of this node's ranges.
+    told_at: Time,
 }
 
 /// Steps of one pod's story that are kept: a container that crashes again and again pushes out the oldest.
@@ -192,6 +194,7 @@ impl ContainerEngine {
             host: host::place(&config),
             units: Arc::new(Units::new()),
             loads: Vec::new(),
+            told_at: Time::ZERO,
         };
         for name in &config.images {
             let found =
@@ -226,7 +229,7 @@ impl ContainerEngine {
                 }
                 EngineTimer::Ask { id } => self.ask_timed_out(id, context),
                 EngineTimer::Load { id } => self.load_tick(id, context),
-                EngineTimer::Routes => self.tell_routes(context),
+                EngineTimer::Routes => self.routes_tick(context),
                 EngineTimer::Kill { namespace, pod, container } => {
                     self.kill(&namespace, &pod, &container, context)
                 }

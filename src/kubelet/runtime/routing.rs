@@ -27,6 +27,9 @@ use super::files::View;
 
 /// Until a neighbour that has not answered is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// BIRD's: silence after which a session is over (`hold time`), and how often something is said at least.
+const HOLD_TIME: Duration = Duration::from_secs(240);
+const KEEPALIVE: Duration = Duration::from_secs(80);
 
 impl ContainerEngine {
     /// A machine is on the same wire.
@@ -48,11 +51,20 @@ impl ContainerEngine {
                 kernel.now = context.now();
                 kernel.restore(&restore);
             }
-            NodeMessage::Routes { agent, .. } if agent != self.state.kernel.agent => {}
+            NodeMessage::Routes { agent, .. }
+                if agent != self.state.kernel.agent || !self.is_agent_there() => {}
+            // A keepalive.
+            NodeMessage::Routes { node, ranges, .. } if ranges.is_empty() => {
+                Arc::make_mut(&mut self.state).kernel.hear(&node, context.now());
+            }
             NodeMessage::Routes { node, ranges, wants_answer, .. } => {
                 let kernel = &mut Arc::make_mut(&mut self.state).kernel;
                 let via = kernel.neighbours.iter().find(|one| one.actor == from).map(|one| one.address);
                 if let Some(via) = via {
+                    // Who opens a session has begun anew.
+                    if wants_answer && kernel.agent == Agent::Bird && kernel.has_heard(&node) {
+                        kernel.lose(&node, context.now());
+                    }
                     kernel.learn_ranges(&node, via, &ranges, context.now());
                 }
                 self.write_peers(context);
@@ -166,11 +178,14 @@ impl ContainerEngine {
             (Agent::Bird, _) => {
                 let mut text = String::new();
                 for peer in kernel.neighbours.iter() {
-                    let heard = kernel.heard.iter().find(|(name, _)| *name == peer.name);
+                    let heard = kernel.heard.iter().find(|one| one.node == peer.name);
+                    let lost = kernel.lost.iter().find(|(name, _)| *name == peer.name);
                     text.push_str(&peer.address.to_string());
-                    if let Some((_, since)) = heard {
-                        text.push(' ');
-                        text.push_str(&date::format(*since, "%H:%M:%S"));
+                    let state =
+                        heard.map(|one| (" up ", one.since)).or(lost.map(|(_, since)| (" start ", *since)));
+                    if let Some((state, since)) = state {
+                        text.push_str(state);
+                        text.push_str(&date::format(since, "%H:%M:%S"));
                     }
                     text.push('\n');
                 }
@@ -200,11 +215,39 @@ impl ContainerEngine {
         self.write_peers(context);
         self.tell_routes(context);
     }
-    pub(super) fn tell_routes(&mut self, context: &mut Context) {
-        let kernel = &self.state.kernel;
-        if kernel.agent == Agent::Nobody {
+    /// BIRD speaks while its container runs; the others are no containers, or say nothing any more.
+    fn is_agent_there(&self) -> bool {
+        self.state.kernel.agent != Agent::Bird
+            || self.containers().any(|one| one.is_running() && one.runs("start_runit"))
+    }
+    /// The clock of the sessions has struck.
+    pub(super) fn routes_tick(&mut self, context: &mut Context) {
+        let now = context.now();
+        if self.state.told_at + KEEPALIVE.min(TELL_AGAIN) > now {
             return;
         }
+        let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+        if kernel.agent == Agent::Bird {
+            let silent = kernel.heard.iter().filter(|one| now.since(one.last) >= HOLD_TIME);
+            for node in silent.map(|one| one.node.clone()).collect::<Vec<Text>>() {
+                kernel.lose(&node, now);
+            }
+            self.write_peers(context);
+        }
+        self.tell_routes(context);
+    }
+    fn tell_routes(&mut self, context: &mut Context) {
+        if !self.is_agent_there() || self.state.kernel.agent == Agent::Nobody {
+            return;
+        }
+        Arc::make_mut(&mut self.state).told_at = context.now();
+        let kernel = &self.state.kernel;
+        let keepalive = NodeMessage::Routes {
+            node: kernel.node.clone(),
+            ranges: Vec::new(),
+            agent: kernel.agent,
+            wants_answer: false,
+        };
         let unheard: Vec<ActorId> = kernel
             .neighbours
             .iter()
@@ -214,8 +257,14 @@ impl ContainerEngine {
         for neighbour in &unheard {
             context.send(*neighbour, Message::node(self.routes(true)));
         }
+        let is_bird = kernel.agent == Agent::Bird;
+        for one in kernel.neighbours.iter().filter(|one| is_bird && kernel.has_heard(&one.name)) {
+            context.send(one.actor, Message::node(keepalive.clone()));
+        }
         if !unheard.is_empty() {
             context.periodic(TELL_AGAIN, Timer::Engine(EngineTimer::Routes));
+        } else if is_bird {
+            context.periodic(KEEPALIVE, Timer::Engine(EngineTimer::Routes));
         }
     }
 }
