@@ -1,7 +1,7 @@
 //! `calicoctl`: Calico's own view of nodes, pools, pods and of its BGP sessions.
 //!
-//! Picture to hold in mind: another pair of glasses for the same ledger. Endpoints are pods with an address of their own, the
-//! pool is what the DaemonSet was told; only the list of peers comes from BIRD on the node at whose console one sits.
+//! Picture to hold in mind: another pair of glasses for the same ledger. Endpoints are pods with an address of their own,
+//! pools are objects that calico-node makes of what its DaemonSet says; only the list of peers comes from BIRD on the node at whose console one sits.
 //!
 //! Forms as calicoctl v3.31 prints them.
 
@@ -87,12 +87,12 @@ fn get(cli: &mut Cli, kind: &str, arguments: &[String]) -> Run<()> {
     let namespace = arguments.windows(2).find(|pair| matches!(pair[0].as_str(), "-n" | "--namespace"));
     let namespace = namespace.map_or("default", |pair| pair[1].as_str()).to_string();
     let daemon_sets = list(cli, "apps", "daemonsets")?;
-    let Some(calico) = daemon_sets.iter().find(|one| meta::name(one) == "calico-node") else {
+    if !daemon_sets.iter().any(|one| meta::name(one) == "calico-node") {
         cli.eprint(
             "Failed to get resources: the Calico datastore is empty: apply the example calico.yaml first\n",
         );
         return Err(Halt::Exit(1));
-    };
+    }
     let mut rows: Vec<Vec<String>> = Vec::new();
     match kind {
         "node" | "nodes" | "no" => {
@@ -115,14 +115,6 @@ fn get(cli: &mut Cli, kind: &str, arguments: &[String]) -> Run<()> {
             }
         }
         "ippool" | "ippools" | "ipp" => {
-            let containers = calico.items("spec.template.spec.containers");
-            let setting = |name: &str| {
-                let mut settings = containers.iter().flat_map(|one| one.items("env"));
-                let found = settings.find(|one| one.text("name") == name);
-                found.map_or("Never", |one| one.text("value")).to_string()
-            };
-            let name = "default-ipv4-ippool".to_string();
-            let range = setting("CALICO_IPV4POOL_CIDR");
             if is_wide {
                 let head = [
                     "NAME",
@@ -135,12 +127,19 @@ fn get(cli: &mut Cli, kind: &str, arguments: &[String]) -> Run<()> {
                     "SELECTOR",
                 ];
                 rows.push(head.map(String::from).to_vec());
-                let (ipip, vxlan) = (setting("CALICO_IPV4POOL_IPIP"), setting("CALICO_IPV4POOL_VXLAN"));
-                let no = || "false".to_string();
-                rows.push(vec![name, range, "true".into(), ipip, vxlan, no(), no(), "all()".into()]);
             } else {
                 rows.push(["NAME", "CIDR", "SELECTOR"].map(String::from).to_vec());
-                rows.push(vec![name, range, "all()".into()]);
+            }
+            for pool in list(cli, "crd.projectcalico.org", "ippools")? {
+                let mut row = vec![meta::name(&pool).to_string(), pool.text("spec.cidr").to_string()];
+                if is_wide {
+                    row.push(pool.is_true("spec.natOutgoing").to_string());
+                    row.extend(["spec.ipipMode", "spec.vxlanMode"].map(|mode| pool.text(mode).to_string()));
+                    let marks = ["spec.disabled", "spec.disableBGPExport"];
+                    row.extend(marks.map(|mark| pool.is_true(mark).to_string()));
+                }
+                row.push(pool.text("spec.nodeSelector").to_string());
+                rows.push(row);
             }
         }
         "workloadendpoint" | "workloadendpoints" | "wep" | "weps" => {

@@ -187,7 +187,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "Calico",
-        message: "addresses come from the node's podCIDR (host-local), so there are no blocks and no custom resources: calicoctl reads nodes, pods and the DaemonSet; BIRD's mesh is whole or not yet there, and a session that is established stays so; no IPIP, VXLAN or eBPF; the names of cali interfaces are made by another hash",
+        message: "addresses come from the node's podCIDR (host-local), so there are no blocks, and an IPPool, the one custom resource, is made and shown but changes nothing: calicoctl reads it, nodes and pods; BIRD's mesh cannot be configured, and a session ends by silence only (240 s), without graceful restart; no IPIP, VXLAN or eBPF; the names of cali interfaces are made by another hash",
     },
     Entry {
         component: "network",

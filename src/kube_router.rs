@@ -12,13 +12,15 @@
 use std::sync::Arc;
 
 use crate::api::{Value, time};
+use crate::array;
 use crate::client::daemon::{Daemon, Event};
-use crate::client::{Delta, DeltaType, Selection, Store};
+use crate::client::{Delta, DeltaType, Selection, Store, request};
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::node::NodeMessage;
 use crate::message::rest::Resource;
 use crate::network::policy::{self, Objects, Settings};
+use crate::object;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{ProxyTimer, Timer};
 
@@ -130,8 +132,33 @@ impl State {
             Event::Other(Input::Timer(Timer::Proxy(ProxyTimer::Sync { syncs }))) if syncs == self.syncs => {
                 self.sync(context);
             }
+            Event::Began(settings) if self.is_calico => self.make_pool(&settings, context),
             Event::Began(_) | Event::Other(_) | Event::Nothing => {}
         }
+    }
+
+    /// What calico-node does first: the pool that its environment names, where there is none yet.
+    fn make_pool(&mut self, settings: &str, context: &mut Context) {
+        let setting = |name: &str| {
+            let mut lines = settings.lines().filter_map(|line| line.split_once('='));
+            lines.find(|(other, _)| *other == name).map_or("", |(_, value)| value)
+        };
+        let pool = object! {
+            "apiVersion" => "crd.projectcalico.org/v1",
+            "kind" => "IPPool",
+            "metadata" => object! { "name" => "default-ipv4-ippool" },
+            "spec" => object! {
+                "allowedUses" => array!["Workload", "Tunnel"],
+                "blockSize" => 26,
+                "cidr" => setting("CALICO_IPV4POOL_CIDR"),
+                "ipipMode" => setting("CALICO_IPV4POOL_IPIP"),
+                "natOutgoing" => true,
+                "nodeSelector" => "all()",
+                "vxlanMode" => setting("CALICO_IPV4POOL_VXLAN"),
+            },
+        };
+        let pools = Resource::new("crd.projectcalico.org", "v1", "ippools");
+        self.daemon.send(request::create(&pools, "", pool), context);
     }
 
     /// `RequestFullSync`: at once, or when the one that is under way is done; for however much news there is.

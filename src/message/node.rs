@@ -19,7 +19,8 @@ use crate::sim::{ActorId, Duration};
 pub enum NodeMessage {
     /// A process that has just begun asks whether its container runs.
     Attach,
-    /// Its container runs `program`: the process works from now on. `config`: what stands in the file that `--config` names.
+    /// Its container runs `program`: the process works from now on. `config`: what stands in the file that `--config` names,
+    /// or of calico-node the environment.
     Exec {
         container: Text,
         program: Text,

@@ -120,7 +120,13 @@ impl ContainerEngine {
             view.read(&absolute("/", path))
         });
         let program = arguments.first().and_then(|path| path.rsplit('/').next()).unwrap_or("").into();
-        NodeMessage::Exec { container: container.id.clone(), program, config: config.unwrap_or_default() }
+        // What has no file is told by its environment.
+        let mut variables = String::new();
+        for (name, value) in container.config.environment.iter().filter(|_| program == "start_runit") {
+            variables += &format!("{name}={value}\n");
+        }
+        let config = config.unwrap_or(variables.into());
+        NodeMessage::Exec { container: container.id.clone(), program, config }
     }
 
     /// Files of a pod have been written anew: its programs that are actors see what stands in theirs.
