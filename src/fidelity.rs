@@ -202,7 +202,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "CoreDNS",
         what: "Corefile",
-        message: "errors, health, ready, kubernetes, hosts, forward, cache, loop, reload, loadbalance, rewrite name (but no regular expressions) and log are followed; other plugins are read and do nothing; forward finds the world's name servers only, and questions come over UDP",
+        message: "errors, health, ready, kubernetes, hosts (without a file), forward, cache, loop, reload, loadbalance, rewrite name, template (records A, AAAA, CNAME and PTR, gaps without functions) and log are followed; other plugins (acl, autopath, dns64, file, whoami ...) are read and do nothing; answers have no owner that a rewrite would turn back; forward finds the world's name servers only, and questions come over UDP",
     },
     Entry {
         component: "container engine",

@@ -101,6 +101,14 @@ impl Regex {
     pub fn is_match(&self, text: &[char]) -> bool {
         self.find(text, 0).is_some()
     }
+    /// The texts of the first match and of its groups; of a group that took no part none.
+    pub fn groups(&self, text: &str) -> Option<Vec<String>> {
+        let text: Vec<char> = text.chars().collect();
+        let of = |place: &Option<(usize, usize)>| {
+            place.map_or(String::new(), |(from, to)| text[from..to].iter().collect())
+        };
+        Some(self.find(&text, 0)?.iter().map(of).collect())
+    }
     /// The first match at or behind `from`.
     pub fn find(&self, text: &[char], from: usize) -> Option<Match> {
         self.find_and_count(text, from).1

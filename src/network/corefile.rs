@@ -8,6 +8,10 @@
 
 use core::net::IpAddr;
 
+use crate::api::regex::Regex;
+
+use super::template::{self, Template};
+
 /// Where the file lies in the container.
 const FILE: &str = "/etc/coredns/Corefile";
 
@@ -46,6 +50,7 @@ pub struct Server {
     pub hosts: Option<Hosts>,
     pub forward: Vec<Forward>,
     pub rewrites: Vec<Rewrite>,
+    pub templates: Vec<Template>,
     pub cache: Option<Cache>,
     pub logs: bool,
     pub tells_errors: bool,
@@ -96,12 +101,15 @@ pub enum Place {
     Prefix,
     Suffix,
     Substring,
+    Regex,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rewrite {
     pub place: Place,
     pub from: String,
+    /// What `from` is where it is a regular expression; `{1}` in `to` is its first group.
+    pub pattern: Option<Regex>,
     pub to: String,
     /// Rules that follow are looked at, too.
     pub goes_on: bool,
@@ -307,6 +315,14 @@ fn server(keys: &[String], line: usize, directives: &[Directive]) -> Result<Serv
             }
             "hosts" => server.hosts = Some(Hosts { entries: Vec::new(), fallthrough: None, ttl: 3600 }),
             "forward" => server.forward.push(forward(directive, &arguments)?),
+            "template" => {
+                let lines: Vec<Vec<&str>> = directive.block.iter().map(|line| texts(line)).collect();
+                let template = template::read(&arguments, &server.zones, &lines);
+                server.templates.push(template.map_err(|words| match words.as_str() {
+                    "" => directive.count(&directive.words),
+                    words => directive.wrong(&directive.words, words),
+                })?);
+            }
             "rewrite" => server.rewrites.extend(rewrite(directive, &arguments)?),
             "cache" => {
                 let ttl = first.parse().ok();
@@ -337,7 +353,7 @@ fn server(keys: &[String], line: usize, directives: &[Directive]) -> Result<Serv
     Ok(server)
 }
 
-fn zones(words: &[&str]) -> Vec<String> {
+pub(super) fn zones(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| normal(word)).collect()
 }
 
@@ -461,9 +477,7 @@ fn rewrite(directive: &Directive, arguments: &[&str]) -> Result<Option<Rewrite>,
         Some(&"prefix") => Place::Prefix,
         Some(&"suffix") => Place::Suffix,
         Some(&"substring") => Place::Substring,
-        Some(&"regex") => {
-            return Err("plugin/rewrite: regular expressions are not simulated here: use exact, prefix, suffix or substring".into());
-        }
+        Some(&"regex") => Place::Regex,
         _ => Place::Exact,
     };
     if place != Place::Exact || words.first() == Some(&"exact") {
@@ -473,7 +487,12 @@ fn rewrite(directive: &Directive, arguments: &[&str]) -> Result<Option<Rewrite>,
     let whole = |text: &str| {
         if matches!(place, Place::Exact | Place::Suffix) { normal(text) } else { text.to_ascii_lowercase() }
     };
-    Ok(Some(Rewrite { place, from: whole(from), to: whole(to), goes_on }))
+    if place != Place::Regex {
+        return Ok(Some(Rewrite { place, from: whole(from), pattern: None, to: whole(to), goes_on }));
+    }
+    let why = |_| format!("plugin/rewrite: invalid regex matching pattern in a rewrite rule: {from}");
+    let pattern = Some(Regex::go(from).map_err(why)?);
+    Ok(Some(Rewrite { place, from: (*from).into(), pattern, to: normal(to), goes_on }))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::api::{Text, Value};
 use super::corefile::{
     Corefile, Forward, Hosts, Kubernetes, Place, Pods, Rewrite, Server, falls_through, is_in, normal,
 };
+use super::template;
 
 pub const PORT: u16 = 53;
 /// A chain of CNAMEs that is followed.
@@ -162,6 +163,9 @@ pub fn answer(zone: &dyn Zone, kind: Kind, name: &str) -> (Answer, Option<String
 fn one(zone: &dyn Zone, kind: Kind, name: &str) -> (Answer, Option<String>) {
     let Some(server) = server(zone.corefile(), name) else { return (Err(Failure::Refused), None) };
     let name = rewritten(&server.rewrites, name);
+    if let Some(answer) = template::answer(&server.templates, kind, &name) {
+        return (answer, None);
+    }
     if let Some(hosts) = &server.hosts {
         let found = of_hosts(hosts, kind, &name);
         if found.is_some() || !falls_through(&hosts.fallthrough, &name) {
@@ -205,11 +209,18 @@ fn is_of_the_world(target: &str) -> bool {
 
 fn rewritten(rules: &[Rewrite], name: &str) -> String {
     let mut name = name.to_string();
-    for Rewrite { place, from, to, goes_on } in rules {
+    for Rewrite { place, from, pattern, to, goes_on } in rules {
         let new = match place {
             Place::Exact => (name == *from).then(|| to.clone()),
             Place::Prefix => name.strip_prefix(from.as_str()).map(|rest| format!("{to}{rest}")),
             Place::Suffix => name.strip_suffix(from.as_str()).map(|rest| format!("{rest}{to}")),
+            Place::Regex => pattern.as_ref().and_then(|pattern| {
+                let groups = pattern.groups(&name)?;
+                let fill = |to: String, (number, group): (usize, &String)| {
+                    to.replace(&format!("{{{number}}}"), group)
+                };
+                Some(groups.iter().enumerate().fold(to.clone(), fill))
+            }),
             Place::Substring => name.contains(from.as_str()).then(|| name.replace(from.as_str(), to)),
         };
         if let Some(new) = new {

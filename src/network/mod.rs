@@ -11,6 +11,7 @@
 //! - [`packet`] what rules and routes look at
 //! - [`netfilter`] tables, chains and rules of a node's kernel
 //! - [`ipvs`] the virtual servers of a node's kernel
+//! - [`template`] answers of DNS that are made of the question
 //! - [`policy`] the rules that kube-router makes of NetworkPolicies
 //! - [`trace`] one packet's whole way over all nodes
 //! - [`proxy`] the rules that kube-proxy makes of Services and EndpointSlices
@@ -28,4 +29,5 @@ pub mod portmap;
 pub mod ports;
 pub mod proxy;
 pub mod show;
+pub mod template;
 pub mod trace;
