@@ -9,13 +9,14 @@
 
 use std::ops::ControlFlow;
 
-use crate::api::Text;
+use crate::api::{Text, Value, time, yaml};
 use crate::arrange::Arrange;
 use crate::kubectl::print::go_json;
 use crate::kubectl::tab_writer::{Style, align};
-use crate::message::cri::{Call, ContainerState, ContainerStatus, Reply, SandboxStatus};
+use crate::message::cri::{Call, ContainerState, ContainerStatus, Image, Reply, SandboxStatus};
 use crate::shell::{Cli, Halt, Main, Run};
 use crate::sim::{Duration, Time};
+use crate::{array, object};
 
 pub const PROGRAM: (&str, Main) = ("crictl", main);
 
@@ -28,6 +29,7 @@ USAGE:
    crictl command [command options]
 
 COMMANDS:
+   events      Stream the events of containers
    exec        Run a command in a running container
    images      List images
    info        Display information of the container runtime
@@ -85,8 +87,9 @@ fn main(cli: &mut Cli) -> Run<()> {
     }
     let mut order = Order { cli, command, flags, operands };
     match order.command.as_str() {
-        "ps" | "pods" | "images" | "stats" if order.has("--output") => {
-            order.fatal(&["lists are tables only here: inspect and inspectp print documents"])
+        _ if !["", "table", "json", "yaml"].contains(&order.form()) => {
+            let form = order.form().to_string();
+            order.fatal(&["unsupported output format: ", &form])
         }
         "ps" | "pods" => order.list(),
         "images" => order.images(),
@@ -97,6 +100,7 @@ fn main(cli: &mut Cli) -> Run<()> {
         }
         "info" => order.print_document(Text::new()),
         "inspect" | "inspectp" => order.inspect(),
+        "events" => order.events(),
         "logs" => order.logs(),
         "exec" => order.exec(),
         "stop" | "rm" | "stopp" | "rmp" => order.change(),
@@ -116,6 +120,13 @@ impl Order<'_, '_, '_> {
     }
     fn has(&self, long: &str) -> bool {
         self.value(long).or(self.value(&long[1..3])).is_some()
+    }
+    /// `-o`: how documents are printed.
+    fn form(&self) -> &str {
+        self.value("--output").or(self.value("-o")).unwrap_or("")
+    }
+    fn wants_document(&self) -> bool {
+        matches!(self.form(), "json" | "yaml")
     }
     fn fatal<T>(&mut self, words: &[&str]) -> Run<T> {
         self.cli.eprint("FATA[0000] ");
@@ -166,6 +177,7 @@ impl Order<'_, '_, '_> {
         let is_of_pods = self.is_of_pods();
         let state = self.value("--state").unwrap_or("").to_ascii_lowercase();
         let wanted = |flag: &str, text: &str| self.value(flag).is_none_or(|value| text.contains(value));
+        let mut documents = Vec::new();
         let mut rows = vec![cells(match is_of_pods {
             true => &["POD ID", "CREATED", "STATE", "NAME", "NAMESPACE", "ATTEMPT", "RUNTIME"],
             false => {
@@ -182,6 +194,10 @@ impl Order<'_, '_, '_> {
                 && wanted("--pod", &pod.id)
                 && wanted("--namespace", &config.namespace);
             if !is_running || !is_wanted {
+                continue;
+            }
+            if self.wants_document() {
+                documents.push(item);
                 continue;
             }
             if self.has("--quiet") {
@@ -211,6 +227,15 @@ impl Order<'_, '_, '_> {
                 }
             });
         }
+        if self.wants_document() {
+            let mut list = Vec::new();
+            for item in documents {
+                list.push(self.summary(item)?);
+            }
+            let name = if is_of_pods { "items" } else { "containers" };
+            self.print_value(&object! { name => Value::from(list) });
+            return Ok(());
+        }
         if self.has("--quiet") {
             rows[1..].iter().for_each(|row| self.cli.println(&row[0]));
             return Ok(());
@@ -222,6 +247,20 @@ impl Order<'_, '_, '_> {
     fn images(&mut self) -> Run<()> {
         let Reply::Images(mut images) = self.ask(Call::ListImages)? else { return Ok(()) };
         images.arrange_by(|a, b| a.reference.cmp(&b.reference));
+        if self.wants_document() {
+            let document = |image: &Image| {
+                object! {
+                    "id" => image.id.rsplit('@').next().unwrap_or(""),
+                    "pinned" => image.reference.contains("/pause:"),
+                    "repoDigests" => array![],
+                    "repoTags" => array![image.reference.clone()],
+                    "size" => image.size_bytes.to_string(),
+                }
+            };
+            let list: Vec<Value> = images.iter().map(document).collect();
+            self.print_value(&object! { "images" => Value::from(list) });
+            return Ok(());
+        }
         let mut rows = vec![cells(&["IMAGE", "TAG", "IMAGE ID", "SIZE"])];
         for image in &images {
             let (name, tag) = image.reference.rsplit_once(':').unwrap_or((&image.reference, "<none>"));
@@ -258,14 +297,79 @@ impl Order<'_, '_, '_> {
     }
     fn print_document(&mut self, id: Text) -> Run<()> {
         if let Reply::Information(document) = self.ask(Call::Verbose { id })? {
-            for line in go_json(&document).lines() {
-                // Two blanks where kubectl has four.
-                let rest = line.trim_start_matches(' ');
-                self.cli.print(&line[..(line.len() - rest.len()) / 2]);
-                self.cli.println(rest);
-            }
+            self.print_value(&document);
         }
         Ok(())
+    }
+    fn print_value(&mut self, document: &Value) {
+        if self.form() == "yaml" {
+            return self.cli.print(yaml::to_string(document));
+        }
+        for line in go_json(document).lines() {
+            // Two blanks where kubectl has four.
+            let rest = line.trim_start_matches(' ');
+            self.cli.print(&line[..(line.len() - rest.len()) / 2]);
+            self.cli.println(rest);
+        }
+    }
+    /// What a list says of a container or a pod: a part of its status, with the instant in nanoseconds.
+    fn summary(&mut self, item: Item) -> Run<Value> {
+        let (pod, one) = item;
+        let Reply::Information(document) = self.ask(Call::Verbose { id: id_of(item).clone() })? else {
+            return Ok(Value::Null);
+        };
+        let mut found =
+            object! { "createdAt" => nanoseconds(one.map_or(pod.created_at, |one| one.created_at)) };
+        for field in
+            ["annotations", "id", "image", "imageRef", "labels", "metadata", "runtimeHandler", "state"]
+        {
+            if let Some(value) = document.at("status").get(field) {
+                found.set(field, value.clone());
+            }
+        }
+        if let Some(one) = one {
+            found.set("imageId", one.image_id.clone());
+            found.set("podSandboxId", pod.id.clone());
+        }
+        Ok(found)
+    }
+    /// What happens to containers from now on, looked at each second.
+    fn events(&mut self) -> Run<()> {
+        let seen = |all: &[SandboxStatus]| -> Vec<(Text, &'static str)> {
+            let ones = all.iter().flat_map(|pod| pod.containers.iter().map(move |one| (pod, Some(one))));
+            all.iter()
+                .map(|pod| (pod, None))
+                .chain(ones)
+                .map(|item| (id_of(item).clone(), state_of(item)))
+                .collect()
+        };
+        let mut known = seen(&self.all()?);
+        loop {
+            self.cli.sleep(Duration::from_secs(1))?;
+            let now = seen(&self.all()?);
+            let mut events: Vec<(Text, &str)> = Vec::new();
+            for (id, state) in &now {
+                let before = known.iter().find(|(other, _)| other == id).map(|(_, state)| *state);
+                let is_up = matches!(*state, "Running" | "Ready");
+                if before.is_none() {
+                    events.push((id.clone(), "CREATED"));
+                }
+                if before != Some(*state) && *state != "Created" {
+                    events.push((id.clone(), if is_up { "STARTED" } else { "STOPPED" }));
+                }
+            }
+            let is_gone = |(id, _): &&(Text, &str)| now.iter().all(|(other, _)| other != id);
+            events.extend(known.iter().filter(is_gone).map(|(id, _)| (id.clone(), "DELETED")));
+            let created_at = nanoseconds(self.cli.now());
+            for (id, kind) in events {
+                self.print_value(&object! {
+                    "containerEventType" => ["CONTAINER_", kind, "_EVENT"].concat(),
+                    "containerId" => id,
+                    "createdAt" => created_at.clone(),
+                });
+            }
+            known = now;
+        }
     }
     fn inspect(&mut self) -> Run<()> {
         let all = self.all()?;
@@ -387,6 +491,7 @@ impl Order<'_, '_, '_> {
     fn stats(&mut self) -> Run<()> {
         let all = self.all()?;
         let Reply::Stats(stats) = self.ask(Call::ListStats)? else { return Ok(()) };
+        let mut documents: Vec<Value> = Vec::new();
         let mut rows = vec![cells(match self.is_of_pods() {
             true => &["POD", "POD ID", "CPU %", "MEM"],
             false => &["CONTAINER", "NAME", "CPU %", "MEM", "DISK", "INODES", "SWAP"],
@@ -403,6 +508,19 @@ impl Order<'_, '_, '_> {
                     (cpu, memory) = (cpu + own_cpu, memory + own_memory);
                 }
             }
+            if self.wants_document() {
+                let name = item.1.map_or(&item.0.config.name, |one| &one.name).clone();
+                let timestamp = nanoseconds(self.cli.now());
+                let usage = |field: &'static str, value: u64| {
+                    object! { "timestamp" => timestamp.clone(), field => object! { "value" => value.to_string() } }
+                };
+                documents.push(object! {
+                    "attributes" => object! { "id" => id_of(item).clone(), "metadata" => object! { "name" => name } },
+                    "cpu" => usage("usageNanoCores", cpu * 1_000_000),
+                    "memory" => usage("workingSetBytes", memory),
+                });
+                continue;
+            }
             // Hundredths of a percent of one processor: thousandths of it, times ten.
             let percent = format!("{}.{}0", cpu / 10, cpu % 10);
             let (id, memory) = (short(id_of(item)), human_size(memory));
@@ -410,6 +528,10 @@ impl Order<'_, '_, '_> {
                 Some(one) => cells(&[id, &one.name, &percent, &memory, "0B", "0", "0B"]),
                 None => cells(&[&item.0.config.name, id, &percent, &memory]),
             });
+        }
+        if self.wants_document() {
+            self.print_value(&object! { "stats" => Value::from(documents) });
+            return Ok(());
         }
         self.print_table(&rows);
         Ok(())
@@ -426,6 +548,9 @@ impl Order<'_, '_, '_> {
     }
 }
 
+fn nanoseconds(instant: Time) -> String {
+    format!("{}000", time::unix_us(instant))
+}
 fn cells(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| cell.to_string()).collect()
 }

@@ -237,7 +237,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "container engine",
         what: "crictl",
-        message: "pods and containers are not made by hand here: let the kubelet do it (runp, create, start, port-forward and events are missing); lists are tables only",
+        message: "pods and containers are not made by hand here: let the kubelet do it (runp, create, start and port-forward are missing); -o go-template is, too; events are looked for once a second, and carry no statuses",
     },
     Entry {
         component: "shell",
