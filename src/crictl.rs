@@ -328,7 +328,7 @@ impl Order<'_, '_, '_> {
             }
         }
         if let Some(one) = one {
-            found.set("imageId", one.image_id.clone());
+            found.set("imageId", one.image_id.rsplit('@').next().unwrap_or(""));
             found.set("podSandboxId", pod.id.clone());
         }
         Ok(found)

@@ -24,6 +24,7 @@ use super::{
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
+const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
 const ENDPOINTS_A_SLICE: usize = 100;
 /// The index of slices by the service that they are of.
 pub(super) const BY_SERVICE: &str = "service";
@@ -198,6 +199,17 @@ impl EndpointSliceController {
                 .and_then(|node| meta::label(node, "topology.kubernetes.io/zone"));
             if let Some(zone) = zone {
                 endpoint.set("zone", zone);
+            }
+            // `trafficdist.ReconcileHints`; the annotation has precedence, and is not followed here.
+            let how = service.text("spec.trafficDistribution");
+            let is_close = ["PreferClose", "PreferSameZone", "PreferSameNode"].contains(&how);
+            if ready && is_close && meta::annotation(service, TOPOLOGY_MODE).is_none() {
+                if let Some(zone) = zone {
+                    endpoint.set("hints.forZones", array![object! { "name" => zone }]);
+                }
+                if how == "PreferSameNode" {
+                    endpoint.set("hints.forNodes", array![object! { "name" => node }]);
+                }
             }
         }
         if let Some(hostname) = hostname(pod, service) {
