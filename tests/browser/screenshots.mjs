@@ -167,6 +167,19 @@ STATES.edit = async (page) => {
   await tab(page, "Editor");
 };
 
+/** The request that made a pod, found by its key: what admission added, where it was stored, who was told. */
+STATES.request = async (page) => {
+  await run(page, "kubectl run web --image=nginx");
+  await lens(page, "etcd");
+  await page.getByRole("group", { name: "Set-ups" }).getByRole("button", { name: "Keys", exact: true }).click();
+  await tab(page, "Inspector");
+  const inspector = page.getByRole("region", { name: "Inspector" });
+  for (const name of ["/registry/", "pods/", "default/", "web", /^entry \d+$/, /^POST /]) {
+    await inspector.getByRole("button", { name }).first().click();
+  }
+  await inspector.locator("ins").first().waitFor();
+};
+
 const directory = process.argv[2] ?? "screenshots";
 const only = process.argv.slice(3);
 mkdirSync(directory, { recursive: true });

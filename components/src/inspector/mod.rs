@@ -20,6 +20,14 @@ use crate::view::{View, target_asked};
 #[component]
 pub fn Inspector(page: Page) -> impl IntoView {
     let view = page.view;
+    let body = NodeRef::<leptos::html::Div>::new();
+    // Another card is read from its top.
+    Effect::new(move || {
+        view.selected.track();
+        if let Some(body) = body.get_untracked() {
+            body.set_scroll_top(0);
+        }
+    });
     view! {
         <section class="panel inspector" aria-label="Inspector">
             {divider(page.layout, Edge::Inspector, "divider-left")}
@@ -33,7 +41,7 @@ pub fn Inspector(page: Page) -> impl IntoView {
                 </Show>
                 {fold_button(page.layout, Panel::Inspector)}
             </div>
-            <div class="panel-body">
+            <div class="panel-body" node_ref=body>
                 {move || match (view.detail.get(), view.selected.get()) {
                     (Some(detail), Some(_)) => card(view, &detail).into_any(),
                     _ => story::story(view).into_any(),
