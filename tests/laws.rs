@@ -11,8 +11,16 @@ use std::ops::Range;
 use clusterarium::api::{Value, meta};
 use clusterarium::cluster::{self, Cluster, Role};
 use clusterarium::command::{Command, Scenario};
+use clusterarium::kubelet::runtime::sandbox::Sandbox;
 use clusterarium::message::Message;
 use clusterarium::message::rest::{Request, Verb};
+use clusterarium::network::ipam::Cidr;
+use clusterarium::network::kernel::{Agent, Kernel};
+use clusterarium::network::netfilter::Restore;
+use clusterarium::network::packet::Protocol;
+use clusterarium::network::proxy::{Mode, Proxier, Settings, iptables, service_of_slice};
+use clusterarium::network::trace::Question;
+use clusterarium::picture::{PacketSource, PacketTarget, PacketVerdict, trace_packet};
 use clusterarium::sim::trace::What;
 use clusterarium::sim::{ActorId, Duration, History, Random, Time};
 
@@ -34,6 +42,18 @@ spec:
       containers:
       - name: nginx
         image: nginx:1.27
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+spec:
+  type: NodePort
+  selector:
+    app: web
+  ports:
+  - port: 80
+    nodePort: 30080
 ";
 
 /// Simulated time under faults, and what a healed cluster is given to settle.
@@ -163,6 +183,7 @@ fn judge(seed: u64) -> Vec<String> {
     let settled = history.now() + PEACE;
     run_and_look(&mut history, settled, &mut complaints);
     converged(&history, &mut complaints);
+    network(&history, &mut complaints);
     Record::read(&history).judge(&mut complaints);
     complaints.dedup();
     complaints
@@ -246,6 +267,76 @@ fn converged(history: &History<Cluster>, complaints: &mut Vec<String>) {
     let spread = revisions.last().zip(revisions.first()).map_or(0, |(last, first)| last - first);
     if spread > 20 {
         complaints.push(format!("members stand at revisions {revisions:?}"));
+    }
+}
+
+/// What must hold of the network of a cluster that has settled: the rules on every node are those of a fresh computation, no
+/// address is leaked, and everybody reaches everybody.
+fn network(history: &History<Cluster>, complaints: &mut Vec<String>) {
+    let cluster = history.world();
+    let services = objects(history, "/registry/services/specs/");
+    let slices = objects(history, "/registry/endpointslices/");
+    let (range, mut clients) = (Cidr::parse("10.244.0.0/16"), Vec::new());
+    for process in cluster.processes() {
+        let Role::Engine(engine) = &*process.role else { continue };
+        let name = &engine.config().node;
+        let settings = Settings {
+            node_name: name.clone(),
+            node_ip: engine.kernel().address,
+            cluster_cidr: range,
+            masquerades_all: false,
+            mode: Mode::Iptables,
+            scheduler: "rr".into(),
+        };
+        let mut proxier = Proxier::default();
+        let nodes = objects(history, &format!("/registry/minions/{name}"));
+        let zone = nodes.first().and_then(|node| meta::label(node, "topology.kubernetes.io/zone"));
+        proxier.set_zone(zone.unwrap_or(""));
+        let mut restore = Restore { chains: iptables::canaries(), ..Restore::default() };
+        for service in &services {
+            let key = format!("{}/{}", meta::namespace(service), meta::name(service));
+            let mine = |slice: &&&Value| service_of_slice(slice).as_deref() == Some(key.as_str());
+            let mine: Vec<&Value> = slices.iter().filter(mine).copied().collect();
+            proxier.update(&settings, &key, Some(service), &mine, &mut restore);
+        }
+        proxier.finish(&settings, &[], &mut restore);
+        let mut fresh = Kernel::new(name, settings.node_ip, range, Agent::Machine);
+        fresh.restore(&restore);
+        let (wanted, found) = (fresh.rules.save("", None), engine.kernel().rules.save("", None));
+        if wanted != found {
+            let pair = wanted.lines().zip(found.lines()).find(|(a, b)| a != b);
+            complaints.push(format!("{name} has rules that are not those of a fresh computation: {pair:?}"));
+        }
+        let has_address = |one: &&Sandbox| one.attachment.is_some() && !one.config.host_network;
+        let sandboxes: Vec<&Sandbox> = engine.sandboxes().filter(has_address).collect();
+        let reserved = engine.network().map_or(0, |network| network.ipam[0].reserved().count());
+        if reserved != sandboxes.len() {
+            complaints.push(format!("{name} has {reserved} addresses for {} sandboxes", sandboxes.len()));
+        }
+        let ready = sandboxes.iter().filter(|one| one.is_ready()).map(|one| &one.config);
+        clients.extend(ready.map(|config| PacketSource::Pod {
+            namespace: config.namespace.to_string(),
+            name: config.name.to_string(),
+        }));
+        clients.push(PacketSource::Host { name: name.to_string() });
+    }
+    let web = || ("default".to_string(), "web".to_string());
+    for from in &clients {
+        let targets = clients.iter().filter_map(|other| match other {
+            PacketSource::Pod { namespace, name } if name.starts_with("web-") => {
+                Some(PacketTarget::Pod { namespace: namespace.clone(), name: name.clone() })
+            }
+            _ => None,
+        });
+        let service = PacketTarget::Service { namespace: web().0, name: web().1 };
+        for (number, to) in targets.chain([service]).enumerate() {
+            let (from, number) = (from.clone(), number as u32);
+            let trace =
+                trace_packet(history, &Question { from, to, port: 80, protocol: Protocol::Tcp, number });
+            if trace.verdict != PacketVerdict::Answered {
+                complaints.push(format!("{}: {}", trace.question, trace.explanation));
+            }
+        }
     }
 }
 

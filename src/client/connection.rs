@@ -26,7 +26,8 @@ pub struct Connection<P> {
     next_id: u64,
     in_flight: SortedMap<u64, InFlight<P>>,
     windows: Vec<Window<P>>,
-    watching_timeouts: bool,
+    /// When it is looked for what has waited too long.
+    next_check: Option<Time>,
     /// When the first of several servers was heard of last, and whether it has been asked since if it is there.
     heard: Time,
     is_pinged: bool,
@@ -40,6 +41,8 @@ struct InFlight<P> {
     deadline: Option<Time>,
     /// The next event's number, for a watch.
     next_sequence: u64,
+    /// When anything came last, in a watch that has bookmarks.
+    heard: Option<Time>,
     is_watch: bool,
 }
 
@@ -78,6 +81,10 @@ const TOKEN: u64 = 1_000_000;
 const DEAD_CONNECTION: Duration = Duration::from_secs(45);
 /// Those two numbers (`ReadIdleTimeout`, `PingTimeout` of golang.org/x/net/http2): after the first a ping is sent.
 const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+/// A watch in which nothing has come for so long has no server any more: a bookmark comes each minute. Where there is one
+/// server alone this stands for the pings.
+const SILENT_WATCH: Duration = Duration::from_secs(150);
+const SILENCE_CHECK: Duration = Duration::from_secs(30);
 const TIMEOUT_CHECK: Duration = Duration::from_secs(1);
 
 /// What came back.
@@ -126,7 +133,7 @@ impl<P: Clone> Connection<P> {
             next_id: 1,
             in_flight: SortedMap::new(),
             windows: Vec::new(),
-            watching_timeouts: false,
+            next_check: None,
             heard: Time::ZERO,
             is_pinged: false,
         }
@@ -135,7 +142,7 @@ impl<P: Clone> Connection<P> {
     /// former life are not mistaken for answers to this one.
     pub fn restart(&mut self) {
         self.in_flight.clear();
-        self.watching_timeouts = false;
+        self.next_check = None;
         for window in &mut self.windows {
             window.waiting.clear();
         }
@@ -183,6 +190,10 @@ impl<P: Clone> Connection<P> {
             context.send(server, Message::Ping { is_answer: false });
         }
         idle >= DEAD_CONNECTION
+    }
+    fn check_in(&mut self, after: Duration, context: &mut Context) {
+        self.next_check = Some(context.now() + after);
+        context.periodic(after, Timer::Client(ClientTimer::Timeouts));
     }
     /// Requests that wait for a token, over all windows.
     pub fn throttled(&self) -> usize {
@@ -260,11 +271,12 @@ impl<P: Clone> Connection<P> {
             Destination::Server(server) => server,
             Destination::Nowhere => context.me(),
         };
-        self.in_flight.insert(id, InFlight { purpose, server, deadline, next_sequence: 0, is_watch });
-        if !self.watching_timeouts {
-            self.watching_timeouts = true;
+        let heard = request.options.allow_watch_bookmarks.then_some(context.now());
+        self.in_flight.insert(id, InFlight { purpose, server, deadline, next_sequence: 0, heard, is_watch });
+        let soon = context.now() + TIMEOUT_CHECK;
+        if self.next_check.is_none_or(|next| next > soon) {
             self.hear(context.now());
-            context.periodic(TIMEOUT_CHECK, Timer::Client(ClientTimer::Timeouts));
+            self.check_in(TIMEOUT_CHECK, context);
         }
         if to != Destination::Nowhere {
             context.send(server, Message::Request(Arc::new(request)));
@@ -305,6 +317,7 @@ impl<P: Clone> Connection<P> {
                 let entry = self.in_flight.get_mut(&response.id)?;
                 if entry.is_watch && response.is_success() {
                     entry.deadline = None;
+                    entry.heard = entry.heard.map(|_| context.now());
                     return Some((entry.purpose.clone(), Answer::Response(response.clone())));
                 }
                 let entry = self.in_flight.remove(&response.id)?;
@@ -322,6 +335,7 @@ impl<P: Clone> Connection<P> {
                     return Some((entry.purpose, Answer::Closed(CloseReason::Reset)));
                 }
                 entry.next_sequence += 1;
+                entry.heard = entry.heard.map(|_| context.now());
                 Some((entry.purpose.clone(), Answer::Watch(event.clone())))
             }
             Message::Closed(closed) => {
@@ -338,9 +352,16 @@ impl<P: Clone> Connection<P> {
     /// Exchanges that have waited too long: they are over.
     pub fn timeouts(&mut self, context: &mut Context) -> Vec<(P, Answer)> {
         let now = context.now();
+        if self.next_check != Some(now) {
+            return Vec::new();
+        }
         let lost = self.is_lost(context).then(|| self.servers.first().copied()).flatten();
         let is_dead = |entry: &InFlight<P>| {
-            Some(entry.server) == lost || entry.deadline.is_some_and(|deadline| deadline <= now)
+            let is_over = match entry.deadline {
+                Some(deadline) => deadline <= now,
+                None => entry.heard.is_some_and(|heard| now.since(heard) >= SILENT_WATCH),
+            };
+            Some(entry.server) == lost || is_over
         };
         let dead: Vec<u64> =
             self.in_flight.iter().filter(|(_, entry)| is_dead(entry)).map(|(id, _)| *id).collect();
@@ -357,9 +378,10 @@ impl<P: Clone> Connection<P> {
             self.hear(now);
         }
         let is_watched = |entry: &InFlight<P>| entry.deadline.is_some() || self.servers.len() > 1;
-        self.watching_timeouts = self.in_flight.values().any(is_watched);
-        if self.watching_timeouts {
-            context.periodic(TIMEOUT_CHECK, Timer::Client(ClientTimer::Timeouts));
+        let is_close = self.in_flight.values().any(is_watched);
+        self.next_check = None;
+        if !self.in_flight.is_empty() {
+            self.check_in(if is_close { TIMEOUT_CHECK } else { SILENCE_CHECK }, context);
         }
         over
     }
