@@ -16,6 +16,7 @@ mod set_up;
 use std::sync::Arc;
 
 use crate::apiserver::ApiServer;
+use crate::cloud_controller::CloudController;
 use crate::command::{Command, PodNetwork, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
@@ -94,6 +95,7 @@ pub enum Role {
     KubeProxy(KubeProxy),
     KubeRouter(KubeRouter),
     CoreDns(CoreDns),
+    CloudController(CloudController),
     #[cfg(feature = "gateway")]
     Gateway(Gateway),
 }
@@ -142,6 +144,7 @@ impl World for Cluster {
             Role::KubeProxy(proxy) => proxy.handle(input, context),
             Role::KubeRouter(router) => router.handle(input, context),
             Role::CoreDns(server) => server.handle(input, context),
+            Role::CloudController(controller) => controller.handle(input, context),
             #[cfg(feature = "gateway")]
             Role::Gateway(gateway) => gateway.handle(input, context),
         }

@@ -176,6 +176,21 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "network",
+        what: "load balancers",
+        message: "Services of type LoadBalancer wait for an address until the example cloud-controller-manager.yaml is installed; then one node takes in all that is sent to an address, until it is NotReady (policy Local: until it has no endpoint); there are no events, no probes of health check node ports and no leader election",
+    },
+    Entry {
+        component: "network",
+        what: "Ingress",
+        message: "Ingresses are stored, checked and described, but no ingress controller is simulated: a program here that is asked by HTTP passes no request on",
+    },
+    Entry {
+        component: "kube-controller-manager",
+        what: "topology-mode",
+        message: "endpoints get hints where spec.trafficDistribution asks for them; the annotation service.kubernetes.io/topology-mode (by processors and zones) gives none",
+    },
+    Entry {
+        component: "network",
         what: "routes between nodes",
         message: "the wire between machines knows IPv4 alone: addresses of IPv6 that a network configuration gives are reached on the same node; each machine's own routing agent tells the others its pod ranges, until Flannel or Calico is installed (their examples, or a new cluster with them)",
     },

@@ -9,6 +9,7 @@ pub mod arrange;
 pub mod benchmark;
 pub mod calicoctl;
 pub mod client;
+pub mod cloud_controller;
 pub mod cluster;
 pub mod command;
 pub mod console;

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("network", &["api", "sim"]),
     ("kube_proxy", &["api", "client", "language", "message", "network", "sim", "timer"]),
     ("kube_router", &["api", "client", "language", "message", "network", "sim", "timer"]),
+    ("cloud_controller", &["api", "client", "language", "message", "network", "sim"]),
     ("coredns", &["api", "client", "language", "message", "network", "sim", "timer"]),
     // Containers run the same shell as the terminal, and programs of images as that runs its own.
     ("kubelet", &["api", "client", "language", "message", "network", "note", "shell", "sim", "timer"]),
@@ -44,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "apiserver",
             "calicoctl",
             "client",
+            "cloud_controller",
             "command",
             "controllers",
             "crictl",

@@ -12,6 +12,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::apiserver::{self, ApiServer};
+use crate::cloud_controller::CloudController;
 use crate::command::{PodNetwork, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
@@ -96,6 +97,21 @@ impl Cluster {
         for number in 1..=scenario.workers {
             self.add_node(&format!("worker-{number}"), MachineKind::Worker, control);
         }
+        self.set_up_cloud(planes[0], control);
+    }
+
+    /// The process of an add-on that runs on the first node.
+    fn set_up_cloud(&mut self, host: HostId, control: &mut Control<Wire>) {
+        let servers = self.servers_for(host);
+        let engine = self.processes.iter_mut().find(|one| one.host == host && one.role.engine().is_some());
+        let Some(process) = engine.filter(|_| !self.scenario.hollow) else { return };
+        let (engine, actor) = (process.actor, control.create(host));
+        if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
+            engine.add_daemon("cloud-controller-manager", actor);
+        }
+        let role = Role::CloudController(CloudController::new(servers, engine));
+        self.process("cloud-controller-manager-cp-1", actor, host, role);
+        control.start(actor);
     }
 
     /// etcd's members, on the control-plane nodes or machines of their own.
@@ -344,10 +360,15 @@ impl Cluster {
         config.node = OUTSIDE.into();
         config.address = self.machines[host.0 as usize].ip.parse().ok();
         let mut engine = ContainerEngine::new(config);
-        for process in &self.processes {
+        for process in &mut self.processes {
             let machine = &self.machines[process.host.0 as usize];
             if let (Role::Engine(_), Ok(address)) = (&*process.role, machine.ip.parse()) {
                 engine.learn_neighbour(&machine.name, address, process.actor);
+            }
+            if machine.name == "cp-1"
+                && let Role::Engine(other) = Arc::make_mut(&mut process.role)
+            {
+                engine.learn_balancers(other.learn_outside(actor));
             }
         }
         self.process("network-workstation", actor, host, Role::Outside(engine));

@@ -66,6 +66,8 @@ pub enum NodeMessage {
         /// The receiver has not been heard yet: it is asked to tell its own.
         wants_answer: bool,
     },
+    /// From the cloud's controller to its host, and on to all: what is sent to these addresses is taken in by these nodes.
+    Announce(Arc<Vec<(IpAddr, Text)>>),
     /// From host to host: a packet of a pod or a host, with what is in it.
     Packet(Arc<Letter>),
     /// From a kernel to itself: an answer is there for question `id`.
@@ -183,6 +185,7 @@ impl NodeMessage {
             NodeMessage::Routes { agent: Agent::Bird, ranges, .. } if ranges.is_empty() => "BGP KEEPALIVE",
             NodeMessage::Routes { agent: Agent::Bird, .. } => "BGP UPDATE",
             NodeMessage::Routes { .. } => "routes",
+            NodeMessage::Announce(_) => "load balancers",
             NodeMessage::Packet(letter) => letter.packet.protocol.upper_name(),
             NodeMessage::Reached { .. } => "answer",
         }

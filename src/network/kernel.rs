@@ -139,6 +139,10 @@ pub struct Kernel {
     /// The same when the machine is switched on.
     first_agent: Agent,
     pub neighbours: Arc<Vec<Neighbour>>,
+    /// Addresses of load balancers, and the nodes that take in what is sent there.
+    pub announced: Arc<Vec<(IpAddr, Text)>>,
+    /// Who has to be told of them besides the neighbours.
+    pub outside: Option<ActorId>,
     pub heard: Arc<Vec<Heard>>,
     /// Sessions of BGP that have ended by silence, and when.
     pub lost: Arc<Vec<(Text, Time)>>,
@@ -167,6 +171,8 @@ impl Kernel {
             agent,
             first_agent: agent,
             neighbours: Arc::default(),
+            announced: Arc::default(),
+            outside: None,
             heard: Arc::default(),
             lost: Arc::default(),
             recent: SharedMap::default(),
@@ -183,9 +189,9 @@ impl Kernel {
     }
     /// The power fails: only the wires stay.
     pub fn lose_power(&mut self) {
-        let neighbours = self.neighbours.clone();
+        let (neighbours, announced) = (self.neighbours.clone(), self.announced.clone());
         let new = Kernel::new(&self.node, self.address, self.cluster_range, self.first_agent);
-        *self = Kernel { neighbours, ..new };
+        *self = Kernel { neighbours, announced, outside: self.outside, ..new };
     }
 
     /// What the kubelet writes when it starts (`kubelet_network_linux.go`), and the routing agent.
@@ -309,6 +315,12 @@ impl Kernel {
         self.address == Some(address)
             || self.tunnel.as_ref().is_some_and(|tunnel| tunnel.address == address)
             || bridges.into_iter().any(|(own, _)| *own == address)
+    }
+    /// The machine that takes in what is sent to an address.
+    pub fn machine_of(&self, address: IpAddr) -> IpAddr {
+        let Some((_, node)) = self.announced.iter().find(|(one, _)| *one == address) else { return address };
+        let other = self.neighbours.iter().find(|one| one.name == *node).map(|one| one.address);
+        other.or(self.address.filter(|_| self.node == *node)).unwrap_or(address)
     }
     pub fn neighbour(&self, address: IpAddr) -> Option<&Neighbour> {
         self.neighbours.iter().find(|one| one.address == address)

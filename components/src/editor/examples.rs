@@ -33,6 +33,7 @@ examples! {
     "resource-limits.yaml" "Resource limits" "Lab 4.2: a hog with requests and limits"
     "network-policy.yaml" "NetworkPolicy" "A wall around a database; kube-router enforces it"
     "kube-router.yaml" "kube-router" "The add-on that enforces NetworkPolicies"
+    "cloud-controller-manager.yaml" "Cloud controller" "An address for every Service of type LoadBalancer"
     "kube-flannel.yaml" "Flannel" "A VXLAN overlay between the nodes"
     "calico.yaml" "Calico" "Felix and BIRD: a route to every pod, by BGP"
     "limit-range.yaml" "Limits for a namespace" "Lab 4.3: what pods get that do not ask"

@@ -128,6 +128,7 @@ const CATALOGUE: &[(&str, Content)] = &[
     ("calico-cni", content(71_000, &["/opt/cni/bin/install"], &[])),
     ("calico-kube-controllers", content(35_500, &["/usr/bin/kube-controllers"], &[])),
     ("calico-node", content(142_000, &[], &["start_runit"])),
+    ("cloud-controller-manager", content(22_300, &["cloud-controller-manager"], &[])),
     ("coredns", content(22_900, &["/coredns"], &[])),
     ("curl", content(9_000, &["/entrypoint.sh"], &["curl"])),
     ("debian", content(48_400, &[], &["bash"])),

@@ -32,6 +32,19 @@ const HOLD_TIME: Duration = Duration::from_secs(240);
 const KEEPALIVE: Duration = Duration::from_secs(80);
 
 impl ContainerEngine {
+    /// Somebody outside listens to what this machine says of load balancers, and hears what there is.
+    pub fn learn_outside(&mut self, actor: ActorId) -> Arc<Vec<(core::net::IpAddr, Text)>> {
+        let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+        kernel.outside = Some(actor);
+        kernel.announced.clone()
+    }
+    pub fn learn_balancers(&mut self, table: Arc<Vec<(core::net::IpAddr, Text)>>) {
+        Arc::make_mut(&mut self.state).kernel.announced = table;
+    }
+    /// A program that is an actor of its own.
+    pub fn add_daemon(&mut self, program: &'static str, actor: ActorId) {
+        Arc::make_mut(&mut self.config).daemons.push((program, actor));
+    }
     /// A machine is on the same wire.
     pub fn learn_neighbour(&mut self, name: &str, address: core::net::IpAddr, actor: ActorId) {
         let kernel = &mut Arc::make_mut(&mut self.state).kernel;
@@ -71,6 +84,16 @@ impl ContainerEngine {
                 if wants_answer {
                     let answer = self.routes(false);
                     context.send(from, Message::node(answer));
+                }
+            }
+            NodeMessage::Announce(table) => {
+                let kernel = &mut Arc::make_mut(&mut self.state).kernel;
+                kernel.announced = table.clone();
+                if !kernel.neighbours.iter().any(|one| one.actor == from) {
+                    let others = kernel.neighbours.iter().map(|one| one.actor);
+                    for other in others.chain(kernel.outside) {
+                        context.send(other, Message::node(NodeMessage::Announce(table.clone())));
+                    }
                 }
             }
             NodeMessage::Packet(letter) => self.letter(&letter, context),

@@ -513,6 +513,7 @@ impl<'a> Follower<'a> {
     fn wire(&mut self, from: Option<usize>, next: IpAddr, packet: &mut Packet) -> End {
         let world = self.world;
         let nodes = world.nodes();
+        let next = nodes.first().map_or(next, |node| node.kernel.machine_of(next));
         if let Some(from) = from.filter(|_| world.hands_over())
             && nodes[from].kernel.neighbour(next).is_some()
         {

@@ -187,8 +187,11 @@ impl Departure {
                     matches!(&question.from, PacketSource::Pod { namespace: own, .. } if own == namespace);
                 let typed = if is_same { name.clone() } else { format!("{name}.{namespace}") };
                 let resolver = names::Resolver::of(world, spot).filter(|resolver| resolver.knows_cluster);
+                let balancer = service.items("status.loadBalancer.ingress").first();
+                let balancer = balancer.and_then(|one| one.text("ip").parse().ok());
                 let address = match resolver {
                     Some(resolver) => resolver.look_up(&typed, &mut report.lookups)?,
+                    None if let Some(balancer) = balancer.filter(|_| spot == Spot::Outside) => balancer,
                     None => service.text("spec.clusterIP").parse().map_err(|_| {
                         let words = format!(
                             "{namespace}/{name} has no cluster IP, and only pods can ask the cluster's DNS."
