@@ -6,13 +6,14 @@
 //! A copy of a rule set shares every chain: kube-proxy hands over only the chains that changed.
 //!
 //! - [`set`] lists of addresses that rules refer to by name
-//! - [`save`] how `iptables-save` prints them
+//! - [`read`] rules from their text; [`save`] how `iptables-save` prints them
 //! - [`nft`] how `nft list` prints the table that kube-proxy has in nftables mode
 //! - [`walk`] what they do to a packet
 //!
 //! After iptables(8), iptables-extensions(8), nft(8) and the kernel's `net/netfilter`.
 
 pub mod nft;
+pub mod read;
 pub mod save;
 pub mod set;
 pub mod walk;

@@ -9,47 +9,52 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::api::sha256::short_hash;
 use crate::network::ipam::Cidr;
-use crate::network::netfilter::walk::{ECHO_REQUEST, ECHO_REQUEST_6};
-use crate::network::netfilter::{Chain, CtState, IpSet, Match, Not, Restore, Rule, Table, Target};
+use crate::network::netfilter::{Chain, IpSet, Restore, Rule, Table, read};
 use crate::network::packet::Protocol;
 
 use super::read::{Allowance, Pod, Policy, Port};
 use super::{CHAINS, SETS, SETS_6, Settings};
 
-/// Some policy lets it pass.
-const ALLOWED: u32 = 0x10000;
-/// The doormen of both ends have let it pass.
-const PASSED: u32 = 0x20000;
-
 const INPUT: &str = "KUBE-ROUTER-INPUT";
 /// There once kube-router has been at work on a node.
 pub(super) const FORWARD: &str = "KUBE-ROUTER-FORWARD";
 const OUTPUT: &str = "KUBE-ROUTER-OUTPUT";
-const DEFAULT: &str = "KUBE-NWPLCY-DEFAULT";
-const COMMON: &str = "KUBE-NWPLCY-COMMON";
-const TAIL: &str = "KUBE-NWPLCY-TAIL";
-/// `--service-node-port-range`.
-const NODE_PORTS: (u16, u16) = (30_000, 32_767);
 
-fn has(mark: u32, is_negated: bool) -> Match {
-    Match::Mark { value: mark, mask: mark, is_negated }
-}
-fn one(address: IpAddr) -> Not<Cidr> {
-    Not::is(Cidr::one(address))
-}
-fn states(states: &'static [CtState]) -> Match {
-    Match::ConnectionState { states, is_negated: false }
-}
+/// Chains that all pods share. Of the mark's bits 0x10000 says that some policy lets it pass, 0x20000 that the doormen of both
+/// ends have.
+const DEFAULT: &str = "-m comment --comment \"rule to mark traffic matching a network policy\" -j MARK --set-xmark 0x10000/0x10000";
+const COMMON: &str = "\
+-m comment --comment \"rule to drop invalid state for pod\" -m conntrack --ctstate INVALID -j DROP
+-m comment --comment \"rule for stateful firewall for pod\" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+/// Types of ICMP, and of ICMPv6.
+const MESSAGES: [&[(u8, &str)]; 2] = [
+    &[(8, "echo requests"), (3, "destination unreachable messages"), (11, "time exceeded messages")],
+    &[
+        (128, "echo requests"),
+        (1, "destination unreachable messages"),
+        (3, "time exceeded messages"),
+        (135, "neighbor solicitation messages"),
+        (136, "neighbor advertisement messages"),
+    ],
+];
+const TAIL: &str = "-m comment --comment \"accept netpol-ok\" -m mark --mark 0x20000/0x20000 -j ACCEPT";
+/// How the chains of the gates end.
+const END_OF_GATE: &str = "\
+-m comment --comment \"rule to explicitly handle traffic for network policies ACCEPT/REJECT decision\" -j KUBE-NWPLCY-TAIL
+-m comment --comment \"rule to explicitly ACCEPT traffic that comply to network policies\" -m mark --mark 0x20000/0x20000 -j ACCEPT";
 
-/// Comments of at most 120 bytes, as both packet filters of Linux take them.
-fn comment(namespace: &str, name: &str, what: &str) -> Text {
-    let mut text = format!("{namespace}/{name} {what}");
+/// A comment of at most 120 bytes, as both packet filters of Linux take them.
+fn comment(namespace: &str, name: &str, what: &str) -> String {
+    let mut text = [namespace, "/", name, " ", what].concat();
     text.truncate(120);
-    text.into()
+    ["-m comment --comment \"", &text, "\" "].concat()
 }
-/// A comment that ends in the hash of its rule, by which kube-router finds it again.
-fn marked(text: &str, chain: &str, options: &str) -> Text {
-    arcstr::format!("{text} - {}", short_hash(&format!("{chain}{options}")))
+/// A comment that ends in the hash of its rule, by which kube-router finds it again: of its options without blanks.
+fn marked(text: &str, chain: &str, before: &str, behind: &str) -> String {
+    let options = [chain, before, "-mcomment--comment", text, behind].concat().replace(' ', "");
+    // The comment keeps its blanks.
+    let options = options.replace(&text.replace(' ', ""), text);
+    ["-m comment --comment \"", text, " - ", &short_hash(&options), "\" "].concat()
 }
 
 pub(super) fn write(
@@ -62,28 +67,27 @@ pub(super) fn write(
     let (table, family) = if is_ipv6 { (Table::Filter6, "IPv6") } else { (Table::Filter, "IPv4") };
     let mut books = Books { version, family, table, chains: Vec::new(), sets: Vec::new() };
     let jumps = [("INPUT", INPUT), ("FORWARD", FORWARD), ("OUTPUT", OUTPUT)].map(|(from, to)| {
-        let text = "kube-router netpol";
-        let text = marked(text, from, &format!("-mcomment--comment{text}-j{to}"));
-        (table, from, Arc::new(Rule::jump(to).comment(text)))
+        let jump = ["-j ", to].concat();
+        let text = marked("kube-router netpol", from, "", &jump);
+        (table, from, Arc::new(Rule::read(&(text + &jump))))
     });
-    let names: Vec<Ways> = policies.iter().map(|policy| books.policy(policy)).collect();
-    let mut gates = Gates { input: entrance(settings, is_ipv6), forward: Vec::new(), output: Vec::new() };
+    let names: Vec<[Option<Text>; 2]> = policies.iter().map(|policy| books.policy(policy)).collect();
+    let mut gates = [entrance(settings, is_ipv6), String::new(), String::new()];
     for pod in pods {
         let chain = books.pod(pod, policies.iter().zip(&names));
-        gates.send(pod, &chain);
+        send(&mut gates, pod, &chain);
     }
-    books.shared();
-    for (name, mut rules) in [(INPUT, gates.input), (FORWARD, gates.forward), (OUTPUT, gates.output)] {
-        rules.push(
-            Rule::jump(TAIL)
-                .comment("rule to explicitly handle traffic for network policies ACCEPT/REJECT decision"),
+    books.chain("KUBE-NWPLCY-DEFAULT", DEFAULT);
+    let mut common = String::from(COMMON);
+    for (number, what) in MESSAGES[usize::from(is_ipv6)] {
+        common += &format!(
+            "\n-p icmp -m comment --comment \"allow icmp {what}\" -m icmp --icmp-type {number} -j ACCEPT"
         );
-        rules.push(
-            Rule::with(Target::Accept)
-                .comment("rule to explicitly ACCEPT traffic that comply to network policies")
-                .when(has(PASSED, false)),
-        );
-        books.chain(name, rules);
+    }
+    books.chain("KUBE-NWPLCY-COMMON", &common);
+    books.chain("KUBE-NWPLCY-TAIL", TAIL);
+    for (name, rules) in [INPUT, FORWARD, OUTPUT].iter().zip(gates) {
+        books.chain(*name, &(rules + END_OF_GATE));
     }
     Restore {
         chains: books.chains,
@@ -96,59 +100,38 @@ pub(super) fn write(
 
 /// What the node itself is asked for by service addresses and node ports is not for the doormen to judge: behind the
 /// translation they see it again.
-fn entrance(settings: &Settings, is_ipv6: bool) -> Vec<Rule> {
-    let mut rules = Vec::new();
+fn entrance(settings: &Settings, is_ipv6: bool) -> String {
+    let mut rules = String::new();
     if let Some(range) = settings.service_range.filter(|range| range.is_ipv6() == is_ipv6) {
-        let text = "allow traffic to primary/secondary cluster IP range";
-        let text = marked(text, INPUT, &format!("-mcomment--comment{text}-d{range}-jRETURN"));
-        rules.push(Rule::with(Target::Return).comment(text).to(Not::is(range)));
+        let options = format!("-d {range} -j RETURN");
+        rules += &marked("allow traffic to primary/secondary cluster IP range", INPUT, "", &options);
+        rules += &options;
+        rules.push('\n');
     }
-    let (first, last) = NODE_PORTS;
     for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
-        let text = format!("allow LOCAL {} traffic to node ports", protocol.upper_name());
-        let name = protocol.name();
-        let options = format!(
-            "-p{name}-mcomment--comment{text}-maddrtype--dst-typeLOCAL-mmultiport--dports{first}:{last}-jRETURN"
-        );
-        let rule = Rule::with(Target::Return)
-            .comment(marked(&text, INPUT, &options))
-            .when(Match::DestinationLocal { is_negated: false })
-            .when(Match::DestinationPorts { protocol, first, last, is_multiport: true });
-        rules.push(Rule { protocol: Some(protocol), ..rule });
+        let text = ["allow LOCAL ", protocol.upper_name(), " traffic to node ports"].concat();
+        let before = ["-p ", protocol.name(), " "].concat();
+        // `--service-node-port-range`.
+        let behind = "-m addrtype --dst-type LOCAL -m multiport --dports 30000:32767 -j RETURN";
+        rules += &[before.as_str(), &marked(&text, INPUT, &before, behind), behind, "\n"].concat();
     }
     rules
 }
 
-/// The three gates of the node that send packets to the doormen.
-struct Gates {
-    input: Vec<Rule>,
-    forward: Vec<Rule>,
-    output: Vec<Rule>,
-}
-
-impl Gates {
-    /// `interceptPodInboundTraffic` and `interceptPodOutboundTraffic`.
-    fn send(&mut self, pod: &Pod, chain: &Text) {
-        let address = one(pod.address);
-        let say = |what: &str| Match::Comment(comment(&pod.namespace, &pod.name, what));
-        let to = |rule: Rule| rule.when(say("in")).to(address.clone());
-        let from = |rule: Rule| rule.when(say("out")).from(address.clone());
-        let jump = || Rule::jump(chain.clone());
-        self.forward.push(to(jump()));
-        self.output.push(to(jump()));
-        self.forward.push(to(jump().when(Match::Bridged)));
-        for gate in [&mut self.input, &mut self.forward, &mut self.output] {
-            gate.push(from(jump()));
-        }
-        self.forward.push(from(jump().when(Match::Bridged)));
+/// `interceptPodInboundTraffic` and `interceptPodOutboundTraffic`: the three gates of the node send packets to the doormen.
+fn send([input, forward, output]: &mut [String; 3], pod: &Pod, chain: &Text) {
+    let line = |flag: &str, bridged: &str, what: &str| {
+        let say = comment(&pod.namespace, &pod.name, what);
+        format!("{flag} {} {bridged}{say}-j {chain}\n", Cidr::one(pod.address))
+    };
+    const BRIDGED: &str = "-m physdev --physdev-is-bridged ";
+    let (to, from) = (line("-d", "", "in"), line("-s", "", "out"));
+    for part in [&to, &line("-d", BRIDGED, "in"), &from, &line("-s", BRIDGED, "out")] {
+        forward.push_str(part);
     }
-}
-
-/// The chains of a policy, one for each way that it is about.
-#[derive(Default)]
-struct Ways {
-    ingress: Option<Text>,
-    egress: Option<Text>,
+    input.push_str(&from);
+    *output += &to;
+    *output += &from;
 }
 
 struct Books<'a> {
@@ -161,12 +144,14 @@ struct Books<'a> {
 }
 
 impl Books<'_> {
-    fn chain(&mut self, name: impl Into<Text>, rules: Vec<Rule>) {
-        let rules = rules.into_iter().map(Arc::new).collect();
+    /// A chain of rules, one a line.
+    fn chain(&mut self, name: impl Into<Text>, rules: &str) {
+        let rules = read::rules(rules);
         self.chains.push((self.table, name.into(), Some(Arc::new(Chain { rules }))));
     }
-    fn set(&mut self, name: Text, is_of_ranges: bool, entries: Vec<(Cidr, bool)>) -> Text {
-        let name = if self.table == Table::Filter6 { arcstr::format!("inet6:{name}") } else { name };
+    fn set(&mut self, name: String, is_of_ranges: bool, entries: Vec<(Cidr, bool)>) -> Text {
+        let six = if self.table == Table::Filter6 { "inet6:" } else { "" };
+        let name = Text::from([six, &name].concat());
         // Pods that know a port by name are the same for all peers of a rule.
         if self.sets.iter().all(|set| set.name != name) {
             let kind = if is_of_ranges { "hash:net" } else { "hash:ip" };
@@ -174,114 +159,76 @@ impl Books<'_> {
         }
         name
     }
-    fn set_of_addresses(&mut self, name: Text, addresses: &[IpAddr]) -> Text {
+    fn set_of_addresses(&mut self, name: String, addresses: &[IpAddr]) -> Text {
         self.set(name, false, addresses.iter().map(|address| (Cidr::one(*address), false)).collect())
     }
 
-    /// Chains that all pods share.
-    fn shared(&mut self) {
-        self.chain(
-            DEFAULT,
-            vec![
-                Rule::with(Target::MarkOr(ALLOWED)).comment("rule to mark traffic matching a network policy"),
-            ],
-        );
-        let icmp = |kind: u8, text: &str| Rule {
-            protocol: Some(Protocol::Icmp),
-            ..Rule::with(Target::Accept).comment(text).when(Match::IcmpType(kind))
-        };
-        let mut common = vec![
-            Rule::with(Target::Drop)
-                .comment("rule to drop invalid state for pod")
-                .when(states(&[CtState::Invalid])),
-            Rule::with(Target::Accept)
-                .comment("rule for stateful firewall for pod")
-                .when(states(&[CtState::Related, CtState::Established])),
-        ];
-        let is_ipv6 = self.table == Table::Filter6;
-        let numbers = if is_ipv6 { [ECHO_REQUEST_6, 1, 3] } else { [ECHO_REQUEST, 3, 11] };
-        for (number, what) in numbers.into_iter().zip([
-            "echo requests",
-            "destination unreachable messages",
-            "time exceeded messages",
-        ]) {
-            common.push(icmp(number, &format!("allow icmp {what}")));
-        }
-        if is_ipv6 {
-            common.push(icmp(135, "allow icmp neighbor solicitation messages"));
-            common.push(icmp(136, "allow icmp neighbor advertisement messages"));
-        }
-        self.chain(COMMON, common);
-        self.chain(
-            TAIL,
-            vec![Rule::with(Target::Accept).comment("accept netpol-ok").when(has(PASSED, false))],
-        );
-    }
-
     /// The doorman of a pod of this node.
-    fn pod<'a>(&mut self, pod: &Pod, policies: impl Iterator<Item = (&'a Policy, &'a Ways)>) -> Text {
+    fn pod<'a>(
+        &mut self,
+        pod: &Pod,
+        policies: impl Iterator<Item = (&'a Policy, &'a [Option<Text>; 2])>,
+    ) -> Text {
         let Pod { namespace, name, address, .. } = pod;
         let chain: Text =
-            arcstr::format!("KUBE-POD-FW-{}", short_hash(&format!("{namespace}{name}{}", self.version)));
-        let (mut is_ingress_ruled, mut is_egress_ruled) = (false, false);
+            ["KUBE-POD-FW-", &short_hash(&[namespace, name, self.version].concat())].concat().into();
+        let own = Cidr::one(*address);
+        let flags = ["-d", "-s"];
+        let mut is_ruled = [false; 2];
         // Each is put on top of what is there.
-        let mut top = Vec::new();
+        let mut top: Vec<String> = Vec::new();
         for (policy, ways) in policies.filter(|(policy, _)| policy.pods.contains(address)) {
-            let say = |rule: Rule| rule.comment(comment(&policy.namespace, &policy.name, "policy"));
-            if let Some(chain) = &ways.ingress {
-                is_ingress_ruled = true;
-                top.push(say(Rule::jump(chain.clone())).to(one(*address)));
-            }
-            if let Some(chain) = &ways.egress {
-                is_egress_ruled = true;
-                top.push(say(Rule::jump(chain.clone())).from(one(*address)));
+            for (way, chain) in ways.iter().enumerate() {
+                let Some(chain) = chain else { continue };
+                is_ruled[way] = true;
+                let say = comment(&policy.namespace, &policy.name, "policy");
+                top.push(format!("{} {own} {say}-j {chain}\n", flags[way]));
             }
         }
-        if !is_ingress_ruled {
-            top.push(Rule::jump(DEFAULT).comment("default ingress").to(one(*address)));
+        for way in 0..2 {
+            if !is_ruled[way] {
+                let (flag, word) = (flags[way], ["ingress", "egress"][way]);
+                top.push(format!(
+                    "{flag} {own} -m comment --comment \"default {word}\" -j KUBE-NWPLCY-DEFAULT\n"
+                ));
+            }
         }
-        if !is_egress_ruled {
-            top.push(Rule::jump(DEFAULT).comment("default egress").from(one(*address)));
+        top.push(format!(
+            "-d {own} -m comment --comment \"from local node\" -m addrtype --src-type LOCAL -j ACCEPT\n"
+        ));
+        top.push("-m comment --comment \"common netpol rules\" -j KUBE-NWPLCY-COMMON\n".into());
+        let mut rules: String = top.into_iter().rev().collect();
+        for (what, end) in [
+            ("log-drop", "-m limit --limit 10/min --limit-burst 10 -j NFLOG --nflog-group 100\n"),
+            ("reject", "-j REJECT --reject-with icmp-port-unreachable\n"),
+        ] {
+            rules += &[&comment(namespace, name, what), "-m mark ! --mark 0x10000/0x10000 ", end].concat();
         }
-        let from_node = Match::SourceLocal { is_negated: false };
-        top.push(Rule::with(Target::Accept).comment("from local node").when(from_node).to(one(*address)));
-        top.push(Rule::jump(COMMON).comment("common netpol rules"));
-        let mut rules: Vec<Rule> = top.into_iter().rev().collect();
-        let unstamped = |target: Target, what: &str| {
-            Rule::with(target).comment(comment(namespace, name, what)).when(has(ALLOWED, true))
-        };
-        let limit = Match::Limit { per_minute: 10, burst: 10 };
-        rules.push(unstamped(Target::Log { group: 100 }, "log-drop").when(limit));
-        rules.push(unstamped(Target::Reject, "reject"));
-        rules.push(Rule::with(Target::MarkClear(ALLOWED)));
-        rules.push(Rule::with(Target::MarkOr(PASSED)).comment("set netpol-ok mark"));
-        self.chain(chain.clone(), rules);
+        rules += "-j MARK --set-xmark 0x0/0x10000\n-m comment --comment \"set netpol-ok mark\" -j MARK --set-xmark 0x20000/0x20000";
+        self.chain(chain.clone(), &rules);
         chain
     }
 
-    /// The books of a policy.
-    fn policy(&mut self, policy: &Policy) -> Ways {
+    /// The books of a policy: the chains for what comes in and what goes out, where it is about that.
+    fn policy(&mut self, policy: &Policy) -> [Option<Text>; 2] {
         let Policy { namespace, name, pods, ingress, egress } = policy;
-        let hash = short_hash(&format!("{namespace}{name}{}", self.family));
-        let mut ways = Ways::default();
+        let hash = short_hash(&[namespace, name, self.family].concat());
+        let mut ways = [None, None];
         for (is_ingress, allowances) in [(true, ingress), (false, egress)] {
             let Some(allowances) = allowances else { continue };
-            let (prefix, way) = match is_ingress {
-                true => ("KUBE-DST", &mut ways.ingress),
-                false => ("KUBE-SRC", &mut ways.egress),
-            };
+            let prefix = if is_ingress { "KUBE-DST-" } else { "KUBE-SRC-" };
             // A policy of one way has kube-router's own name for it.
             let second = if !is_ingress && ingress.is_some() { "egress" } else { "" };
-            let chain = short_hash(&format!("{namespace}{name}{}{}{second}", self.version, self.family));
-            let chain: Text = arcstr::format!("KUBE-NWPLCY-{chain}");
-            *way = Some(chain.clone());
-            let own = self.set_of_addresses(arcstr::format!("{prefix}-{hash}"), pods);
-            let mut rules = Vec::new();
+            let chain = short_hash(&[namespace, name, self.version, self.family, second].concat());
+            let chain: Text = ["KUBE-NWPLCY-", &chain].concat().into();
+            ways[usize::from(!is_ingress)] = Some(chain.clone());
+            let own = self.set_of_addresses([prefix, &hash].concat(), pods);
+            let mut rules = String::new();
             for (number, allowance) in allowances.iter().enumerate() {
                 let mut page = Page { books: self, policy, is_ingress, number, own: &own, rules: &mut rules };
                 page.write(allowance);
             }
-            self.chain(chain, rules);
+            self.chain(chain, &rules);
         }
         ways
     }
@@ -295,16 +242,16 @@ struct Page<'a, 'b> {
     number: usize,
     /// The set of the policy's own pods.
     own: &'a Text,
-    rules: &'a mut Vec<Rule>,
+    rules: &'a mut String,
 }
 
 impl Page<'_, '_> {
     /// A set's name: of the peers, or of pods that know a port by name.
-    fn name(&self, is_source: bool, what: &str) -> Text {
+    fn name(&self, is_source: bool, what: &str) -> String {
         let Policy { namespace, name, .. } = self.policy;
         let direction = if self.is_ingress { "ingressrule" } else { "egressrule" };
         let hash = short_hash(&format!("{namespace}{name}{direction}{}{what}", self.number));
-        arcstr::format!("{}-{hash}", if is_source { "KUBE-SRC" } else { "KUBE-DST" })
+        [if is_source { "KUBE-SRC-" } else { "KUBE-DST-" }, &hash].concat()
     }
 
     /// `processIngressRules`, `processEgressRules`.
@@ -313,13 +260,13 @@ impl Page<'_, '_> {
             self.allow("any", None, allowance);
         }
         if !allowance.pods.is_empty() {
-            let name = self.name(self.is_ingress, &format!("{}pod", self.books.family));
+            let name = self.name(self.is_ingress, &[self.books.family, "pod"].concat());
             let peers = self.books.set_of_addresses(name, &allowance.pods);
             self.allow("pods", Some(&peers), allowance);
         }
         for (at, block) in allowance.blocks.iter().enumerate() {
             let number = if at == 0 { String::new() } else { at.to_string() };
-            let name = self.name(self.is_ingress, &format!("{}ipblock{number}", self.books.family));
+            let name = self.name(self.is_ingress, &[self.books.family, "ipblock", &number].concat());
             let peers = self.books.set(name, true, block.clone());
             self.allow("cidr", Some(&peers), allowance);
         }
@@ -331,7 +278,7 @@ impl Page<'_, '_> {
             true => (peers, Some(&own)),
             false => (Some(&own), peers),
         };
-        let what = format!("{} {whom}", if self.is_ingress { "ingress" } else { "egress" });
+        let what = [if self.is_ingress { "ingress " } else { "egress " }, whom].concat();
         if allowance.is_of_all_ports {
             return self.line(&what, source, destination, None);
         }
@@ -339,7 +286,7 @@ impl Page<'_, '_> {
             self.line(&what, source, destination, Some(*port));
         }
         for (at, named) in allowance.named_ports.iter().enumerate() {
-            let what = format!("{what} np");
+            let what = [&what, " np"].concat();
             // Everybody's port of that name has its number.
             if !self.is_ingress && peers.is_none() {
                 self.line(&what, source, None, Some(named.port));
@@ -353,21 +300,26 @@ impl Page<'_, '_> {
 
     /// `appendRuleToPolicyChain`: the stamp, and the end of the book for those who have it.
     fn line(&mut self, what: &str, source: Option<&Text>, destination: Option<&Text>, port: Option<Port>) {
-        let mut rule = Rule::default().comment(comment(&self.policy.namespace, &self.policy.name, what));
-        for (set, by) in [(source, "src"), (destination, "dst")] {
+        let mut rule = String::new();
+        if let Some(Port { protocol, .. }) = port {
+            rule += &["-p ", protocol.name(), " "].concat();
+        }
+        rule += &comment(&self.policy.namespace, &self.policy.name, what);
+        for (set, by) in [(source, " src "), (destination, " dst ")] {
             if let Some(name) = set {
-                rule = rule.when(Match::Set { name: name.clone(), by });
+                rule += &["-m set --match-set ", name, by].concat();
             }
         }
-        if let Some(Port { protocol, numbers }) = port {
-            rule = match numbers {
-                None => Rule { protocol: Some(protocol), ..rule },
-                Some((first, last)) if first == last => rule.port(protocol, Some(first)),
-                Some((first, last)) => Rule { protocol: Some(protocol), ..rule }
-                    .when(Match::DestinationPorts { protocol, first, last, is_multiport: false }),
-            };
+        if let Some(Port { protocol, numbers: Some((first, last)) }) = port {
+            rule += &format!("-m {} --dport {first}", protocol.name());
+            if last != first {
+                rule += &format!(":{last}");
+            }
+            rule.push(' ');
         }
-        self.rules.push(rule.clone().then(Target::MarkOr(ALLOWED)));
-        self.rules.push(rule.when(has(ALLOWED, false)).then(Target::Return));
+        for end in ["-j MARK --set-xmark 0x10000/0x10000\n", "-m mark --mark 0x10000/0x10000 -j RETURN\n"] {
+            self.rules.push_str(&rule);
+            self.rules.push_str(end);
+        }
     }
 }

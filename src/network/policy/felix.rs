@@ -15,8 +15,7 @@ use crate::api::sha256::{letters_64, sha224, sha256};
 use crate::arrange::Arrange;
 use crate::network::cni::calico_interface;
 use crate::network::ipam::Cidr;
-use crate::network::netfilter::{Chain, CtState, IpSet, Match, Not, PortEntry, Restore, Rule, Table, Target};
-use crate::network::packet::Protocol;
+use crate::network::netfilter::{Chain, IpSet, Match, PortEntry, Restore, Rule, Table};
 
 use super::read::{Allowance, Pod, Policy, Port};
 
@@ -29,119 +28,99 @@ pub const FORWARD: &str = "cali-FORWARD";
 pub const TO_POD: &str = "cali-tw-";
 pub const FROM_POD: &str = "cali-fw-";
 
-/// A policy, or a profile, lets it pass.
-const ACCEPTED: u32 = 0x1_0000;
-/// The rest of the policies is skipped.
-const PASSED: u32 = 0x2_0000;
-/// What a rule of several parts is about has been met.
-const MET: u32 = 0x8_0000;
-const ALL: u32 = ACCEPTED | PASSED | MET | 0x10_0000;
 /// Of chains and of sets.
 const LONGEST_CHAIN: usize = 28;
 const LONGEST_SET: usize = 31;
 
+/// Chains that every node has (`StaticFilterTableChains`): a name, and its rules as Felix renders them.
+///
+/// The mark's bits: 0x10000 a policy or a profile lets it pass, 0x20000 the rest of the policies is skipped, 0x80000 and
+/// 0x100000 what a rule of several parts is about has been met.
+const OF_THE_NODE: &str = "\
+cali-FORWARD
+--jump MARK --set-mark 0/0x1a0000
+-m mark --mark 0/0x10000 --jump cali-from-hep-forward
+--in-interface cali+ --jump cali-from-wl-dispatch
+--out-interface cali+ --jump cali-to-wl-dispatch
+--jump cali-to-hep-forward
+--jump cali-cidr-block
+
+cali-INPUT
+--in-interface cali+ --goto cali-wl-to-host
+-m mark --mark 0x10000/0x10000 --jump ACCEPT
+--jump MARK --set-mark 0/0x1b0000
+--jump cali-from-host-endpoint
+-m comment --comment \"Host endpoint policy accepted packet.\" -m mark --mark 0x10000/0x10000 --jump ACCEPT
+
+cali-OUTPUT
+-m mark --mark 0x10000/0x10000 --jump ACCEPT
+--out-interface cali+ --jump RETURN
+--jump MARK --set-mark 0/0x1b0000
+-m conntrack ! --ctstate DNAT --jump cali-to-host-endpoint
+-m comment --comment \"Host endpoint policy accepted packet.\" -m mark --mark 0x10000/0x10000 --jump ACCEPT
+
+cali-wl-to-host
+--jump cali-from-wl-dispatch
+-m comment --comment \"Configured DefaultEndpointToHostAction\" --jump ACCEPT
+
+cali-from-host-endpoint
+
+cali-to-host-endpoint
+
+cali-from-hep-forward
+
+cali-to-hep-forward
+
+cali-cidr-block";
+
+/// At the end of FORWARD.
+const APPENDED: &str = "\
+-m comment --comment \"Policy explicitly accepted packet.\" -m mark --mark 0x10000/0x10000 --jump ACCEPT
+--jump MARK --set-mark 0x10000/0x10000";
+
+/// `endpointIptablesChain`: how the chain of an endpoint begins, what one from a pod has besides, and what stands around and
+/// after the jumps to policies and profiles.
+const KNOWN: &str = "\
+-m conntrack --ctstate RELATED,ESTABLISHED --jump ACCEPT
+-m conntrack --ctstate INVALID --jump DROP
+--jump MARK --set-mark 0/0x30000";
+const NO_TUNNELS: &str = "
+-m comment --comment \"Drop VXLAN encapped packets originating in workloads\" -p 17 -m multiport --destination-ports 4789 --jump DROP
+-m comment --comment \"Drop IPinIP encapped packets originating in workloads\" -p 4 --jump DROP";
+const TIER: &str = "\n-m comment --comment \"Start of tier default\" --jump MARK --set-mark 0/0x20000";
+const END_OF_TIER: &str = "\n-m comment --comment \"End of tier default. Drop if no policies passed packet\" -m mark --mark 0/0x20000 --jump DROP";
+const END: &str = "\n-m comment --comment \"Drop if no profiles matched\" --jump DROP";
+const ACCEPTED: &str = "-m mark --mark 0x10000/0x10000 --jump RETURN";
+
 /// `GetLengthLimitedID`.
-fn limited(prefix: &str, name: &str) -> Text {
+fn limited(prefix: &str, name: &str) -> String {
     if prefix.len() + name.len() <= LONGEST_CHAIN {
-        return arcstr::format!("{prefix}{name}");
+        return [prefix, name].concat();
     }
-    arcstr::format!("{prefix}_{}", letters_64(&sha256(name.as_bytes()), LONGEST_CHAIN - 1 - prefix.len()))
+    [prefix, "_", &letters_64(&sha256(name.as_bytes()), LONGEST_CHAIN - 1 - prefix.len())].concat()
 }
 
-fn policy_chain(policy: &Policy, is_ingress: bool) -> Text {
+fn policy_chain(policy: &Policy, is_ingress: bool) -> String {
     let Policy { namespace, name, .. } = policy;
     let prefix = if is_ingress { "cali-pi-" } else { "cali-po-" };
     // Of the tier `default`.
-    limited(prefix, &format!("default/{namespace}/knp.default.{name}"))
+    limited(prefix, &["default/", namespace, "/knp.default.", name].concat())
 }
 
-fn is(mark: u32, value: u32) -> Match {
-    Match::Mark { value, mask: mark, is_negated: false }
-}
-fn accepted() -> Match {
-    is(ACCEPTED, ACCEPTED)
-}
-fn jump(to: &str) -> Rule {
-    Rule::jump(to)
-}
-fn goto(to: impl Into<Text>) -> Rule {
-    Rule::with(Target::Goto(to.into()))
-}
-fn from(interface: &str, rule: Rule) -> Rule {
-    rule.when(Match::Interface { name: interface.into(), is_out: false })
-}
-fn to(interface: &str, rule: Rule) -> Rule {
-    rule.when(Match::Interface { name: interface.into(), is_out: true })
-}
-fn states(states: &'static [CtState], is_negated: bool) -> Match {
-    Match::ConnectionState { states, is_negated }
-}
-fn clear(bits: u32) -> Rule {
-    Rule::with(Target::MarkClear(bits))
-}
-
-/// As Felix renders a rule, for its hash (`iptables/renderer.go`, `match_builder.go`, `actions.go`).
-fn rendered(chain: &str, rule: &Rule) -> String {
-    let mut text = format!("-A {chain} HASH");
-    for one in &rule.matches {
-        if let Match::Comment(words) = one {
-            let is_safe = |c: char| c.is_ascii_alphanumeric() || "_ @%+=:,./-".contains(c);
-            let words: String = words.chars().map(|c| if is_safe(c) { c } else { '_' }).collect();
-            text += &format!(" -m comment --comment \"{words}\"");
-        }
-    }
-    match (rule.protocol, &rule.target) {
-        (None, _) => {}
-        // Felix names by their numbers those of its own rules.
-        (Some(protocol), Some(Target::Drop)) => text += &format!(" -p {}", protocol.number()),
-        (Some(protocol), _) => text += &format!(" -p {}", protocol.name()),
-    }
-    for (flag, side) in [("--source", &rule.source), ("--destination", &rule.destination)] {
-        if let Some(side) = side {
-            text += &format!(" {flag} {}", side.value);
-        }
-    }
-    let hex = |bits: u32| if bits == 0 { "0".to_string() } else { format!("{bits:#x}") };
-    for one in &rule.matches {
-        text += &match one {
-            Match::Interface { name, is_out: false } => format!(" --in-interface {name}"),
-            Match::Interface { name, is_out: true } => format!(" --out-interface {name}"),
-            Match::Mark { value, mask, .. } => format!(" -m mark --mark {}/{mask:#x}", hex(*value)),
-            Match::PortList { .. } | Match::DestinationPorts { .. } => Rule::default()
-                .when(one.clone())
-                .save(Table::Filter, "")
-                .replace("-A ", "")
-                .replace("dports", "destination-ports"),
-            Match::ConnectionState { .. } | Match::Set { .. } => {
-                Rule::default().when(one.clone()).save(Table::Filter, "").replace("-A ", "")
-            }
-            _ => String::new(),
-        };
-    }
-    text += &match &rule.target {
-        Some(Target::Jump(to)) => format!(" --jump {to}"),
-        Some(Target::Goto(to)) => format!(" --goto {to}"),
-        Some(Target::MarkOr(bits)) => format!(" --jump MARK --set-mark {bits:#x}/{bits:#x}"),
-        Some(Target::MarkClear(bits)) => format!(" --jump MARK --set-mark 0/{bits:#x}"),
-        Some(Target::Accept) => " --jump ACCEPT".into(),
-        Some(Target::Drop) => " --jump DROP".into(),
-        Some(Target::Return) => " --jump RETURN".into(),
-        _ => String::new(),
-    };
-    text
-}
-
-/// The rules of a chain with their hashes, which stand before all other comments.
-fn hashed(chain: &str, rules: Vec<Rule>) -> Vec<Arc<Rule>> {
+/// The rules of a chain, one a line, with their hashes, which stand before all other comments.
+fn hashed(chain: &str, rules: &str) -> Vec<Arc<Rule>> {
     let mut hash = sha224(chain.as_bytes());
-    let with_hash = |mut rule: Rule| {
-        let mut text = hash.to_vec();
-        text.extend(rendered(chain, &rule).bytes());
-        hash = sha224(&text);
-        rule.matches.insert(0, Match::Comment(arcstr::format!("cali:{}", letters_64(&hash, 16))));
+    let with_hash = |text: &str| {
+        let mut hashed = hash.to_vec();
+        for part in ["-A ", chain, " HASH ", text.trim_end()] {
+            hashed.extend(part.bytes());
+        }
+        hash = sha224(&hashed);
+        let mut rule = Rule::read(text);
+        rule.matches.insert(0, Match::Comment(["cali:", &letters_64(&hash, 16)].concat().into()));
         Arc::new(rule)
     };
-    rules.into_iter().map(with_hash).collect()
+    rules.lines().map(with_hash).collect()
 }
 
 #[derive(Default)]
@@ -152,7 +131,10 @@ struct Books {
 
 pub(super) fn write(policies: &[Policy], pods: &[Pod]) -> Restore {
     let mut books = Books::default();
-    books.of_the_node();
+    for chain in OF_THE_NODE.split("\n\n") {
+        let (name, rules) = chain.split_once('\n').unwrap_or((chain, ""));
+        books.chain(name, rules);
+    }
     let is_of_here = |policy: &&Policy| pods.iter().any(|pod| policy.pods.contains(&pod.address));
     for policy in policies.iter().filter(is_of_here) {
         for (is_ingress, allowances) in [(true, &policy.ingress), (false, &policy.egress)] {
@@ -162,31 +144,33 @@ pub(super) fn write(policies: &[Policy], pods: &[Pod]) -> Restore {
         }
     }
     let mut interfaces: Vec<(Text, &Pod)> =
-        pods.iter().map(|pod| (calico_interface(&format!("{}/{}", pod.namespace, pod.name)), pod)).collect();
+        pods.iter().map(|pod| (calico_interface(&[&pod.namespace, "/", &pod.name].concat()), pod)).collect();
     interfaces.arrange_by(|a, b| a.0.cmp(&b.0));
     for is_ingress in [false, true] {
-        let (dispatch, prefix) =
-            if is_ingress { ("cali-to-wl-dispatch", TO_POD) } else { ("cali-from-wl-dispatch", FROM_POD) };
-        let mut rules = Vec::new();
+        let (dispatch, flag, prefix) = match is_ingress {
+            true => ("cali-to-wl-dispatch", "--out-interface ", TO_POD),
+            false => ("cali-from-wl-dispatch", "--in-interface ", FROM_POD),
+        };
+        let mut rules = String::new();
         for (interface, pod) in &interfaces {
             let chain = limited(prefix, interface);
-            let rule = goto(chain.clone());
-            rules.push(if is_ingress { to(interface, rule) } else { from(interface, rule) });
+            rules += &[flag, interface, " --goto ", &chain, "\n"].concat();
             books.pod(&chain, pod, is_ingress, policies);
         }
-        rules.push(Rule::with(Target::Drop).comment("Unknown interface"));
-        books.chain(dispatch, rules);
+        rules += "-m comment --comment \"Unknown interface\" --jump DROP";
+        books.chain(dispatch, &rules);
     }
-    let gate = |gate: &'static str, to: &str| (Table::Filter, gate, hashed(gate, vec![jump(to)]).remove(0));
-    let ends = vec![
-        Rule::with(Target::Accept).comment("Policy explicitly accepted packet.").when(accepted()),
-        Rule::with(Target::MarkOr(ACCEPTED)),
-    ];
-    let ends = hashed("FORWARD*appends*", ends);
+    let all = |gate: &'static str, rules: Vec<Arc<Rule>>| {
+        rules.into_iter().map(move |rule| (Table::Filter, gate, rule))
+    };
+    let gates = ["INPUT", "FORWARD", "OUTPUT"];
     Restore {
         chains: books.chains,
-        jumps: vec![gate("INPUT", "cali-INPUT"), gate("FORWARD", FORWARD), gate("OUTPUT", "cali-OUTPUT")],
-        ends: ends.into_iter().map(|rule| (Table::Filter, "FORWARD", rule)).collect(),
+        jumps: gates
+            .iter()
+            .flat_map(|gate| all(gate, hashed(gate, &["--jump cali-", gate].concat())))
+            .collect(),
+        ends: all("FORWARD", hashed("FORWARD*appends*", APPENDED)).collect(),
         replaces: Some((Table::Filter, CHAINS)),
         sets: Some((SETS, books.sets)),
         ..Restore::default()
@@ -194,187 +178,116 @@ pub(super) fn write(policies: &[Policy], pods: &[Pod]) -> Restore {
 }
 
 impl Books {
-    fn chain(&mut self, name: impl Into<Text>, rules: Vec<Rule>) {
-        let name = name.into();
-        if self.chains.iter().all(|(_, other, _)| *other != name) {
-            let rules = hashed(&name, rules);
-            self.chains.push((Table::Filter, name, Some(Arc::new(Chain { rules }))));
+    fn chain(&mut self, name: &str, rules: &str) {
+        if self.chains.iter().all(|(_, other, _)| other != name) {
+            let rules = hashed(name, rules);
+            self.chains.push((Table::Filter, name.into(), Some(Arc::new(Chain { rules }))));
         }
     }
 
-    /// `StaticFilterTableChains`.
-    fn of_the_node(&mut self) {
-        let host_accepted = || {
-            let words = "Host endpoint policy accepted packet.";
-            Rule::with(Target::Accept).comment(words).when(accepted())
-        };
-        let already = || Rule::with(Target::Accept).when(accepted());
-        self.chain(
-            FORWARD,
-            vec![
-                clear(ALL & !ACCEPTED),
-                jump("cali-from-hep-forward").when(is(ACCEPTED, 0)),
-                from("cali+", jump("cali-from-wl-dispatch")),
-                to("cali+", jump("cali-to-wl-dispatch")),
-                jump("cali-to-hep-forward"),
-                jump("cali-cidr-block"),
-            ],
-        );
-        self.chain(
-            "cali-INPUT",
-            vec![
-                from("cali+", goto("cali-wl-to-host")),
-                already(),
-                clear(ALL),
-                jump("cali-from-host-endpoint"),
-                host_accepted(),
-            ],
-        );
-        self.chain(
-            "cali-OUTPUT",
-            vec![
-                already(),
-                to("cali+", Rule::with(Target::Return)),
-                clear(ALL),
-                jump("cali-to-host-endpoint").when(states(&[CtState::Dnat], true)),
-                host_accepted(),
-            ],
-        );
-        let to_host = Rule::with(Target::Accept).comment("Configured DefaultEndpointToHostAction");
-        self.chain("cali-wl-to-host", vec![jump("cali-from-wl-dispatch"), to_host]);
-        for empty in [
-            "cali-from-host-endpoint",
-            "cali-to-host-endpoint",
-            "cali-from-hep-forward",
-            "cali-to-hep-forward",
-            "cali-cidr-block",
-        ] {
-            self.chain(empty, Vec::new());
-        }
-    }
-
-    /// `endpointIptablesChain`, and the profiles of the pod.
-    fn pod(&mut self, chain: &Text, pod: &Pod, is_ingress: bool, policies: &[Policy]) {
-        let known = states(&[CtState::Related, CtState::Established], false);
-        let mut rules = vec![
-            Rule::with(Target::Accept).when(known),
-            Rule::with(Target::Drop).when(states(&[CtState::Invalid], false)),
-            clear(ACCEPTED | PASSED),
-        ];
-        for protocol in [Protocol::Udp, Protocol::IpInIp].into_iter().filter(|_| !is_ingress) {
-            let (what, ports) = match protocol {
-                Protocol::Udp => ("VXLAN", Some(Match::PortList { protocol, ports: vec![4789] })),
-                _ => ("IPinIP", None),
-            };
-            let mut rule = Rule { protocol: Some(protocol), ..Rule::with(Target::Drop) };
-            rule = rule.comment(format!("Drop {what} encapped packets originating in workloads"));
-            rule.matches.extend(ports);
-            rules.push(rule);
+    /// The chain of an endpoint, and the profiles of the pod.
+    fn pod(&mut self, chain: &str, pod: &Pod, is_ingress: bool, policies: &[Policy]) {
+        let mut rules = String::from(KNOWN);
+        if !is_ingress {
+            rules += NO_TUNNELS;
         }
         let is_about = |policy: &&Policy| {
             let way = if is_ingress { &policy.ingress } else { &policy.egress };
             way.is_some() && policy.pods.contains(&pod.address)
         };
-        let mut names =
-            policies.iter().filter(is_about).map(|policy| policy_chain(policy, is_ingress)).peekable();
-        if names.peek().is_some() {
-            rules.push(clear(PASSED).comment("Start of tier default"));
-            for name in names {
-                rules.push(Rule::jump(name).when(is(PASSED, 0)));
-                rules.push(Rule::with(Target::Return).comment("Return if policy accepted").when(accepted()));
+        let mut about = policies.iter().filter(is_about).peekable();
+        if about.peek().is_some() {
+            rules += TIER;
+            for policy in about {
+                rules += "\n-m mark --mark 0/0x20000 --jump ";
+                rules += &policy_chain(policy, is_ingress);
+                rules += "\n-m comment --comment \"Return if policy accepted\" ";
+                rules += ACCEPTED;
             }
-            let words = "End of tier default. Drop if no policies passed packet";
-            rules.push(Rule::with(Target::Drop).comment(words).when(is(PASSED, 0)));
+            rules += END_OF_TIER;
         }
         let (prefix, way) = if is_ingress { ("cali-pri-", "ingress") } else { ("cali-pro-", "egress") };
         let Pod { namespace, account, .. } = pod;
-        for profile in [format!("kns.{namespace}"), format!("ksa.{namespace}.{account}")] {
+        // What no policy is about may pass, by its namespace's profile.
+        for (profile, verdict) in [
+            (["kns.", namespace].concat(), " --jump MARK --set-mark 0x10000/0x10000"),
+            (["ksa.", namespace, ".", account].concat(), ""),
+        ] {
             let name = limited(prefix, &profile);
-            rules.push(Rule::jump(name.clone()));
-            rules.push(Rule::with(Target::Return).comment("Return if profile accepted").when(accepted()));
-            // What no policy is about may pass, by its namespace's profile.
-            let rule = if profile.starts_with("kns") {
-                Rule::with(Target::MarkOr(ACCEPTED))
-            } else {
-                Rule::default()
-            };
-            self.chain(name, vec![rule.comment(format!("Profile {profile} {way}"))]);
+            rules +=
+                &["\n--jump ", &name, "\n-m comment --comment \"Return if profile accepted\" ", ACCEPTED]
+                    .concat();
+            let only = ["-m comment --comment \"Profile ", &profile, " ", way, "\"", verdict].concat();
+            self.chain(&name, &only);
         }
-        rules.push(Rule::with(Target::Drop).comment("Drop if no profiles matched"));
-        self.chain(chain.clone(), rules);
+        rules += END;
+        self.chain(chain, &rules);
     }
 
     /// `ProtoRulesToIptablesRules`: each peer of a rule, with its ports.
     fn policy(&mut self, policy: &Policy, is_ingress: bool, allowances: &[Allowance]) {
         let Policy { namespace, name, .. } = policy;
-        let way = if is_ingress { "ingress" } else { "egress" };
-        let mut rules = Vec::new();
+        let (way, by, side) = match is_ingress {
+            true => ("ingress", " src ", "--source "),
+            false => ("egress", " dst ", "--destination "),
+        };
+        let mut rules =
+            ["-m comment --comment \"Policy ", namespace, "/knp.default.", name, " ", way, "\" "].concat();
         for (number, allowance) in allowances.iter().enumerate() {
             let key = format!("{namespace}/{name}/{way}/{number}");
             if allowance.is_of_all {
-                self.lines(&mut rules, Rule::default(), allowance, &key);
+                self.lines(&mut rules, "", "", allowance, &key);
             }
             if !allowance.pods.is_empty() {
                 let entries = allowance.pods.iter().map(|address| (Cidr::one(*address), false)).collect();
                 let name = self.set("s:", &key, "hash:net", entries, Vec::new());
-                let by = if is_ingress { "src" } else { "dst" };
-                self.lines(&mut rules, Rule::default().when(Match::Set { name, by }), allowance, &key);
+                let peer = ["-m set --match-set ", &name, by].concat();
+                self.lines(&mut rules, &peer, "", allowance, &key);
             }
             for block in &allowance.blocks {
-                let of = |rule: Rule, range: Cidr| match is_ingress {
-                    true => rule.from(Not::is(range)),
-                    false => rule.to(Not::is(range)),
+                let ranges = |out: bool| {
+                    let of = block.iter().filter(move |(_, is_left_out)| *is_left_out == out);
+                    of.map(|(range, _)| format!("{side}{range} "))
                 };
-                for (whole, _) in block.iter().filter(|(_, is_left_out)| !is_left_out) {
-                    let mut rule = of(Rule::default(), *whole);
-                    if block.iter().any(|(_, is_left_out)| *is_left_out) {
-                        rules.push(Rule::with(Target::MarkOr(MET)));
-                        for (range, _) in block.iter().filter(|(_, is_left_out)| *is_left_out) {
-                            rules.push(of(clear(MET), *range));
+                for whole in ranges(false) {
+                    let mut mark = "";
+                    for (number, range) in ranges(true).enumerate() {
+                        mark = "-m mark --mark 0x80000/0x80000 ";
+                        if number == 0 {
+                            rules += "--jump MARK --set-mark 0x80000/0x180000\n";
                         }
-                        rule = rule.when(is(MET, MET));
+                        rules += &[&range, "--jump MARK --set-mark 0/0x80000\n"].concat();
                     }
-                    self.lines(&mut rules, rule, allowance, &key);
+                    self.lines(&mut rules, &whole, mark, allowance, &key);
                 }
             }
         }
         // A return at the end changes nothing.
-        while rules.last().is_some_and(|rule| rule.target == Some(Target::Return)) {
-            rules.pop();
+        while let Some(shorter) = rules.trim_end_matches('\n').strip_suffix(ACCEPTED) {
+            rules.truncate(shorter.len());
         }
-        if rules.is_empty() {
-            rules.push(Rule::default());
-        }
-        let words = Match::Comment(arcstr::format!("Policy {namespace}/knp.default.{name} {way}"));
-        rules[0].matches.insert(0, words);
-        self.chain(policy_chain(policy, is_ingress), rules);
+        self.chain(&policy_chain(policy, is_ingress), rules.trim_end_matches('\n'));
     }
 
     /// The lines for one peer: the mark for who meets all of it by one of the ports, and the way back for who has it.
-    fn lines(&mut self, rules: &mut Vec<Rule>, peer: Rule, allowance: &Allowance, key: &str) {
-        let mut push = |mut rule: Rule| {
-            // The mark comes behind what the rule itself asks for.
-            if matches!(rule.matches.first(), Some(Match::Mark { .. })) {
-                rule.matches.rotate_left(1);
+    fn lines(&mut self, rules: &mut String, peer: &str, mark: &str, allowance: &Allowance, key: &str) {
+        let mut push = |protocol: &str, ports: &str| {
+            for part in
+                [protocol, peer, ports, mark, "--jump MARK --set-mark 0x10000/0x10000\n", ACCEPTED, "\n"]
+            {
+                rules.push_str(part);
             }
-            rules.push(rule.then(Target::MarkOr(ACCEPTED)));
-            rules.push(Rule::with(Target::Return).when(accepted()));
         };
         if allowance.is_of_all_ports {
-            return push(peer);
+            return push("", "");
         }
         for Port { protocol, numbers } in &allowance.ports {
-            let protocol = *protocol;
-            let rule = Rule { protocol: Some(protocol), ..peer.clone() };
-            push(match *numbers {
-                None => rule,
-                Some((first, last)) if first == last => {
-                    rule.when(Match::PortList { protocol, ports: vec![first] })
-                }
-                Some((first, last)) => {
-                    rule.when(Match::DestinationPorts { protocol, first, last, is_multiport: true })
-                }
-            });
+            let ports = match *numbers {
+                None => String::new(),
+                Some((first, last)) if first == last => format!("-m multiport --destination-ports {first} "),
+                Some((first, last)) => format!("-m multiport --destination-ports {first}:{last} "),
+            };
+            push(&["-p ", protocol.name(), " "].concat(), &ports);
         }
         for (at, named) in allowance.named_ports.iter().enumerate() {
             let Port { protocol, numbers } = named.port;
@@ -387,7 +300,8 @@ impl Books {
             };
             let owners = named.addresses.iter().map(entry).collect();
             let name = self.set("n:", &format!("{key}/{at}"), "hash:ip,port", Vec::new(), owners);
-            push(Rule { protocol: Some(protocol), ..peer.clone() }.when(Match::Set { name, by: "dst,dst" }));
+            let owners = ["-m set --match-set ", &name, " dst,dst "].concat();
+            push(&["-p ", protocol.name(), " "].concat(), &owners);
         }
     }
 
@@ -399,9 +313,9 @@ impl Books {
         entries: Vec<(Cidr, bool)>,
         ports: Vec<PortEntry>,
     ) -> Text {
-        let begin = format!("cali40{prefix}");
-        let name: Text =
-            arcstr::format!("{begin}{}", letters_64(&sha224(key.as_bytes()), LONGEST_SET - begin.len()));
+        let mut name = ["cali40", prefix].concat();
+        name += &letters_64(&sha224(key.as_bytes()), LONGEST_SET - name.len());
+        let name = Text::from(name);
         if self.sets.iter().all(|set| set.name != name) {
             self.sets.push(Arc::new(IpSet { name: name.clone(), kind, entries, ports }));
         }

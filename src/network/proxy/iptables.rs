@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::api::sha256::short_hash;
 use crate::network::ipam::Cidr;
-use crate::network::netfilter::{Chain, CtState, Leftover, Match, Not, Restore, Rule, Table, Target};
+use crate::network::netfilter::{Chain, Leftover, Match, Not, Restore, Rule, Table, Target, read};
 use crate::network::packet::Protocol;
 
 use super::endpoints::{Chosen, Endpoint};
@@ -259,108 +259,58 @@ fn to_endpoints(
 pub fn top_chains<'a>(services: impl Iterator<Item = &'a ServiceRules>, restore: &mut Restore) {
     let places =
         [NAT_SERVICES, NAT_NODE_PORTS, FILTER_SERVICES, FILTER_EXTERNAL, FILTER_NODE_PORTS, FILTER_FIREWALL];
-    let [mut nat, node_ports, filter, external, health, firewall] = gather(places, services);
-    let last = Rule::jump(NODE_PORTS)
-        .comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
-        .when(Match::DestinationLocal { is_negated: false });
-    nat.push(Arc::new(last));
-    let mut forward = vec![
-        Rule::with(Target::Drop)
-            .when(states(&[CtState::Invalid]))
-            .when(Match::Account("ct_state_invalid_dropped_pkts")),
-    ];
-    forward.extend(forwarding());
-    let shared = |rules: Vec<Rule>| rules.into_iter().map(Arc::new).collect::<Vec<_>>();
-    let chains = [
-        (Table::Nat, SERVICES, nat),
-        (Table::Nat, NODE_PORTS, node_ports),
-        (Table::Nat, POSTROUTING, shared(masquerading())),
-        (Table::Nat, MARK_MASQUERADE, shared(vec![marking()])),
-        (Table::Filter, SERVICES, filter),
-        (Table::Filter, EXTERNAL_SERVICES, external),
-        (Table::Filter, NODE_PORTS, health),
-        (Table::Filter, FIREWALL, firewall),
-        (Table::Filter, FORWARD, shared(forward)),
-        (Table::Filter, KUBELET_FIREWALL, shared(vec![martian_rule()])),
-    ];
-    for (table, name, rules) in chains {
+    let mut gathered = gather(places, services);
+    gathered[0].extend(read::rules(LAST_SERVICE));
+    for ((table, name), rules) in places.into_iter().zip(gathered) {
         restore.chains.push((table, name.into(), Some(Arc::new(Chain { rules }))));
     }
+    restore.chains.extend(read::chains(TOP, &|_| true));
+    restore.chains.extend(read::chains(MASQUERADING, &|_| true));
 }
 
-fn marked(is_negated: bool) -> Match {
-    Match::Mark { value: MASQUERADE_MARK, mask: MASQUERADE_MARK, is_negated }
-}
-fn states(states: &'static [CtState]) -> Match {
-    Match::ConnectionState { states, is_negated: false }
-}
-/// What ipvs mode has of these chains too: of `KUBE-POSTROUTING`, `KUBE-FORWARD` and `KUBE-MARK-MASQ`.
-pub(super) fn masquerading() -> Vec<Rule> {
-    vec![
-        Rule::with(Target::Return).when(marked(true)),
-        // So that the packet is not translated again when it comes by once more.
-        Rule::with(Target::MarkXor(MASQUERADE_MARK)),
-        Rule::with(Target::Masquerade { is_random: true })
-            .comment("kubernetes service traffic requiring SNAT"),
-    ]
-}
-pub(super) fn forwarding() -> [Rule; 2] {
-    [
-        Rule::with(Target::Accept).comment("kubernetes forwarding rules").when(marked(false)),
-        Rule::with(Target::Accept)
-            .comment("kubernetes forwarding conntrack rule")
-            .when(states(&[CtState::Related, CtState::Established])),
-    ]
-}
-pub(super) fn marking() -> Rule {
-    Rule::with(Target::MarkOr(MASQUERADE_MARK))
-}
+const LAST_SERVICE: &str = "-m comment --comment \"kubernetes service nodeports; NOTE: this must be the last rule in this chain\" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS";
+const TOP: &str = "\
+filter KUBE-FORWARD
+-m conntrack --ctstate INVALID -m nfacct --nfacct-name ct_state_invalid_dropped_pkts -j DROP
+-m comment --comment \"kubernetes forwarding rules\" -m mark --mark 0x4000/0x4000 -j ACCEPT
+-m comment --comment \"kubernetes forwarding conntrack rule\" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+
+filter KUBE-FIREWALL
+! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment \"block incoming localnet connections\" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP";
+/// What ipvs mode has, too. The mark is taken off so that the packet is not translated again when it comes by once more.
+pub(super) const MASQUERADING: &str = "\
+nat KUBE-POSTROUTING
+-m mark ! --mark 0x4000/0x4000 -j RETURN
+-j MARK --set-xmark 0x4000/0x0
+-m comment --comment \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully
+
+nat KUBE-MARK-MASQ
+-j MARK --set-xmark 0x4000/0x4000";
 
 /// Against packets for localhost that come from elsewhere: node ports on localhost would let them in.
 pub fn martian_rule() -> Rule {
-    let localhost = || Cidr::parse(LOCALHOST);
-    Rule {
-        source: localhost().map(Not::is_not),
-        destination: localhost().map(Not::is),
-        ..Rule::with(Target::Drop).comment("block incoming localnet connections").when(
-            Match::ConnectionState {
-                states: &[CtState::Related, CtState::Established, CtState::Dnat],
-                is_negated: true,
-            },
-        )
-    }
+    Rule::read(TOP.rsplit('\n').next().unwrap_or(""))
 }
 
 /// Where packets are sent through kube-proxy's chains; upstream puts each at the top of its chain.
 pub fn jumps() -> Vec<(Table, &'static str, Arc<Rule>)> {
-    let new = || Match::ConnectionState { states: &[CtState::New], is_negated: false };
-    let external = "kubernetes externally-visible service portals";
-    let (portals, balancer) = ("kubernetes service portals", "kubernetes load balancer firewall");
-    let lines: [(Table, &str, &str, bool, &str); 12] = [
-        (Table::Filter, "INPUT", EXTERNAL_SERVICES, true, external),
-        (Table::Filter, "FORWARD", EXTERNAL_SERVICES, true, external),
-        (Table::Filter, "INPUT", NODE_PORTS, false, "kubernetes health check service ports"),
-        (Table::Filter, "FORWARD", SERVICES, true, portals),
-        (Table::Filter, "OUTPUT", SERVICES, true, portals),
-        (Table::Filter, "FORWARD", FORWARD, false, "kubernetes forwarding rules"),
-        (Table::Filter, "INPUT", FIREWALL, true, balancer),
-        (Table::Filter, "OUTPUT", FIREWALL, true, balancer),
-        (Table::Filter, "FORWARD", FIREWALL, true, balancer),
-        (Table::Nat, "OUTPUT", SERVICES, false, portals),
-        (Table::Nat, "PREROUTING", SERVICES, false, portals),
-        (Table::Nat, "POSTROUTING", POSTROUTING, false, "kubernetes postrouting rules"),
-    ];
-    let mut jumps: Vec<(Table, &'static str, Arc<Rule>)> = lines
-        .into_iter()
-        .map(|(table, chain, to, is_for_new, comment)| {
-            let rule = if is_for_new { Rule::jump(to).when(new()) } else { Rule::jump(to) };
-            (table, chain, Arc::new(rule.comment(comment)))
-        })
-        .collect();
-    for chain in ["INPUT", "OUTPUT"] {
-        jumps.push((Table::Filter, chain, Arc::new(Rule::jump(KUBELET_FIREWALL))));
-    }
-    jumps
+    read::jumps(
+        "\
+filter INPUT -m conntrack --ctstate NEW -m comment --comment \"kubernetes externally-visible service portals\" -j KUBE-EXTERNAL-SERVICES
+filter FORWARD -m conntrack --ctstate NEW -m comment --comment \"kubernetes externally-visible service portals\" -j KUBE-EXTERNAL-SERVICES
+filter INPUT -m comment --comment \"kubernetes health check service ports\" -j KUBE-NODEPORTS
+filter FORWARD -m conntrack --ctstate NEW -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES
+filter OUTPUT -m conntrack --ctstate NEW -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES
+filter FORWARD -m comment --comment \"kubernetes forwarding rules\" -j KUBE-FORWARD
+filter INPUT -m conntrack --ctstate NEW -m comment --comment \"kubernetes load balancer firewall\" -j KUBE-PROXY-FIREWALL
+filter OUTPUT -m conntrack --ctstate NEW -m comment --comment \"kubernetes load balancer firewall\" -j KUBE-PROXY-FIREWALL
+filter FORWARD -m conntrack --ctstate NEW -m comment --comment \"kubernetes load balancer firewall\" -j KUBE-PROXY-FIREWALL
+nat OUTPUT -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES
+nat PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES
+nat POSTROUTING -m comment --comment \"kubernetes postrouting rules\" -j KUBE-POSTROUTING
+filter INPUT -j KUBE-FIREWALL
+filter OUTPUT -j KUBE-FIREWALL",
+    )
 }
 
 /// The empty chains by which kube-proxy notices that somebody has flushed a table.

@@ -12,12 +12,12 @@ use crate::arrange::Arrange;
 use crate::network::ipam::Cidr;
 use crate::network::ipvs::VirtualServer;
 use crate::network::netfilter::{
-    Chain, CtState, IpSet, Leftover, Match, Not, PortEntry, Restore, Rule, Table, Target,
+    Chain, IpSet, Leftover, Match, Not, PortEntry, Restore, Rule, Table, Target, read,
 };
 use crate::network::packet::Protocol;
 
 use super::endpoints::{Chosen, Endpoint};
-use super::iptables::{self, FIREWALL, FORWARD, MARK_MASQUERADE, POSTROUTING, SERVICES};
+use super::iptables;
 use super::service::ServicePort;
 use super::{ServiceRules, Settings};
 
@@ -42,37 +42,25 @@ const IP_PORT: &str = "hash:ip,port";
 const IP_PORT_IP: &str = "hash:ip,port,ip";
 const PORT: &str = "bitmap:port";
 
-/// Name, type, and the comment of rules that read it.
-const SETS: [(&str, &str, &str); 17] = [
-    (LOOP_BACK, IP_PORT_IP, "endpoints dst ip:port, source ip for solving hairpin purpose"),
-    (CLUSTER_IP, IP_PORT, "service cluster ip + port for masquerade purpose"),
-    (EXTERNAL_IP, IP_PORT, "service external ip + port for masquerade and filter purpose"),
-    (EXTERNAL_IP_LOCAL, IP_PORT, "service external ip + port with externalTrafficPolicy=local"),
-    (LOAD_BALANCER, IP_PORT, "service lb portal"),
-    (LOAD_BALANCER_FIREWALL, IP_PORT, "service load balancer ip + port for load balancer with sourceRange"),
-    (LOAD_BALANCER_LOCAL, IP_PORT, "service load balancer ip + port with externalTrafficPolicy=local"),
-    (SOURCE_IP, IP_PORT_IP, "service load balancer ip + port + source IP for packet filter purpose"),
-    (
-        SOURCE_CIDR,
-        "hash:ip,port,net",
-        "service load balancer ip + port + source cidr for packet filter purpose",
-    ),
-    ("KUBE-NODE-PORT-TCP", PORT, "nodeport TCP port for masquerade purpose"),
-    ("KUBE-NODE-PORT-LOCAL-TCP", PORT, "nodeport TCP port with externalTrafficPolicy=local"),
-    ("KUBE-NODE-PORT-UDP", PORT, "nodeport UDP port for masquerade purpose"),
-    ("KUBE-NODE-PORT-LOCAL-UDP", PORT, "nodeport UDP port with externalTrafficPolicy=local"),
-    (
-        "KUBE-NODE-PORT-SCTP-HASH",
-        IP_PORT,
-        "nodeport SCTP port for masquerade purpose with type 'hash ip:port'",
-    ),
-    (
-        "KUBE-NODE-PORT-LOCAL-SCTP-HASH",
-        IP_PORT,
-        "nodeport SCTP port with externalTrafficPolicy=local with type 'hash ip:port'",
-    ),
-    (HEALTH_CHECK, PORT, "health check node port"),
-    (ADDRESSES, "hash:ip", ""),
+/// Name and type.
+const SETS: [(&str, &str); 17] = [
+    (LOOP_BACK, IP_PORT_IP),
+    (CLUSTER_IP, IP_PORT),
+    (EXTERNAL_IP, IP_PORT),
+    (EXTERNAL_IP_LOCAL, IP_PORT),
+    (LOAD_BALANCER, IP_PORT),
+    (LOAD_BALANCER_FIREWALL, IP_PORT),
+    (LOAD_BALANCER_LOCAL, IP_PORT),
+    (SOURCE_IP, IP_PORT_IP),
+    (SOURCE_CIDR, "hash:ip,port,net"),
+    ("KUBE-NODE-PORT-TCP", PORT),
+    ("KUBE-NODE-PORT-LOCAL-TCP", PORT),
+    ("KUBE-NODE-PORT-UDP", PORT),
+    ("KUBE-NODE-PORT-LOCAL-UDP", PORT),
+    ("KUBE-NODE-PORT-SCTP-HASH", IP_PORT),
+    ("KUBE-NODE-PORT-LOCAL-SCTP-HASH", IP_PORT),
+    (HEALTH_CHECK, PORT),
+    (ADDRESSES, "hash:ip"),
 ];
 /// Where the node ports of a protocol are, in [`SETS`]; those of policy Local one behind.
 fn node_port_sets(protocol: Protocol) -> usize {
@@ -173,7 +161,7 @@ pub fn rules_of(settings: &Settings, port: &ServicePort, chosen: &Chosen, all: &
 /// The virtual servers and the sets of all services, and the rules.
 pub fn all<'a>(settings: &Settings, services: impl Iterator<Item = &'a ServiceRules>, restore: &mut Restore) {
     let mut sets =
-        SETS.map(|(name, kind, _)| IpSet { name: name.into(), kind, entries: Vec::new(), ports: Vec::new() });
+        SETS.map(|(name, kind)| IpSet { name: name.into(), kind, entries: Vec::new(), ports: Vec::new() });
     let mut servers = Vec::new();
     for service in services {
         for (name, entry) in &service.entries {
@@ -206,105 +194,102 @@ pub fn all<'a>(settings: &Settings, services: impl Iterator<Item = &'a ServiceRu
 
 /// `writeIptablesRules`.
 fn rules(settings: &Settings, sets: &[IpSet], restore: &mut Restore) {
-    let reads = |set: usize, by: &'static str| Match::Set { name: SETS[set].0.into(), by };
-    // A rule that reads a set which has something in it.
-    let of = |set: usize, by: &'static str| {
-        let comment = format!("Kubernetes {}", SETS[set].2);
-        (!sets[set].ports.is_empty()).then(|| Rule::default().comment(comment).when(reads(set, by)))
+    let is_filled = |name: &str| sets.iter().any(|set| set.name == name && !set.ports.is_empty());
+    let (from, by) = match settings.cluster_cidr {
+        _ if settings.masquerades_all => (String::new(), "dst,dst"),
+        Some(pods) => (format!("! -s {pods} "), "dst,dst"),
+        None => (String::new(), "src,dst"),
     };
-    let to = |rule: Option<Rule>, target: Target| rule.map(|rule| rule.then(target));
-    let mark = || Target::Jump(MARK_MASQUERADE.into());
-    let local = |is_negated| Match::DestinationLocal { is_negated };
-
-    let mut postrouting: Vec<Rule> =
-        to(of(0, "dst,dst,src"), Target::Masquerade { is_random: false }).into_iter().collect();
-    postrouting.extend(iptables::masquerading());
-
-    let localhost = Cidr::parse("127.0.0.0/8").map(Not::is);
-    let mut services = vec![Rule { source: localhost, ..Rule::with(Target::Return) }];
-    services.extend(to(of(4, "dst,dst"), Target::Jump(LOAD_BALANCER.into())));
-    services.extend(of(1, "dst,dst").and_then(|rule| match settings.cluster_cidr {
-        _ if settings.masquerades_all => Some(rule.then(mark())),
-        Some(pods) => Some(rule.from(Not::is_not(pods)).then(mark())),
-        None => to(of(1, "src,dst"), mark()),
-    }));
-    services.extend(to(of(2, "dst,dst"), mark()));
-    for rule in [of(2, "dst,dst"), of(3, "dst,dst")].into_iter().flatten() {
-        let foreign = rule.clone().when(Match::NotFromBridge).when(Match::SourceLocal { is_negated: true });
-        services.extend([foreign, rule.when(local(false))].map(|rule| rule.then(Target::Accept)));
+    let text = CHAINS.replace("FROM ", &from).replace("BY", by);
+    restore.chains.extend(read::chains(&text, &is_filled));
+    // What is read next stands behind what there is of the same chain.
+    let mut masquerading = read::chains(iptables::MASQUERADING, &is_filled);
+    if let (Some((.., Some(hairpins))), Some((.., Some(rest)))) =
+        (restore.chains.last_mut(), masquerading.first())
+    {
+        Arc::make_mut(hairpins).rules.extend(rest.rules.iter().cloned());
     }
-    services.push(Rule::jump(NODE_PORT).when(local(false)));
-    for set in [1, 4] {
-        if !sets[set].ports.is_empty() {
-            services.push(Rule::with(Target::Accept).when(reads(set, "dst,dst")));
-        }
-    }
-    let mut load_balancer: Vec<Rule> = to(of(6, "dst,dst"), Target::Return).into_iter().collect();
-    load_balancer.push(Rule::jump(MARK_MASQUERADE));
-    let mut node_ports = Vec::new();
-    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
-        let set = node_port_sets(protocol);
-        let by = if protocol == Protocol::Sctp { "dst,dst" } else { "dst" };
-        for (set, target) in [(set + 1, Target::Return), (set, mark())] {
-            let rule = to(of(set, by), target);
-            node_ports.extend(rule.map(|rule| Rule { protocol: Some(protocol), ..rule }));
-        }
-    }
-    let firewall = to(of(5, "dst,dst"), Target::Jump(SOURCE_RANGES.into()));
-    let mut source_ranges: Vec<Rule> = [of(8, "dst,dst,src"), of(7, "dst,dst,src")]
-        .into_iter()
-        .flatten()
-        .map(|rule| rule.then(Target::Return))
-        .collect();
-    source_ranges.push(Rule::with(Target::Drop));
-    let health =
-        Rule::with(Target::Accept).comment(format!("Kubernetes {}", SETS[15].2)).when(reads(15, "dst"));
-    // Ports of the node itself are not to be reached by the addresses of services.
-    let mut filter: Vec<Rule> = [(4, "dst,dst"), (1, "dst,dst"), (2, "dst,dst"), (3, "dst,dst"), (15, "dst")]
-        .map(|(set, by)| Rule::with(Target::Return).when(reads(set, by)))
-        .into();
-    let new = Match::ConnectionState { states: &[CtState::New], is_negated: false };
-    filter.push(Rule::with(Target::Reject).when(new).when(reads(16, "dst")));
+    restore.chains.extend(masquerading.drain(1..));
     // Addresses of load balancers that only some may use, and the node is not one of them.
-    let is_allowed = |one: &&PortEntry| !sets[7].ports.iter().any(|other| other.address == one.address);
-    let forbidden = sets[5].ports.iter().filter(is_allowed).map(|one| Rule {
-        source: one.address.map(|address| Not::is(Cidr::one(address))),
-        ..Rule::with(Target::Drop).when(Match::VirtualServer(one.clone()))
+    let of = |name: &str| sets.iter().find(|set| set.name == name).map_or(&[][..], |set| &set.ports);
+    let allowed = of(SOURCE_IP);
+    let is_forbidden = |one: &&PortEntry| !allowed.iter().any(|other| other.address == one.address);
+    let forbidden = of(LOAD_BALANCER_FIREWALL).iter().filter(is_forbidden).map(|one| {
+        Arc::new(Rule {
+            source: one.address.map(|address| Not::is(Cidr::one(address))),
+            ..Rule::with(Target::Drop).when(Match::VirtualServer(one.clone()))
+        })
     });
-    let chains = [
-        (Table::Nat, SERVICES, services),
-        (Table::Nat, POSTROUTING, postrouting),
-        (Table::Nat, NODE_PORT, node_ports),
-        (Table::Nat, LOAD_BALANCER, load_balancer),
-        (Table::Nat, MARK_MASQUERADE, vec![iptables::marking()]),
-        (Table::Filter, FORWARD, iptables::forwarding().into()),
-        (Table::Filter, NODE_PORT, vec![health]),
-        (Table::Filter, FIREWALL, firewall.into_iter().collect()),
-        (Table::Filter, SOURCE_RANGES, source_ranges),
-        (Table::Filter, FILTER, filter),
-        (Table::Filter, OUT_FILTER, forbidden.collect()),
-    ];
-    for (table, name, rules) in chains {
-        let rules = rules.into_iter().map(Arc::new).collect();
-        restore.chains.push((table, name.into(), Some(Arc::new(Chain { rules }))));
-    }
+    let rules = forbidden.collect();
+    restore.chains.push((Table::Filter, OUT_FILTER.into(), Some(Arc::new(Chain { rules }))));
 }
+
+/// The last is the one that [`iptables::MASQUERADING`] begins with. Ports of the node itself are not to be reached by the
+/// addresses of services: hence KUBE-IPVS-FILTER.
+const CHAINS: &str = "\
+nat KUBE-SERVICES
+-s 127.0.0.0/8 -j RETURN
+?-m comment --comment \"Kubernetes service lb portal\" -m set --match-set KUBE-LOAD-BALANCER dst,dst -j KUBE-LOAD-BALANCER
+?FROM -m comment --comment \"Kubernetes service cluster ip + port for masquerade purpose\" -m set --match-set KUBE-CLUSTER-IP BY -j KUBE-MARK-MASQ
+?-m comment --comment \"Kubernetes service external ip + port for masquerade and filter purpose\" -m set --match-set KUBE-EXTERNAL-IP dst,dst -j KUBE-MARK-MASQ
+?-m comment --comment \"Kubernetes service external ip + port for masquerade and filter purpose\" -m set --match-set KUBE-EXTERNAL-IP dst,dst -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT
+?-m comment --comment \"Kubernetes service external ip + port for masquerade and filter purpose\" -m set --match-set KUBE-EXTERNAL-IP dst,dst -m addrtype --dst-type LOCAL -j ACCEPT
+?-m comment --comment \"Kubernetes service external ip + port with externalTrafficPolicy=local\" -m set --match-set KUBE-EXTERNAL-IP-LOCAL dst,dst -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT
+?-m comment --comment \"Kubernetes service external ip + port with externalTrafficPolicy=local\" -m set --match-set KUBE-EXTERNAL-IP-LOCAL dst,dst -m addrtype --dst-type LOCAL -j ACCEPT
+-m addrtype --dst-type LOCAL -j KUBE-NODE-PORT
+?-m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT
+?-m set --match-set KUBE-LOAD-BALANCER dst,dst -j ACCEPT
+
+nat KUBE-NODE-PORT
+?-p tcp -m comment --comment \"Kubernetes nodeport TCP port with externalTrafficPolicy=local\" -m set --match-set KUBE-NODE-PORT-LOCAL-TCP dst -j RETURN
+?-p tcp -m comment --comment \"Kubernetes nodeport TCP port for masquerade purpose\" -m set --match-set KUBE-NODE-PORT-TCP dst -j KUBE-MARK-MASQ
+?-p udp -m comment --comment \"Kubernetes nodeport UDP port with externalTrafficPolicy=local\" -m set --match-set KUBE-NODE-PORT-LOCAL-UDP dst -j RETURN
+?-p udp -m comment --comment \"Kubernetes nodeport UDP port for masquerade purpose\" -m set --match-set KUBE-NODE-PORT-UDP dst -j KUBE-MARK-MASQ
+?-p sctp -m comment --comment \"Kubernetes nodeport SCTP port with externalTrafficPolicy=local with type 'hash ip:port'\" -m set --match-set KUBE-NODE-PORT-LOCAL-SCTP-HASH dst,dst -j RETURN
+?-p sctp -m comment --comment \"Kubernetes nodeport SCTP port for masquerade purpose with type 'hash ip:port'\" -m set --match-set KUBE-NODE-PORT-SCTP-HASH dst,dst -j KUBE-MARK-MASQ
+
+nat KUBE-LOAD-BALANCER
+?-m comment --comment \"Kubernetes service load balancer ip + port with externalTrafficPolicy=local\" -m set --match-set KUBE-LOAD-BALANCER-LOCAL dst,dst -j RETURN
+-j KUBE-MARK-MASQ
+
+filter KUBE-FORWARD
+-m comment --comment \"kubernetes forwarding rules\" -m mark --mark 0x4000/0x4000 -j ACCEPT
+-m comment --comment \"kubernetes forwarding conntrack rule\" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+
+filter KUBE-NODE-PORT
+-m comment --comment \"Kubernetes health check node port\" -m set --match-set KUBE-HEALTH-CHECK-NODE-PORT dst -j ACCEPT
+
+filter KUBE-PROXY-FIREWALL
+?-m comment --comment \"Kubernetes service load balancer ip + port for load balancer with sourceRange\" -m set --match-set KUBE-LOAD-BALANCER-FW dst,dst -j KUBE-SOURCE-RANGES-FIREWALL
+
+filter KUBE-SOURCE-RANGES-FIREWALL
+?-m comment --comment \"Kubernetes service load balancer ip + port + source cidr for packet filter purpose\" -m set --match-set KUBE-LOAD-BALANCER-SOURCE-CIDR dst,dst,src -j RETURN
+?-m comment --comment \"Kubernetes service load balancer ip + port + source IP for packet filter purpose\" -m set --match-set KUBE-LOAD-BALANCER-SOURCE-IP dst,dst,src -j RETURN
+-j DROP
+
+filter KUBE-IPVS-FILTER
+-m set --match-set KUBE-LOAD-BALANCER dst,dst -j RETURN
+-m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN
+-m set --match-set KUBE-EXTERNAL-IP dst,dst -j RETURN
+-m set --match-set KUBE-EXTERNAL-IP-LOCAL dst,dst -j RETURN
+-m set --match-set KUBE-HEALTH-CHECK-NODE-PORT dst -j RETURN
+-m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst -j REJECT
+
+nat KUBE-POSTROUTING
+?-m comment --comment \"Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose\" -m set --match-set KUBE-LOOP-BACK dst,dst,src -j MASQUERADE";
 
 /// `iptablesJumpChain`; each goes to the top of its chain.
 pub fn jumps() -> Vec<(Table, &'static str, Arc<Rule>)> {
-    let (portals, access) = ("kubernetes service portals", "kubernetes ipvs access filter");
-    let firewall = "kube-proxy firewall rules";
-    [
-        (Table::Nat, "OUTPUT", SERVICES, portals),
-        (Table::Nat, "PREROUTING", SERVICES, portals),
-        (Table::Nat, "POSTROUTING", POSTROUTING, "kubernetes postrouting rules"),
-        (Table::Filter, "FORWARD", FORWARD, "kubernetes forwarding rules"),
-        (Table::Filter, "INPUT", NODE_PORT, "kubernetes health check rules"),
-        (Table::Filter, "INPUT", FIREWALL, firewall),
-        (Table::Filter, "FORWARD", FIREWALL, firewall),
-        (Table::Filter, "INPUT", FILTER, access),
-        (Table::Filter, "OUTPUT", OUT_FILTER, access),
-    ]
-    .map(|(table, from, to, comment)| (table, from, Arc::new(Rule::jump(to).comment(comment))))
-    .into()
+    read::jumps(
+        "\
+nat OUTPUT -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES
+nat PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES
+nat POSTROUTING -m comment --comment \"kubernetes postrouting rules\" -j KUBE-POSTROUTING
+filter FORWARD -m comment --comment \"kubernetes forwarding rules\" -j KUBE-FORWARD
+filter INPUT -m comment --comment \"kubernetes health check rules\" -j KUBE-NODE-PORT
+filter INPUT -m comment --comment \"kube-proxy firewall rules\" -j KUBE-PROXY-FIREWALL
+filter FORWARD -m comment --comment \"kube-proxy firewall rules\" -j KUBE-PROXY-FIREWALL
+filter INPUT -m comment --comment \"kubernetes ipvs access filter\" -j KUBE-IPVS-FILTER
+filter OUTPUT -m comment --comment \"kubernetes ipvs access filter\" -j KUBE-IPVS-OUT-FILTER",
+    )
 }
