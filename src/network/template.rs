@@ -88,35 +88,40 @@ pub fn read(arguments: &[&str], own: &[String], block: &[Vec<&str>]) -> Result<T
 pub fn answer(templates: &[Template], kind: Kind, name: &str) -> Option<Answer> {
     for template in templates {
         let Some(zone) = template.zones.iter().find(|zone| is_in(name, zone)) else { continue };
-        let is_meant = template.kind == "ANY" || template.kind == kind.name();
-        let mut groups = Vec::new();
-        if !template.patterns.is_empty() || !is_meant {
-            let mut found = template.patterns.iter().filter(|_| is_meant);
-            let found = found.find_map(|(pattern, names)| Some((pattern.groups(name)?, names)));
-            let Some((texts, names)) = found else {
-                if is_meant && !falls_through(&template.fallthrough, name) {
-                    return Some(Err(Failure::NoSuchName));
-                }
-                continue;
-            };
-            for (number, text) in texts.into_iter().enumerate() {
-                let name =
-                    number.checked_sub(1).and_then(|number| names.get(number)).cloned().unwrap_or_default();
-                groups.push((format!(".Group.{number}"), text.clone()));
-                groups.push((format!("index .Match {number}"), text.clone()));
-                groups.push((format!(".Group.{name}"), text));
-            }
+        if template.kind != "ANY" && template.kind != kind.name() {
+            continue;
         }
-        for (gap, text) in [(".Name", name), (".Zone", zone), (".Class", "IN"), (".Type", kind.name())] {
-            groups.push((gap.into(), text.into()));
-        }
+        let no_names = Vec::new();
+        let mut found = template.patterns.iter();
+        let found = found.find_map(|(pattern, names)| Some((pattern.groups(name)?, names)));
+        let (groups, names) = match found {
+            Some(found) => found,
+            None if template.patterns.is_empty() => (Vec::new(), &no_names),
+            None if falls_through(&template.fallthrough, name) => continue,
+            None => return Some(Err(Failure::NoSuchName)),
+        };
         if let Some(failure) = template.failure {
             return Some(Err(failure));
         }
+        let gap = |gap: &str| -> &str {
+            let group = gap.strip_prefix(".Group.").or_else(|| gap.strip_prefix("index .Match "));
+            match (gap, group) {
+                (".Name", _) => name,
+                (".Zone", _) => zone,
+                (".Class", _) => "IN",
+                (".Type", _) => kind.name(),
+                (_, Some(group)) => {
+                    let named = names.iter().position(|name| name == group).map(|at| at + 1);
+                    let number = named.or(group.parse().ok());
+                    number.and_then(|number| groups.get(number)).map_or("", String::as_str)
+                }
+                _ => "",
+            }
+        };
         let mut records = Vec::new();
         let mut least = 3600;
         for answer in &template.answers {
-            let Some((ttl, record)) = record(&filled(answer, &groups)) else {
+            let Some((ttl, record)) = record(&filled(answer, &gap)) else {
                 return Some(Err(Failure::ServerFailure));
             };
             least = least.min(ttl);
@@ -127,14 +132,13 @@ pub fn answer(templates: &[Template], kind: Kind, name: &str) -> Option<Answer> 
     None
 }
 
-fn filled(text: &str, gaps: &[(String, String)]) -> String {
+fn filled<'a>(text: &str, gap: &dyn Fn(&str) -> &'a str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        let (gap, after) = after.split_once("}}").unwrap_or((after, ""));
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
         out.push_str(before);
-        let found = gaps.iter().find(|(name, _)| name == gap.trim());
-        out.push_str(found.map_or("", |(_, text)| text));
+        out.push_str(gap(name.trim()));
         rest = after;
     }
     out + rest

@@ -4,7 +4,6 @@
 //! one sentence, and in another what to change.
 
 use core::net::IpAddr;
-use std::sync::Arc;
 
 use super::follow::{End, Follower};
 use super::report::{Envelope, Hop, HopStage, HopVerdict, PacketTrace, PacketVerdict};
@@ -29,6 +28,14 @@ pub struct Ending<'a> {
 pub fn is_of_cluster(world: &dyn World, address: IpAddr) -> bool {
     let pods = world.nodes().first().and_then(|node| node.kernel.cluster_range);
     pods.into_iter().chain(world.service_range()).any(|range| range.contains(address))
+}
+
+fn last_comment(rule: &Rule) -> &str {
+    let comment = rule.matches.iter().rev().find_map(|one| match one {
+        Match::Comment(text) => Some(text.as_str()),
+        _ => None,
+    });
+    comment.unwrap_or("")
 }
 
 /// The ICMP message of a rule that refuses: it goes straight back to the asker.
@@ -236,25 +243,18 @@ impl Ending<'_> {
         let rules_of = |chain: &str| here.kernel.rules.chain(Table::Filter, chain).map(|chain| &chain.rules);
         let rules = rules_of(chain)?;
         let packet = self.arrived;
-        let comments = |rule: &Arc<Rule>| -> Vec<String> {
-            let texts = rule.matches.iter().filter_map(|one| match one {
-                Match::Comment(text) => Some(text.to_string()),
-                _ => None,
-            });
-            texts.collect()
-        };
         let mut policies: Vec<String> = Vec::new();
         let (owner, is_ingress) = if chain.starts_with("KUBE-POD-FW-") {
             let whose = rule.split('"').nth(1)?.split(' ').next()?;
             let (namespace, name) = whose.split_once('/')?;
             let owner = here.pods.iter().find(|pod| pod.namespace == namespace && pod.name == name)?;
             let is_ingress = owner.has(packet.destination);
-            // A jump for the other direction names the pod's address on the other side.
-            let concerns = |rule: &&Arc<Rule>| {
-                if is_ingress { rule.source.is_none() } else { rule.destination.is_none() }
-            };
-            let texts = rules.iter().filter(concerns).flat_map(comments);
-            policies.extend(texts.filter_map(|text| Some(text.strip_suffix(" policy")?.to_string())));
+            for rule in rules {
+                // A jump for the other direction names the pod's address on the other side.
+                let other = if is_ingress { &rule.source } else { &rule.destination };
+                let name = last_comment(rule).strip_suffix(" policy").filter(|_| other.is_none());
+                policies.extend(name.map(String::from));
+            }
             (owner, is_ingress)
         } else {
             let inwards = chain.strip_prefix(policy::TO_POD);
@@ -262,11 +262,12 @@ impl Ending<'_> {
             let is_its = |pod: &&Pod| pod.attachment.is_some_and(|one| one.host_interface == interface);
             for rule in rules {
                 let Some(Target::Jump(to)) = &rule.target else { continue };
-                let texts = rules_of(to).and_then(|rules| rules.first()).map(comments).unwrap_or_default();
-                policies.extend(texts.iter().filter_map(|text| {
-                    let (name, _) = text.strip_prefix("Policy ")?.rsplit_once(' ')?;
-                    Some(name.replacen("knp.default.", "", 1))
-                }));
+                let first =
+                    rules_of(to).and_then(|rules| rules.first()).map_or("", |rule| last_comment(rule));
+                if let Some((name, _)) = first.strip_prefix("Policy ").and_then(|rest| rest.rsplit_once(' '))
+                {
+                    policies.push(name.replacen("knp.default.", "", 1));
+                }
             }
             (here.pods.iter().find(is_its)?, inwards.is_some())
         };
