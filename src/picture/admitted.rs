@@ -14,7 +14,9 @@ use crate::sim::{History, RecordId};
 
 use super::asked::LINES;
 use super::inspect::to_yaml;
+use super::{Detail, Reference};
 
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Lines around a change.
 const CONTEXT: usize = 2;
 
@@ -60,7 +62,7 @@ pub fn admitted(history: &History<Cluster>, record: u64) -> Option<Vec<(String, 
     for pair in seen.windows(2) {
         let [(name, before), (_, after)] = pair else { continue };
         if !before.is_same(after) {
-            let diff = unified(&text(before), &text(after), CONTEXT);
+            let diff = difference(before, after);
             if !diff.is_empty() {
                 changes.push((name.to_string(), diff));
             }
@@ -74,9 +76,55 @@ pub fn admitted(history: &History<Cluster>, record: u64) -> Option<Vec<(String, 
     Some(changes)
 }
 
-/// Who owns which field is told elsewhere.
-fn text(object: &Value) -> String {
-    let mut object = object.clone();
-    object.remove("metadata.managedFields");
-    to_yaml(&object)
+/// The lines in which two versions of an object differ. Who owns which field is told elsewhere.
+pub(super) fn difference(before: &Value, after: &Value) -> String {
+    let [before, after] = [before, after].map(|object| {
+        let mut object = object.clone();
+        object.remove("metadata.managedFields");
+        to_yaml(&object)
+    });
+    unified(&before, &after, CONTEXT)
+}
+
+/// What the card of an object says of where it has its fields from: who manages which, and what defaults, admission and
+/// controllers have added to what was applied.
+pub(super) fn fill(detail: &mut Detail, object: &Value) {
+    let mut managers = Vec::new();
+    for entry in object.items("metadata.managedFields") {
+        let mut text = entry.shared_text("manager").to_string();
+        for field in ["operation", "subresource"] {
+            if entry.has(field) {
+                text.push_str(", ");
+                text.push_str(entry.text(field));
+            }
+        }
+        let mut paths = Vec::new();
+        owned(entry.at("fieldsV1"), "", 2, &mut paths);
+        managers.push(Reference { text, about: paths.join(", "), ..Reference::default() });
+    }
+    if !managers.is_empty() {
+        detail.references.push(("Who manages which fields".into(), managers));
+    }
+    let annotations = object.map("metadata.annotations");
+    let applied = annotations.get(LAST_APPLIED).and_then(Value::as_str);
+    if let Some(applied) = applied.and_then(|applied| serde_json::from_str::<Value>(applied).ok()) {
+        let mut object = object.clone();
+        object.at_mut("metadata.annotations").make_object().remove(LAST_APPLIED);
+        detail.changes.push(("Added to what was applied".into(), difference(&applied, &object)));
+    }
+}
+
+/// The fields of a set, so many levels deep.
+fn owned(set: &Value, path: &str, depth: usize, paths: &mut Vec<String>) {
+    let mut is_leaf = true;
+    for (name, below) in set.as_object().into_iter().flat_map(|set| set.iter()) {
+        if let Some(name) = name.strip_prefix("f:").filter(|_| depth > 0) {
+            is_leaf = false;
+            let dot = if path.is_empty() { "" } else { "." };
+            owned(below, &[path, dot, name].concat(), depth - 1, paths);
+        }
+    }
+    if is_leaf && !path.is_empty() {
+        paths.push(path.into());
+    }
 }

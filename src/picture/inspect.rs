@@ -24,7 +24,7 @@ use super::volumes::volumes;
 use super::why::{creation, flow_of, last_write, name_of, why};
 use super::{
     Action, ComponentKind, HostRole, Link, Owner, PacketSource, PacketTarget, PacketTrace, Reference, Step,
-    VolumeRow, asked, fields, hand, inspect_etcd, load, network, story,
+    VolumeRow, admitted, asked, fields, hand, inspect_etcd, load, network, story,
 };
 
 /// What is asked about.
@@ -114,7 +114,8 @@ pub struct Detail {
     pub story: Vec<Step>,
     /// For a packet: its way.
     pub packet: Option<PacketTrace>,
-    /// For a request: what each stage before storage changed, as a diff, or with which words it refused.
+    /// For a request: what each stage before storage changed, as a diff, or with which words it refused. For an object: what
+    /// was added to what was applied. For a key: what each revision changed.
     pub changes: Vec<(String, String)>,
     /// What led to the state that it is in, nearest cause first.
     pub why: Vec<Link>,
@@ -583,6 +584,7 @@ fn fill(history: &History<Cluster>, detail: &mut Detail, object: &Value, plural:
         }
     }
     detail.yaml = to_yaml(object);
+    admitted::fill(detail, object);
     let (namespace, name) = (object.text("metadata.namespace"), object.text("metadata.name"));
     let line = last_write(history, plural, namespace, name)
         .or_else(|| creation(history, object.text("kind"), namespace, name));

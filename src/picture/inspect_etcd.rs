@@ -16,12 +16,14 @@ use crate::sorted::SortedMap;
 use super::build::Ledger;
 use super::etcd::{EtcdMember, member_names, name_in};
 use super::inspect::{self, to_yaml};
-use super::{Detail, Query, asked, fields};
+use super::{Detail, Query, admitted, asked, fields};
 
 /// Names that one card lists at most: a level with more is folded into stretches of as many.
 const KEY_ROWS: usize = 100;
 /// Entries of a key that are listed at most, the newest.
 const ENTRY_ROWS: usize = 20;
+/// Revisions of a key, the newest, of which the lines that changed are shown.
+const DIFFS: usize = 6;
 /// Fields that a revision is said to have changed at most.
 const CHANGED_FIELDS: usize = 8;
 
@@ -225,6 +227,11 @@ pub(super) fn key(history: &History<Cluster>, key: &str) -> Option<Detail> {
                 let mut changed = Vec::new();
                 if let Some(before) = before {
                     changes(before, &pair.value, "", &mut changed);
+                    if index + DIFFS >= versions.len() {
+                        let revision = pair.mod_revision.to_string();
+                        let diff = admitted::difference(before, &pair.value);
+                        detail.changes.push((["Revision ", &revision].concat(), diff));
+                    }
                 }
                 before = Some(&pair.value);
                 about.push_str(&if pair.version == 1 { "created".into() } else { changed.join(", ") });
@@ -276,8 +283,8 @@ pub(super) fn key(history: &History<Cluster>, key: &str) -> Option<Detail> {
         }
         _ => {}
     }
-    detail.references =
-        vec![("Revisions".into(), revisions), ("In the log".into(), entries), ("See".into(), see)];
+    let own = [("Revisions".into(), revisions), ("In the log".into(), entries), ("See".into(), see)];
+    detail.references.splice(..0, own);
     Some(detail)
 }
 

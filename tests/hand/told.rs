@@ -304,3 +304,30 @@ fn a_request_shows_what_each_plugin_changed_and_who_refused_it() {
     }
     compared("admitted.txt", &text);
 }
+
+/// Where an object has its fields from: what was added to what was applied, who manages which, and what each revision
+/// changed.
+#[test]
+fn a_card_tells_where_an_object_has_its_fields_from() {
+    let mut history = real();
+    for line in [
+        "printf 'apiVersion: v1\\nkind: Service\\nmetadata: {name: web}\\nspec: {clusterIP: 10.96.1.2, ports: [{port: 80}]}\\n' | kubectl apply -f -",
+        "kubectl label service web tier=front",
+        "kubectl patch service web -p '{\"spec\":{\"ports\":[{\"port\":80,\"name\":\"http\"}]}}'",
+    ] {
+        history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
+        run(&mut history, Duration::from_secs(2));
+    }
+    let detail = card(&history, Query::EtcdKey { key: "/registry/services/specs/default/web".into() });
+    let mut text = String::new();
+    for (_, all) in detail.references.iter().filter(|(heading, _)| heading.starts_with("Who manages")) {
+        for one in all {
+            text.push_str(&format!("{}: {}\n", one.text, one.about));
+        }
+    }
+    for (heading, diff) in &detail.changes {
+        text.push_str(&format!("{heading}\n{diff}"));
+    }
+    let uid = detail.yaml.lines().find_map(|line| line.strip_prefix("  uid: ")).unwrap_or_default();
+    compared("fields-from.txt", &text.replace(uid, "<uid>"));
+}
