@@ -212,6 +212,7 @@ pub fn target_asked(query: &Query) -> Option<Target> {
         Query::EtcdKey { key } => Target::Key(key),
         Query::EtcdKeys { prefix, from } => Target::Keys(prefix, from),
         Query::Message { record } => Target::Message(record),
+        Query::Component { name } => Target::Component(name),
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::apiserver::ApiServer;
 use crate::cluster::{Cluster, Role};
 use crate::message::Message;
 use crate::message::etcd::{self, Proposed, Replicated};
@@ -13,15 +14,18 @@ use crate::message::rest::Request;
 use crate::note::{Note, Stage};
 use crate::sim::trace::What;
 use crate::sim::{ActorId, History, RecordId};
+use crate::sorted::SortedMap;
 
 use super::why::name_of;
-use super::{Query, Reference, fields};
+use super::{Query, Reference, fields, inspect_etcd};
 
 /// Causes that are followed from a request to etcd back to one of the API, at most.
 const CAUSES: usize = 40;
 /// Lines after a request in which its answer and its entry are looked for.
 pub(super) const LINES: u64 = 50_000;
 
+/// Clients of which it is told what they watch: of a cluster of hundreds it would fill the card.
+const CLIENTS: usize = 60;
 /// Lines after the answer in which the events of watches are looked for.
 const LINES_TOLD: u64 = 1_000;
 
@@ -198,6 +202,44 @@ pub(super) fn stored(history: &History<Cluster>, id: RecordId, request: &Request
         rows.push(("Watchers told".into(), watchers.join(", ")));
     }
     rows
+}
+
+/// Who watches what at an API server: a client a line, with the resources of its informers, the events that each has been
+/// sent, and how many of them have not arrived yet.
+pub(super) fn watchers(history: &History<Cluster>, server: &ApiServer, actor: u32) -> References {
+    let mut clients: SortedMap<ActorId, (String, u64)> = SortedMap::new();
+    for (client, _, resource, events) in server.watches() {
+        let (text, _) = clients.entry(client).or_default();
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(resource);
+        text.push(' ');
+        text.push_str(&events.to_string());
+    }
+    if clients.len() > CLIENTS {
+        return Vec::new();
+    }
+    for (_, from, to, _, message) in history.engine().in_flight() {
+        if from.0 == actor
+            && matches!(message, Message::Watch(_))
+            && let Some((_, behind)) = clients.get_mut(&to)
+        {
+            *behind += 1;
+        }
+    }
+    let mut rows = Vec::new();
+    for (client, (mut about, behind)) in clients {
+        if behind > 0 {
+            about.push_str("; ");
+            about.push_str(&inspect_etcd::counted(behind, "event"));
+            about.push_str(" behind");
+        }
+        let text = name_of(history.world(), client).to_string();
+        let query = Some(Query::Component { name: text.clone() });
+        rows.push(Reference { text, about, query, is_going: false });
+    }
+    if rows.is_empty() { Vec::new() } else { vec![("Watchers, and events sent".into(), rows)] }
 }
 
 /// The line and the code of the answer to the request in line `id`.

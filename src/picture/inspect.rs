@@ -347,6 +347,7 @@ fn component(history: &History<Cluster>, name: &str) -> Option<Detail> {
         let known: Vec<&str> = server.config().etcd.iter().filter_map(of_actor).collect();
         detail.summary.push(("Knows of etcd".to_string(), known.join(", ")));
         detail.summary.push(("Open watches".to_string(), server.watches().count().to_string()));
+        detail.references.extend(asked::watchers(history, server, component.actor));
     }
     if let Some(member) = picture.etcd.iter().find(|member| member.name == *name) {
         inspect_etcd::member_summary(member, &mut detail);

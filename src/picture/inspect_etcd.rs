@@ -52,7 +52,7 @@ impl Reference {
 }
 
 /// How many of something.
-fn counted(count: u64, one: &str) -> String {
+pub(super) fn counted(count: u64, one: &str) -> String {
     let many = if count == 1 { "" } else { "s" };
     format!("{count} {one}{many}")
 }

@@ -331,3 +331,21 @@ fn a_card_tells_where_an_object_has_its_fields_from() {
     let uid = detail.yaml.lines().find_map(|line| line.strip_prefix("  uid: ")).unwrap_or_default();
     compared("fields-from.txt", &text.replace(uid, "<uid>"));
 }
+
+#[test]
+fn an_api_server_tells_who_watches_what_and_who_is_behind() {
+    let mut history = real();
+    let line = "kubectl create deployment web --image=nginx --replicas=3".into();
+    history.command(Command::Exec { session: 0, line, stdin: String::new() });
+    let (mut rows, mut behind) = (0, 0);
+    for _ in 0..2_000 {
+        run(&mut history, Duration::from_micros(500));
+        let detail = card(&history, Query::Component { name: "kube-apiserver-cp-1".into() });
+        let (_, all) =
+            detail.references.iter().find(|(heading, _)| heading.starts_with("Watchers")).expect("rows");
+        rows = all.len();
+        behind += all.iter().filter(|one| one.about.contains(" behind")).count();
+    }
+    // Manager and scheduler, on each of two nodes kubelet and kube-proxy, and CoreDNS twice.
+    assert!(rows == 8 && behind > 5, "{rows} rows, {behind} times behind");
+}
