@@ -64,7 +64,7 @@ pub fn overridden(session: &Session, object: Value) -> Outcome<Value> {
     }
     let over: Value = match serde_json::from_str(text) {
         Ok(value) => value,
-        Err(error) => return fail(format!("Error parsing overrides: {error}")),
+        Err(_) => return fail("Invalid JSON Patch"),
     };
     match session.flags.text("override-type") {
         "strategic" => patch::strategic_merge_patch(&object, &over, patch::place_of(&object))

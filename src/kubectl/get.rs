@@ -133,11 +133,21 @@ fn sort_infos(session: &mut Session, infos: &mut [Info]) -> Outcome {
         return Ok(());
     }
     let path = sort_path(&field)?;
+    if !infos.is_empty() && infos.iter().all(|info| sort_key(&path, &info.object).0 == 0) {
+        return unsortable(&field);
+    }
     infos.arrange_by_key(|info| sort_key(&path, &info.object));
     Ok(())
 }
+
+/// No object has the field.
+fn unsortable(field: &str) -> Outcome {
+    let path = jsonpath::relaxed(field).unwrap_or_default();
+    fail(format!("couldn't find any field with path {path:?} in the list of objects"))
+}
+
 fn sort_path(field: &str) -> Outcome<JsonPath> {
-    let relaxed = jsonpath::relaxed(field).unwrap_or_else(|_| field.to_string());
+    let relaxed = jsonpath::relaxed(field).map_err(Failure::Message)?;
     match JsonPath::parse(&relaxed) {
         Ok(path) => Ok(path.allow_missing_keys(true)),
         Err(error) => fail(error),
@@ -211,6 +221,13 @@ fn tables(session: &mut Session, wide: bool, selection: Selection) -> Outcome {
         let mut layout = Layout::new(session, &mapping, wide, with_kind)?;
         // Once asked for, upstream's printers do not forget the column.
         layout.with_namespace |= with_namespace;
+        if let Some(path) = &layout.sort {
+            let mut rows = tables.iter().flat_map(|table| table.items("rows")).peekable();
+            if rows.peek().is_some() && rows.all(|row| sort_key(path, row.at("object")).0 == 0) {
+                let field = session.flags.text("sort-by").to_string();
+                return unsortable(&field);
+            }
+        }
         let mut text = String::new();
         let mut header_done = false;
         for table in &tables {

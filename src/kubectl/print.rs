@@ -354,7 +354,14 @@ fn columns_file(text: &str) -> Result<String, Failure> {
     let (headers, paths) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
     let (headers, paths): (Vec<&str>, Vec<&str>) =
         (headers.split_whitespace().gather(), paths.split_whitespace().gather());
-    if headers.len() != paths.len() || headers.is_empty() {
+    for (missing, line) in [(headers.is_empty(), "header"), (paths.is_empty(), "spec")] {
+        if missing {
+            return Err(Failure::Message(format!(
+                "invalid template, missing {line} line. Expected format is one line of space separated headers, one line of space separated column specs."
+            )));
+        }
+    }
+    if headers.len() != paths.len() {
         return Err(Failure::Message(format!(
             "number of headers ({}) and field specifications ({}) don't match",
             headers.len(),

@@ -151,6 +151,9 @@ impl Reader<'_> {
             }
             None => (Vec::new(), argument),
         };
+        if value.is_empty() {
+            return Err(["missing value for ", word].concat());
+        }
         let pipeline = pipeline(value)?;
         let (body, ending) = self.block()?;
         let otherwise = match ending {
@@ -314,6 +317,12 @@ fn run(
             Node::Text(text) => out.push_str(text),
             Node::Print { pipeline, at, source } => {
                 let value = value_of(pipeline, dot, variables).map_err(|error| {
+                    // Of several fields in a row Go names the place of the second.
+                    let second = source.strip_prefix('.').and_then(|rest| rest.find('.'));
+                    if let Some(second) = second.filter(|_| error.starts_with("can't evaluate")) {
+                        let at = at + second + 1;
+                        return format!("1:{at}: executing \"output\" at <{source}>: {error}");
+                    }
                     let first = source.split(['.', ' ']).find(|part| !part.is_empty()).unwrap_or(source);
                     format!("1:{at}: executing \"output\" at <{first}>: {error}")
                 })?;
@@ -379,11 +388,11 @@ fn value_of(pipeline: &Pipeline, dot: &Value, variables: &SortedMap<String, Valu
         for (index, term) in command.iter().enumerate() {
             match term {
                 Term::Function(name, fields) if index == 0 => function = Some((name, fields)),
-                Term::Function(name, fields) => values.push(walk(&call(name, &[])?, fields)),
+                Term::Function(name, fields) => values.push(walk(&call(name, &[])?, fields)?),
                 Term::Dot => values.push(dot.clone()),
-                Term::Field(fields) => values.push(walk(dot, fields)),
+                Term::Field(fields) => values.push(walk(dot, fields)?),
                 Term::Variable(name, fields) => {
-                    values.push(walk(variables.get(name).unwrap_or(&Value::Null), fields));
+                    values.push(walk(variables.get(name).unwrap_or(&Value::Null), fields)?);
                 }
                 Term::Literal(value) => values.push(value.clone()),
                 Term::Group(inner) => values.push(value_of(inner, dot, variables)?),
@@ -391,15 +400,22 @@ fn value_of(pipeline: &Pipeline, dot: &Value, variables: &SortedMap<String, Valu
         }
         values.extend(last.take());
         last = Some(match function {
-            Some((name, fields)) => walk(&call(name, &values)?, fields),
+            Some((name, fields)) => walk(&call(name, &values)?, fields)?,
             None => values.into_iter().next().unwrap_or_default(),
         });
     }
     Ok(last.unwrap_or_default())
 }
 
-fn walk(value: &Value, fields: &[String]) -> Value {
-    fields.iter().fold(value.clone(), |value, field| value.get(field).cloned().unwrap_or_default())
+fn walk(value: &Value, fields: &[String]) -> Result<Value, String> {
+    let mut value = value.clone();
+    for field in fields {
+        if !value.is_null() && value.as_object().is_none() {
+            return Err(["can't evaluate field ", field, " in type interface {}"].concat());
+        }
+        value = value.get(field).cloned().unwrap_or_default();
+    }
+    Ok(value)
 }
 
 fn call(name: &str, values: &[Value]) -> Result<Value, String> {

@@ -166,8 +166,12 @@ pub fn pod(session: &mut Session, name: &str) -> Outcome<Value> {
     if !environment.is_empty() {
         container.set("env", environment);
     }
-    if let Ok(port) = flags.text("port").parse::<i64>() {
-        container.set("ports", array![object! { "containerPort" => port }]);
+    match flags.text("port") {
+        "" => {}
+        port => match port.parse::<i64>() {
+            Ok(port) => drop(container.set("ports", array![object! { "containerPort" => port }])),
+            Err(_) => return fail(format!("strconv.Atoi: parsing {port:?}: invalid syntax")),
+        },
     }
     if !flags.text("image-pull-policy").is_empty() {
         container.set("imagePullPolicy", flags.text("image-pull-policy"));
