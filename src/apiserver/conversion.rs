@@ -78,6 +78,9 @@ fn is_cpu_utilization(metric: &Value) -> bool {
 }
 
 fn autoscaler_to_v1(autoscaler: &mut Value) {
+    if autoscaler.has("status") {
+        autoscaler.set_default("status.currentReplicas", 0);
+    }
     let metrics = autoscaler.items("spec.metrics").to_vec();
     if let Some(cpu) = metrics.iter().find(|metric| is_cpu_utilization(metric)) {
         autoscaler

@@ -306,6 +306,7 @@ pub fn generate(session: &mut Session, generator: &Generator) -> Outcome {
 
 /// `kubectl create -f`.
 pub fn from_files(session: &mut Session) -> Outcome {
+    session.refuse_raw()?;
     if !session.operands().is_empty() {
         let words = ["Unexpected args: [", &session.operands().join(" "), "]"].concat();
         return misused(&session.command, &words);

@@ -57,6 +57,7 @@ pub fn propagation(session: &Session) -> Outcome<&'static str> {
 }
 
 pub fn run(session: &mut Session) -> Outcome {
+    session.refuse_raw()?;
     let output = session.flags.text("output").to_string();
     let (labels, fields) =
         (!session.flags.text("selector").is_empty(), !session.flags.text("field-selector").is_empty());

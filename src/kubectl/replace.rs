@@ -37,6 +37,7 @@ pub const FLAGS: &[&str] = &[
 ];
 
 pub fn run(session: &mut Session) -> Outcome {
+    session.refuse_raw()?;
     let format = session.format(false)?;
     let flags = session.flags.clone();
     let (force, dry_run) = (flags.switch("force"), session.dry_run()?);

@@ -14,7 +14,7 @@ use crate::shell::{Cli, Halt, Run};
 use crate::sim::{Duration, Time};
 
 use super::config::Context;
-use super::failure::{Failure, HOST, Outcome, Stop};
+use super::failure::{Failure, HOST, Outcome, Stop, fail};
 use super::flag::Flags;
 
 /// A command while it runs.
@@ -72,6 +72,13 @@ impl Session<'_, '_, '_> {
     }
     pub fn has_explicit_namespace(&self) -> bool {
         self.flags.is_set("namespace")
+    }
+    /// A path instead of objects is understood by `get` alone.
+    pub fn refuse_raw(&self) -> Outcome {
+        match self.flags.is_set("raw") {
+            true => fail(crate::fidelity::message("kubectl", "--raw").unwrap_or_default()),
+            false => Ok(()),
+        }
     }
     pub fn dry_run(&self) -> Outcome<DryRun> {
         match self.flags.text("dry-run") {
