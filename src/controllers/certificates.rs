@@ -193,7 +193,7 @@ pub fn answer(
     }
     let now_s = time::unix_us(now).div_euclid(1_000_000);
     let wanted_s = request.integer("spec.expirationSeconds").unwrap_or(LONGEST_S);
-    let lasts_s = wanted_s.min(LONGEST_S).max(SHORTEST_S);
+    let lasts_s = wanted_s.clamp(SHORTEST_S, LONGEST_S);
     let end_s = now_s + if lasts_s < SHORT_S { lasts_s } else { lasts_s - BACKDATE_S };
     if now_s >= issuer.not_after_s {
         return None;
