@@ -341,6 +341,7 @@ fn alternative_names(mut value: &[u8]) -> Option<Vec<(u8, String)>> {
 }
 
 /// The next doll of a row: its tag, what is in it, and the whole of it.
+#[inline(never)]
 fn take<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8], &'a [u8])> {
     let all = *rest;
     let (tag, length) = (*all.first()?, *all.get(1)?);
@@ -356,6 +357,7 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8], &'a [u8])> {
 }
 
 /// What is in the next one, which has to have this tag.
+#[inline(never)]
 fn expect<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     take(rest).filter(|(own, ..)| *own == tag).map(|(_, content, _)| content)
 }

@@ -13,7 +13,6 @@ use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, Interrupt, Selection, Store, request};
 use crate::message::rest::Resource;
-use crate::object;
 use crate::sim::random::Random;
 use crate::sim::{Duration, Time};
 
@@ -131,22 +130,22 @@ fn approve(call: &mut Call, mut request: Value) -> Result<(), Interrupt> {
             continue;
         }
         tried.push(subresource);
-        let attributes = object! {
-            "group" => "certificates.k8s.io", "resource" => "certificatesigningrequests", "verb" => "create",
-            "subresource" => subresource, "version" => "*",
-        };
-        let review = object! {
-            "apiVersion" => "authorization.k8s.io/v1", "kind" => "SubjectAccessReview",
-            "spec" => object! {
-                "user" => request.at("spec.username"), "groups" => request.at("spec.groups"),
-                "resourceAttributes" => attributes,
-            },
-        };
+        let mut review = Value::object();
+        for (path, text) in [
+            ("apiVersion", "authorization.k8s.io/v1"),
+            ("kind", "SubjectAccessReview"),
+            ("spec.resourceAttributes.group", "certificates.k8s.io"),
+            ("spec.resourceAttributes.resource", "certificatesigningrequests"),
+            ("spec.resourceAttributes.subresource", subresource),
+            ("spec.resourceAttributes.verb", "create"),
+            ("spec.resourceAttributes.version", "*"),
+        ] {
+            review.set(path, text);
+        }
+        review.set("spec.user", request.at("spec.username")).set("spec.groups", request.at("spec.groups"));
         let review = call.create(&reviews, "", review)?;
         if review.is_true("status.allowed") {
-            request.at_mut("status.conditions").make_array().push(object! {
-                "type" => "Approved", "status" => "True", "reason" => "AutoApproved", "message" => words,
-            });
+            judge(&mut request, "Approved", "AutoApproved", words);
             let update = request::update(&CERTIFICATE_SIGNING_REQUEST.resource, request);
             call.request(update.subresource("approval"))?;
             return Ok(());
@@ -185,10 +184,7 @@ pub fn answer(
     let asked = x509::Request::read(request.text("spec.request")).ok()?;
     let mut answered = request.clone();
     if let Err(words) = check(request, &asked) {
-        answered.at_mut("status.conditions").make_array().push(object! {
-            "type" => "Failed", "status" => "True", "reason" => "SignerValidationFailure", "message" => words,
-            "lastUpdateTime" => time::rfc3339(now),
-        });
+        judge(&mut answered, "Failed", "SignerValidationFailure", &words);
         return Some(answered);
     }
     let now_s = time::unix_us(now).div_euclid(1_000_000);
@@ -208,6 +204,15 @@ pub fn answer(
     let certificate = x509::certificate(&signed, algorithm, &sign(&signed)?);
     answered.set("status.certificate", pem::encode(certificate.as_bytes()));
     Some(answered)
+}
+
+/// Writes a condition on a request; when that was, the API server fills in.
+fn judge(request: &mut Value, kind: &str, reason: &str, message: &str) {
+    let mut condition = Value::object();
+    for (field, text) in [("type", kind), ("status", "True"), ("reason", reason), ("message", message)] {
+        condition.set(field, text);
+    }
+    request.at_mut("status.conditions").make_array().push(condition);
 }
 
 /// What stands where the authority's signature would.

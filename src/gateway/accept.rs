@@ -77,7 +77,8 @@ pub fn negotiate(request: &Request, path: &str) -> Result<Form, Status> {
         .split('&')
         .find_map(|part| part.strip_prefix("pretty="))
         .map_or(pretty, |value| !matches!(value, "0" | "false"));
-    let media = Media::Json { pretty };
+    // What is no resource is written by hand upstream, and spread out.
+    let media = Media::Json { pretty: pretty || path.trim_end_matches('/') == "/version" };
     let headers: Vec<&str> = request.headers_of("accept").collect();
     let mut clauses: Vec<Clause> = headers
         .iter()

@@ -125,7 +125,9 @@ fn split(session: &Session) -> (Vec<String>, Vec<String>) {
 /// What is wrong with the objects is told before what is wrong with the change, `words`.
 fn misfit(session: &mut Session, resources: &[String], words: &str) -> Outcome {
     let rules = Rules { all_without_selector: session.flags.switch("all"), ..Rules::default() };
-    for_each(session, resources, rules, |_, _| Ok(()))?;
+    let selection = session.select(resources, rules)?;
+    let (_, failures) = session.fetch(selection)?;
+    Failure::many(failures)?;
     fail(words)
 }
 

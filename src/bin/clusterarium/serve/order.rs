@@ -10,7 +10,7 @@ use clusterarium::api::Value;
 use clusterarium::api::schema::{Schema, SchemaType, Shape};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// Fields of what is no object of a kind in the schema: lists, tables, events of a watch.
+/// Fields of what is no object of a kind in the schema: lists, tables, events of a watch, the version.
 const OTHERS: &[&str] = &[
     "kind",
     "apiVersion",
@@ -22,6 +22,19 @@ const OTHERS: &[&str] = &[
     "items",
     "columnDefinitions",
     "rows",
+    "major",
+    "minor",
+    "emulationMajor",
+    "emulationMinor",
+    "minCompatibilityMajor",
+    "minCompatibilityMinor",
+    "gitVersion",
+    "gitCommit",
+    "gitTreeState",
+    "buildDate",
+    "goVersion",
+    "compiler",
+    "platform",
 ];
 /// Fields of a resource in discovery.
 const RESOURCE: &[&str] =
