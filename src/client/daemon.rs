@@ -1,4 +1,4 @@
-//! A program of a DaemonSet or the like that watches a few kinds: what kube-proxy, kube-router and CoreDNS share.
+//! A program of a DaemonSet or the like that watches a few kinds: what kube-proxy, kube-router, CoreDNS and the cloud's controller share.
 //!
 //! Picture to hold in mind: a night watchman's contract. He comes on duty when his first container starts, reads the
 //! news, and is relieved when the last one ends; what he knew by then is forgotten. What he does with the news is
