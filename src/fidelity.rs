@@ -235,6 +235,11 @@ pub const REGISTRY: &[Entry] = &[
         message: "one packet there and one back stand for a whole connection; there is no bandwidth and no retransmission",
     },
     Entry {
+        component: "container engine",
+        what: "IPC",
+        message: "containers of a pod share their IPC namespace, but no program here has shared memory, semaphores or queues in it",
+    },
+    Entry {
         component: "network",
         what: "load, hey",
         message: "a hundred requests a second at most; connections that are kept are used in turn, and a request that meets one closed by the other side goes over a new one at once; the name is looked up once a second; what hey prints has no times for dialling, writing and reading",
