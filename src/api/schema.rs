@@ -179,12 +179,14 @@ pub struct SchemaType<'a> {
 }
 
 impl<'a> SchemaType<'a> {
+    #[inline(always)]
     fn info(self) -> &'a Type {
         self.schema.type_(self.id)
     }
     fn to(self, id: TypeId) -> SchemaType<'a> {
         SchemaType { schema: self.schema, id }
     }
+    #[inline(always)]
     pub fn shape(self) -> &'a Shape {
         &self.info().shape
     }

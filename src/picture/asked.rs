@@ -205,11 +205,16 @@ pub(super) fn stored(history: &History<Cluster>, id: RecordId, request: &Request
 }
 
 /// Who watches what at an API server: a client a line, with the resources of its informers, the events that each has been
-/// sent, and how many of them have not arrived yet.
+/// sent, how many are quiet, and how many events have not arrived yet.
 pub(super) fn watchers(history: &History<Cluster>, server: &ApiServer, actor: u32) -> References {
-    let mut clients: SortedMap<ActorId, (String, u64)> = SortedMap::new();
+    // What was sent, how many watches are quiet, and how many events are behind.
+    let mut clients: SortedMap<ActorId, (String, u64, u64)> = SortedMap::new();
     for (client, _, resource, events) in server.watches() {
-        let (text, _) = clients.entry(client).or_default();
+        let (text, quiet, _) = clients.entry(client).or_default();
+        if events == 0 {
+            *quiet += 1;
+            continue;
+        }
         if !text.is_empty() {
             text.push_str(", ");
         }
@@ -223,13 +228,17 @@ pub(super) fn watchers(history: &History<Cluster>, server: &ApiServer, actor: u3
     for (_, from, to, _, message) in history.engine().in_flight() {
         if from.0 == actor
             && matches!(message, Message::Watch(_))
-            && let Some((_, behind)) = clients.get_mut(&to)
+            && let Some((_, _, behind)) = clients.get_mut(&to)
         {
             *behind += 1;
         }
     }
     let mut rows = Vec::new();
-    for (client, (mut about, behind)) in clients {
+    for (client, (mut about, quiet, behind)) in clients {
+        if quiet > 0 {
+            let and = if about.is_empty() { "" } else { ", " };
+            about = [&about, and, &quiet.to_string(), " without an event"].concat();
+        }
         if behind > 0 {
             about.push_str("; ");
             about.push_str(&inspect_etcd::counted(behind, "event"));

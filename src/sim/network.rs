@@ -80,6 +80,7 @@ impl Network {
         self.hosts.resize(self.hosts.len().max(place + 1), None);
         self.hosts[place] = Some(host);
     }
+    #[inline(always)]
     pub fn host(&self, actor: ActorId) -> Option<HostId> {
         self.hosts.get(actor.0 as usize).copied().flatten()
     }
