@@ -7,9 +7,12 @@
 //
 // The sorted form keeps the ending .wasm, because hosts compress that; it is no module until it is joined.
 
-/** Trays. Of GET there is one for each pair of kinds that follow, of CALL one for each kind before, of I32 one for each opcode that follows. */
-const [OPCODE, LOCALS, BLOCK, BRANCH, TABLE, INDIRECT, SET, TEE, GLOBAL, ALIGN, LOAD, STORE, I64, FLOAT, OTHER] =
-  Array(15).keys();
+/**
+ * Trays. Of GET there is one for each pair of kinds that follow, of CALL one for each kind before and use behind, of I32
+ * one for each opcode that follows, and another one where a constant stands before it.
+ */
+const [OPCODE, LOCALS, BLOCK, BRANCH, BRANCH_IF, TABLE, INDIRECT, SET, TEE, GLOBAL, ALIGN, LOAD, STORE, I64, FLOAT, OTHER] =
+  Array(16).keys();
 const [GET, CALL, I32] = [16, 192, 256];
 
 /** By opcode, how far a load or store reaches, as a power of two: from `i32.load` to `i64.store32`. */
@@ -21,9 +24,10 @@ const KIND = Uint8Array.from({ length: 256 }, (_, code) => {
   if (code >= 0x36 && code <= 0x3e) return 2;
   if (code === 0x6a || code === 0x6b) return 3;
   if (code === 0x0d || code === 0x04 || code === 0x45) return 4;
-  if (code === 0x21 || code === 0x22) return 5;
   return 6 + [0x10, 0x20, 0x41, 0x42].indexOf(code);
 });
+/** What becomes of a call's result, as far as it tells who was called: kept, asked, or never there. */
+const use = (code) => (code === 0x21 || code === 0x22 ? 1 : KIND[code] === 4 ? 2 : code === 0 ? 3 : 0);
 /** `local.get` and `i32.const`: operands whose use is told by what follows them. */
 const isOperand = (code) => code === 0x20 || code === 0x41;
 
@@ -45,11 +49,12 @@ export function carry(way) {
       // As a rule the alignment is the natural one; what is written is how it differs.
       way.byte(ALIGN, REACH[code - 0x28]);
       way.number(code < 0x36 ? LOAD : STORE);
-    } else if (code === 0x41) way.number(I32 + next);
-    else if (code === 0x10) way.number(CALL + KIND[before]);
+    } else if (code === 0x41) way.number(I32 + next + (before === 0x41 ? 256 : 0));
+    else if (code === 0x10) way.number(CALL + 4 * KIND[before] + use(next));
     else if (code === 0x21) way.number(SET);
     else if (code === 0x22) way.number(TEE);
-    else if (code === 0x0c || code === 0x0d) way.number(BRANCH);
+    else if (code === 0x0c) way.number(BRANCH);
+    else if (code === 0x0d) way.number(BRANCH_IF);
     else if (code >= 0x02 && code <= 0x04) {
       way.number(BLOCK);
       depth += 1;
