@@ -153,6 +153,16 @@ visit("files: new, renamed, closed, brought back", async (page) => {
   await page.waitForFunction(() => document.querySelector(".cm-content").innerText === "kind: Pod");
 });
 
+visit("the menu of examples lies within the page, however narrow the editor is", async (page) => {
+  for (const width of [1920, 1280, 800]) {
+    await page.setViewportSize({ width, height: 720 });
+    await page.getByRole("button", { name: "Examples" }).click();
+    const menu = await page.getByRole("menu").boundingBox();
+    assert.ok(menu.x >= 0 && menu.x + menu.width <= width, `${width}: ${JSON.stringify(menu)}`);
+    await page.keyboard.press("Escape");
+  }
+});
+
 visit("a reload restores files, session and theme", async (page) => {
   await page.getByLabel("Examples").or(page.getByRole("button", { name: "Examples" })).click();
   await page.getByRole("menuitem", { name: /Crash loop/ }).click();

@@ -359,7 +359,7 @@ fn Examples(desk: Desk) -> impl IntoView {
                 on:click=move |_| open.update(|open| *open = !*open)>"Examples"</button>
             <Show when=move || open.get()>
                 <div class="menu-cover" on:click=move |_| open.set(false)></div>
-                <ul class="menu-list from-right" role="menu">
+                <ul class="menu-list" role="menu">
                     {EXAMPLES.iter().map(|example| view! {
                         <li role="none"><button class="menu-item" role="menuitem" on:click=move |_| choose(example)>
                             {example.title}<small>{example.note}</small>
