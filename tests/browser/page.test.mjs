@@ -163,6 +163,17 @@ visit("the menu of examples lies within the page, however narrow the editor is",
   }
 });
 
+visit("the tab that is read is in sight, however many and long they are", async (page) => {
+  for (const name of [/^Rolling update, before/, /^Cloud controller/, /^Crash loop/]) {
+    await page.getByRole("button", { name: "Examples" }).click();
+    await page.getByRole("menuitem", { name }).click();
+    await page.waitForFunction(() => {
+      const [strip, tab] = [".tabs", ".tab.active"].map((one) => document.querySelector(one).getBoundingClientRect());
+      return tab.left >= strip.left - 1 && tab.right <= strip.right + 1;
+    });
+  }
+});
+
 visit("a reload restores files, session and theme", async (page) => {
   await page.getByLabel("Examples").or(page.getByRole("button", { name: "Examples" })).click();
   await page.getByRole("menuitem", { name: /Crash loop/ }).click();

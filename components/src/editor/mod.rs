@@ -267,8 +267,22 @@ fn Tabs(desk: Desk) -> impl IntoView {
     let renaming = RwSignal::new(None::<u64>);
     let names =
         move || files.list.with(|list| list.iter().map(|f| (f.id, f.name.clone())).collect::<Vec<_>>());
+    let strip = NodeRef::<html::Div>::new();
+    // There may be more tabs than there is room for: the one that is read is always in sight.
+    Effect::new(move || {
+        names();
+        files.active.track();
+        request_animation_frame(move || {
+            if let Some(strip) = strip.get_untracked()
+                && let Ok(Some(tab)) = strip.query_selector(".active")
+                && let Ok(tab) = tab.dyn_into::<web_sys::HtmlElement>()
+            {
+                strip.set_scroll_left(tab.offset_left() - strip.offset_left());
+            }
+        });
+    });
     view! {
-        <div class="tabs" role="tablist" aria-label="Files">
+        <div class="tabs" role="tablist" aria-label="Files" node_ref=strip>
             <For each=names key=|tab| tab.clone() let(tab)>
                 {
                     let (id, name) = tab;
