@@ -23,6 +23,7 @@ use crate::coredns::CoreDns;
 use crate::etcd::member::{DISK_LATENCY, Flags, Member, QUOTA_BYTES};
 #[cfg(feature = "gateway")]
 use crate::gateway::Gateway;
+use crate::ingress_nginx::IngressNginx;
 use crate::kube_proxy::KubeProxy;
 use crate::kube_router::KubeRouter;
 use crate::kubelet::Kubelet;
@@ -96,6 +97,7 @@ pub enum Role {
     KubeRouter(KubeRouter),
     CoreDns(CoreDns),
     CloudController(CloudController),
+    IngressNginx(IngressNginx),
     #[cfg(feature = "gateway")]
     Gateway(Gateway),
 }
@@ -145,6 +147,7 @@ impl World for Cluster {
             Role::KubeRouter(router) => router.handle(input, context),
             Role::CoreDns(server) => server.handle(input, context),
             Role::CloudController(controller) => controller.handle(input, context),
+            Role::IngressNginx(controller) => controller.handle(input, context),
             #[cfg(feature = "gateway")]
             Role::Gateway(gateway) => gateway.handle(input, context),
         }
@@ -281,6 +284,7 @@ impl World for Cluster {
             Command::AddNode { name } => {
                 if self.host(name).is_none() {
                     self.add_node(name, MachineKind::Worker, control);
+                    self.set_up_ingress(name, control);
                 }
             }
         }

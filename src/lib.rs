@@ -21,6 +21,7 @@ pub mod etcdctl;
 pub mod fidelity;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+pub mod ingress_nginx;
 pub mod kube_proxy;
 pub mod kube_router;
 pub mod kubectl;

@@ -47,8 +47,13 @@ impl Album {
     fn of(network: PodNetwork) -> Album {
         let mut console = Console::boot(7, Scenario { network, ..Scenario::default() });
         assert!(console.settle(|_| {}), "the cluster does not come up");
-        for name in ["kube-router.yaml", "kube-flannel.yaml", "calico.yaml", "cloud-controller-manager.yaml"]
-        {
+        for name in [
+            "kube-router.yaml",
+            "kube-flannel.yaml",
+            "calico.yaml",
+            "cloud-controller-manager.yaml",
+            "ingress-nginx.yaml",
+        ] {
             let add_on = folder().join("../../public/examples").join(name);
             console.write_file(name, &fs::read_to_string(add_on).unwrap());
         }

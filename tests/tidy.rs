@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kube_router", &["api", "client", "language", "message", "network", "sim", "timer"]),
     ("cloud_controller", &["api", "client", "language", "message", "network", "sim"]),
     ("coredns", &["api", "client", "language", "message", "network", "sim", "timer"]),
+    ("ingress_nginx", &["api", "client", "language", "message", "network", "sim"]),
     // Containers run the same shell as the terminal, and programs of images as that runs its own.
     ("kubelet", &["api", "client", "language", "message", "network", "note", "shell", "sim", "timer"]),
     ("kubectl", &["api", "client", "fidelity", "language", "message", "note", "shell", "sim", "timer"]),
@@ -51,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "crictl",
             "etcd",
             "etcdctl",
+            "ingress_nginx",
             "kube_proxy",
             "kube_router",
             "coredns",

@@ -1,4 +1,5 @@
-//! A program of a DaemonSet or the like that watches a few kinds: what kube-proxy, kube-router, CoreDNS and the cloud's controller share.
+//! A program of a DaemonSet or the like that watches a few kinds: what kube-proxy, kube-router, CoreDNS, ingress-nginx and the
+//! cloud's controller share.
 //!
 //! Picture to hold in mind: a night watchman's contract. He comes on duty when his first container starts, reads the
 //! news, and is relieved when the last one ends; what he knew by then is forgotten. What he does with the news is
@@ -51,10 +52,10 @@ pub enum Event {
 }
 
 impl Daemon {
-    /// `name` is its service account in `kube-system`, and its user agent.
+    /// `name` is its service account, and its user agent.
     pub fn new(servers: Vec<ActorId>, engine: ActorId, name: &str, selections: Vec<Selection>) -> Daemon {
         let mut connection = Connection::balanced(servers);
-        let user = Arc::new(User::service_account("kube-system", name));
+        let user = user_of(name);
         // The client's defaults: 5 requests a second, 10 in a burst.
         let window = connection.window(user, name, 5, 10);
         let mut informers = Informers::default();
@@ -73,6 +74,9 @@ impl Daemon {
     /// A container of it runs.
     pub fn is_running(&self) -> bool {
         !self.containers.is_empty()
+    }
+    pub fn containers(&self) -> &[Text] {
+        &self.containers
     }
     pub fn engine(&self) -> ActorId {
         self.engine
@@ -145,7 +149,7 @@ impl Daemon {
                 }
                 // The same policies are judged in the name of another add-on.
                 let name = if program == "start_runit" { "calico-node" } else { self.name.as_str() };
-                let user = Arc::new(User::service_account("kube-system", name));
+                let user = user_of(name);
                 self.connection.sign_in(self.window, user, name);
                 self.informers.start(context, &mut self.connection);
                 Event::Began(config.clone())
@@ -186,6 +190,12 @@ impl Daemon {
         self.informers.restart();
         self.containers.clear();
     }
+}
+
+/// All have their service accounts in `kube-system`, but for ingress-nginx, which has a namespace of its own.
+fn user_of(name: &str) -> Arc<User> {
+    let namespace = if name == "ingress-nginx" { name } else { "kube-system" };
+    Arc::new(User::service_account(namespace, name))
 }
 
 fn is_call(message: &NodeMessage) -> bool {

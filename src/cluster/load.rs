@@ -88,6 +88,7 @@ impl Cluster {
             host: host.into(),
             port,
             path,
+            host_header: Default::default(),
             interval: Duration(1_000_000 / u64::from(per_second)),
             workers: per_second * TIMEOUT_SECONDS + 1,
             timeout_seconds: TIMEOUT_SECONDS,

@@ -17,6 +17,7 @@ use crate::command::{PodNetwork, Scenario};
 use crate::controllers::manager::ControllerManager;
 use crate::coredns::CoreDns;
 use crate::etcd::member::{Member, Peer};
+use crate::ingress_nginx::IngressNginx;
 use crate::kube_proxy::KubeProxy;
 use crate::kube_router::KubeRouter;
 use crate::kubelet::Kubelet;
@@ -97,20 +98,39 @@ impl Cluster {
         for number in 1..=scenario.workers {
             self.add_node(&format!("worker-{number}"), MachineKind::Worker, control);
         }
-        self.set_up_cloud(planes[0], control);
+        let cloud = |servers, engine| Role::CloudController(CloudController::new(servers, engine));
+        self.set_up_add_on(planes[0], "cloud-controller-manager", cloud, control);
+        let machines = self.machines.clone();
+        for machine in machines {
+            self.set_up_ingress(&machine.name, control);
+        }
     }
 
-    /// The process of an add-on that runs on the first node.
-    fn set_up_cloud(&mut self, host: HostId, control: &mut Control<Wire>) {
+    /// The process of ingress-nginx on a node.
+    pub(super) fn set_up_ingress(&mut self, node: &str, control: &mut Control<Wire>) {
+        let ingress = |servers, engine| Role::IngressNginx(IngressNginx::new(servers, engine));
+        if let Some(host) = self.host(node) {
+            self.set_up_add_on(host, "nginx-ingress-controller", ingress, control);
+        }
+    }
+
+    /// The process of an add-on on a node, which works while a container there runs it.
+    fn set_up_add_on(
+        &mut self,
+        host: HostId,
+        program: &'static str,
+        role: fn(Vec<ActorId>, ActorId) -> Role,
+        control: &mut Control<Wire>,
+    ) {
         let servers = self.servers_for(host);
         let engine = self.processes.iter_mut().find(|one| one.host == host && one.role.engine().is_some());
         let Some(process) = engine.filter(|_| !self.scenario.hollow) else { return };
         let (engine, actor) = (process.actor, control.create(host));
         if let Role::Engine(engine) = Arc::make_mut(&mut process.role) {
-            engine.add_daemon("cloud-controller-manager", actor);
+            engine.add_daemon(program, actor);
         }
-        let role = Role::CloudController(CloudController::new(servers, engine));
-        self.process("cloud-controller-manager-cp-1", actor, host, role);
+        let name = [program, "-", &self.machines[host.0 as usize].name].concat();
+        self.process(&name, actor, host, role(servers, engine));
         control.start(actor);
     }
 

@@ -55,6 +55,16 @@ pub enum NodeMessage {
         id: u64,
         answer: dns::Answer,
     },
+    /// A request has come to a container of ingress-nginx, and which endpoint it is for, or the status that answers it.
+    Forward {
+        id: u64,
+        host: Text,
+        path: Text,
+    },
+    Upstream {
+        id: u64,
+        to: Result<(Text, u16), u16>,
+    },
     /// `iptables-restore --noflush`, and in other modes of kube-proxy what stands in its place.
     Restore(Arc<Restore>),
     /// From host to host: these ranges are reached by me.
@@ -99,8 +109,8 @@ pub enum Payload {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// A GET request for a path; empty: a connection alone, or an echo request.
-    Http { path: Text },
+    /// A GET request for a path of a host (the header); an empty path: a connection alone, or an echo request.
+    Http { host: Text, path: Text },
     /// A DNS query for an absolute name.
     Dns { kind: dns::Kind, name: Text },
     /// To the node's own kernel: send requests, and tell what became of them.
@@ -114,6 +124,8 @@ pub struct LoadOrder {
     pub host: Text,
     pub port: u16,
     pub path: Text,
+    /// The header of that name; empty: `host`.
+    pub host_header: Text,
     /// Between two requests.
     pub interval: Duration,
     /// Requests that may be under way at the same time.
@@ -177,6 +189,7 @@ impl NodeMessage {
             NodeMessage::Say { .. } => "log",
             NodeMessage::Query { .. } => "DNS query",
             NodeMessage::Records { .. } => "DNS answer",
+            NodeMessage::Forward { .. } | NodeMessage::Upstream { .. } => "HTTP",
             NodeMessage::Restore(restore) => match restore.chains.first() {
                 Some((Table::KubeProxy, ..)) => "nft",
                 _ => "iptables-restore",

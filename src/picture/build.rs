@@ -62,7 +62,7 @@ pub fn build(history: &History<Cluster>) -> Picture {
             // Not on this node.
             Role::CoreDns(server) if !server.is_running() => continue,
             // What it sends is counted, and not drawn.
-            Role::Outside(_) | Role::CloudController(_) => continue,
+            Role::Outside(_) | Role::CloudController(_) | Role::IngressNginx(_) => continue,
             _ => {}
         }
         let mut component = component(cluster, process, is_running(process));
@@ -208,9 +208,11 @@ fn component(cluster: &Cluster, process: &Process, is_running: bool) -> Componen
         Role::Etcd(_) => component.kind = ComponentKind::Etcd,
         Role::Kubelet(_) => component.kind = ComponentKind::Kubelet,
         Role::Engine(_) => component.kind = ComponentKind::ContainerEngine,
-        Role::Terminal(_) | Role::Kubeadm(_) | Role::Outside(_) | Role::CloudController(_) => {
-            component.kind = ComponentKind::Terminal
-        }
+        Role::Terminal(_)
+        | Role::Kubeadm(_)
+        | Role::Outside(_)
+        | Role::CloudController(_)
+        | Role::IngressNginx(_) => component.kind = ComponentKind::Terminal,
         #[cfg(feature = "gateway")]
         Role::Gateway(_) => component.kind = ComponentKind::Terminal,
         Role::KubeProxy(proxy) => {

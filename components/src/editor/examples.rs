@@ -34,6 +34,7 @@ examples! {
     "network-policy.yaml" "NetworkPolicy" "A wall around a database; kube-router enforces it"
     "kube-router.yaml" "kube-router" "The add-on that enforces NetworkPolicies"
     "cloud-controller-manager.yaml" "Cloud controller" "An address for every Service of type LoadBalancer"
+    "ingress-nginx.yaml" "Ingress controller" "One door for many Services, by host and path"
     "kube-flannel.yaml" "Flannel" "A VXLAN overlay between the nodes"
     "calico.yaml" "Calico" "Felix and BIRD: a route to every pod, by BGP"
     "limit-range.yaml" "Limits for a namespace" "Lab 4.3: what pods get that do not ask"

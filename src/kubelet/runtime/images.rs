@@ -145,6 +145,7 @@ const CATALOGUE: &[(&str, Content)] = &[
     ("hey", content(4_900, &["hey"], &[])),
     ("hpa-example", content(124_000, &[], &["apache2-foreground"])),
     ("httpd", content(45_300, &[], &["httpd-foreground"])),
+    ("ingress-nginx-controller", content(99_000, &[], &["/nginx-ingress-controller"])),
     ("kube-apiserver", content(27_400, &[], &["kube-apiserver"])),
     ("kube-controller-manager", content(23_100, &[], &["kube-controller-manager"])),
     ("kube-proxy", content(25_800, &[], &["kube-proxy"])),
@@ -205,9 +206,11 @@ fn hash(text: &str, salt: u64) -> u64 {
 }
 
 pub fn content_of(reference: &Reference) -> Content {
-    // `calico/node` is not the `node` of JavaScript.
-    let calico = reference.repository.strip_prefix("calico/").map(|rest| ["calico-", rest].concat());
-    let short = calico.as_deref().unwrap_or(reference.short());
+    // `calico/node` is not the `node` of JavaScript, and controllers are many.
+    let repository = &reference.repository;
+    let is_long = repository.starts_with("calico/") || repository.starts_with("ingress-nginx/");
+    let long = repository.replace('/', "-");
+    let short = if is_long { &long } else { reference.short() };
     let known =
         CATALOGUE.binary_search_by(|(name, _)| (*name).cmp(short)).ok().map(|index| CATALOGUE[index].1);
     known.unwrap_or_else(|| {

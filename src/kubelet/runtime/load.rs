@@ -442,7 +442,8 @@ impl ContainerEngine {
         if is_further {
             packet.state = ConnectionState::Further;
         }
-        let question = Question::Http { path: order.path.clone() };
+        let host = if order.host_header.is_empty() { &order.host } else { &order.host_header };
+        let question = Question::Http { host: host.clone(), path: order.path.clone() };
         self.post(sandbox.as_ref(), packet, question, (id, true), context);
     }
     /// The node's rules have sent a request of a load to an endpoint.

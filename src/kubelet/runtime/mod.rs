@@ -13,7 +13,7 @@
 //! - [`images`] the catalogue; [`program`] what programs do; [`userland`] what their shell finds
 //! - [`routing`] what kube-proxy and the neighbours bring to the kernel
 //! - [`host`] the node's own services and files, for who sits at its console
-//! - [`talk`] what programs say over the network; [`load`] many requests, and what became of them
+//! - [`talk`] what programs say over the network; [`proxy`] what they pass on; [`load`] many requests, and what became of them
 //! - [`files`] volumes and other shelves; [`reach`] the network as processes see it
 
 mod attach;
@@ -28,6 +28,7 @@ pub mod load;
 pub mod operation;
 mod process;
 pub mod program;
+mod proxy;
 pub mod reach;
 mod routing;
 pub mod sandbox;

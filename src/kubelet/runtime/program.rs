@@ -242,6 +242,18 @@ pub fn server(name: &str, arguments: &[&str]) -> Option<Server> {
             memory: Memory::constant(15 * MIB),
             ..base
         },
+        // Until it has read its first configuration there is nothing but its status.
+        "nginx-ingress-controller" => Server {
+            ports: vec![10246],
+            banner: lines(&[
+                "NGINX Ingress controller",
+                "  Release:       v1.13.3",
+                "  Repository:    https://github.com/kubernetes/ingress-nginx",
+                "  nginx version: nginx/1.27.1",
+            ]),
+            memory: Memory::constant(90 * MIB),
+            ..base
+        },
         // It listens to the kernel only.
         "flanneld" => Server { http: Http::No, memory: Memory::constant(20 * MIB), ..base },
         // BIRD, and Felix' health.

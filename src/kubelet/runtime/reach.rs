@@ -89,7 +89,7 @@ impl Reach for NodeNetwork<'_> {
         &self,
         address: &str,
         port: u16,
-        path: &str,
+        (host, path): (&str, &str),
         timeout_seconds: u64,
     ) -> Result<(u16, Text), &'static str> {
         let is_own = matches!(address, "127.0.0.1" | "::1") || self.me.ips().iter().any(|ip| ip == address);
@@ -99,7 +99,7 @@ impl Reach for NodeNetwork<'_> {
                 port => dial(self.containers, &self.disk, self.me, port, path, self.now),
             };
         }
-        let question = Question::Http { path: path.into() };
+        let question = Question::Http { host: host.into(), path: path.into() };
         match self.desk.ask(Ask { address: address.into(), port, question, timeout_seconds })? {
             Said::Http(status, body) => Ok((status, body)),
             _ => Err("Connection reset by peer"),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::api::Text;
 use crate::language::Context;
 use crate::message::Message;
-use crate::message::node::NodeMessage;
+use crate::message::node::{NodeMessage, Said};
 use crate::network::cni;
 use crate::network::ipam::Cidr;
 use crate::network::kernel::{Agent, Neighbour};
@@ -98,7 +98,8 @@ impl ContainerEngine {
             }
             NodeMessage::Packet(letter) => self.letter(&letter, context),
             NodeMessage::Reached { id, reached } => self.reached(id, reached, context),
-            NodeMessage::Records { id, answer } => self.records(id, answer, context),
+            NodeMessage::Records { id, answer } => self.answer_query(id, Ok(Said::Dns(answer)), context),
+            NodeMessage::Upstream { id, to } => self.upstream(id, to, context),
             NodeMessage::Quit { container, words } => {
                 let state = Arc::make_mut(&mut self.state);
                 let found = state.containers.get_mut(&container).filter(|one| one.is_running());
@@ -117,7 +118,10 @@ impl ContainerEngine {
                     }
                 }
             }
-            NodeMessage::Exec { .. } | NodeMessage::Exit { .. } | NodeMessage::Query { .. } => {}
+            NodeMessage::Exec { .. }
+            | NodeMessage::Exit { .. }
+            | NodeMessage::Query { .. }
+            | NodeMessage::Forward { .. } => {}
         }
     }
 

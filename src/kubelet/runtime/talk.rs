@@ -20,10 +20,9 @@ use crate::network::kernel::{Connection, Kernel};
 use crate::network::packet::{ConnectionState, Packet, Protocol};
 use crate::network::trace::follow::{End, Follower, Tracked};
 use crate::network::trace::{Node, Pod, Spot, Wire, World, source_address};
-use crate::sim::{Duration, Time};
+use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{EngineTimer, Timer};
 
-use super::container::Container;
 use super::host::HOST;
 use super::sandbox::Sandbox;
 use super::{ContainerEngine, State, reach};
@@ -86,14 +85,18 @@ pub enum Asker {
     Operation(u64),
     /// A load that looks up its name.
     Load(u64),
+    /// A program that passes a request on.
+    Proxy { query: u64, is_load: bool },
 }
 
-/// A DNS query that has come to a container of CoreDNS.
+/// A question that has come to a program that is an actor of its own, which answers it later.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
-    sandbox: Text,
+    pub sandbox: Text,
     packet: Packet,
-    letter: Letter,
+    pub letter: Letter,
+    /// How many endpoints it has been passed on to in vain.
+    pub tries: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -249,7 +252,7 @@ impl ContainerEngine {
         let id = state.next_operation;
         state.next_operation += 1;
         let timeout = Duration::from_secs(ask.timeout_seconds);
-        let is_load = matches!(asker, Asker::Load(_));
+        let is_load = matches!(asker, Asker::Load(_) | Asker::Proxy { is_load: true, .. });
         state.asked.insert(id, Asked { asker: asker.clone(), ask: ask.clone() });
         if let Question::Load(order) = &ask.question {
             return self.begin_load(id, asker, sandbox, order, context);
@@ -346,13 +349,15 @@ impl ContainerEngine {
                 let (asker, letter) = (letter.asker, Letter { packet, ..letter });
                 context.send(asker, Message::node(NodeMessage::Packet(Arc::new(letter))));
             }
-            (End::Delivered { at, .. }, Payload::Ask(Question::Http { path })) => {
+            (End::Delivered { at, .. }, Payload::Ask(Question::Http { .. }))
+                if self.passes_on(at, &packet, &letter, context) => {}
+            (End::Delivered { at, .. }, Payload::Ask(Question::Http { path, .. })) => {
                 let reached = self.served(at, &packet, path, now);
                 self.answer(at, &packet, reached, letter, context);
             }
             (End::Delivered { at, .. }, Payload::Ask(Question::Dns { kind, name })) => {
                 let (kind, name) = (*kind, name.clone());
-                self.query(at, packet, kind, name, letter, context);
+                self.query(at, &packet, kind, name, &letter, context);
             }
             // The name servers of the world outside of the cluster.
             (End::LeftTheCluster, Payload::Ask(Question::Dns { kind, name }))
@@ -397,40 +402,50 @@ impl ContainerEngine {
         }
     }
 
+    /// A question has arrived where `program` runs: it is kept until that has answered. Its number, and who that is.
+    pub(super) fn keep_query(
+        &mut self,
+        program: &str,
+        at: Spot,
+        packet: &Packet,
+        letter: &Letter,
+        now: Time,
+    ) -> Option<(u64, Text, ActorId)> {
+        let here = Here::new(&self.state, now);
+        let sandbox = here.sandbox_at(at, packet.destination_port)?.id.clone();
+        let (container, actor) = self.daemon_in(&sandbox, program)?;
+        let state = Arc::make_mut(&mut self.state);
+        let id = state.next_operation;
+        state.next_operation += 1;
+        let query = Query { sandbox, packet: packet.clone(), letter: letter.clone(), tries: 0 };
+        state.queries.insert(id, query);
+        Some((id, container, actor))
+    }
     /// A DNS query has arrived at a program. Only CoreDNS answers; whoever asks another waits in vain.
     fn query(
         &mut self,
         at: Spot,
-        packet: Packet,
+        packet: &Packet,
         kind: dns::Kind,
         name: Text,
-        letter: Letter,
+        letter: &Letter,
         context: &mut Context,
     ) {
-        let here = Here::new(&self.state, context.now());
-        let Some(sandbox) = here.sandbox_at(at, packet.destination_port).map(|one| one.id.clone()) else {
-            return;
-        };
-        let is_it = |one: &&Container| one.sandbox == sandbox && one.is_running() && one.runs("coredns");
-        let found = self.containers().find(is_it).map(|one| (one.id.clone(), self.config.daemon_of(one)));
-        let Some((container, Some(actor))) = found else { return };
+        let found = self.keep_query("coredns", at, packet, letter, context.now());
+        let Some((id, container, actor)) = found else { return };
         let client = arcstr::format!("{}:{}", packet.source, packet.source_port);
         let server = arcstr::format!("{}", packet.destination);
-        let state = Arc::make_mut(&mut self.state);
-        let id = state.next_operation;
-        state.next_operation += 1;
-        state.queries.insert(id, Query { sandbox, packet, letter });
         let query = NodeMessage::Query { id, container, kind, name, client, server };
         context.send(actor, Message::node(query));
     }
-    /// CoreDNS answers a query: on to whoever asked.
-    pub(super) fn records(&mut self, id: u64, answer: dns::Answer, context: &mut Context) {
+    /// The program answers: on to whoever asked.
+    pub(super) fn answer_query(&mut self, id: u64, reached: Reached, context: &mut Context) {
         let state = Arc::make_mut(&mut self.state);
-        let Some(Query { sandbox, packet, letter }) = state.queries.remove(&id) else { return };
+        let Some(Query { sandbox, packet, letter, .. }) = state.queries.remove(&id) else { return };
         let here = Here::new(&self.state, context.now());
         let sandbox = self.state.sandboxes.get(&sandbox);
         if let Some(at) = sandbox.and_then(|sandbox| here.spot_of(sandbox)) {
-            self.answer(at, &packet, Ok(Said::Dns(answer)), letter, context);
+            self.answer(at, &packet, reached, letter, context);
         }
     }
 
@@ -468,6 +483,7 @@ impl ContainerEngine {
             }
             Asker::Operation(number) => self.exec_answered(number, (ask, reached), context),
             Asker::Load(load) => self.load_resolved(load, reached, context),
+            Asker::Proxy { query, .. } => self.proxied(query, reached, context),
         }
     }
     /// Nobody has answered within the client's patience.

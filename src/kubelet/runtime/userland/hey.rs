@@ -14,7 +14,8 @@ use crate::sim::Duration;
 use super::super::load::{MOST_WORKERS, SHORTEST_INTERVAL};
 use super::tools::{Tool, fails, text};
 
-const VALUES: [&str; 13] = ["-n", "-c", "-q", "-z", "-o", "-m", "-H", "-t", "-A", "-d", "-D", "-T", "-U"];
+const VALUES: [&str; 14] =
+    ["-host", "-n", "-c", "-q", "-z", "-o", "-m", "-H", "-t", "-A", "-d", "-D", "-T", "-U"];
 const PERCENTILES: [usize; 7] = [10, 25, 50, 75, 90, 95, 99];
 
 /// Seconds with `digits` decimals.
@@ -66,6 +67,7 @@ impl Tool<'_, '_, '_> {
             host: host.into(),
             port,
             path,
+            host_header: value("-host").unwrap_or_default().into(),
             interval: interval.max(SHORTEST_INTERVAL),
             workers: workers.min(MOST_WORKERS),
             timeout_seconds: if timeout == 0 { 3600 } else { timeout },

@@ -60,13 +60,13 @@ pub trait Reach {
     fn hosts_entry(&self, name: &str) -> Option<Text>;
     /// Asks a name server (empty: that of `/etc/resolv.conf`) for an absolute name; the error: nobody answers. Like [`Reach::request`].
     fn query(&self, server: &str, kind: dns::Kind, name: &str) -> Result<dns::Answer, &'static str>;
-    /// An HTTP request, or with an empty path a bare connection; to port 0 an echo request. The error is the
+    /// An HTTP request (host of the header, and path), or with an empty path a bare connection; to port 0 an echo request. The error is the
     /// client's word for it. An answer that has yet to come means that the whole run will be repeated.
     fn request(
         &self,
         address: &str,
         port: u16,
-        path: &str,
+        target: (&str, &str),
         timeout_seconds: u64,
     ) -> Result<(u16, Text), &'static str>;
     /// Sends requests until the order is carried out. As with [`Reach::request`] the run may be repeated.

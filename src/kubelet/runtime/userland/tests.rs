@@ -43,7 +43,13 @@ impl Reach for Wires {
             _ => Err(Failure::NoSuchName),
         })
     }
-    fn request(&self, _: &str, port: u16, path: &str, _: u64) -> Result<(u16, Text), &'static str> {
+    fn request(
+        &self,
+        _: &str,
+        port: u16,
+        (_, path): (&str, &str),
+        _: u64,
+    ) -> Result<(u16, Text), &'static str> {
         match (port, path) {
             (80, "/missing") => Ok((404, "not found".into())),
             (80, _) => Ok((200, "welcome\n".into())),

@@ -149,7 +149,7 @@ impl<'a> Tool<'a, '_, '_> {
                     return Some(fails(1, format!("nc: bad address '{host}'\n")));
                 };
                 let patience = self.patience(&["-w"], TCP_PATIENCE);
-                match self.userland.network.request(&address, port, "", patience) {
+                match self.userland.network.request(&address, port, ("", ""), patience) {
                     Ok(_) if self.flags().contains('v') => {
                         fails(0, format!("{host} ({address}:{port}) open\n"))
                     }
@@ -201,17 +201,17 @@ impl<'a> Tool<'a, '_, '_> {
                 0,
                 "nginx: the configuration file /etc/nginx/nginx.conf syntax is ok\nnginx: configuration file /etc/nginx/nginx.conf test is successful\n",
             ),
-            "redis-cli" => match self.userland.network.request("127.0.0.1", 6379, "", TCP_PATIENCE) {
+            "redis-cli" => match self.userland.network.request("127.0.0.1", 6379, ("", ""), TCP_PATIENCE) {
                 Ok(_) if self.arguments.iter().any(|a| a.eq_ignore_ascii_case("ping")) => lines(["PONG"]),
                 Ok(_) => lines(["OK"]),
                 Err(_) => fails(1, "Could not connect to Redis at 127.0.0.1:6379: Connection refused\n"),
             },
-            "pg_isready" => match self.userland.network.request("127.0.0.1", 5432, "", TCP_PATIENCE) {
+            "pg_isready" => match self.userland.network.request("127.0.0.1", 5432, ("", ""), TCP_PATIENCE) {
                 Ok(_) => lines(["/var/run/postgresql:5432 - accepting connections"]),
                 Err(_) => Outcome { status: 2, ..lines(["/var/run/postgresql:5432 - no response"]) },
             },
             "mysqladmin" | "mysql" => {
-                match self.userland.network.request("127.0.0.1", 3306, "", TCP_PATIENCE) {
+                match self.userland.network.request("127.0.0.1", 3306, ("", ""), TCP_PATIENCE) {
                     Ok(_) => lines(["mysqld is alive"]),
                     Err(_) => fails(1, "mysqladmin: connect to server at 'localhost' failed\n"),
                 }
@@ -369,7 +369,7 @@ impl<'a> Tool<'a, '_, '_> {
         let patience = self.patience(&["-W", "-w"], 10);
         let head = format!("PING {host} ({address}): 56 data bytes\n");
         let tail = format!("\n--- {host} ping statistics ---\n1 packets transmitted, ");
-        match self.userland.network.request(address, 0, "", patience) {
+        match self.userland.network.request(address, 0, ("", ""), patience) {
             Ok(_) => text(format!(
                 "{head}64 bytes from {address}: seq=0 ttl=64 time=0.085 ms\n{tail}1 packets received, 0% packet loss\nround-trip min/avg/max = 0.085/0.085/0.085 ms\n"
             )),
@@ -387,6 +387,7 @@ impl<'a> Tool<'a, '_, '_> {
             "-T",
             "-t",
             "-H",
+            "--header",
             "-X",
             "-d",
             "--timeout",
@@ -416,7 +417,13 @@ impl<'a> Tool<'a, '_, '_> {
         };
         let patience =
             self.patience(&["-T", "--timeout", "-m", "--max-time", "--connect-timeout"], TCP_PATIENCE);
-        match self.userland.network.request(&address, port, &path, patience) {
+        // `-H "Host: shop"`, `-H"Host: shop"`, `--header=Host: shop`.
+        let header = self.arguments.iter().find_map(|word| {
+            let word = word.strip_prefix("-H").or(word.strip_prefix("--header=")).unwrap_or(word);
+            let (name, value) = word.split_once(':')?;
+            name.eq_ignore_ascii_case("host").then_some(value.trim())
+        });
+        match self.userland.network.request(&address, port, (header.unwrap_or(host), &path), patience) {
             Ok((status, _)) if status >= 400 && !is_curl => fails(
                 1,
                 format!(
