@@ -73,6 +73,7 @@ impl Message {
     pub fn node(message: node::NodeMessage) -> Message {
         Message::Node(Arc::new(message))
     }
+    #[inline(always)]
     pub fn kind(&self) -> Class {
         match self {
             Message::Request(_) | Message::Ping { is_answer: false } => Class::Request,

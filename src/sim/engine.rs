@@ -363,6 +363,7 @@ impl<W: World> Engine<W> {
     }
 
     /// FNV-1a over whole words: cheap, and the same everywhere.
+    #[inline(always)]
     fn fold(&mut self, words: &[u64]) {
         let mut hash = self.hash ^ self.now.0;
         for word in words {

@@ -84,6 +84,7 @@ impl Network {
     pub fn host(&self, actor: ActorId) -> Option<HostId> {
         self.hosts.get(actor.0 as usize).copied().flatten()
     }
+    #[inline(always)]
     pub fn is_down(&self, host: HostId) -> bool {
         !self.down.is_empty() && self.down.contains(&host)
     }

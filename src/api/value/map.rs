@@ -95,7 +95,7 @@ pub(super) fn last_eight(text: &[u8]) -> Option<u64> {
 
 /// A name's first eight letters in one number; what is shorter is filled up with a byte that no text has. So a tab says
 /// all of a short name, and one need not look where the name lies.
-#[inline]
+#[inline(always)]
 pub(super) fn tab(name: &[u8]) -> u64 {
     if let Some(letters) = first_eight(name) {
         return letters;
@@ -271,7 +271,7 @@ impl Map {
 }
 
 /// Whether one of eight letters is a quote, a backslash or a control character.
-#[inline]
+#[inline(always)]
 fn has_escape(letters: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let below = |letters: u64, limit: u64| letters.wrapping_sub(ONES * limit) & !letters;
