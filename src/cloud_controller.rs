@@ -55,10 +55,7 @@ const POOL: std::ops::Range<u8> = 200..250;
 impl CloudController {
     pub fn new(servers: Vec<ActorId>, engine: ActorId) -> CloudController {
         let kinds = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "nodes")];
-        let selections = kinds
-            .iter()
-            .map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural)))
-            .collect();
+        let selections = Selection::all_of(&kinds);
         let daemon = Daemon::new(servers, engine, "cloud-controller-manager", selections);
         let state = State { daemon, told: Arc::default(), asked: Vec::new(), has_begun: false };
         CloudController { state: Arc::new(state) }

@@ -69,10 +69,7 @@ fn slice_services(slice: &Value) -> Vec<Text> {
 impl CoreDns {
     pub fn new(servers: Vec<ActorId>, engine: ActorId) -> CoreDns {
         let kinds = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "namespaces")];
-        let selections = kinds
-            .iter()
-            .map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural)))
-            .collect();
+        let selections = Selection::all_of(&kinds);
         let mut daemon = Daemon::new(servers, engine, "coredns", selections);
         daemon.add_index(SLICES, "service", slice_services);
         CoreDns { daemon: Arc::new(daemon), instances: SortedMap::new(), rules: Arc::default() }

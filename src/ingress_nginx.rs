@@ -65,10 +65,7 @@ impl IngressNginx {
             ("discovery.k8s.io", "endpointslices"),
             ("", "nodes"),
         ];
-        let selections = kinds
-            .iter()
-            .map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural)))
-            .collect();
+        let selections = Selection::all_of(&kinds);
         let daemon = Daemon::new(servers, engine, "ingress-nginx", selections);
         let state = State { daemon, turns: SortedMap::new(), asked: Vec::new(), has_begun: false };
         IngressNginx { state: Arc::new(state) }

@@ -60,10 +60,7 @@ const RULE_LATENCY: Duration = Duration(8);
 impl KubeRouter {
     pub fn new(servers: Vec<ActorId>, engine: ActorId, settings: Settings) -> KubeRouter {
         let kinds = [("networking.k8s.io", "networkpolicies"), ("", "pods"), ("", "namespaces")];
-        let selections = kinds
-            .iter()
-            .map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural)))
-            .collect();
+        let selections = Selection::all_of(&kinds);
         let daemon = Daemon::new(servers, engine, "kube-router", selections);
         let state = State {
             daemon,

@@ -4,6 +4,9 @@
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/// RFC 4648's URL-safe alphabet.
+pub const ALPHABET_OF_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// With padding.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -21,6 +24,18 @@ pub fn encode(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// In the URL-safe alphabet, without padding.
+pub fn base64_url(bytes: &[u8]) -> String {
+    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |place: usize| if place < chunk.len() { u32::from(chunk[place]) } else { 0 };
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        let letters = [18, 12, 6, 0].map(|shift| ALPHABET_OF_URLS[(word >> shift) as usize & 63]);
+        text.extend_from_slice(&letters[..=chunk.len()]);
+    }
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// `None` for what is no base64.

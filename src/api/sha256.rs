@@ -81,17 +81,6 @@ pub fn short_hash(text: &str) -> String {
     (0..16).map(|at| LETTERS[((bits >> (75 - 5 * at)) & 31) as usize] as char).collect()
 }
 
-/// The first `count` letters of the base 64 for URLs, of a digest that is long enough.
-pub fn letters_64(digest: &[u8], count: usize) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let byte = |at: usize| digest.get(at).copied().unwrap_or(0);
-    let letter = |at: usize| {
-        let pair = u16::from_be_bytes([byte(at * 6 / 8), byte(at * 6 / 8 + 1)]);
-        LETTERS[usize::from(pair >> (10 - at * 6 % 8)) & 63] as char
-    };
-    (0..count).map(letter).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::api::pem::{ALPHABET_OF_URLS, base64_url};
 use crate::api::status::Status;
 use crate::api::{Text, Value, meta};
 use crate::language::Context;
@@ -329,24 +330,10 @@ fn expired_continue(request: &Request) -> Answer {
     answer
 }
 
-const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 /// The token for the rest of a list at `revision`, from key `start` on.
 fn write_continue(revision: i64, start: &str) -> String {
     let token = object! { "v" => "meta.k8s.io/v1", "rv" => revision, "start" => start };
     base64_url(token.to_string().as_bytes())
-}
-
-/// RFC 4648's URL-safe alphabet, without padding.
-pub(super) fn base64_url(bytes: &[u8]) -> String {
-    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |place: usize| if place < chunk.len() { u32::from(chunk[place]) } else { 0 };
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        let letters = [18, 12, 6, 0].map(|shift| BASE64_URL[(word >> shift) as usize & 63]);
-        text.extend_from_slice(&letters[..=chunk.len()]);
-    }
-    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The bytes of a text in URL-safe base64; `None` where a letter is none of its.
@@ -354,7 +341,7 @@ pub(super) fn from_base64_url(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let (mut word, mut bits) = (0_u32, 0);
     for byte in text.bytes().filter(|byte| *byte != b'=') {
-        let value = BASE64_URL.iter().position(|letter| *letter == byte)?;
+        let value = ALPHABET_OF_URLS.iter().position(|letter| *letter == byte)?;
         word = word << 6 | value as u32;
         bits += 6;
         if bits >= 8 {
@@ -370,8 +357,11 @@ pub(super) fn from_base64_url(text: &str) -> Option<Vec<u8>> {
 fn read_continue(token: &str) -> Result<(u64, String), Status> {
     let invalid = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
     let bytes = from_base64_url(token).ok_or_else(|| {
-        let known =
-            token.bytes().filter(|byte| *byte != b'=').take_while(|byte| BASE64_URL.contains(byte)).count();
+        let known = token
+            .bytes()
+            .filter(|byte| *byte != b'=')
+            .take_while(|byte| ALPHABET_OF_URLS.contains(byte))
+            .count();
         invalid(&format!("illegal base64 data at input byte {}", known * 6 / 8))
     })?;
     let token: Value = serde_json::from_slice(&bytes).map_err(|_| invalid("invalid character"))?;

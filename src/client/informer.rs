@@ -40,6 +40,10 @@ impl Selection {
             field_selector: Text::new(),
         }
     }
+    /// One for each kind: its group, whose version is `v1`, and its plural.
+    pub fn all_of(kinds: &[(&str, &str)]) -> Vec<Selection> {
+        kinds.iter().map(|(group, plural)| Selection::all(&Resource::new(*group, "v1", *plural))).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

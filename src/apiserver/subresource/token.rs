@@ -16,11 +16,12 @@ use crate::message::rest::User;
 use crate::sim::Time;
 use crate::{array, object};
 
+use crate::api::pem::base64_url;
 use crate::apiserver::ApiServer;
 use crate::apiserver::admission::{Attributes, Operation};
 use crate::apiserver::catalog::Route;
 use crate::apiserver::exchange::{Answer, Exchange};
-use crate::apiserver::read::{base64_url, from_base64_url};
+use crate::apiserver::read::from_base64_url;
 
 const DEFAULT_SECONDS: i64 = 3600;
 /// What pods are projected with is extended to a year, and warned about after this.

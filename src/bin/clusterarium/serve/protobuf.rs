@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use clusterarium::api::schema::{Schema, SchemaType, Shape};
-use clusterarium::api::{Text, Value, time};
+use clusterarium::api::{Text, Value, pem, time};
 
 pub const CONTENT_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
@@ -238,7 +238,7 @@ fn value(place: SchemaType, wire: Wire) -> Result<Option<Value>, Error> {
         (Shape::Boolean, Wire::Number(number)) => Value::from(number != 0),
         (Shape::Integer { .. }, Wire::Number(number)) => Value::from(number as i64),
         (Shape::Float, Wire::Fixed64(bytes)) => Value::Float(f64::from_le_bytes(bytes)),
-        (Shape::Bytes, Wire::Bytes(bytes)) => Value::from(base64(bytes)),
+        (Shape::Bytes, Wire::Bytes(bytes)) => Value::from(pem::encode(bytes)),
         (Shape::Quantity, Wire::Bytes(bytes)) => Value::from(text(Fields::find_bytes(bytes, 1)?)?),
         (Shape::IntOrString, Wire::Bytes(bytes)) => match Fields::find_number(bytes, 1)? {
             0 => Value::from(Fields::find_number(bytes, 2)?),
@@ -283,22 +283,6 @@ fn value(place: SchemaType, wire: Wire) -> Result<Option<Value>, Error> {
 /// Seconds of a date that Go can write: the years 1 to 9999.
 fn in_calendar(seconds: i64) -> Result<i64, Error> {
     if (-62_135_596_800..253_402_300_800).contains(&seconds) { Ok(seconds) } else { Err(Error::Malformed) }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word =
-            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            text.push(match index <= chunk.len() {
-                true => char::from(LETTERS[(word >> (18 - 6 * index)) as usize & 63]),
-                false => '=',
-            });
-        }
-    }
-    text
 }
 
 #[cfg(test)]
