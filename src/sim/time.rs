@@ -22,10 +22,10 @@ impl Time {
     pub const ZERO: Time = Time(0);
     pub const MAX: Time = Time(u64::MAX);
     pub const fn from_secs(seconds: u64) -> Time {
-        Time(seconds * 1_000_000)
+        Time(seconds.saturating_mul(1_000_000))
     }
     pub const fn from_millis(millis: u64) -> Time {
-        Time(millis * 1_000)
+        Time(millis.saturating_mul(1_000))
     }
     /// The time passed since `earlier`, zero if that is later.
     pub const fn since(self, earlier: Time) -> Duration {
@@ -45,10 +45,10 @@ impl Duration {
         Duration(micros)
     }
     pub const fn from_millis(millis: u64) -> Duration {
-        Duration(millis * 1_000)
+        Duration(millis.saturating_mul(1_000))
     }
     pub const fn from_secs(seconds: u64) -> Duration {
-        Duration(seconds * 1_000_000)
+        Duration(seconds.saturating_mul(1_000_000))
     }
     pub const fn as_micros(self) -> u64 {
         self.0
