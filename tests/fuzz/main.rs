@@ -91,6 +91,7 @@ fn may_be_500(message: &str) -> bool {
         "error dialing backend",
         "admission plugin",
         "The order in patch list",
+        "list element types are not identical",
         "expected a []interface {}, but received a",
         "target.name: Required value",
     ];

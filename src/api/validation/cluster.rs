@@ -452,7 +452,10 @@ pub fn runtime_class_update(new: &Value, old: &Value, errors: &mut Errors) {
 }
 
 /// `ValidatePodDisruptionBudget`, which does not look at the metadata.
-pub fn pod_disruption_budget(budget: &Value, errors: &mut Errors) {
+pub fn pod_disruption_budget(budget: &Value, old: Option<&Value>, errors: &mut Errors) {
+    if let Some(old) = old {
+        meta::plain_object_meta_update(budget, old, errors);
+    }
     let spec = budget.at("spec");
     if spec.has("minAvailable") && spec.has("maxUnavailable") {
         let quoted = go::internal("PodDisruptionBudgetSpec")(spec);
@@ -464,6 +467,9 @@ pub fn pod_disruption_budget(budget: &Value, errors: &mut Errors) {
     }
     meta::label_selector(spec.at("selector"), &SPEC.child("selector"), errors);
     errors.one_of_if_given(spec, "unhealthyPodEvictionPolicy", &SPEC, &["AlwaysAllow", "IfHealthyBudget"]);
+    if old.is_none() {
+        meta::head(budget, true, errors);
+    }
 }
 
 pub fn pod_disruption_budget_status(new: &Value, errors: &mut Errors) {

@@ -267,7 +267,7 @@ pub fn event(group: &str, event: &Value, errors: &mut Errors) {
     let in_core = group.is_empty();
     any_event(event, in_core, errors);
     if in_core {
-        return;
+        return meta::head(event, true, errors);
     }
     meta::object_meta(event, true, name_is_subdomain, errors);
     event_series(event, errors);
@@ -296,10 +296,11 @@ pub fn event(group: &str, event: &Value, errors: &mut Errors) {
 /// `ValidateEventUpdate`: of a new-style event only the series moves.
 pub fn event_update(group: &str, new: &Value, old: &Value, errors: &mut Errors) {
     let in_core = group.is_empty();
-    any_event(new, in_core, errors);
     if in_core {
-        return;
+        meta::plain_object_meta_update(new, old, errors);
+        return any_event(new, in_core, errors);
     }
+    any_event(new, in_core, errors);
     meta::object_meta_update(new, old, errors);
     if !equal(new.at("series"), old.at("series")) {
         event_series(new, errors);

@@ -6,7 +6,7 @@
 //! additions of `ValidateObjectMeta` in `pkg/apis/core/validation`.
 
 use super::errors::{Errors, NEGATIVE};
-use super::format::{NameCheck, label_value, name_is_label, qualified_name};
+use super::format::{NameCheck, label_value, name_is_label, name_is_path_segment, qualified_name};
 use super::go;
 use crate::api::field::{BadValue, FieldPath, go_quote};
 use crate::api::meta::split_api_version;
@@ -92,6 +92,14 @@ fn finalizers(list: &Value, path: &FieldPath, errors: &mut Errors) {
     }
     if names().any(|name| name == "orphan") && names().any(|name| name == "foregroundDeletion") {
         errors.invalid(path, list, "finalizer orphan and foregroundDeletion cannot be both set");
+    }
+}
+
+/// What is asked of a new object's head where its kind does not ask itself (`BeforeCreate` of `registry/rest`): once
+/// nothing else is wrong.
+pub fn head(object: &Value, namespaced: bool, errors: &mut Errors) {
+    if errors.is_empty() {
+        plain_object_meta(object.at("metadata"), namespaced, &name_is_path_segment, &METADATA, errors);
     }
 }
 

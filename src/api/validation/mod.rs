@@ -121,3 +121,6 @@ pub fn validate_resize(new: &Value, old: &Value) -> Vec<FieldError> {
     pod_update::resize(new, old, &mut errors);
     errors.into_list()
 }
+
+#[cfg(test)]
+mod tests;

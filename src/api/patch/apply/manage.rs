@@ -144,17 +144,17 @@ impl ManagedFields {
         });
         let list = sorted.into_iter().map(|(manager, entry)| {
             let mut out = object! {
-                "manager" => &manager.name,
                 "operation" => manager.operation.as_str(),
                 "apiVersion" => &entry.api_version,
                 "fieldsType" => "FieldsV1",
                 "fieldsV1" => entry.set.to_value(),
             };
-            if !entry.time.is_empty() {
-                out.set("time", &entry.time);
-            }
-            if !manager.subresource.is_empty() {
-                out.set("subresource", &manager.subresource);
+            for (name, text) in
+                [("manager", &manager.name), ("time", &entry.time), ("subresource", &manager.subresource)]
+            {
+                if !text.is_empty() {
+                    out.set(name, text);
+                }
             }
             out
         });
