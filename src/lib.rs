@@ -3,6 +3,9 @@
 //! A plain library: the simulated cluster, without a DOM, a wall clock, a future or any I/O. Time, chance and
 //! everything from outside come in as arguments. `docs/architecture.md` is the way in.
 
+// The page as it is published is built small, but for the functions that say `optimize(speed)`: see `[profile.page]`.
+#![cfg_attr(published, feature(optimize_attribute))]
+
 pub mod api;
 pub mod apiserver;
 pub mod arrange;

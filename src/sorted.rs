@@ -21,6 +21,7 @@ pub use set::SortedSet;
 ///
 /// Here and wherever else most of the time is spent, items are taken from a slice: where the program is built small,
 /// taking one from a `Vec` by its number is a call.
+#[cfg_attr(published, optimize(speed))]
 pub(crate) fn search(count: usize, compare: &mut dyn FnMut(usize) -> Ordering) -> Result<usize, usize> {
     let (mut low, mut high) = (0, count);
     while low < high {

@@ -75,6 +75,7 @@ pub fn resource_version(object: &Value) -> u64 {
     object.text("metadata.resourceVersion").parse().unwrap_or(0)
 }
 /// Writes the revision; 0 takes the field away.
+#[cfg_attr(published, optimize(speed))]
 pub fn set_resource_version(object: &mut Value, revision: u64) {
     if revision == 0 {
         object.remove("metadata.resourceVersion");
@@ -131,6 +132,7 @@ fn remove_key(object: &mut Value, path: &str, key: &str) {
     }
 }
 
+#[cfg_attr(published, optimize(speed))]
 pub fn owner_references(object: &Value) -> &[Value] {
     object.items("metadata.ownerReferences")
 }
@@ -192,6 +194,7 @@ pub fn is_deleting(object: &Value) -> bool {
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
     find_condition(object.items("status.conditions"), type_)
 }
+#[cfg_attr(published, optimize(speed))]
 pub fn find_condition<'a>(conditions: &'a [Value], type_: &str) -> Option<&'a Value> {
     conditions.iter().find(|condition| condition.text("type") == type_)
 }

@@ -66,10 +66,12 @@ impl Value {
     }
 
     /// The field `name` of this object, `None` when absent (a `null` is present).
+    #[cfg_attr(published, optimize(speed))]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.as_object().and_then(|map| map.get(name))
     }
     /// What stands at `path`; `Null` where there is nothing.
+    #[cfg_attr(published, optimize(speed))]
     pub fn at(&self, path: &str) -> &Value {
         let (mut value, mut path) = (self, path.as_bytes());
         while let Value::Object(map) = value
@@ -82,20 +84,24 @@ impl Value {
         }
         &NULL
     }
+    #[cfg_attr(published, optimize(speed))]
     pub fn has(&self, path: &str) -> bool {
         !self.at(path).is_null()
     }
     /// The string at `path`, `""` where there is none.
+    #[cfg_attr(published, optimize(speed))]
     pub fn text(&self, path: &str) -> &str {
         self.at(path).as_str().unwrap_or("")
     }
     /// The string at `path` as a shared one: what is absent is empty.
+    #[cfg_attr(published, optimize(speed))]
     pub fn shared_text(&self, path: &str) -> Text {
         match self.at(path) {
             Value::String(text) => text.clone(),
             _ => Text::new(),
         }
     }
+    #[cfg_attr(published, optimize(speed))]
     pub fn integer(&self, path: &str) -> Option<i64> {
         self.at(path).as_integer()
     }
@@ -104,6 +110,7 @@ impl Value {
         matches!(self.at(path), Value::Bool(true))
     }
     /// The list at `path`, empty where there is none.
+    #[cfg_attr(published, optimize(speed))]
     pub fn items(&self, path: &str) -> &[Value] {
         self.at(path).as_array().unwrap_or(&[])
     }
@@ -132,6 +139,7 @@ impl Value {
         if let Value::Object(map) = self { Some(map) } else { None }
     }
     /// Whether both are the very same shared branch: equal without looking.
+    #[cfg_attr(published, optimize(speed))]
     pub fn is_same(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::Array(a), Value::Array(b)) => Arc::ptr_eq(a, b),
@@ -151,6 +159,7 @@ impl Value {
         }
     }
     /// How long this is as compact JSON. What is shared is measured once.
+    #[cfg_attr(published, optimize(speed))]
     pub fn json_bytes(&self) -> u64 {
         match self {
             Value::Null => 4,
@@ -214,6 +223,7 @@ impl Value {
         }
     }
     /// The value at `path` for changing; objects on the way are made.
+    #[cfg_attr(published, optimize(speed))]
     pub fn at_mut(&mut self, path: &str) -> &mut Value {
         let (mut value, mut rest) = (self, path);
         while let Some(dot) = rest.bytes().position(|byte| byte == b'.') {
@@ -223,12 +233,14 @@ impl Value {
         value.make_object().entry(rest)
     }
     /// The value at `path` for changing, if it is there; nothing is made and nothing copied if not.
+    #[cfg_attr(published, optimize(speed))]
     pub fn get_mut(&mut self, path: &str) -> Option<&mut Value> {
         if self.at(path).is_null() {
             return None;
         }
         Some(self.at_mut(path))
     }
+    #[cfg_attr(published, optimize(speed))]
     pub fn set(&mut self, path: &str, value: impl Into<Value>) -> &mut Value {
         *self.at_mut(path) = value.into();
         self
@@ -241,6 +253,7 @@ impl Value {
         self
     }
     /// Takes the value at `path` out of the tree.
+    #[cfg_attr(published, optimize(speed))]
     pub fn remove(&mut self, path: &str) -> Option<Value> {
         let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
         // Looked at before anything is made writable: what is not there must not cost a copy.

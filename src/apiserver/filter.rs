@@ -52,6 +52,7 @@ impl Filter {
         !self.labels.is_empty() || !self.fields.is_empty() || self.name.is_some()
     }
     /// Whether the object is meant; its namespace is the caller's matter.
+    #[cfg_attr(published, optimize(speed))]
     pub(crate) fn matches(&self, object: &Value) -> bool {
         self.name.as_ref().is_none_or(|name| object.text("metadata.name") == *name)
             && (self.fields.is_empty() || self.fields.matches(object))
@@ -59,6 +60,7 @@ impl Filter {
     }
     /// What an event is for one who looks through this filter: an object that begins to match is added, one that
     /// no longer does is deleted.
+    #[cfg_attr(published, optimize(speed))]
     pub(crate) fn transition(&self, event: &Event) -> Option<WatchType> {
         if !self.namespace.is_empty()
             && !event.key.strip_prefix(self.namespace.as_str()).is_some_and(|rest| rest.starts_with('/'))

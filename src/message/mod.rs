@@ -113,6 +113,7 @@ impl Digest {
         self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
         self
     }
+    #[cfg_attr(published, optimize(speed))]
     pub(crate) fn text(mut self, text: &str) -> Digest {
         let (mut word, mut shift) = (0, 0);
         for byte in text.bytes() {
@@ -130,6 +131,7 @@ impl Digest {
 }
 
 impl sim::actor::Message for Message {
+    #[cfg_attr(published, optimize(speed))]
     fn digest(&self) -> u64 {
         let digest = Digest::new(self.kind() as u64);
         match self {

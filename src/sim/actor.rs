@@ -109,6 +109,7 @@ impl<L: Language> Context<'_, L> {
         self.send_after(Duration::ZERO, to, message);
     }
     /// Sends once `delay` has passed: the time that the work before it takes.
+    #[cfg_attr(published, optimize(speed))]
     pub fn send_after(&mut self, delay: Duration, to: ActorId, message: L::Message) {
         self.effects.push(Effect::Send { to, message, delay, cause: self.cause });
     }

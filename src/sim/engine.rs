@@ -136,6 +136,7 @@ impl<W: World> Engine<W> {
     }
 
     /// Handles the next event, if there is one, and says when that was.
+    #[cfg_attr(published, optimize(speed))]
     pub fn step(&mut self, trace: &mut Trace<W::Language>) -> Option<Time> {
         let (time, entry) = self.queue.pop()?;
         self.now = time;
@@ -257,6 +258,7 @@ impl<W: World> Engine<W> {
         }
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn hand(
         &mut self,
         trace: &mut Trace<W::Language>,
@@ -298,6 +300,7 @@ impl<W: World> Engine<W> {
         self.effects = effects;
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn send(
         &mut self,
         trace: &mut Trace<W::Language>,
@@ -321,6 +324,7 @@ impl<W: World> Engine<W> {
         }
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn set_timer(
         &mut self,
         actor: ActorId,
@@ -332,10 +336,12 @@ impl<W: World> Engine<W> {
         self.enqueue(self.now + after, cause, Due::Timer { actor, incarnation, timer });
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn enqueue(&mut self, time: Time, cause: Option<RecordId>, due: Due<W::Language>) {
         self.queue.push(time, Entry { cause, due });
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn record(
         &mut self,
         trace: &mut Trace<W::Language>,

@@ -125,6 +125,7 @@ impl Network {
     }
 
     /// When a message sent at `now` arrives, or why it never does.
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn route(
         &mut self,
         (from, to): (ActorId, ActorId),

@@ -68,6 +68,7 @@ impl<T> Queue<T> {
             sequence: 0,
         }
     }
+    #[cfg_attr(published, optimize(speed))]
     pub fn push(&mut self, time: Time, item: T) {
         self.sequence += 1;
         let hook = self.free.pop().unwrap_or_else(|| {
@@ -78,11 +79,13 @@ impl<T> Queue<T> {
         self.put(Ticket::new(time, self.sequence, hook));
         self.draw_near();
     }
+    #[cfg_attr(published, optimize(speed))]
     fn put(&mut self, ticket: Ticket) {
         let pile = if ticket.time() <= self.near_until { &mut self.near } else { &mut self.far };
         pile.push(ticket);
     }
     /// When all that was near is gone, the next thing that is due becomes near, and what comes soon after it.
+    #[cfg_attr(published, optimize(speed))]
     fn draw_near(&mut self) {
         if !self.near.is_empty() {
             return;
@@ -94,6 +97,7 @@ impl<T> Queue<T> {
             self.near.push(ticket);
         }
     }
+    #[cfg_attr(published, optimize(speed))]
     pub fn pop(&mut self) -> Option<(Time, T)> {
         let ticket = self.near.pop()?;
         self.draw_near();

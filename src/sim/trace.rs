@@ -85,6 +85,7 @@ impl<L: Language> Default for Trace<L> {
 
 impl<L: Language> Trace<L> {
     /// Past `capacity` and a page the oldest page is let go.
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn push(&mut self, id: RecordId, record: Record<L>) {
         // A replay passes lines that are already written: they are equal, so they are left alone.
         if id.0 < self.first + self.len as u64 {

@@ -95,10 +95,13 @@ fn free_port() -> Option<u16> {
 ///
 /// Nor does a panic of the published page say in which line it was (15 kB): whoever opens the same saved session in the
 /// page of `cargo xtask serve` sees the same panic, with its line.
-const SMALL: &str = "-C llvm-args=-disable-lsr -C llvm-args=-max-store-memcpy=1 -Z location-detail=none";
+///
+/// `published` is what the attribute `optimize(speed)` of some functions waits for (`[profile.page]` in `Cargo.toml`).
+const SMALL: &str =
+    "-C llvm-args=-disable-lsr -C llvm-args=-max-store-memcpy=1 -Z location-detail=none --cfg published";
 
-/// Trunk, told to build the page as it is published. `RUSTC_BOOTSTRAP` lets the stable compiler take the one flag of
-/// [`SMALL`] that is not settled yet.
+/// Trunk, told to build the page as it is published. `RUSTC_BOOTSTRAP` lets the stable compiler take what is
+/// not settled yet: the flag for panics of [`SMALL`], and the attribute `optimize`.
 fn published(trunk: Command) -> Command {
     trunk
         .args(["--release", "--cargo-profile", "page"])

@@ -158,6 +158,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Reads `value`; `None` when it is fine as it is, as what is `known` is.
+    #[cfg_attr(published, optimize(speed))]
     fn value(&mut self, place: SchemaType<'a>, value: &Value, known: Option<&Value>) -> Option<Value> {
         if known.is_some_and(|known| known.is_same(value)) {
             return None;
@@ -210,6 +211,7 @@ impl<'a> Walk<'a> {
         }
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn object(
         &mut self,
         place: SchemaType<'a>,
@@ -292,6 +294,7 @@ impl<'a> Walk<'a> {
         changed.then(|| Value::from(out.into_iter().collect::<Map>()))
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn list(&mut self, place: SchemaType<'a>, items: &[Value], known: Option<&Value>) -> Option<Value> {
         let element = place.element()?;
         let known = known.and_then(Value::as_array).unwrap_or_default();
@@ -312,6 +315,7 @@ impl<'a> Walk<'a> {
         out.map(Value::from)
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn map(&mut self, place: SchemaType<'a>, map: &Map, known: Option<&Value>) -> Option<Value> {
         let element = place.element()?;
         let mut out: Option<Map> = None;
@@ -378,6 +382,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What a field prints that the object does not have.
+    #[cfg_attr(published, optimize(speed))]
     fn absent(&self, place: SchemaType<'a>, field: &Field) -> Option<Value> {
         if self.structural || field.omit_zero {
             return None;

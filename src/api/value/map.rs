@@ -48,6 +48,7 @@ impl Entry {
         letter(self.tab) < letter(tab)
     }
     /// The name's length with quotes and escapes.
+    #[cfg_attr(published, optimize(speed))]
     fn name_bytes(&self) -> u64 {
         // All of a short name stands on its tab.
         if self.key.len() <= 8 && !has_escape(self.tab) {
@@ -116,6 +117,7 @@ pub(super) fn tab(name: &[u8]) -> u64 {
 }
 
 impl Clone for Map {
+    #[cfg_attr(published, optimize(speed))]
     fn clone(&self) -> Map {
         let json_bytes = AtomicU32::new(self.json_bytes.load(Ordering::Relaxed));
         Map { entries: self.entries.clone(), json_bytes }
@@ -137,6 +139,7 @@ impl Map {
     pub fn with_capacity(count: usize) -> Map {
         Map { entries: Vec::with_capacity(count), json_bytes: AtomicU32::new(0) }
     }
+    #[cfg_attr(published, optimize(speed))]
     fn find(&self, key: &str) -> Option<usize> {
         let (tab, name) = (tab(key.as_bytes()), key.as_bytes());
         if self.entries.len() > LEAVES {
@@ -150,6 +153,7 @@ impl Map {
         self.entries.binary_search_by(|entry| entry.key.as_bytes().cmp(name)).ok()
     }
     /// Where `key`, which is not there and whose tab is `tab`, belongs.
+    #[cfg_attr(published, optimize(speed))]
     fn gap(&self, tab: u64, key: &str) -> usize {
         // Objects are often made in order.
         match self.entries.last() {
@@ -164,6 +168,7 @@ impl Map {
         *self.json_bytes.get_mut() = 0;
         &mut self.entries
     }
+    #[cfg_attr(published, optimize(speed))]
     pub fn get(&self, key: &str) -> Option<&Value> {
         Some(&self.entries.as_slice()[self.find(key)?].value)
     }
@@ -201,6 +206,7 @@ impl Map {
         self.find(key).is_some()
     }
     /// The value at `key` for changing, made `Null` first if absent.
+    #[cfg_attr(published, optimize(speed))]
     pub fn entry(&mut self, key: &str) -> &mut Value {
         let index = self.find(key).unwrap_or_else(|| {
             let tab = tab(key.as_bytes());
@@ -214,6 +220,7 @@ impl Map {
     pub fn put(&mut self, key: &str, value: impl Into<Value>) {
         self.put_value(key, value.into());
     }
+    #[cfg_attr(published, optimize(speed))]
     fn put_value(&mut self, key: &str, value: Value) {
         *self.entry(key) = value;
     }
@@ -224,6 +231,7 @@ impl Map {
     pub fn insert(&mut self, key: impl AsRef<str>, value: impl Into<Value>) {
         self.put_value(key.as_ref(), value.into());
     }
+    #[cfg_attr(published, optimize(speed))]
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let index = self.find(key)?;
         Some(self.change().remove(index).value)
@@ -248,6 +256,7 @@ impl Map {
     }
 
     /// See [`Value::json_bytes`].
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn json_bytes(&self) -> u64 {
         let known = self.json_bytes.load(Ordering::Relaxed);
         if known > 0 {
@@ -280,6 +289,7 @@ fn has_escape(letters: u64) -> bool {
 }
 
 /// A text's length with quotes, and escapes as JSON has them.
+#[cfg_attr(published, optimize(speed))]
 pub(super) fn quoted_bytes(text: &str) -> u64 {
     let escape = |byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,

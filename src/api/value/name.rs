@@ -24,6 +24,7 @@ pub fn name(text: impl AsRef<str>) -> Text {
 }
 
 /// As [`name`], of a text whose tab is `tab`.
+#[cfg_attr(published, optimize(speed))]
 pub(super) fn shared(text: &str, tab: u64) -> Text {
     if text.len() > MAX_NAME_LENGTH {
         return text.into();

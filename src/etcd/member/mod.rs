@@ -232,6 +232,7 @@ impl Member {
         self.look_up_peers();
     }
 
+    #[cfg_attr(published, optimize(speed))]
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         match input {
             Input::Start => self.start(context),
@@ -414,6 +415,7 @@ impl Member {
         running.next_number
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn propose(&mut self, payload: Payload<Replicated>, context: &mut Context) {
         let Some(running) = &mut self.running else { return };
         if running.raft.propose([payload.clone()]).is_err() {
@@ -423,6 +425,7 @@ impl Member {
         }
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn receive(&mut self, message: &raft::Message<Replicated>, context: &mut Context) {
         let Some(running) = &mut self.running else { return };
         let cause = context.cause();
@@ -451,6 +454,7 @@ impl Member {
     }
 
     /// Does all that Raft is ready for, until the disk or somebody else must answer.
+    #[cfg_attr(published, optimize(speed))]
     fn pump(&mut self, context: &mut Context) {
         while let Some(running) = &mut self.running {
             let Some(mut ready) = running.raft.ready() else { return };
@@ -486,6 +490,7 @@ impl Member {
         }
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn finish_write(&mut self, write: Write<Replicated>, context: &mut Context) {
         let persisted = self.disk.write(write);
         let Some(running) = &mut self.running else { return };
@@ -499,6 +504,7 @@ impl Member {
     }
 
     /// Sends to another member, as the consequence of what made that necessary.
+    #[cfg_attr(published, optimize(speed))]
     fn post(&mut self, message: raft::Message<Replicated>, context: &mut Context) {
         let Some(running) = &mut self.running else { return };
         let Some(to) = running.peers.get(&message.to).copied() else { return };
@@ -520,6 +526,7 @@ impl Member {
     }
 
     /// Elections are worth a line in the record; what they lead to here happens.
+    #[cfg_attr(published, optimize(speed))]
     fn take_note(&mut self, events: &[Event], context: &mut Context) {
         for event in events {
             context.note(Note::Log { line: format!("{} {event}", self.me.id).into() });

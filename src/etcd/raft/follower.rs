@@ -13,6 +13,7 @@ use super::read::ReadState;
 use crate::message::raft::{Application, Body, Entry, EntryId, MemberId, Message, Rejection, Snapshot};
 
 impl<A: Application> Raft<A> {
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn step_follower(&mut self, message: Message<A>) {
         let from = message.from;
         match message.body {

@@ -15,6 +15,7 @@ use crate::message::raft::{
 };
 
 impl<A: Application> Raft<A> {
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn lead_proposal(&mut self, payloads: &[Payload<A>]) -> Result<(), ProposalDropped> {
         // One who was removed still leads until that is applied; one who hands over takes nothing new.
         if !self.tracker.progress.contains_key(&self.config.id) || self.transferee.is_some() {
@@ -72,6 +73,7 @@ impl<A: Application> Raft<A> {
     fn others(&self) -> Vec<MemberId> {
         self.tracker.progress.keys().copied().filter(|id| *id != self.config.id).collect()
     }
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn broadcast_append(&mut self) {
         for to in self.others() {
             self.maybe_send_append(to, true);
@@ -91,6 +93,7 @@ impl<A: Application> Raft<A> {
 
     /// Sends what the member has not got yet; says whether anything was sent. Without entries only if asked to,
     /// for the commit index.
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn maybe_send_append(&mut self, to: MemberId, even_if_empty: bool) -> bool {
         let limits = self.tracker.limits;
         let Some(progress) = self.tracker.progress.get_mut(&to) else { return false };
@@ -134,6 +137,7 @@ impl<A: Application> Raft<A> {
     }
 
     /// Commits what a quorum has on disk, if the last of it is of this term. Says whether anything was.
+    #[cfg_attr(published, optimize(speed))]
     fn maybe_commit(&mut self) -> bool {
         let index = self.tracker.committed();
         let is_new = index > self.log.committed
@@ -164,6 +168,7 @@ impl<A: Application> Raft<A> {
         }
     }
 
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn step_leader(&mut self, message: Message<A>) {
         let from = message.from;
         match message.body {

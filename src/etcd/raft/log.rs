@@ -119,6 +119,7 @@ impl<A: Application> Log<A> {
         index
     }
     /// Makes the log go on with `entries` after `previous`, if it holds that: then the last index that agrees.
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn maybe_append(
         &mut self,
         previous: EntryId,
@@ -139,6 +140,7 @@ impl<A: Application> Log<A> {
         self.commit_to(commit.min(last));
         Some(last)
     }
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn commit_to(&mut self, index: u64) {
         self.committed = self.committed.max(index.min(self.last_index()));
     }
@@ -155,6 +157,7 @@ impl<A: Application> Log<A> {
         }
     }
     /// The entries that are not on disk yet.
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn unstable(&self) -> Vec<Entry<A>> {
         self.entries.range(self.stable + 1, u64::MAX).cloned().collect()
     }

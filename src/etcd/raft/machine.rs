@@ -452,6 +452,7 @@ impl<A: Application> Raft<A> {
     }
 
     /// Takes in a message of another member. Whatever is to be said to it comes out of [`Raft::ready`].
+    #[cfg_attr(published, optimize(speed))]
     pub fn step(&mut self, message: Message<A>) {
         // Late answers of one who was removed meanwhile.
         if message.body.is_response() && !self.tracker.progress.contains_key(&message.from) {
@@ -558,6 +559,7 @@ impl<A: Application> Raft<A> {
     }
 
     /// Answers that others will rely on wait for the disk; the rest need not.
+    #[cfg_attr(published, optimize(speed))]
     pub(super) fn send(&mut self, to: MemberId, body: Body<A>) {
         if matches!(body, Body::AppResp { .. }) {
             self.promise(to, self.term, body);
@@ -565,6 +567,7 @@ impl<A: Application> Raft<A> {
             self.messages.push(Message { from: self.config.id, to, term: self.term, body });
         }
     }
+    #[cfg_attr(published, optimize(speed))]
     fn promise(&mut self, to: MemberId, term: u64, body: Body<A>) {
         self.promises.push(Message { from: self.config.id, to, term, body });
     }

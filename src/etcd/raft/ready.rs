@@ -96,6 +96,7 @@ pub struct Released<A: Application> {
 
 impl<A: Application> Raft<A> {
     /// What there is to do; `None` when nothing is, or while a write is on its way to the disk.
+    #[cfg_attr(published, optimize(speed))]
     pub fn ready(&mut self) -> Option<Ready<A>> {
         if self.is_writing {
             return None;
@@ -146,6 +147,7 @@ impl<A: Application> Raft<A> {
     }
 
     /// Takes the proof that the last [`Ready::write`] is on disk, and gives out what had to wait for it.
+    #[cfg_attr(published, optimize(speed))]
     pub fn persisted(&mut self, persisted: Persisted<A>) -> Released<A> {
         self.is_writing = false;
         if let Some(snapshot) = &persisted.snapshot

@@ -120,6 +120,7 @@ impl Store {
         self.live_keys
     }
     /// The present value of `key`.
+    #[cfg_attr(published, optimize(speed))]
     pub fn get(&self, key: &str) -> Option<&Arc<KeyValue>> {
         self.keys.get(key)?.latest.pair()
     }
@@ -216,6 +217,7 @@ impl Store {
     ///
     /// # Errors
     /// When an operation is impossible; then nothing has changed.
+    #[cfg_attr(published, optimize(speed))]
     pub fn txn(&mut self, txn: &Txn) -> Result<(bool, Vec<ChangeResult>), Error> {
         let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
         let branch = if succeeded { &txn.success } else { &txn.failure };
@@ -259,6 +261,7 @@ impl Store {
         Ok((succeeded, branch.iter().map(read).collect::<Result<_, _>>()?))
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn holds(&self, compare: &Compare) -> bool {
         match compare {
             Compare::ModRevision { key, revision } => {
@@ -327,6 +330,7 @@ impl Store {
         Ok(())
     }
 
+    #[cfg_attr(published, optimize(speed))]
     fn put(&mut self, writer: &mut Writer, key: &Text, value: &Value, lease: i64) -> Option<Arc<KeyValue>> {
         let versions = self.keys.entry(key, Key::unwritten);
         let previous = versions.latest.pair().cloned();
