@@ -68,6 +68,31 @@ pub fn pods(history: &mut Track, count: usize) -> Drive {
     drive(history, |history| objects(history, "/registry/pods/default/", is_ready, count))
 }
 
+/// `count` ConfigMaps are created one after the other by one client, each through the whole pipeline and a quorum of
+/// etcd, until all `of` that there should be then are there.
+pub fn config_maps(history: &mut Track, count: usize, of: usize) -> Drive {
+    let one = |number: usize| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: load-{number}\ndata:\n  key: value\n---\n"
+        )
+    };
+    let manifest = (of - count..of).map(one).collect();
+    history.command(Command::WriteFile { path: "maps.yaml".into(), content: Some(manifest) });
+    enter(history, "kubectl create -f maps.yaml");
+    drive(history, |history| objects(history, "/registry/configmaps/default/load-", |_| true, of))
+}
+
+/// `count` clients that watch ConfigMaps from now on.
+pub fn watchers(history: &mut Track, count: usize) {
+    let line = format!("for i in $(seq {count}); do kubectl get configmaps --watch-only > /dev/null & done");
+    enter(history, &line);
+    history.run_until(history.now() + Duration::from_secs(5));
+}
+
+fn enter(history: &mut Track, line: &str) {
+    history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
+}
+
 /// `nodes` nodes without kubelets and `count` pods that nobody has given a node: the workload `SchedulingBasic` of
 /// Kubernetes' `test/integration/scheduler_perf`. As there, no controller looks after the nodes.
 pub fn waiting_pods(seed: u64, nodes: u32, count: usize) -> Track {

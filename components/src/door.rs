@@ -52,6 +52,9 @@ pub fn open(cluster: Cluster) -> Result<(), JsValue> {
                 ("is_complete", benchmark.is_complete.into()),
                 ("seek_ms", benchmark.seek_ms.into()),
                 ("longest_seek_ms", benchmark.longest_seek_ms.into()),
+                ("memory_bytes", (benchmark.memory_bytes as f64).into()),
+                ("requests_per_s", benchmark.requests_per_s.into()),
+                ("watch_events_per_s", benchmark.watch_events_per_s.into()),
             ]);
             for resolve in waiting.take() {
                 // A promise's resolver does not throw.

@@ -60,6 +60,9 @@ for (let round = 0; round < ROUNDS; round += 1) {
   add("events for those pods", bench.events);
   add("seek, median of 20, ms", bench.seek_ms);
   add("seek, longest of 20, ms", bench.longest_seek_ms);
+  add("memory of the worker with those pods, MB", bench.memory_bytes / 1e6);
+  add("requests a second, through the whole pipeline", bench.requests_per_s);
+  add("watch events a second, to 1,000 watchers", bench.watch_events_per_s);
   if (!bench.is_complete) console.log("the pods did not all become Ready");
   await context.close();
 }

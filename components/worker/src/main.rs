@@ -43,6 +43,11 @@ mod browser {
         scope().performance().map_or(0.0, |performance| performance.now())
     }
 
+    fn wasm_memory_bytes() -> u64 {
+        const PAGE_BYTES: u64 = 65_536;
+        core::arch::wasm32::memory_size::<0>() as u64 * PAGE_BYTES
+    }
+
     fn measure() -> Benchmark {
         const SEEKS: u64 = 20;
         let start = now_ms();
@@ -60,7 +65,21 @@ mod browser {
             })
             .collect();
         seeks_ms.arrange_by(f64::total_cmp);
+        let memory_bytes = wasm_memory_bytes();
+        drop(history);
+        let mut history = benchmark::ready_cluster(1, 1);
+        let mut rate = |count: usize, of: usize, watchers: usize| {
+            benchmark::watchers(&mut history, watchers);
+            let start = now_ms();
+            benchmark::config_maps(&mut history, count, of);
+            (count * watchers.max(1)) as f64 * 1000.0 / (now_ms() - start)
+        };
+        let requests_per_s = rate(2000, 2000, 0);
+        let watch_events_per_s = rate(100, 2100, 1000);
         Benchmark {
+            memory_bytes,
+            requests_per_s,
+            watch_events_per_s,
             boot_ms,
             pods_ms,
             events: drive.events,

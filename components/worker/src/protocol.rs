@@ -305,6 +305,12 @@ pub struct Benchmark {
     /// A seek to an instant of that history: the median, and the longest, of twenty.
     pub seek_ms: f64,
     pub longest_seek_ms: f64,
+    /// What the worker's memory has grown to by then.
+    pub memory_bytes: u64,
+    /// Creates through the whole pipeline, one after the other.
+    pub requests_per_s: f64,
+    /// Watch events to a thousand watchers.
+    pub watch_events_per_s: f64,
 }
 
 /// A problem in a manifest.

@@ -38,12 +38,18 @@ struct Size {
 }
 
 const BENCHES: &[Bench] = &[
-    // The first: what a process once held it seldom gives back.
+    // These two first: what a process once held it seldom gives back.
     Bench {
         name: "history",
         what: "a seek in an hour of history, and its memory",
         size: Size { pods: 100, nodes: 10, services: 0, rounds: 1 },
         run: history,
+    },
+    Bench {
+        name: "memory",
+        what: "pods, and what they take",
+        size: Size { pods: 1000, nodes: 10, services: 0, rounds: 1 },
+        run: memory,
     },
     Bench {
         name: "boot",
@@ -62,6 +68,18 @@ const BENCHES: &[Bench] = &[
         what: "a seek in that history",
         size: Size { pods: 1000, nodes: 10, services: 0, rounds: 3 },
         run: seek,
+    },
+    Bench {
+        name: "requests",
+        what: "creates through the whole pipeline, one after the other",
+        size: Size { pods: 0, nodes: 1, services: 0, rounds: 3 },
+        run: requests,
+    },
+    Bench {
+        name: "watchers",
+        what: "creates that 1,000 watchers are told of",
+        size: Size { pods: 0, nodes: 1, services: 0, rounds: 3 },
+        run: watchers,
     },
     Bench {
         name: "scheduler",
@@ -203,6 +221,38 @@ fn scheduler(seed: u64, size: Size) -> (String, Duration) {
     let time = start.elapsed();
     let rate = size.pods as f64 / time.as_secs_f64();
     (format!("{rate:.0} pods a second, {}", drive_text(&drive)), time)
+}
+
+fn requests(seed: u64, size: Size) -> (String, Duration) {
+    const REQUESTS: usize = 5000;
+    let mut history = benchmark::ready_cluster(seed, size.nodes);
+    let start = Instant::now();
+    let drive = benchmark::config_maps(&mut history, REQUESTS, REQUESTS);
+    let time = start.elapsed();
+    let rate = REQUESTS as f64 / time.as_secs_f64();
+    (format!("{rate:.0} requests a second, {}", drive_text(&drive)), time)
+}
+
+fn watchers(seed: u64, size: Size) -> (String, Duration) {
+    const WATCHERS: usize = 1000;
+    const CHANGES: usize = 200;
+    let mut history = benchmark::ready_cluster(seed, size.nodes);
+    benchmark::watchers(&mut history, WATCHERS);
+    let start = Instant::now();
+    let drive = benchmark::config_maps(&mut history, CHANGES, CHANGES);
+    let time = start.elapsed();
+    let rate = (WATCHERS * CHANGES) as f64 / time.as_secs_f64();
+    (format!("{rate:.0} watch events a second, {}", drive_text(&drive)), time)
+}
+
+fn memory(seed: u64, size: Size) -> (String, Duration) {
+    let mut history = benchmark::ready_cluster(seed, size.nodes);
+    let before = resident_bytes();
+    let start = Instant::now();
+    let drive = benchmark::pods(&mut history, size.pods);
+    let time = start.elapsed();
+    let megabytes = resident_bytes().saturating_sub(before) / 1_000_000;
+    (format!("{megabytes} MB with their history, {}", drive_text(&drive)), time)
 }
 
 fn rules(_: u64, size: Size) -> (String, Duration) {
