@@ -237,7 +237,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "container engine",
         what: "IPC",
-        message: "containers of a pod share their IPC namespace, but no program here has shared memory, semaphores or queues in it",
+        message: "containers of a pod share /dev/shm, and ipcs, ipcmk and ipcrm show, make and remove the memory, queues and semaphores of their IPC namespace; no program here attaches to them, and there are no POSIX queues",
     },
     Entry {
         component: "network",

@@ -17,6 +17,7 @@ use crate::sim::{ActorId, Duration};
 use super::ContainerEngine;
 use super::container::Container;
 use super::exec::{Answers, Input};
+use super::files;
 use super::images::{self, Reference};
 use super::operation::{Operation, Work};
 use super::reach;
@@ -271,6 +272,10 @@ impl ContainerEngine {
             let short =
                 name.rsplit('/').next().and_then(|name| name.split([':', '@']).next()).unwrap_or("app");
             Arc::make_mut(&mut config).command = vec![short.into()];
+        }
+        if !self.config.hollow {
+            let memory = files::shared_memory(sandbox, found.config.host_ipc);
+            Arc::make_mut(&mut config).mounts.push(memory);
         }
         let mut container =
             Container::new(id.clone(), sandbox.clone(), config, image, content, context.now());

@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use arcstr::literal;
+
 use crate::shared_map::SharedMap;
 use crate::sorted::SortedMap;
 
@@ -20,6 +22,17 @@ use crate::shell::files::{FileError, FileSystem, Files, NULL_DEVICE, absolute};
 use super::host::Shown;
 
 const FILE_CAPACITY: usize = 64 * 1024;
+
+/// The tmpfs that a sandbox holds for all its containers.
+pub const SHARED_MEMORY: &str = "/dev/shm";
+/// The node's own, which `hostIPC` gives to a pod.
+const NODE_SHARED_MEMORY: MountSource = MountSource::Host { path: literal!("/dev/shm") };
+
+/// Where the containers of a sandbox find their shared memory. No volume is called as a sandbox is.
+pub fn shared_memory(sandbox: &Text, host_ipc: bool) -> Mount {
+    let source = if host_ipc { NODE_SHARED_MEMORY } else { MountSource::Pod { volume: sandbox.clone() } };
+    Mount { container_path: SHARED_MEMORY.into(), source, sub_path: Text::new(), read_only: false }
+}
 
 /// Paths without a leading slash, and contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +127,22 @@ impl Disk {
             self.volumes.remove(&key);
         }
     }
+    /// Takes away the shared memory of a sandbox, and with it what its IPC namespace holds.
+    pub fn remove_shared_memory(&mut self, pod_uid: &Text, sandbox: &Text) {
+        self.volumes.remove(&(pod_uid.clone(), sandbox.clone()));
+    }
+    fn change(&mut self, pod_uid: &Text, source: MountSource, act: impl FnOnce(&mut Directory)) {
+        match source {
+            MountSource::Host { .. } => act(self.host_mut()),
+            MountSource::Pod { volume } => {
+                let key = (pod_uid.clone(), volume);
+                let mut directory = self.volumes.get(&key).cloned().unwrap_or_default();
+                self.volumes.remove(&key);
+                act(Arc::make_mut(&mut directory));
+                self.volumes.insert(key, directory);
+            }
+        }
+    }
     pub fn volume(&self, pod_uid: &str, volume: &str) -> Option<&Directory> {
         self.volumes.get(&(Text::from(pod_uid), Text::from(volume))).map(|directory| &**directory)
     }
@@ -197,6 +226,30 @@ impl View<'_> {
             }
         }
     }
+    /// System V objects of the IPC namespace, a line each. They lie where `/dev/shm` lies, with which they come and
+    /// go, under a name that no path has.
+    fn ipc(&self) -> (MountSource, &'static str) {
+        // The engine's own mount is the last: a volume may have been mounted over it.
+        let own = self.mounts.iter().rfind(|mount| mount.container_path == SHARED_MEMORY);
+        match own.map(|mount| &mount.source) {
+            Some(source @ MountSource::Pod { .. }) => (source.clone(), "//"),
+            _ => (NODE_SHARED_MEMORY, "dev/shm//"),
+        }
+    }
+    pub fn ipc_objects(&self) -> Text {
+        let (source, name) = self.ipc();
+        let found = match source {
+            MountSource::Host { .. } => self.disk.host.read(name),
+            MountSource::Pod { volume } => {
+                self.disk.volume(self.pod_uid, &volume).and_then(|shelf| shelf.read(name))
+            }
+        };
+        found.cloned().unwrap_or_default()
+    }
+    pub fn set_ipc_objects(&mut self, objects: Text) {
+        let (source, name) = self.ipc();
+        self.disk.change(self.pod_uid, source, |shelf| shelf.put(name, objects));
+    }
     fn change(&mut self, path: &str, act: impl FnOnce(&mut Directory, &str)) -> Result<(), FileError> {
         let (place, inside) = self.resolve(path);
         let source = match place {
@@ -207,16 +260,7 @@ impl View<'_> {
             Place::Mount(mount) if mount.read_only => return Err(FileError::ReadOnly),
             Place::Mount(mount) => mount.source.clone(),
         };
-        match source {
-            MountSource::Host { .. } => act(self.disk.host_mut(), &inside),
-            MountSource::Pod { volume } => {
-                let key = (self.pod_uid.clone(), volume);
-                let mut directory = self.disk.volumes.get(&key).cloned().unwrap_or_default();
-                self.disk.volumes.remove(&key);
-                act(Arc::make_mut(&mut directory), &inside);
-                self.disk.volumes.insert(key, directory);
-            }
-        }
+        self.disk.change(self.pod_uid, source, |shelf| act(shelf, &inside));
         Ok(())
     }
     pub fn read(&self, path: &str) -> Option<Text> {

@@ -248,6 +248,7 @@ impl ContainerEngine {
         state.stopped = SortedSet::new();
         state.asked.clear();
         state.kernel.lose_power();
+        state.disk.host_mut().remove("dev/shm");
         state.calling.restart();
         for container in state.containers.values_mut().filter(|container| container.is_running()) {
             let container = Arc::make_mut(container);

@@ -164,6 +164,9 @@ impl ContainerEngine {
                 }
             }
             Stage::PauseCreated | Stage::PauseStarted | Stage::CniDel | Stage::Stopped => {
+                if stage == Stage::Stopped {
+                    state.disk.remove_shared_memory(&sandbox.config.uid, &id);
+                }
                 detail = id.clone();
             }
         }

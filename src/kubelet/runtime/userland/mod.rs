@@ -5,11 +5,13 @@
 //!
 //! - [`hey`] a load generator
 //! - [`host`] commands that only a node has
+//! - [`ipc`] what processes of one IPC namespace share
 //! - [`names`] from a name to an address
 //! - [`tools`] commands that ask the machine or the network
 
 mod hey;
 mod host;
+mod ipc;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -155,6 +157,9 @@ const OWN: &[&str] = &[
     "ip",
     "ip6tables",
     "ip6tables-save",
+    "ipcmk",
+    "ipcrm",
+    "ipcs",
     "ipset",
     "iptables",
     "iptables-save",

@@ -51,7 +51,7 @@ impl<'a> Tool<'a, '_, '_> {
             None => false,
         }
     }
-    fn flags(&self) -> String {
+    pub(super) fn flags(&self) -> String {
         self.arguments.iter().filter_map(|a| a.strip_prefix('-')).filter(|a| !a.starts_with('-')).gather()
     }
     /// Arguments that are not options; those in `with_value` take the next one.
@@ -107,6 +107,7 @@ impl<'a> Tool<'a, '_, '_> {
                 lines(rows)
             }
             "ip" => self.ip(),
+            "ipcs" | "ipcmk" | "ipcrm" => self.ipc(),
             "bridge" => {
                 let (links, forwarding) = self.userland.network.ports();
                 match self.operands(&[]).first() {
