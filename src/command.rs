@@ -177,6 +177,8 @@ pub struct Scenario {
     pub audit: bool,
     /// Who connects the nodes' pods.
     pub network: PodNetwork,
+    /// Pods have an address of IPv6 besides that of IPv4; Services go on with IPv4 alone.
+    pub dual_stack: bool,
     /// Three members of etcd 3.4 by themselves, `m1` to `m3`, run beside the terminal, and its etcdctl is of their
     /// version: what the recorded session with the real one had.
     pub local_etcd: bool,
@@ -231,6 +233,7 @@ impl Default for Scenario {
             hollow: false,
             audit: false,
             network: PodNetwork::Bridge,
+            dual_stack: false,
             local_etcd: false,
             authority: String::new(),
         }

@@ -202,7 +202,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "routes between nodes",
-        message: "the wire between machines knows IPv4 alone: addresses of IPv6 that a network configuration gives are reached on the same node; each machine's own routing agent tells the others its pod ranges, until Flannel or Calico is installed (their examples, or a new cluster with them)",
+        message: "in a cluster of both families (New cluster …, or --dual-stack) pods have addresses of both, machines but link-local ones of IPv6, and Services IPv4 alone; with Calico a node itself has no way to such addresses elsewhere; there is no cluster of IPv6 alone; each machine's own routing agent tells the others its pod ranges, until Flannel or Calico is installed (their examples, or a new cluster with them)",
     },
     Entry {
         component: "network",

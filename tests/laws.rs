@@ -72,7 +72,7 @@ fn seeds() -> Range<u64> {
 /// What the cluster of a seed is made of: most have one control-plane node, some three with stacked members of etcd, some
 /// two with an external etcd.
 fn scenario(seed: u64) -> Scenario {
-    let usual = Scenario::default();
+    let usual = Scenario { dual_stack: seed % 4 == 2, ..Scenario::default() };
     match seed % 5 {
         3 => Scenario { control_plane_nodes: 3, ..usual },
         4 => Scenario { control_plane_nodes: 2, external_etcd: true, ..usual },
@@ -309,9 +309,11 @@ fn network(history: &History<Cluster>, complaints: &mut Vec<String>) {
         }
         let has_address = |one: &&Sandbox| one.attachment.is_some() && !one.config.host_network;
         let sandboxes: Vec<&Sandbox> = engine.sandboxes().filter(has_address).collect();
-        let reserved = engine.network().map_or(0, |network| network.ipam[0].reserved().count());
-        if reserved != sandboxes.len() {
-            complaints.push(format!("{name} has {reserved} addresses for {} sandboxes", sandboxes.len()));
+        for ledger in engine.network().iter().flat_map(|network| &network.ipam) {
+            let reserved = ledger.reserved().count();
+            if reserved != sandboxes.len() {
+                complaints.push(format!("{name} has {reserved} addresses for {} sandboxes", sandboxes.len()));
+            }
         }
         let ready = sandboxes.iter().filter(|one| one.is_ready()).map(|one| &one.config);
         clients.extend(ready.map(|config| PacketSource::Pod {

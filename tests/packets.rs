@@ -4,7 +4,7 @@
 //! back with are compared with the ones in the album.
 //!
 //! A script in `tests/network` sets a cluster up and sends packets: `$ ` is a line for the terminal, `% ` one whose
-//! output is compared, `@ ` (first) the cluster's pod network, `+ ` one of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a
+//! output is compared, `@ ` (first) the cluster's pod network (`dual`: of both families), `+ ` one of a manifest that the next line may apply, `! ` a fault, `~ ` seconds that pass, `> ` a
 //! packet, as `FROM -> TO [PORT] [PROTOCOL]`, `* ` what became of the requests of a load since the last such line. What follows a packet is its transcript; `REWRITE=1 cargo test --test packets`
 //! writes it anew. Addresses are shown by whose they are.
 
@@ -42,10 +42,10 @@ struct Album {
 
 impl Album {
     fn open() -> Album {
-        Album::of(PodNetwork::Bridge)
+        Album::of(PodNetwork::Bridge, false)
     }
-    fn of(network: PodNetwork) -> Album {
-        let mut console = Console::boot(7, Scenario { network, ..Scenario::default() });
+    fn of(network: PodNetwork, dual_stack: bool) -> Album {
+        let mut console = Console::boot(7, Scenario { network, dual_stack, ..Scenario::default() });
         assert!(console.settle(|_| {}), "the cluster does not come up");
         for name in [
             "kube-router.yaml",
@@ -497,12 +497,13 @@ fn play_all(name: &str) -> usize {
     let mut wrong = Vec::new();
     for file in &files {
         let script = fs::read_to_string(file).unwrap();
-        let network = match script.lines().next() {
-            Some("@ Flannel") => PodNetwork::Flannel,
-            Some("@ Calico") => PodNetwork::Calico,
+        let head = script.lines().next().and_then(|line| line.strip_prefix("@ ")).unwrap_or("");
+        let network = match head.split(' ').next() {
+            Some("Flannel") => PodNetwork::Flannel,
+            Some("Calico") => PodNetwork::Calico,
             _ => PodNetwork::Bridge,
         };
-        let played = Album::of(network).play(&script);
+        let played = Album::of(network, head.ends_with(" dual")).play(&script);
         packets += played.lines().filter(|line| line.starts_with("> ")).count();
         if std::env::var_os("REWRITE").is_some() {
             fs::write(file, &played).unwrap();
@@ -525,7 +526,7 @@ fn laws_of_the_pod_network() {
 }
 
 fn laws_of(network: PodNetwork) {
-    let mut album = Album::of(network);
+    let mut album = Album::of(network, true);
     album.console.write_file("manifest.yaml", include_str!("network/laws.yaml"));
     album.exec("kubectl apply -f manifest.yaml");
     album.exec("kubectl rollout status deployment/web");
@@ -552,11 +553,16 @@ fn laws_of(network: PodNetwork) {
         for to in &web {
             let ((namespace, name), (to_namespace, to_name)) = (name_of(from), name_of(to));
             let from = PacketSource::Pod { namespace, name };
-            let trace = ask(from, PacketTarget::Pod { namespace: to_namespace, name: to_name }, 80, 0);
-            assert_eq!(trace.verdict, PacketVerdict::Answered, "{trace:#?}");
-            let is_translated = |hop: &&Hop| hop.verdict == HopVerdict::Translated;
-            let nat = trace.there.iter().chain(&trace.back).find(is_translated);
-            assert_eq!(nat, None, "NAT between pods: {}", trace.question);
+            let mut targets = vec![PacketTarget::Pod { namespace: to_namespace, name: to_name }];
+            let [_, second] = to.items("status.podIPs") else { panic!("{to} has no second address") };
+            targets.push(PacketTarget::Name(second.text("ip").into()));
+            for target in targets {
+                let trace = ask(from.clone(), target, 80, 0);
+                assert_eq!(trace.verdict, PacketVerdict::Answered, "{trace:#?}");
+                let is_translated = |hop: &&Hop| hop.verdict == HopVerdict::Translated;
+                let nat = trace.there.iter().chain(&trace.back).find(is_translated);
+                assert_eq!(nat, None, "NAT between pods: {}", trace.question);
+            }
         }
     }
     // A service's connections end at ready endpoints only, and at each about as often.

@@ -155,6 +155,11 @@ fn OrderForm(order: impl Fn(Topology) + Copy + 'static) -> impl IntoView {
                     <option value="Calico">"Calico: BGP"</option>
                 </select>
             </label>
+            <label class="field">"Pods with IPv4 and IPv6"
+                <input type="checkbox" on:change=move |_| {
+                    topology.update(|topology| topology.dual_stack = !topology.dual_stack);
+                } />
+            </label>
             <label class="field">"etcd on machines of its own"
                 <input type="checkbox" on:change=move |_| {
                     topology.update(|topology| topology.external_etcd = !topology.external_etcd);

@@ -97,7 +97,13 @@ pub(super) type Manifests = SortedMap<Text, Value>;
 
 /// `/etc/kubernetes/manifests` of the control-plane node `node` with address `ip`. Of etcd's `members` one may be its
 /// own; `etcd_servers` are those that its API server knows.
-pub(super) fn static_pods(node: &str, ip: &str, members: &[Peer], etcd_servers: &[Peer]) -> Manifests {
+pub(super) fn static_pods(
+    node: &str,
+    ip: &str,
+    members: &[Peer],
+    etcd_servers: &[Peer],
+    is_dual: bool,
+) -> Manifests {
     let own = format!("https://{ip}:2379");
     let is_stacked = members.iter().any(|member| member.client_url == own);
     let urls: Vec<&str> = etcd_servers
@@ -195,7 +201,7 @@ pub(super) fn static_pods(node: &str, ip: &str, members: &[Peer], etcd_servers: 
             "200m",
             &[
                 "--allocate-node-cidrs=true".into(),
-                "--cluster-cidr=10.244.0.0/16".into(),
+                ["--cluster-cidr=10.244.0.0/16", if is_dual { ",fd00:10:244::/56" } else { "" }].concat(),
                 kubeconfig("controller-manager"),
                 "--leader-elect=true".into(),
                 "--use-service-account-credentials=true".into(),

@@ -186,7 +186,12 @@ impl Cluster {
             let name = self.machines[host.0 as usize].name.clone();
             let mut random = Random::stream(control.seed(), &format!("identity/{name}"));
             let mut identity = || format!("{name}_{}", random.uuid());
-            let manager = ControllerManager::new(*server, &identity(), &self.scenario.authority);
+            let manager = ControllerManager::new(
+                *server,
+                &identity(),
+                &self.scenario.authority,
+                self.scenario.dual_stack,
+            );
             let actor = control.create(*host);
             let role = Role::ControllerManager(manager);
             self.process(&format!("kube-controller-manager-{name}"), actor, *host, role);
@@ -223,7 +228,8 @@ impl Cluster {
     fn static_pods(&self, host: HostId) -> addons::Manifests {
         let machine = &self.machines[host.0 as usize];
         let founders = self.etcd_peers();
-        addons::static_pods(&machine.name, &machine.ip, &founders, &self.etcd_of_server(host, &founders))
+        let servers = self.etcd_of_server(host, &founders);
+        addons::static_pods(&machine.name, &machine.ip, &founders, &servers, self.scenario.dual_stack)
     }
 
     /// The API servers, in the order in which a client on `host` is put through to them: on a control-plane node

@@ -122,6 +122,7 @@ fn scenario(lines: &Lines) -> Result<Scenario, String> {
             Ok("Calico") => PodNetwork::Calico,
             _ => PodNetwork::Bridge,
         },
+        dual_stack: lines.mark("dual_stack").unwrap_or(false),
         local_etcd: lines.mark("local_etcd").unwrap_or(false),
         authority: lines.text("authority").unwrap_or_default(),
     };
@@ -180,6 +181,7 @@ mod tests {
                 audit: true,
                 workers: 7,
                 network: PodNetwork::Calico,
+                dual_stack: true,
                 ..Scenario::default()
             }),
             Command::Exec { session: 2, line: text("echo \"ü\" | cat"), stdin: text("\u{0}\n") },

@@ -58,8 +58,8 @@ fn add(runner: &mut Runner, controller: impl Controller + 'static, share: u64) {
 
 impl ControllerManager {
     /// One that talks to `server`; `identity` is its name in the lease: `cp-1_` and a UUID. `authority` is the certificate
-    /// of one outside, as PEM, if any.
-    pub fn new(server: ActorId, identity: &str, authority: &str) -> ControllerManager {
+    /// of one outside, as PEM, if any; `is_dual`: nodes get pod ranges of both families.
+    pub fn new(server: ActorId, identity: &str, authority: &str, is_dual: bool) -> ControllerManager {
         let user = User {
             name: "system:kube-controller-manager".into(),
             groups: vec!["system:authenticated".into()],
@@ -82,7 +82,7 @@ impl ControllerManager {
         add(&mut runner, GarbageCollector::default(), 2);
         add(&mut runner, NodeLifecycleController::default(), 1);
         add(&mut runner, TaintEvictionController::default(), 1);
-        add(&mut runner, NodeIpamController::default(), 1);
+        add(&mut runner, NodeIpamController::new(is_dual), 1);
         add(&mut runner, TtlController::default(), 1);
         add(&mut runner, PodGarbageCollector::default(), 1);
         add(&mut runner, EndpointsController::default(), 1);

@@ -2,10 +2,10 @@
 //!
 //! Picture to hold in mind: a surveyor who cuts a field into equal strips, and gives each newcomer the next one.
 //!
-//! After `pkg/controller/nodeipam/ipam/range_allocator.go`: 10.244.0.0/16 in strips of /24.
+//! After `pkg/controller/nodeipam/ipam/range_allocator.go`: 10.244.0.0/16 in strips of /24, and in a cluster of both
+//! families fd00:10:244::/56 in strips of /64.
 
 use crate::api::{Text, Value, meta};
-use crate::array;
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, DeltaType, Interrupt, Selection, Store};
@@ -20,6 +20,8 @@ const STRIPS: u32 = 256;
 
 #[derive(Clone, Default)]
 pub struct NodeIpamController {
+    /// Nodes get a strip of each family.
+    is_dual: bool,
     /// Strips given away, with those whose nodes do not know it yet.
     taken: SortedSet<u32>,
     /// Where the search begins: strips that come back are given away last.
@@ -37,6 +39,9 @@ fn number_of(node: &Value) -> Option<u32> {
 }
 
 impl NodeIpamController {
+    pub fn new(is_dual: bool) -> NodeIpamController {
+        NodeIpamController { is_dual, ..NodeIpamController::default() }
+    }
     fn take(&mut self) -> Option<u32> {
         let free = (0..STRIPS).map(|step| (self.next + step) % STRIPS).find(|n| !self.taken.contains(n))?;
         self.taken.insert(free);
@@ -88,7 +93,9 @@ impl Controller for NodeIpamController {
             return Err(Interrupt::Failed("failed to allocate cidr from cluster cidr".into()));
         };
         let cidr = strip(number);
-        let spec = object! { "podCIDR" => &cidr, "podCIDRs" => array![&cidr] };
+        let second = self.is_dual.then(|| arcstr::format!("fd00:10:244:{number:x}::/64"));
+        let both = Value::array([&cidr].into_iter().chain(&second).map(Value::from));
+        let spec = object! { "podCIDR" => &cidr, "podCIDRs" => both };
         let patch = object! { "spec" => spec };
         let result = call.patch(&NODE.resource, ("", &name), PatchType::StrategicMerge, patch);
         if matches!(result, Err(Interrupt::Failed(_))) && call.once() {

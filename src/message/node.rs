@@ -148,9 +148,11 @@ pub fn read_url(url: &str) -> Option<(&str, u16, Text)> {
         .split_once('/')
         .map_or((rest, Text::from("/")), |(authority, path)| (authority, ["/", path].concat().into()));
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().unwrap_or(default_port)),
-        None => (authority, default_port),
+        // Colons of an address of IPv6 stand in brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(default_port)),
+        _ => (authority, default_port),
     };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     (!host.is_empty()).then_some((host, port, path))
 }
 

@@ -14,10 +14,14 @@ use crate::api::{Text, Value};
 use crate::object;
 
 use super::ipam::{Cidr, HostLocal};
+use super::kernel::{default_route, link_route};
 use crate::api::sha256::sha256;
 
 /// The gateway of pods behind the plugin `calico`: nobody's address.
 pub const CALICO_GATEWAY: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(169, 254, 1, 1));
+/// The same for IPv6: what the node's end of the cable calls itself.
+pub const CALICO_GATEWAY_6: IpAddr =
+    IpAddr::V6(core::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff, 0xfeee, 0xeeee));
 /// Where flanneld writes down the node's range.
 pub const SUBNET_FILE: &str = "/run/flannel/subnet.env";
 /// Where plugins are, and their configurations.
@@ -124,7 +128,8 @@ impl Network {
             let mut lines = written.as_ref()?.lines();
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
         };
-        let mut subnets: Vec<&str> = setting("FLANNEL_SUBNET").into_iter().collect();
+        let mut subnets: Vec<&str> =
+            ["FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET"].into_iter().filter_map(setting).collect();
         let own: Vec<String> = ranges.iter().map(|range| range.to_string()).collect();
         match plugin.text("ipam.subnet") {
             _ if !plugin.has("ipam.subnet") => {}
@@ -202,12 +207,20 @@ impl Network {
             prefix_lengths: self
                 .ipam
                 .iter()
-                .map(|ledger| if is_calico { 32 } else { ledger.range().prefix_length() })
+                .map(|ledger| match (is_calico, ledger.range().is_ipv6()) {
+                    (true, true) => 128,
+                    (true, false) => 32,
+                    _ => ledger.range().prefix_length(),
+                })
                 .collect(),
             gateways: self
                 .ipam
                 .iter()
-                .map(|ledger| if is_calico { CALICO_GATEWAY } else { ledger.range().gateway() })
+                .map(|ledger| match (is_calico, ledger.range().is_ipv6()) {
+                    (true, true) => CALICO_GATEWAY_6,
+                    (true, false) => CALICO_GATEWAY,
+                    _ => ledger.range().gateway(),
+                })
                 .collect(),
             mtu: self.mtu,
             addresses,
@@ -259,11 +272,11 @@ impl Attachment {
     pub fn routes(&self) -> Vec<String> {
         let mut routes = Vec::new();
         for ((ip, length), gateway) in self.addresses.iter().zip(&self.prefix_lengths).zip(&self.gateways) {
-            routes.push(format!("default via {gateway} dev {}", self.interface));
+            routes.push(default_route(*gateway, &self.interface));
             if *gateway == CALICO_GATEWAY {
                 routes.push(format!("{gateway} dev {} scope link", self.interface));
             } else if let Some(network) = Cidr::parse(&format!("{ip}/{length}")) {
-                routes.push(format!("{network} dev {} proto kernel scope link src {ip}", self.interface));
+                routes.push(link_route(network, &self.interface, *ip));
             }
         }
         routes

@@ -74,12 +74,15 @@ pub struct RemoteRange {
 pub const TUNNEL: &str = "flannel.1";
 pub const TUNNEL_PORT: u16 = 8472;
 
+/// The same for packets of IPv6.
+pub const TUNNEL_6: &str = "flannel-v6.1";
+
 /// What flanneld has told the kernel: which frames are wrapped, and to whom they are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tunnel {
     pub index: u32,
-    /// The device's own: the first of the node's range.
-    pub address: IpAddr,
+    /// The devices' own, one of each family: the first of the node's range.
+    pub addresses: Vec<IpAddr>,
     pub peers: Vec<RemoteRange>,
 }
 
@@ -297,23 +300,27 @@ impl Kernel {
         self.agent = Agent::Flanneld;
         self.heard = Arc::default();
         self.remote = Arc::default();
-        let Some(address) = self.ranges.first().map(|range| range.address(0)) else { return };
-        if self.tunnel.as_ref().is_none_or(|tunnel| tunnel.address != address) {
+        let addresses: Vec<IpAddr> = self.ranges.iter().map(|range| range.address(0)).collect();
+        if !addresses.is_empty() && self.tunnel.as_ref().is_none_or(|tunnel| tunnel.addresses != addresses) {
             let index = self.take_index();
-            self.tunnel = Some(Arc::new(Tunnel { index, address, peers: Vec::new() }));
+            self.next_index += addresses.len() as u32 - 1;
+            self.tunnel = Some(Arc::new(Tunnel { index, addresses, peers: Vec::new() }));
         }
     }
     /// The device by which a packet comes in from the wire: wrapped ones come out of the tunnel.
     pub fn entrance(&self, packet: &Packet) -> &'static str {
         let is_wrapped =
             |tunnel: &Arc<Tunnel>| tunnel.peers.iter().any(|one| one.range.contains(packet.source));
-        if self.tunnel.as_ref().is_some_and(is_wrapped) { TUNNEL } else { UPLINK }
+        match self.tunnel.as_ref().is_some_and(is_wrapped) {
+            true => tunnel_of(packet.source),
+            false => UPLINK,
+        }
     }
     /// An address of the network card or the bridge.
     pub fn has(&self, address: IpAddr) -> bool {
         let bridges = self.bridge.iter().flat_map(|bridge| &bridge.addresses);
         self.address == Some(address)
-            || self.tunnel.as_ref().is_some_and(|tunnel| tunnel.address == address)
+            || self.tunnel.as_ref().is_some_and(|tunnel| tunnel.addresses.contains(&address))
             || bridges.into_iter().any(|(own, _)| *own == address)
     }
     /// The machine that takes in what is sent to an address.
@@ -385,6 +392,30 @@ pub enum Way {
     Tunnel { machine: IpAddr },
 }
 
+/// The tunnel's device for packets of this family.
+pub fn tunnel_of(address: IpAddr) -> &'static str {
+    if address.is_ipv6() { TUNNEL_6 } else { TUNNEL }
+}
+/// What a machine's card calls itself on the wire in IPv6: made of its hardware address (EUI-64).
+pub fn link_local(machine: IpAddr) -> String {
+    let IpAddr::V4(machine) = machine else { return String::new() };
+    let [a, b, c, d] = machine.octets();
+    format!("fe80::5054:{a:x}ff:fe{b:02x}:{:x}", u16::from_be_bytes([c, d]))
+}
+/// The line of a range that is on the link itself, as the kernel writes it.
+pub fn link_route(range: Cidr, device: &str, own: IpAddr) -> String {
+    match own.is_ipv6() {
+        // The range of one address is written as an address.
+        true => format!("{range} dev {device} proto kernel metric 256 pref medium").replace("/128", ""),
+        false => format!("{range} dev {device} proto kernel scope link src {own}"),
+    }
+}
+/// The line of all other addresses.
+pub fn default_route(gateway: IpAddr, device: &str) -> String {
+    let tail = if gateway.is_ipv6() { " metric 1024 pref medium" } else { "" };
+    format!("default via {gateway} dev {device}{tail}")
+}
+
 /// A line of the routing table, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -410,8 +441,8 @@ impl Kernel {
                 UPLINK
             } else if !self.has(destination) {
                 DEVICE
-            } else if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.address == destination) {
-                TUNNEL
+            } else if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.addresses.contains(&destination)) {
+                tunnel_of(destination)
             } else {
                 self.bridge.as_ref().map_or("", |bridge| &bridge.name)
             };
@@ -447,7 +478,7 @@ impl Kernel {
             for (own, length) in &bridge.addresses {
                 let Some(range) = Cidr::parse(&format!("{own}/{length}")) else { continue };
                 let name = &bridge.name;
-                let line = format!("{range} dev {name} proto kernel scope link src {own}");
+                let line = link_route(range, name, *own);
                 let way = Way::Pods { interface: name.clone() };
                 rest.push((range, Route { way, line, source: Some(*own) }));
             }
@@ -462,21 +493,38 @@ impl Kernel {
         for pod in pods.filter(|pod| pod.bridge.is_empty()) {
             let scope = if pod.gateways.contains(&CALICO_GATEWAY) { "link" } else { "host" };
             for ip in &pod.addresses {
-                let line = format!("{ip} dev {} scope {scope}", pod.host_interface);
+                let mut line = format!("{ip} dev {} ", pod.host_interface);
+                match ip.is_ipv6() {
+                    true => line.push_str("metric 1024 pref medium"),
+                    false => line = line + "scope " + scope,
+                }
                 let way = Way::Pods { interface: pod.host_interface.clone() };
                 rest.push((Cidr::one(*ip), Route { way, line, source: Some(address) }));
             }
         }
         if let Some(tunnel) = &self.tunnel {
             for one in &tunnel.peers {
-                let line = format!("{} via {} dev {TUNNEL} onlink", one.range, one.range.address(0));
+                let first = one.range.address(0);
+                let mut line = format!("{} via {first} dev {} onlink", one.range, tunnel_of(first));
+                if first.is_ipv6() {
+                    line = line.replace(" onlink", " metric 1024 onlink pref medium");
+                }
                 let way = Way::Tunnel { machine: one.via };
-                rest.push((one.range, Route { way, line, source: Some(tunnel.address) }));
+                let own = tunnel.addresses.iter().find(|own| own.is_ipv6() == first.is_ipv6());
+                rest.push((one.range, Route { way, line, source: own.copied() }));
             }
         }
         for one in self.remote.iter() {
-            let line = format!("{} via {} dev {UPLINK} proto bird", one.range, one.via);
-            rest.push((one.range, Route { way: Way::Wire { next: one.via }, line, source: Some(address) }));
+            let (mut line, mut source) =
+                (format!("{} via {} dev {UPLINK} proto bird", one.range, one.via), Some(address));
+            if one.range.is_ipv6() {
+                let next = link_local(one.via);
+                line = format!("{} via {next} dev {UPLINK} proto bird metric 1024 pref medium", one.range);
+                // The card has no address of IPv6 that reaches beyond the wire.
+                let own = self.bridge.iter().flat_map(|bridge| &bridge.addresses);
+                source = own.map(|(own, _)| *own).find(IpAddr::is_ipv6);
+            }
+            rest.push((one.range, Route { way: Way::Wire { next: one.via }, line, source }));
         }
         if let Some(machines) = Cidr::parse(MACHINES) {
             // The next machine is the destination itself, which `next_on_wire` fills in.

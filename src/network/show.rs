@@ -6,9 +6,10 @@
 
 use core::net::IpAddr;
 
-use super::cni::{Attachment, CALICO_GATEWAY};
+use super::cni::{Attachment, CALICO_GATEWAY, CALICO_GATEWAY_6};
+use super::ipam::Cidr;
 use super::ipvs::DEVICE;
-use super::kernel::{Connection, Kernel, MACHINES, RemoteRange, TUNNEL, TUNNEL_PORT, UPLINK};
+use super::kernel::{Connection, Kernel, MACHINES, RemoteRange, TUNNEL_PORT, UPLINK, link_local, tunnel_of};
 use super::packet::{Packet, Protocol};
 use crate::arrange::Gather;
 use crate::sim::Time;
@@ -70,11 +71,23 @@ impl Kernel {
             let length = MACHINES.rsplit('/').next().and_then(|length| length.parse().ok()).unwrap_or(16);
             let head = format!("2: {UPLINK}");
             interface(&mut text, (&head, 1500), &machine_mac(address), "", &[(address, length)], UPLINK);
-            if let Some(tunnel) = &self.tunnel {
-                let head = format!("{}: {TUNNEL}", tunnel.index);
+            if self.ranges.iter().any(|range| range.is_ipv6()) {
+                text += &format!(
+                    "    inet6 {}/64 scope link \n       valid_lft forever preferred_lft forever\n",
+                    link_local(address)
+                );
+            }
+            for (number, own_address) in
+                self.tunnel.iter().flat_map(|tunnel| tunnel.addresses.iter().enumerate())
+            {
+                let name = tunnel_of(*own_address);
+                let head = format!(
+                    "{}: {name}",
+                    self.tunnel.as_ref().map_or(0, |tunnel| tunnel.index) + number as u32
+                );
                 let mut own = String::new();
-                let addresses = [(tunnel.address, 32)];
-                interface(&mut own, (&head, 1450), &tunnel_mac(address), "", &addresses, TUNNEL);
+                let addresses = [(*own_address, Cidr::one(*own_address).prefix_length())];
+                interface(&mut own, (&head, 1450), &tunnel_mac(address), "", &addresses, name);
                 if is_detailed {
                     let details = format!(
                         "ff:ff:ff:ff:ff:ff\n    vxlan id 1 local {address} dev {UPLINK} srcport 0 0 dstport {TUNNEL_PORT} nolearning ttl auto ageing 300 udpcsum"
@@ -154,10 +167,12 @@ const PROXY_MAC: &str = "ee:ee:ee:ee:ee:ee";
 
 /// What flanneld writes of a peer, so that nobody needs to ask on the wire.
 pub fn tunnel_neighbour(peer: &RemoteRange) -> String {
-    format!("{} dev {TUNNEL} lladdr {} PERMANENT ", peer.range.address(0), tunnel_mac(peer.via))
+    let first = peer.range.address(0);
+    format!("{first} dev {} lladdr {} PERMANENT ", tunnel_of(first), tunnel_mac(peer.via))
 }
 pub fn tunnel_forwarding(peer: &RemoteRange) -> String {
-    format!("{} dev {TUNNEL} dst {} self permanent", tunnel_mac(peer.via), peer.via)
+    let device = tunnel_of(peer.range.address(0));
+    format!("{} dev {device} dst {} self permanent", tunnel_mac(peer.via), peer.via)
 }
 
 fn shown(count: usize) -> String {
@@ -216,7 +231,11 @@ impl Attachment {
     /// `ip neigh` in the pod: the gateway.
     pub fn show_neighbours(&self) -> String {
         let line = |gateway: &IpAddr| {
-            let mac = if *gateway == CALICO_GATEWAY { PROXY_MAC.into() } else { bridge_mac(*gateway) };
+            let mac = if matches!(*gateway, CALICO_GATEWAY | CALICO_GATEWAY_6) {
+                PROXY_MAC.into()
+            } else {
+                bridge_mac(*gateway)
+            };
             format!("{gateway} dev {} lladdr {mac} REACHABLE \n", self.interface)
         };
         self.gateways.iter().map(line).collect()

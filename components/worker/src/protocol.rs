@@ -67,20 +67,32 @@ pub struct Topology {
     pub external_etcd: bool,
     pub workers: u32,
     pub network: PodNetwork,
+    /// Pods have addresses of both families.
+    pub dual_stack: bool,
 }
 
 impl Default for Topology {
     fn default() -> Topology {
-        let Scenario { control_plane_nodes, etcd_members, external_etcd, workers, network, .. } =
-            Scenario::default();
-        Topology { control_plane_nodes, etcd_members, external_etcd, workers, network }
+        let Scenario {
+            control_plane_nodes, etcd_members, external_etcd, workers, network, dual_stack, ..
+        } = Scenario::default();
+        Topology { control_plane_nodes, etcd_members, external_etcd, workers, network, dual_stack }
     }
 }
 
 impl Topology {
     fn scenario(self) -> Scenario {
-        let Topology { control_plane_nodes, etcd_members, external_etcd, workers, network } = self;
-        Scenario { control_plane_nodes, etcd_members, external_etcd, workers, network, ..Scenario::default() }
+        let Topology { control_plane_nodes, etcd_members, external_etcd, workers, network, dual_stack } =
+            self;
+        Scenario {
+            control_plane_nodes,
+            etcd_members,
+            external_etcd,
+            workers,
+            network,
+            dual_stack,
+            ..Scenario::default()
+        }
     }
 }
 

@@ -33,6 +33,7 @@ Options:
                   members of etcd (3): one on each control-plane node, the others on machines of their own
   --external-etcd all of them on machines of their own
   --network NAME  the pod network: bridge (with routes between the nodes), flannel or calico (bridge)
+  --dual-stack    pods have an address of IPv6 besides that of IPv4
   --local-etcd    three members of etcd 3.4 by themselves, at 127.0.0.1:31379, :32379 and :33379, for etcdctl
   --help          this text
 

@@ -8,7 +8,13 @@ use clusterarium::command::{PodNetwork, Scenario};
 pub fn takes(name: &str) -> bool {
     matches!(
         name,
-        "workers" | "control-plane-nodes" | "etcd-members" | "external-etcd" | "network" | "hollow"
+        "workers"
+            | "control-plane-nodes"
+            | "etcd-members"
+            | "external-etcd"
+            | "network"
+            | "dual-stack"
+            | "hollow"
     )
 }
 
@@ -33,6 +39,7 @@ pub fn read(scenario: &mut Scenario, name: &str, parser: &mut lexopt::Parser) ->
         "workers" => scenario.workers = number()?,
         "control-plane-nodes" => scenario.control_plane_nodes = number()?,
         "etcd-members" => scenario.etcd_members = number()?,
+        "dual-stack" => scenario.dual_stack = true,
         "external-etcd" => scenario.external_etcd = true,
         _ => scenario.hollow = true,
     }

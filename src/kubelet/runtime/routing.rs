@@ -199,11 +199,15 @@ impl ContainerEngine {
         let state = Arc::make_mut(&mut self.state);
         let kernel = &state.kernel;
         let range = kernel.ranges.first().zip(kernel.cluster_range);
+        let second = kernel.ranges.get(1).map_or(String::new(), |range| {
+            let own = (range.gateway(), range.prefix_length());
+            format!("FLANNEL_IPV6_NETWORK=fd00:10:244::/56\nFLANNEL_IPV6_SUBNET={}/{}\n", own.0, own.1)
+        });
         let (path, text) = match (kernel.agent, range) {
             (Agent::Flanneld, Some((own, all))) => (
                 cni::SUBNET_FILE,
                 format!(
-                    "FLANNEL_NETWORK={all}\nFLANNEL_SUBNET={}/{}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n",
+                    "FLANNEL_NETWORK={all}\nFLANNEL_SUBNET={}/{}\n{second}FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n",
                     own.gateway(),
                     own.prefix_length()
                 ),

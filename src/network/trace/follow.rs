@@ -15,7 +15,9 @@ use super::{OUTSIDE, Spot, Wire, World};
 use crate::api::Text;
 use crate::network::cni::CALICO_GATEWAY;
 use crate::network::ipam::Cidr;
-use crate::network::kernel::{Agent, GATEWAY, Route, TUNNEL, TUNNEL_PORT, UPLINK, Way};
+use crate::network::kernel::{
+    Agent, GATEWAY, Route, TUNNEL_PORT, UPLINK, Way, default_route, link_route, tunnel_of,
+};
 use crate::network::packet::{ConnectionState, Packet};
 use crate::network::policy;
 use crate::network::show;
@@ -216,8 +218,8 @@ impl<'a> Follower<'a> {
             // `ptp` gives the pod a way through the node even to its neighbours.
             is_neighbour = range.contains(packet.destination) && !attachment.bridge.is_empty();
             line = Some(match is_neighbour {
-                true => format!("{range} dev eth0 proto kernel scope link src {own}"),
-                false => format!("default via {gateway} dev eth0"),
+                true => link_route(range, "eth0", *own),
+                false => default_route(*gateway, "eth0"),
             });
         }
         let Some(line) = line else { return End::NoRoute { at: spot } };
@@ -366,7 +368,10 @@ impl<'a> Follower<'a> {
             }
             Way::Tunnel { machine } => {
                 let other = here.kernel.neighbour(*machine).map_or("", |other| &other.name);
-                (format!("{} lives on {other}: through the tunnel to it.", packet.destination), TUNNEL.into())
+                (
+                    format!("{} lives on {other}: through the tunnel to it.", packet.destination),
+                    tunnel_of(packet.destination).into(),
+                )
             }
         };
         let at = packet.clone();
@@ -466,16 +471,17 @@ impl<'a> Follower<'a> {
         let world = self.world;
         let kernel = world.nodes()[node].kernel;
         let peers = kernel.tunnel.iter().flat_map(|tunnel| &tunnel.peers);
-        let peer = peers.into_iter().find(|one| one.via == machine);
+        let peer = peers.into_iter().find(|one| one.range.contains(packet.destination));
+        let device = tunnel_of(packet.destination);
         if let (Some(peer), Some(own), false) = (peer, kernel.address, world.hands_over()) {
             self.outer = format!("{own} > {machine}:{TUNNEL_PORT} VXLAN 1");
             let words = format!(
-                "{TUNNEL} wraps the frame into a UDP packet of the machines' own network: from {own} to {machine}, port {TUNNEL_PORT}, VXLAN network 1."
+                "{device} wraps the frame into a UDP packet of the machines' own network: from {own} to {machine}, port {TUNNEL_PORT}, VXLAN network 1."
             );
             let lines = vec![show::tunnel_neighbour(peer).trim_end().into(), show::tunnel_forwarding(peer)];
             let at = packet.clone();
             let spot = Spot::Node(node);
-            self.hop(spot, TUNNEL, HopStage::Link, "wrapped", words, lines, &at, &at, HopVerdict::Passes);
+            self.hop(spot, device, HopStage::Link, "wrapped", words, lines, &at, &at, HopVerdict::Passes);
         }
         self.wire(Some(node), machine, packet)
     }
@@ -562,11 +568,12 @@ impl<'a> Follower<'a> {
                         self.outer.clear();
                         return End::Dropped { node: to, rule };
                     }
-                    let words = format!("{TUNNEL} of {to_name} takes the frame out again.");
+                    let device = tunnel_of(packet.destination);
+                    let words = format!("{device} of {to_name} takes the frame out again.");
                     let title = "unwrapped";
                     self.hop(
                         spot,
-                        TUNNEL,
+                        device,
                         HopStage::Link,
                         title,
                         words,
@@ -576,7 +583,7 @@ impl<'a> Follower<'a> {
                         HopVerdict::Passes,
                     );
                     self.outer.clear();
-                    packet.in_interface = TUNNEL.into();
+                    packet.in_interface = device.into();
                 }
                 self.enter(to, None, packet)
             }

@@ -42,6 +42,7 @@ Options:
   --etcd-members N          members of etcd (3): one on each control-plane node, the others on machines of their own
   --external-etcd           all of them on machines of their own
   --network NAME            the pod network: bridge, flannel or calico (bridge)
+  --dual-stack              pods have an address of IPv6 besides that of IPv4
   --write-kubeconfig FILE   write a kubeconfig for kubectl's --kubeconfig; a file of somebody else is never overwritten
   --help                    this text
 

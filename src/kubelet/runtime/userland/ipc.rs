@@ -53,7 +53,8 @@ impl Tool<'_, '_, '_> {
                 let Some(size) = (if flag == 'q' { Some(0) } else { value.and_then(size) }) else {
                     return fails(1, format!("ipcmk: failed to parse size: '{}'\n", value.unwrap_or("")));
                 };
-                let last = of_kind.clone().last().and_then(|line| line.split(' ').nth(1)?.parse::<u32>().ok());
+                let last =
+                    of_kind.clone().last().and_then(|line| line.split(' ').nth(1)?.parse::<u32>().ok());
                 let id = last.map_or(0, |id| id + 1);
                 if of_kind.count() >= MOST {
                     return fails(1, "ipcmk: create failed: No space left on device\n");

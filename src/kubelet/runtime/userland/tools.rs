@@ -250,7 +250,10 @@ impl<'a> Tool<'a, '_, '_> {
                 Some(None) => fails(1, format!("Device \"{}\" does not exist.\n", name.unwrap_or(&""))),
             }
         } else if is("route") {
-            text(network.routes())
+            // Each family has its table; a colon tells them apart.
+            let is_six = self.flags().contains('6');
+            let all = network.routes();
+            text(all.split_inclusive('\n').filter(|line| line.contains(':') == is_six).collect::<String>())
         } else if is("neighbour") || is("neighbor") {
             text(network.neighbours())
         } else if object.is_empty() {
