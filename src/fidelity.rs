@@ -221,8 +221,8 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "network",
-        what: "portMappings of a network configuration",
-        message: "the plugin portmap writes rules of iptables, for IPv4; those of bandwidth, firewall and tuning are passed over",
+        what: "plugins of a network configuration",
+        message: "the plugin portmap writes rules of iptables, for IPv4; bandwidth sets token buckets (tbf), in which answers over HTTP wait at the pod that gives them; firewall and tuning are passed over",
     },
     Entry {
         component: "CoreDNS",
@@ -232,7 +232,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "container engine",
         what: "connections",
-        message: "one packet there and one back stand for a whole connection; there is no bandwidth and no retransmission",
+        message: "one packet there and one back stand for a whole connection; there is no bandwidth but what the plugin of this name sets, and no retransmission",
     },
     Entry {
         component: "container engine",

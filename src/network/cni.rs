@@ -13,6 +13,7 @@ use core::net::IpAddr;
 use crate::api::{Text, Value};
 use crate::object;
 
+use super::bandwidth::Limits;
 use super::ipam::{Cidr, HostLocal};
 use super::kernel::{default_route, link_route};
 use crate::api::sha256::sha256;
@@ -62,6 +63,7 @@ pub struct Attachment {
     pub mtu: u32,
     /// `/var/run/netns/cni-...`.
     pub namespace: Text,
+    pub limits: Limits,
 }
 
 /// The configuration that containerd writes from its template once it knows the node's pod ranges. The template
@@ -225,6 +227,7 @@ impl Network {
             mtu: self.mtu,
             addresses,
             bridge: self.bridge.clone(),
+            limits: Limits::default(),
             namespace: arcstr::format!("/var/run/netns/cni-{}", container.get(8..24).unwrap_or(container)),
         })
     }

@@ -256,6 +256,9 @@ impl Kernel {
             });
         }
         attachment.host_index = self.take_index();
+        if attachment.limits[1].bits_per_second > 0 {
+            self.take_index();
+        }
     }
     fn take_index(&mut self) -> u32 {
         self.next_index += 1;

@@ -5,6 +5,7 @@
 //!
 //! - [`ipam`] addresses out of a range: the `host-local` plugin
 //! - [`cni`] the network configuration file, and what a plugin makes of it
+//! - [`bandwidth`] how fast a pod may receive and send
 //! - [`dns`] names, as CoreDNS answers for them
 //! - [`kernel`] interfaces, routes, rules and connections of one node
 //! - [`show`] all that as `ip` and `conntrack` print it
@@ -16,6 +17,7 @@
 //! - [`trace`] one packet's whole way over all nodes
 //! - [`proxy`] the rules that kube-proxy makes of Services and EndpointSlices
 
+pub mod bandwidth;
 pub mod cni;
 pub mod corefile;
 pub mod dns;

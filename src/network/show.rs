@@ -6,6 +6,7 @@
 
 use core::net::IpAddr;
 
+use super::bandwidth::no_queue;
 use super::cni::{Attachment, CALICO_GATEWAY, CALICO_GATEWAY_6};
 use super::ipam::Cidr;
 use super::ipvs::DEVICE;
@@ -114,7 +115,22 @@ impl Kernel {
                 None => String::new(),
             };
             let master = if pod.bridge.is_empty() { "" } else { master };
+            let before = text.len();
             interface(&mut text, (&head, pod.mtu), &mac, master, &[], "");
+            let [into, out] = &pod.limits;
+            if into.bits_per_second > 0 {
+                text = text[..before].to_string() + &text[before..].replace("noqueue", "tbf");
+            }
+            if out.bits_per_second > 0 {
+                // Its number is the next: nothing else is there yet when the plugin makes it.
+                text += &format!(
+                    "{}: {}: <BROADCAST,NOARP,UP,LOWER_UP> mtu {} qdisc tbf state UNKNOWN group default qlen 32\n    link/ether {} brd ff:ff:ff:ff:ff:ff\n",
+                    pod.host_index + 1,
+                    pod.shaping_device(),
+                    pod.mtu,
+                    pod.mac.replacen("0a:58", "be:f0", 1)
+                );
+            }
         }
         let virtual_addresses = self.virtual_addresses();
         if !virtual_addresses.is_empty() {
@@ -128,6 +144,15 @@ impl Kernel {
                 );
             }
         }
+        text
+    }
+    /// `tc qdisc show` on the node.
+    pub fn show_queues<'a>(&self, pods: impl Iterator<Item = &'a Attachment>) -> String {
+        let mut text = no_queue("lo") + &no_queue(UPLINK);
+        if let Some(bridge) = &self.bridge {
+            text.push_str(&no_queue(&bridge.name));
+        }
+        pods.for_each(|pod| pod.show_queues(&mut text));
         text
     }
     /// `ip route` on the node.

@@ -9,6 +9,8 @@ use crate::api::Text;
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::cri::{self, ContainerState, EventType, Reply};
+use crate::network::bandwidth;
+use crate::network::cni::Attachment;
 use crate::sim::{ActorId, Duration};
 
 use super::attach::Attached;
@@ -104,7 +106,9 @@ impl ContainerEngine {
                 let made = match &mut state.cni {
                     Some(network) => match state.kernel.bridge_error(network) {
                         Some(error) => Err(error),
-                        None => network.add(&id, &sandbox.pod()),
+                        None => bandwidth::limits(network, &sandbox.config.annotations).and_then(|limits| {
+                            network.add(&id, &sandbox.pod()).map(|made| Attachment { limits, ..made })
+                        }),
                     },
                     None => Err(CNI_NOT_INITIALIZED.to_string()),
                 };

@@ -11,6 +11,7 @@ use crate::sorted::SortedMap;
 use crate::api::Text;
 use crate::message::cri::{DnsConfig, MountSource};
 use crate::message::node::{LoadOrder, LoadReport, Question, Said};
+use crate::network::bandwidth::no_queue;
 use crate::network::cni::Attachment;
 use crate::network::dns;
 use crate::network::ipvs::NO_SERVERS;
@@ -139,6 +140,12 @@ impl Reach for NodeNetwork<'_> {
                 (self.kernel.show_ports(self.attachments()), self.kernel.show_forwarding(self.attachments()))
             }
             false => Default::default(),
+        }
+    }
+    fn queues(&self) -> String {
+        match self.me.config.host_network {
+            true => self.kernel.show_queues(self.attachments()),
+            false => no_queue("lo") + &no_queue("eth0"),
         }
     }
     fn connections(&self) -> (String, String) {

@@ -14,6 +14,8 @@ use crate::api::{Text, Value};
 use crate::language::Context;
 use crate::message::Message;
 use crate::message::node::{Letter, NodeMessage, Payload, Question, Reached, Said};
+use crate::network::bandwidth::Limits;
+use crate::network::cni::Attachment;
 use crate::network::dns;
 use crate::network::ipam::Cidr;
 use crate::network::kernel::{Connection, Kernel};
@@ -29,6 +31,8 @@ use super::{ContainerEngine, State, reach};
 
 /// The client's word for an answer that did not come.
 pub const TIMED_OUT: &str = "Connection timed out";
+/// Bytes that a request or an answer of HTTP has besides its body: the magnitude.
+const HEADERS: usize = 240;
 /// Until the name servers of the world outside answer.
 const OUTSIDE_LATENCY: Duration = Duration::from_millis(12);
 
@@ -353,7 +357,7 @@ impl ContainerEngine {
                 if self.passes_on(at, &packet, &letter, context) => {}
             (End::Delivered { at, .. }, Payload::Ask(Question::Http { path, .. })) => {
                 let reached = self.served(at, &packet, path, now);
-                self.answer(at, &packet, reached, letter, context);
+                self.answer_shaped(at, &packet, reached, letter, context);
             }
             (End::Delivered { at, .. }, Payload::Ask(Question::Dns { kind, name })) => {
                 let (kind, name) = (*kind, name.clone());
@@ -400,6 +404,38 @@ impl ContainerEngine {
             None if path.is_empty() => Ok(Said::Http(0, Text::new())),
             None => Ok(Said::Http(401, "Unauthorized".into())),
         }
+    }
+
+    /// Sends an answer of a pod when the buckets of its cable have let through what came in and what goes out.
+    fn answer_shaped(
+        &mut self,
+        at: Spot,
+        packet: &Packet,
+        reached: Reached,
+        letter: Letter,
+        context: &mut Context,
+    ) {
+        let now = context.now();
+        let here = Here::new(&self.state, now);
+        let sandbox = here.sandbox_at(at, packet.destination_port);
+        let is_limited = |one: &Attachment| one.limits != Limits::default();
+        let limited = sandbox.filter(|one| one.attachment.as_ref().is_some_and(is_limited));
+        let (Some(id), Ok(Said::Http(_, body))) = (limited.map(|one| one.id.clone()), &reached) else {
+            return self.answer(at, packet, reached, letter, context);
+        };
+        let state = Arc::make_mut(&mut self.state);
+        let sandbox = state.sandboxes.get_mut(&id).map(Arc::make_mut);
+        let mut wait = Duration::ZERO;
+        if let Some(attachment) = sandbox.and_then(|one| one.attachment.as_mut()) {
+            let [into, out] = &mut attachment.limits;
+            wait = into.pass(HEADERS, now).max(out.pass(HEADERS + body.len(), now));
+        }
+        let number = state.next_operation;
+        state.next_operation += 1;
+        let query = Query { sandbox: id, packet: packet.clone(), letter, tries: 0 };
+        state.queries.insert(number, query);
+        let through = NodeMessage::Reached { id: number, reached };
+        context.send_after(wait, context.me(), Message::node(through));
     }
 
     /// A question has arrived where `program` runs: it is kept until that has answered. Its number, and who that is.
@@ -471,7 +507,10 @@ impl ContainerEngine {
     /// An answer is there, or nobody waits for one any longer: the program goes on.
     pub(super) fn reached(&mut self, id: u64, reached: Reached, context: &mut Context) {
         let state = Arc::make_mut(&mut self.state);
-        let Some(Asked { asker, ask }) = state.asked.remove(&id) else { return };
+        let Some(Asked { asker, ask }) = state.asked.remove(&id) else {
+            // An answer that has waited at a pod's cable.
+            return self.answer_query(id, reached, context);
+        };
         match asker {
             Asker::Container(container) => {
                 if let Some(found) = state.containers.get_mut(&container) {

@@ -90,6 +90,10 @@ pub trait Reach {
     fn ports(&self) -> (String, String) {
         (String::new(), String::new())
     }
+    /// `tc qdisc show`'s.
+    fn queues(&self) -> String {
+        String::new()
+    }
     /// `conntrack -L`'s, and what it writes besides.
     fn connections(&self) -> (String, String) {
         (String::new(), String::new())
@@ -183,6 +187,7 @@ const OWN: &[&str] = &[
     "stdbuf",
     "stress",
     "su",
+    "tc",
     "telnet",
     "time",
     "top",

@@ -116,6 +116,18 @@ impl<'a> Tool<'a, '_, '_> {
                     _ => fails(255, "Usage: bridge [ OPTIONS ] OBJECT { COMMAND | help }\n"),
                 }
             }
+            "tc" => {
+                let all = self.userland.network.queues();
+                let device = self.arguments.iter().position(|word| *word == "dev");
+                let device = device.and_then(|at| self.arguments.get(at + 1));
+                let is_it = |line: &&str| device.is_none_or(|name| line.split(' ').nth(4) == Some(name));
+                match self.operands(&[]).first() {
+                    Some(word) if "qdisc".starts_with(*word) => lines(all.lines().filter(is_it)),
+                    // Buckets have no classes.
+                    Some(word) if "class".starts_with(*word) => status(0),
+                    _ => fails(1, "Usage: tc [ OPTIONS ] OBJECT { COMMAND | help }\n"),
+                }
+            }
             "ifconfig" => text(self.userland.network.interfaces(false)),
             "route" => text(self.userland.network.routes()),
             "arp" => text(self.userland.network.neighbours()),
