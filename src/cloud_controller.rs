@@ -36,9 +36,6 @@ struct State {
     daemon: Daemon,
     /// Which node takes in what is sent to an address, as the machines were told.
     told: Arc<Vec<(IpAddr, Text)>>,
-    /// Services whose change is under way: key, and the revision that it was asked of.
-    asked: Vec<(Text, Text)>,
-    has_begun: bool,
 }
 
 /// Places of the informers.
@@ -56,20 +53,16 @@ impl CloudController {
     pub fn new(servers: Vec<ActorId>, engine: ActorId) -> CloudController {
         let kinds = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "nodes")];
         let selections = Selection::all_of(&kinds);
-        let daemon = Daemon::new(servers, engine, "cloud-controller-manager", selections);
-        let state = State { daemon, told: Arc::default(), asked: Vec::new(), has_begun: false };
+        let daemon = Daemon::new(servers, engine, "cloud-controller-manager", selections).of_add_on();
+        let state = State { daemon, told: Arc::default() };
         CloudController { state: Arc::new(state) }
     }
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         let state = Arc::make_mut(&mut self.state);
-        // A machine that is new has no container of it that could be asked for.
-        if !std::mem::replace(&mut state.has_begun, true) {
-            return;
-        }
-        match state.daemon.handle(input, context) {
-            Event::Forgot => state.asked.clear(),
-            Event::News { .. } if state.daemon.informers().have_synced() => state.sync(context),
-            _ => {}
+        if let Event::News { .. } = state.daemon.handle(input, context)
+            && state.daemon.informers().have_synced()
+        {
+            state.sync(context);
         }
     }
 }
@@ -134,18 +127,11 @@ impl State {
         }
     }
 
-    /// Changes a service, unless this was asked for already and is not seen yet.
     fn patch(&mut self, service: &Value, subresource: &str, patch: Value, context: &mut Context) {
-        let asked = (key_of(service), service.shared_text("metadata.resourceVersion"));
-        if self.asked.contains(&asked) {
-            return;
-        }
-        self.asked.retain(|(key, _)| *key != asked.0);
-        self.asked.push(asked);
         let services = Resource::new("", "v1", "services");
         let (namespace, name) = (meta::namespace(service), meta::name(service));
         let request = request::patch(&services, namespace, name, PatchType::Merge, patch);
-        self.daemon.send(request.subresource(subresource), context);
+        self.daemon.change(service, request.subresource(subresource), context);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::message::node::NodeMessage;
 use crate::message::rest::Resource;
 use crate::network::corefile::{self, Cache, Corefile, Pods, is_in, normal};
 use crate::network::dns::{self, Answer, Failure, Kind, Record, Zone};
-use crate::network::proxy::service_of_slice;
+use crate::network::proxy::services_of_slice;
 use crate::sim::{ActorId, Duration, Time};
 use crate::sorted::SortedMap;
 use crate::timer::{ClientTimer, Timer};
@@ -62,16 +62,12 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(4);
 /// Answers that are kept (`cache`'s capacity is 9984 of each kind).
 const CACHED: usize = 9984;
 
-fn slice_services(slice: &Value) -> Vec<Text> {
-    service_of_slice(slice).into_iter().collect()
-}
-
 impl CoreDns {
     pub fn new(servers: Vec<ActorId>, engine: ActorId) -> CoreDns {
         let kinds = [("", "services"), ("discovery.k8s.io", "endpointslices"), ("", "namespaces")];
         let selections = Selection::all_of(&kinds);
         let mut daemon = Daemon::new(servers, engine, "coredns", selections);
-        daemon.add_index(SLICES, "service", slice_services);
+        daemon.add_index(SLICES, "service", services_of_slice);
         CoreDns { daemon: Arc::new(daemon), instances: SortedMap::new(), rules: Arc::default() }
     }
     pub fn handle(&mut self, input: Input, context: &mut Context) {

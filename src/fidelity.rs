@@ -192,7 +192,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "network",
         what: "Ingress",
-        message: "Ingresses do nothing until a controller is installed (the example ingress-nginx.yaml, which goes by its own Service and class whatever its flags say); it passes HTTP on by host and path, on port 80; left out are TLS and its redirects, annotations (rewriting, canary, authentication, sticky sessions ...), its ConfigMap, backends that are resources or ExternalName Services, TCP and UDP services, its access log, metrics, webhook, events and leader election; what is asked in its own pod (localhost, port-forward, probes of port 80) is not passed on",
+        message: "Ingresses do nothing until a controller is installed (the example ingress-nginx.yaml, which goes by its own Service and class whatever its flags say); it passes HTTP on by host and path; a host in a section tls is answered on port 443 alone (308 on port 80), but certificates are not looked at by anybody; left out are annotations (rewriting, canary, authentication, sticky sessions ...), its ConfigMap, backends that are resources or ExternalName Services, TCP and UDP services, its access log, metrics, webhook, events and leader election; what is asked in its own pod (localhost, port-forward, probes of port 80) is not passed on",
     },
     Entry {
         component: "kube-controller-manager",

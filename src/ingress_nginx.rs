@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::api::{Text, Value, meta};
 use crate::arrange::{Arrange, Gather};
 use crate::client::daemon::{Daemon, Event};
-use crate::client::store::{key, key_of};
+use crate::client::store::key;
 use crate::client::{Selection, Store, request};
 use crate::language::{Context, Input};
 use crate::message::Message;
@@ -36,9 +36,6 @@ struct State {
     daemon: Daemon,
     /// Whose turn it is, by backend.
     turns: SortedMap<Text, usize>,
-    /// Ingresses whose status is under way: key, and the revision that it was asked of.
-    asked: Vec<(Text, Text)>,
-    has_begun: bool,
 }
 
 /// Places of the informers.
@@ -52,6 +49,7 @@ const NODES: usize = 4;
 const CONTROLLER: &str = "k8s.io/ingress-nginx";
 /// `--publish-service`.
 const OWN_SERVICE: &str = "ingress-nginx/ingress-nginx-controller";
+const MOVED: u16 = 308;
 const NOT_FOUND: u16 = 404;
 const UNAVAILABLE: u16 = 503;
 
@@ -66,21 +64,16 @@ impl IngressNginx {
             ("", "nodes"),
         ];
         let selections = Selection::all_of(&kinds);
-        let daemon = Daemon::new(servers, engine, "ingress-nginx", selections);
-        let state = State { daemon, turns: SortedMap::new(), asked: Vec::new(), has_begun: false };
+        let daemon = Daemon::new(servers, engine, "ingress-nginx", selections).of_add_on();
+        let state = State { daemon, turns: SortedMap::new() };
         IngressNginx { state: Arc::new(state) }
     }
     pub fn handle(&mut self, input: Input, context: &mut Context) {
         let state = Arc::make_mut(&mut self.state);
-        // A machine that is new has no container of it that could be asked for.
-        if !std::mem::replace(&mut state.has_begun, true) {
-            return;
-        }
         let has_begun = matches!(&input, Input::Message { message: Message::Node(message), .. }
             if matches!(**message, NodeMessage::Exec { .. }));
         let is_first = match state.daemon.handle(input, context) {
             Event::Forgot => {
-                state.asked.clear();
                 state.turns = SortedMap::new();
                 false
             }
@@ -89,8 +82,8 @@ impl IngressNginx {
                 is_first
             }
             Event::Other(Input::Message { message: Message::Node(message), .. }) => {
-                if let NodeMessage::Forward { id, host, path } = &*message {
-                    let upstream = NodeMessage::Upstream { id: *id, to: state.route(host, path) };
+                if let NodeMessage::Forward { id, host, path, is_tls } = &*message {
+                    let upstream = NodeMessage::Upstream { id: *id, to: state.route(host, path, *is_tls) };
                     context.send(state.daemon.engine(), Message::node(upstream));
                 }
                 false
@@ -101,8 +94,11 @@ impl IngressNginx {
         if is_first || (has_begun && state.daemon.informers().have_synced()) {
             for container in state.daemon.containers() {
                 let words = "\"Starting NGINX process\"\n".into();
-                let say =
-                    NodeMessage::Say { container: container.clone(), words, ports: Some(vec![80, 10254]) };
+                let say = NodeMessage::Say {
+                    container: container.clone(),
+                    words,
+                    ports: Some(vec![80, 443, 10254]),
+                };
                 context.send(state.daemon.engine(), Message::node(say));
             }
         }
@@ -130,6 +126,11 @@ fn fit(rule: &Value, path: &str) -> Option<(usize, bool)> {
         _ => path.starts_with(wanted),
     };
     fits.then_some((wanted.len(), kind == "Exact"))
+}
+
+/// Whether a section of TLS names the host of a rule.
+fn is_for(tls: &Value, host: &str) -> bool {
+    tls.items("hosts").iter().any(|one| one.as_str() == Some(host))
 }
 
 fn slices<'a>(stores: &'a [Store], service: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -161,25 +162,18 @@ impl State {
         let addresses = addresses(&stores);
         let is_told = |ingress: &Value| ingress.items("status.loadBalancer.ingress") == addresses.as_slice();
         for ingress in stores[INGRESSES].values() {
-            let asked = (key_of(ingress), ingress.shared_text("metadata.resourceVersion"));
-            if addresses.is_empty()
-                || is_told(ingress)
-                || !is_own(&stores, ingress)
-                || self.asked.contains(&asked)
-            {
+            if addresses.is_empty() || is_told(ingress) || !is_own(&stores, ingress) {
                 continue;
             }
-            self.asked.retain(|(key, _)| *key != asked.0);
-            self.asked.push(asked);
             let mut new = ingress.clone();
             new.set("status.loadBalancer.ingress", addresses.clone());
             let resource = Resource::new("networking.k8s.io", "v1", "ingresses");
-            self.daemon.send(request::update_status(&resource, new), context);
+            self.daemon.change(ingress, request::update_status(&resource, new), context);
         }
     }
 
     /// The endpoint that a request is for, or the status that it is answered with.
-    fn route(&mut self, host: &str, path: &str) -> Result<(Text, u16), u16> {
+    fn route(&mut self, host: &str, path: &str, is_tls: bool) -> Result<(Text, u16), u16> {
         let stores = self.daemon.informers().stores().clone();
         let host = host.split(':').next().unwrap_or("").to_ascii_lowercase();
         let path = path.split('?').next().unwrap_or("");
@@ -214,6 +208,10 @@ impl State {
             if has_server {
                 let found = best.map(|(_, ingress, backend)| (ingress, backend)).or(otherwise);
                 let (ingress, backend) = found.ok_or(NOT_FOUND)?;
+                // `ssl-redirect`; a certificate that is not there is replaced by nginx's own.
+                if !is_tls && ingress.items("spec.tls").iter().any(|one| is_for(one, name)) {
+                    return Err(MOVED);
+                }
                 return self.endpoint(&stores, meta::namespace(ingress), backend).ok_or(UNAVAILABLE);
             }
         }

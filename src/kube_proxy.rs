@@ -25,7 +25,7 @@ use crate::message::node::NodeMessage;
 use crate::message::rest::Resource;
 use crate::network::ipam::Cidr;
 use crate::network::netfilter::Restore;
-use crate::network::proxy::{Mode, Proxier, Settings, iptables, service_of_slice};
+use crate::network::proxy::{Mode, Proxier, Settings, iptables, service_of_slice, services_of_slice};
 use crate::shared_map::SharedSet;
 use crate::sim::{ActorId, Duration, Time};
 use crate::timer::{ProxyTimer, Timer};
@@ -66,10 +66,6 @@ const MINIMUM_INTERVAL: Duration = Duration::from_secs(1);
 const RESTORE_LATENCY: Duration = Duration::from_millis(12);
 const RULE_LATENCY: Duration = Duration(8);
 
-fn slice_services(slice: &Value) -> Vec<Text> {
-    service_of_slice(slice).into_iter().collect()
-}
-
 impl KubeProxy {
     pub fn new(servers: Vec<ActorId>, engine: ActorId, settings: Settings) -> KubeProxy {
         let all = |group: &str, plural: &str| Selection::all(&Resource::new(group, "v1", plural));
@@ -90,7 +86,7 @@ impl KubeProxy {
             },
         ];
         let mut daemon = Daemon::new(servers, engine, "kube-proxy", selections);
-        daemon.add_index(SLICES, "service", slice_services);
+        daemon.add_index(SLICES, "service", services_of_slice);
         let state = State {
             daemon,
             settings: Arc::new(settings),

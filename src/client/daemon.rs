@@ -9,17 +9,22 @@
 
 use std::sync::Arc;
 
-use crate::api::Text;
+use crate::api::{Text, Value};
 use crate::language::{Context, Input};
 use crate::message::Message;
 use crate::message::node::NodeMessage;
 use crate::message::rest::{Request, User};
-use crate::sim::ActorId;
+use crate::sim::{ActorId, Duration};
 use crate::timer::{ClientTimer, Timer};
 
 use super::informer::{Delta, InformerIndex};
-use super::store::IndexFunction;
+use super::store::{IndexFunction, key_of};
 use super::{Answer, Connection, Informers, Selection};
+
+/// Answers that no informer waits for.
+const UNWATCHED: InformerIndex = InformerIndex(usize::MAX);
+/// Until a change that failed is asked for again (ingress-nginx' `statusUpdateInterval`).
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct Daemon {
@@ -32,6 +37,10 @@ pub struct Daemon {
     informers: Informers,
     /// Its containers that run on the node.
     containers: Vec<Text>,
+    /// Changes that are under way: key of the object, and the revision that they were asked of.
+    asked: Vec<(Text, Text)>,
+    /// It has yet to be started for the first time, with a machine that has no container of it that could be asked for.
+    is_new: bool,
 }
 
 /// What has happened to it.
@@ -62,7 +71,22 @@ impl Daemon {
         for selection in selections {
             informers.add(selection, window);
         }
-        Daemon { engine, connection, window, name: name.into(), informers, containers: Vec::new() }
+        Daemon {
+            engine,
+            connection,
+            window,
+            name: name.into(),
+            informers,
+            containers: Vec::new(),
+            asked: Vec::new(),
+            is_new: false,
+        }
+    }
+    /// One that no machine has from the start.
+    #[must_use]
+    pub fn of_add_on(mut self) -> Daemon {
+        self.is_new = true;
+        self
     }
     /// Watches one more kind from now on.
     pub fn follow(&mut self, selection: Selection, context: &mut Context) {
@@ -86,7 +110,16 @@ impl Daemon {
     }
     /// A request whose answer nobody waits for.
     pub fn send(&mut self, request: Request, context: &mut Context) {
-        self.connection.send(context, 0, request, InformerIndex(usize::MAX));
+        self.connection.send(context, 0, request, UNWATCHED);
+    }
+    /// Changes an object, unless this was asked for already and is not seen yet. What fails is tried again after a minute.
+    pub fn change(&mut self, object: &Value, request: Request, context: &mut Context) {
+        let asked = (key_of(object), object.shared_text("metadata.resourceVersion"));
+        if !self.asked.contains(&asked) {
+            self.asked.retain(|(key, _)| *key != asked.0);
+            self.asked.push(asked);
+            self.send(request, context);
+        }
     }
 
     /// The process gives up, with its last words.
@@ -98,6 +131,9 @@ impl Daemon {
     }
 
     pub fn handle(&mut self, input: Input, context: &mut Context) -> Event {
+        if std::mem::take(&mut self.is_new) {
+            return Event::Nothing;
+        }
         match input {
             Input::Start => {
                 self.forget();
@@ -124,6 +160,10 @@ impl Daemon {
                         for (purpose, answer) in self.connection.timeouts(context) {
                             self.answered(purpose, answer, context);
                         }
+                    }
+                    ClientTimer::Relist { informer } if informer == UNWATCHED.0 => {
+                        self.asked.clear();
+                        return Event::News { informer, deltas: Vec::new(), is_first: false };
                     }
                     ClientTimer::Relist { informer } => {
                         self.informers.retry(context, &mut self.connection, informer);
@@ -176,7 +216,11 @@ impl Daemon {
         answer: Answer,
         context: &mut Context,
     ) -> Event {
-        if informer == usize::MAX {
+        if informer == UNWATCHED.0 {
+            let is_done = matches!(&answer, Answer::Response(response) if response.is_success());
+            if !is_done && !self.asked.is_empty() {
+                context.timer(TRY_AGAIN, Timer::Client(ClientTimer::Relist { informer }));
+            }
             return Event::Nothing;
         }
         let was_synced = self.informers.have_synced();
@@ -189,6 +233,7 @@ impl Daemon {
         self.connection.restart();
         self.informers.restart();
         self.containers.clear();
+        self.asked.clear();
     }
 }
 

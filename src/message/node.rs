@@ -60,6 +60,7 @@ pub enum NodeMessage {
         id: u64,
         host: Text,
         path: Text,
+        is_tls: bool,
     },
     Upstream {
         id: u64,

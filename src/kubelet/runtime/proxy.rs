@@ -24,6 +24,7 @@ const TIMEOUT_SECONDS: u64 = 5;
 /// nginx's own page.
 fn page(status: u16) -> Said {
     let reason = match status {
+        308 => "Permanent Redirect",
         404 => "Not Found",
         503 => "Service Temporarily Unavailable",
         504 => "Gateway Time-out",
@@ -52,7 +53,8 @@ impl ContainerEngine {
         context: &mut Context,
     ) -> bool {
         let Payload::Ask(Question::Http { path, .. }) = &letter.payload else { return false };
-        if packet.protocol != Protocol::Tcp || packet.destination_port != 80 || path.is_empty() {
+        if packet.protocol != Protocol::Tcp || !matches!(packet.destination_port, 80 | 443) || path.is_empty()
+        {
             return false;
         }
         let Some((id, ..)) = self.keep_query(PROGRAM, at, packet, letter, context.now()) else {
@@ -65,7 +67,12 @@ impl ContainerEngine {
         let Some(query) = self.state.queries.get(&id) else { return false };
         let Payload::Ask(Question::Http { host, path }) = &query.letter.payload else { return false };
         let Some((_, actor)) = self.daemon_in(&query.sandbox, PROGRAM) else { return false };
-        let forward = NodeMessage::Forward { id, host: host.clone(), path: path.clone() };
+        let forward = NodeMessage::Forward {
+            id,
+            host: host.clone(),
+            path: path.clone(),
+            is_tls: query.packet.destination_port == 443,
+        };
         context.send(actor, Message::node(forward));
         true
     }

@@ -97,7 +97,7 @@ pub enum Asker {
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     pub sandbox: Text,
-    packet: Packet,
+    pub packet: Packet,
     pub letter: Letter,
     /// How many endpoints it has been passed on to in vain.
     pub tries: u8,

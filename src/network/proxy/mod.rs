@@ -138,6 +138,11 @@ pub fn service_of_slice(slice: &Value) -> Option<Text> {
     Some(arcstr::format!("{}/{name}", meta::namespace(slice)))
 }
 
+/// The same for an index.
+pub fn services_of_slice(slice: &Value) -> Vec<Text> {
+    service_of_slice(slice).into_iter().collect()
+}
+
 impl Proxier {
     /// Sets the node's zone (`topology.kubernetes.io/zone`); true if everything must be computed anew.
     pub fn set_zone(&mut self, zone: &str) -> bool {
