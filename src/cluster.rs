@@ -276,9 +276,9 @@ impl World for Cluster {
                 }
             }
             Command::Partition { sides } => self.partition(sides, control),
-            Command::StartLoad { source, url, requests_per_second, keeps_connections } => {
+            Command::StartLoad { source, url, host, requests_per_second, keeps_connections } => {
                 self.stop_load(control);
-                self.start_load(source, url, *requests_per_second, *keeps_connections, control);
+                self.start_load(source, url, host, (*requests_per_second, *keeps_connections), control);
             }
             Command::StopLoad => self.stop_load(control),
             Command::AddNode { name } => {

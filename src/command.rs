@@ -137,6 +137,8 @@ pub enum Command {
     StartLoad {
         source: String,
         url: String,
+        /// The Host header, by which an Ingress knows whose a request is; empty: the address.
+        host: String,
         requests_per_second: u32,
         /// They go over a few connections that are kept; else each has its own.
         keeps_connections: bool,

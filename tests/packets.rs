@@ -364,11 +364,12 @@ fn fault(line: &str) -> Command {
         ["start", process] => Command::StartProcess { process: (*process).into() },
         ["off", host] => Command::StopHost { host: (*host).into() },
         ["on", host] => Command::StartHost { host: (*host).into() },
-        ["load", source, url, rate, kept @ ..] => Command::StartLoad {
+        ["load", source, url, rate, rest @ ..] => Command::StartLoad {
             source: (*source).into(),
             url: (*url).into(),
+            host: rest.iter().find_map(|word| word.strip_prefix("host=")).unwrap_or("").into(),
             requests_per_second: rate.parse().unwrap(),
-            keeps_connections: kept == ["kept"],
+            keeps_connections: rest.contains(&"kept"),
         },
         ["unload"] => Command::StopLoad,
         ["add", name] => Command::AddNode { name: (*name).into() },

@@ -74,8 +74,8 @@ impl Cluster {
         &mut self,
         source: &str,
         url: &str,
-        per_second: u32,
-        keeps_connections: bool,
+        host_header: &str,
+        (per_second, keeps_connections): (u32, bool),
         control: &mut Control<Wire>,
     ) {
         let (Some(source), Some((host, port, path))) = (read_source(source), read_url(url)) else { return };
@@ -88,7 +88,7 @@ impl Cluster {
             host: host.into(),
             port,
             path,
-            host_header: Default::default(),
+            host_header: host_header.into(),
             interval: Duration(1_000_000 / u64::from(per_second)),
             workers: per_second * TIMEOUT_SECONDS + 1,
             timeout_seconds: TIMEOUT_SECONDS,

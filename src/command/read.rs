@@ -99,6 +99,7 @@ fn filled(heading: &str, lines: &Lines) -> Result<Command, String> {
         "StartLoad" => Command::StartLoad {
             source: lines.text("source")?,
             url: lines.text("url")?,
+            host: lines.text("host").unwrap_or_default(),
             requests_per_second: lines.number("requests_per_second")?,
             // Logs of earlier versions have none.
             keeps_connections: lines.mark("keeps_connections").unwrap_or(false),
@@ -226,6 +227,7 @@ mod tests {
             Command::StartLoad {
                 source: text("s"),
                 url: text("u"),
+                host: text("h"),
                 requests_per_second: 7,
                 keeps_connections: true,
             },

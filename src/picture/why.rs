@@ -184,9 +184,12 @@ pub(super) fn command_text(command: &Command) -> String {
         Command::SetFlags { member, flags } => format!("you gave {member} the flags: {}", flags.join(" ")),
         Command::AddEtcdMember { name, is_learner: true } => format!("you added the learner {name} to etcd"),
         Command::AddEtcdMember { name, .. } => format!("you added the member {name} to etcd"),
-        Command::StartLoad { source, url, requests_per_second, keeps_connections } => {
+        Command::StartLoad { source, url, host, requests_per_second, keeps_connections } => {
             let over = if *keeps_connections { " over connections that are kept" } else { "" };
-            format!("you let {source} send {requests_per_second} requests a second to {url}{over}")
+            let (comma, host) = if host.is_empty() { ("", "") } else { (" for ", host.as_str()) };
+            format!(
+                "you let {source} send {requests_per_second} requests a second to {url}{comma}{host}{over}"
+            )
         }
         Command::StopLoad => "you stopped the load".into(),
         Command::AddNode { name } => format!("you added the node {name}"),

@@ -167,6 +167,7 @@ pub fn Controls(view: View) -> impl IntoView {
         }
     };
     let rate = RwSignal::new(1_usize);
+    let host = RwSignal::new(String::new());
     let address = move || {
         let (from, to) = (chosen(from, sources)?, chosen(to, targets)?);
         let url = view.picture.with(|picture| url(picture, &from, &to))?;
@@ -185,7 +186,8 @@ pub fn Controls(view: View) -> impl IntoView {
         }
         let Some((source, url)) = untrack(address) else { return };
         let (requests_per_second, keeps_connections) = RATES[rate.get_untracked() % RATES.len()];
-        command(Command::StartLoad { source, url, requests_per_second, keeps_connections });
+        let host = host.get_untracked().trim().to_string();
+        command(Command::StartLoad { source, url, host, requests_per_second, keeps_connections });
         view.select(Some(Target::Load));
     };
     view! {
@@ -208,6 +210,11 @@ pub fn Controls(view: View) -> impl IntoView {
                         </option>
                     }).collect_view()}
                 </select>
+            </label>
+            <label class="packet-choice load-choice">
+                <input type="text" size="12" aria-label="Host header of the load" placeholder="Host: …"
+                    title="What the load's requests say in the Host header: an Ingress goes by it"
+                    on:input=move |event| host.set(event_target_value(&event)) />
             </label>
             <button type="button" class="button load-button" on:click=move |_| press()
                 disabled=move || !is_loaded.get() && address().is_none()
