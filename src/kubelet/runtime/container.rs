@@ -77,6 +77,9 @@ fn duration(text: &str) -> Option<Duration> {
     }
 }
 
+/// Files of a control group that there are.
+pub const CONTROL_GROUP: [&str; 4] = ["cpu.max", "cpu.stat", "memory.current", "memory.max"];
+
 impl Container {
     pub fn new(
         id: Text,
@@ -149,12 +152,38 @@ impl Container {
             None => self.server.as_ref().map(|(server, _)| server.memory),
         }
     }
-    /// Thousandths of a CPU, as far as its limit allows.
-    pub fn cpu_milli(&self) -> u64 {
+    /// Thousandths of a CPU that its processes would take, and how many they may.
+    fn cpu_wanted(&self) -> (u64, Option<u64>) {
         let wanted = self.server.as_ref().map_or(1, |(server, _)| u64::from(server.cpu_milli));
         let limit = Quantity::from_value(self.config.spec.at("resources.limits.cpu"));
-        let limit = limit.and_then(|limit| u64::try_from(limit.milli_value()).ok()).unwrap_or(u64::MAX);
-        if self.is_running() { wanted.min(limit) } else { 0 }
+        (wanted, limit.and_then(|limit| u64::try_from(limit.milli_value()).ok()).filter(|limit| *limit > 0))
+    }
+    /// Thousandths of a CPU, as far as its limit allows.
+    pub fn cpu_milli(&self) -> u64 {
+        let (wanted, limit) = self.cpu_wanted();
+        if self.is_running() { wanted.min(limit.unwrap_or(u64::MAX)) } else { 0 }
+    }
+    /// A file of its control group, as the kernel writes it (cgroup v2): who wants more than the limit is stopped in every
+    /// period of 100 ms until the next.
+    pub(super) fn control_group(&self, file: &str, now: Time) -> Option<Text> {
+        let (wanted, limit) = self.cpu_wanted();
+        let run_us = now.since(self.started_at()?).as_micros();
+        let max = |limit: u64| if limit == 0 { Text::from("max") } else { arcstr::format!("{limit}") };
+        Some(match file {
+            "cpu.max" => arcstr::format!("{} 100000\n", max(limit.unwrap_or(0) * 100)),
+            "cpu.stat" => {
+                let usage = run_us / 1000 * self.cpu_milli();
+                let periods = limit.map_or(0, |_| run_us / 100_000);
+                let over = wanted.saturating_sub(limit.unwrap_or(wanted));
+                let (throttled, lost) = if over > 0 { (periods, run_us / 1000 * over) } else { (0, 0) };
+                arcstr::format!(
+                    "usage_usec {usage}\nuser_usec {usage}\nsystem_usec 0\nnr_periods {periods}\nnr_throttled {throttled}\nthrottled_usec {lost}\n"
+                )
+            }
+            "memory.current" => arcstr::format!("{}\n", self.memory_bytes(now)),
+            "memory.max" => arcstr::format!("{}\n", max(self.config.memory_limit_bytes)),
+            _ => return None,
+        })
     }
     /// Whether something listens on `port` at `now`.
     pub fn listens(&self, port: u16, now: Time) -> Option<&Server> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arcstr::literal;
 
 use crate::shared_map::SharedMap;
+use crate::sim::Time;
 use crate::sorted::SortedMap;
 
 use crate::api::Text;
@@ -19,6 +20,7 @@ use crate::arrange::Arrange;
 use crate::message::cri::{Mount, MountSource};
 use crate::shell::files::{FileError, FileSystem, Files, NULL_DEVICE, absolute};
 
+use super::container::{CONTROL_GROUP, Container};
 use super::host::Shown;
 
 const FILE_CAPACITY: usize = 64 * 1024;
@@ -166,6 +168,8 @@ pub struct View<'a> {
     pub hostname: &'a str,
     /// What is on the node besides what somebody has written there.
     pub shown: Option<&'a Shown<'a>>,
+    /// Whose control group `/sys/fs/cgroup` shows, and when.
+    pub container: Option<(&'a Container, Time)>,
 }
 
 /// Where a path leads.
@@ -268,6 +272,11 @@ impl View<'_> {
         let content = self.directory(&place).and_then(|directory| directory.read(&inside).cloned());
         let content = content.or_else(|| self.shown(&place, &inside)?.read(&inside).cloned());
         // The kubelet's, which it does not write here.
+        if let (None, Some(name), Some((container, now))) =
+            (&content, path.strip_prefix("/sys/fs/cgroup/"), self.container)
+        {
+            return container.control_group(name, now);
+        }
         content.or_else(|| (path == "/etc/hostname").then(|| arcstr::format!("{}\n", self.hostname)))
     }
     pub fn is_directory(&self, path: &str) -> bool {
@@ -299,6 +308,9 @@ impl View<'_> {
             point.strip_prefix(prefix.as_str())?.split('/').next().filter(|n| !n.is_empty()).map(Text::from)
         };
         names.extend(self.mounts.iter().filter_map(|mount| below(&mount.container_path)));
+        if path == "/sys/fs/cgroup" && self.container.is_some() {
+            names.extend(CONTROL_GROUP.map(Text::from));
+        }
         if matches!(place, Place::Layer) {
             names.extend(STANDARD_DIRECTORIES.iter().filter_map(|directory| below(directory)));
         } else if self.mounts.iter().any(|mount| mount.container_path == "/") {
@@ -410,6 +422,8 @@ const STANDARD_DIRECTORIES: &[&str] = &[
     "/sbin",
     "/srv",
     "/sys",
+    "/sys/fs",
+    "/sys/fs/cgroup",
     "/tmp",
     "/usr",
     "/usr/bin",
@@ -455,6 +469,7 @@ mod tests {
             pod_uid: &uid,
             hostname: "web",
             shown: None,
+            container: None,
         };
         view.write("/var/log/app/a.log", "one\n", true).unwrap();
         view.write("/var/log/app/a.log", "two\n", true).unwrap();
@@ -468,6 +483,7 @@ mod tests {
             pod_uid: &uid,
             hostname: "web",
             shown: None,
+            container: None,
         };
         assert_eq!(view.read("/in/a.log").as_deref(), Some("one\ntwo\n"));
         assert_eq!(view.list("/in").unwrap(), ["a.log"]);

@@ -290,6 +290,7 @@ impl ContainerEngine {
                 pod_uid: &state.sandboxes[&sandbox].config.uid,
                 hostname: "",
                 shown: None,
+                container: None,
             };
             failure = start_error(&arguments, container.content.is_closed, &files);
             if failure.is_none() {

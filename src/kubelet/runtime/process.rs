@@ -89,6 +89,7 @@ impl State {
                 pod_uid: &sandbox.config.uid,
                 hostname: &sandbox.config.hostname,
                 shown: Some(&shown),
+                container: (!is_host).then_some((container, now)),
             },
             processes: &processes,
             has_only_known_programs: container.content.is_closed,

@@ -143,6 +143,7 @@ impl ContainerEngine {
                 pod_uid: &sandbox.config.uid,
                 hostname: "",
                 shown: None,
+                container: None,
             };
             view.read(&absolute("/", path))
         });

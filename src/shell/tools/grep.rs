@@ -25,6 +25,8 @@ pub struct Grep {
     line_number: usize,
     count: usize,
     total: usize,
+    /// What a file came to has been said.
+    has_ended: bool,
     recent: Vec<(usize, String)>,
     to_print_after: usize,
     last_printed: usize,
@@ -89,6 +91,7 @@ impl Grep {
             line_number: 0,
             count: 0,
             total: 0,
+            has_ended: false,
             recent: Vec::new(),
             to_print_after: 0,
             last_printed: 0,
@@ -110,6 +113,7 @@ impl Grep {
         }
         self.total += self.count;
         self.count = 0;
+        self.has_ended = true;
     }
     fn print(&mut self, number: usize, line: &str, separator: char, out: &mut Output) {
         if (self.before > 0 || self.after > 0) && self.last_printed > 0 && number > self.last_printed + 1 {
@@ -181,7 +185,7 @@ impl Grep {
         if self.total == 0 && self.count == 0 && self.line_number > 0 && !self.only_count {
             return;
         }
-        if self.count > 0 || (self.only_count && self.name.is_none()) {
+        if self.count > 0 || (self.only_count && !self.has_ended) {
             self.end_file(out);
         }
     }

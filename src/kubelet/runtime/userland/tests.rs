@@ -110,6 +110,7 @@ fn run(script: &str, seconds: u64, term_at: Option<u64>) -> (String, State) {
             pod_uid: &uid,
             hostname: "pod-1",
             shown: None,
+            container: None,
         };
         let mut userland = Userland {
             files,
