@@ -277,6 +277,8 @@ fn network(history: &History<Cluster>, complaints: &mut Vec<String>) {
     let services = objects(history, "/registry/services/specs/");
     let slices = objects(history, "/registry/endpointslices/");
     let (range, mut clients) = (Cidr::parse("10.244.0.0/16"), Vec::new());
+    // Addresses of the second family, which pods alone have.
+    let mut seconds = Vec::new();
     for process in cluster.processes() {
         let Role::Engine(engine) = &*process.role else { continue };
         let name = &engine.config().node;
@@ -315,6 +317,8 @@ fn network(history: &History<Cluster>, complaints: &mut Vec<String>) {
                 complaints.push(format!("{name} has {reserved} addresses for {} sandboxes", sandboxes.len()));
             }
         }
+        let web = sandboxes.iter().filter(|one| one.is_ready() && one.config.name.starts_with("web-"));
+        seconds.extend(web.filter_map(|one| Some(PacketTarget::Name(one.ips().get(1)?.to_string()))));
         let ready = sandboxes.iter().filter(|one| one.is_ready()).map(|one| &one.config);
         clients.extend(ready.map(|config| PacketSource::Pod {
             namespace: config.namespace.to_string(),
@@ -331,7 +335,9 @@ fn network(history: &History<Cluster>, complaints: &mut Vec<String>) {
             _ => None,
         });
         let service = PacketTarget::Service { namespace: web().0, name: web().1 };
-        for (number, to) in targets.chain([service]).enumerate() {
+        let is_pod = matches!(from, PacketSource::Pod { .. });
+        let seconds = seconds.iter().filter(|_| is_pod).cloned();
+        for (number, to) in targets.chain([service]).chain(seconds).enumerate() {
             let (from, number) = (from.clone(), number as u32);
             let trace =
                 trace_packet(history, &Question { from, to, port: 80, protocol: Protocol::Tcp, number });

@@ -356,8 +356,12 @@ impl ContainerEngine {
             (End::Delivered { at, .. }, Payload::Ask(Question::Http { .. }))
                 if self.passes_on(at, &packet, &letter, context) => {}
             (End::Delivered { at, .. }, Payload::Ask(Question::Http { path, .. })) => {
-                let reached = self.served(at, &packet, path, now);
-                self.answer_shaped(at, &packet, reached, letter, context);
+                match self.served(at, &packet, path, now) {
+                    (reached, None) => self.answer(at, &packet, reached, letter, context),
+                    (reached, Some(limited)) => {
+                        self.answer_shaped(limited, &packet, reached, letter, context);
+                    }
+                }
             }
             (End::Delivered { at, .. }, Payload::Ask(Question::Dns { kind, name })) => {
                 let (kind, name) = (*kind, name.clone());
@@ -388,47 +392,47 @@ impl ContainerEngine {
         }
     }
 
-    /// What the program at `spot` says.
-    fn served(&self, spot: Spot, packet: &Packet, path: &Text, now: Time) -> Reached {
+    /// What the program at `spot` says, and the sandbox whose cable has buckets.
+    fn served(&self, spot: Spot, packet: &Packet, path: &Text, now: Time) -> (Reached, Option<Text>) {
         if packet.protocol == Protocol::Icmp {
-            return Ok(Said::Http(0, Text::new()));
+            return (Ok(Said::Http(0, Text::new())), None);
         }
         let here = Here::new(&self.state, now);
         match here.sandbox_at(spot, packet.destination_port) {
             Some(sandbox) => {
                 let (containers, disk) = (&self.state.containers, &self.state.disk);
-                reach::dial(containers, disk, sandbox, packet.destination_port, path, now)
-                    .map(|(status, body)| Said::Http(status, body))
+                let said = reach::dial(containers, disk, sandbox, packet.destination_port, path, now);
+                let is_limited = |one: &Attachment| one.limits != Limits::default();
+                let is_limited = sandbox.attachment.as_ref().is_some_and(is_limited);
+                let said = said.map(|(status, body)| Said::Http(status, body));
+                (said, is_limited.then(|| sandbox.id.clone()))
             }
             // The kubelet wants to know who asks.
-            None if path.is_empty() => Ok(Said::Http(0, Text::new())),
-            None => Ok(Said::Http(401, "Unauthorized".into())),
+            None if path.is_empty() => (Ok(Said::Http(0, Text::new())), None),
+            None => (Ok(Said::Http(401, "Unauthorized".into())), None),
         }
     }
 
     /// Sends an answer of a pod when the buckets of its cable have let through what came in and what goes out.
     fn answer_shaped(
         &mut self,
-        at: Spot,
+        id: Text,
         packet: &Packet,
         reached: Reached,
         letter: Letter,
         context: &mut Context,
     ) {
         let now = context.now();
-        let here = Here::new(&self.state, now);
-        let sandbox = here.sandbox_at(at, packet.destination_port);
-        let is_limited = |one: &Attachment| one.limits != Limits::default();
-        let limited = sandbox.filter(|one| one.attachment.as_ref().is_some_and(is_limited));
-        let (Some(id), Ok(Said::Http(_, body))) = (limited.map(|one| one.id.clone()), &reached) else {
-            return self.answer(at, packet, reached, letter, context);
+        let length = match &reached {
+            Ok(Said::Http(_, body)) => body.len(),
+            _ => 0,
         };
         let state = Arc::make_mut(&mut self.state);
         let sandbox = state.sandboxes.get_mut(&id).map(Arc::make_mut);
         let mut wait = Duration::ZERO;
         if let Some(attachment) = sandbox.and_then(|one| one.attachment.as_mut()) {
             let [into, out] = &mut attachment.limits;
-            wait = into.pass(HEADERS, now).max(out.pass(HEADERS + body.len(), now));
+            wait = into.pass(HEADERS, now).max(out.pass(HEADERS + length, now));
         }
         let number = state.next_operation;
         state.next_operation += 1;

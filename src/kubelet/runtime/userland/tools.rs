@@ -129,7 +129,7 @@ impl<'a> Tool<'a, '_, '_> {
                 }
             }
             "ifconfig" => text(self.userland.network.interfaces(false)),
-            "route" => text(self.userland.network.routes()),
+            "route" => self.routes(),
             "arp" => text(self.userland.network.neighbours()),
             "iptables-save" | "iptables" | "ip6tables-save" | "ip6tables" => self.iptables(),
             "ipset" => self.ipset(),
@@ -242,6 +242,12 @@ impl<'a> Tool<'a, '_, '_> {
         options.iter().find_map(seconds).unwrap_or(otherwise)
     }
 
+    /// Each family has its table; a colon tells them apart.
+    fn routes(&self) -> Outcome {
+        let is_six = self.flags().contains('6');
+        let all = self.userland.network.routes();
+        text(all.split_inclusive('\n').filter(|line| line.contains(':') == is_six).collect::<String>())
+    }
     /// `ip addr`, `ip route`, `ip neigh`, and their abbreviations.
     fn ip(&mut self) -> Outcome {
         let network = self.userland.network;
@@ -262,10 +268,7 @@ impl<'a> Tool<'a, '_, '_> {
                 Some(None) => fails(1, format!("Device \"{}\" does not exist.\n", name.unwrap_or(&""))),
             }
         } else if is("route") {
-            // Each family has its table; a colon tells them apart.
-            let is_six = self.flags().contains('6');
-            let all = network.routes();
-            text(all.split_inclusive('\n').filter(|line| line.contains(':') == is_six).collect::<String>())
+            self.routes()
         } else if is("neighbour") || is("neighbor") {
             text(network.neighbours())
         } else if object.is_empty() {
