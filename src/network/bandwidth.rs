@@ -80,13 +80,13 @@ impl Limit {
     }
     fn show(&self, device: &str) -> String {
         let (mut rate, mut unit) = (self.bits_per_second, 0);
-        while unit < 4 && rate >= 1000 && (rate % 1000 == 0 || rate >= 1_000_000) {
+        while unit < 4 && rate >= 1000 && (rate.is_multiple_of(1000) || rate >= 1_000_000) {
             (rate, unit) = (rate / 1000, unit + 1);
         }
         let bytes = self.burst_bits.div_ceil(8);
         let (burst, size) = match bytes {
-            1_048_576.. if bytes % 1_048_576 == 0 => (bytes >> 20, "Mb"),
-            1024.. if bytes % 1024 == 0 => (bytes >> 10, "Kb"),
+            1_048_576.. if bytes.is_multiple_of(1_048_576) => (bytes >> 20, "Mb"),
+            1024.. if bytes.is_multiple_of(1024) => (bytes >> 10, "Kb"),
             _ => (bytes, "b"),
         };
         let unit = ["", "K", "M", "G", "T"][unit];

@@ -256,6 +256,8 @@ pub struct Sandbox {
     pub id: String,
     pub is_ready: bool,
     pub ip: String,
+    /// Of the other family, in a cluster of both.
+    pub second_ip: String,
     pub host_network: bool,
     /// The last step of its birth or end: `veth pair`, `CNI ADD`.
     pub step: String,

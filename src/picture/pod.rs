@@ -39,12 +39,16 @@ pub(super) fn picture_of_pod(pod: &Value, engine: Option<&ContainerEngine>) -> P
                 .filter(|sandbox| sandbox.config.uid == uid || sandbox.config.uid == file_uid)
                 .max_by_key(|sandbox| (sandbox.config.attempt, sandbox.created_at))
         })
-        .map(|sandbox| Sandbox {
-            id: sandbox.id.to_string(),
-            is_ready: sandbox.is_ready(),
-            ip: sandbox.ips().first().map_or(String::new(), |ip| ip.to_string()),
-            host_network: sandbox.config.host_network,
-            step: format!("{:?}", sandbox.stage),
+        .map(|sandbox| {
+            let mut ips = sandbox.ips().into_iter().map(|ip| ip.to_string());
+            Sandbox {
+                id: sandbox.id.to_string(),
+                is_ready: sandbox.is_ready(),
+                ip: ips.next().unwrap_or_default(),
+                second_ip: ips.next().unwrap_or_default(),
+                host_network: sandbox.config.host_network,
+                step: format!("{:?}", sandbox.stage),
+            }
         });
     Pod {
         namespace: namespace.to_string(),

@@ -52,6 +52,14 @@ fn ends(picture: &Picture) -> Vec<(String, String)> {
     pods.chain(nodes).collect()
 }
 
+/// Pods by their addresses of IPv6, where they have such.
+fn second_ends(picture: &Picture) -> impl Iterator<Item = (String, String)> {
+    picture.pods.iter().filter_map(|pod| {
+        let address = &pod.sandbox.as_ref()?.second_ip;
+        (!address.is_empty()).then(|| (address.clone(), format!("pod {}, IPv6", pod.name)))
+    })
+}
+
 fn services(picture: &Picture) -> Vec<(String, String)> {
     let words = |service: &clusterarium::picture::Service| {
         let name = match service.namespace.as_str() {
@@ -102,6 +110,7 @@ fn url(picture: &Picture, from: &str, to: &str) -> Option<String> {
             let pod = picture.pods.iter().find(|pod| pod.namespace == namespace && pod.name == name)?;
             pod.ip.clone()
         }
+        PacketTarget::Name(address) if is_pod => format!("[{address}]"),
         _ => return None,
     };
     Some(format!("http://{authority}/"))
@@ -123,7 +132,12 @@ pub fn Controls(view: View) -> impl IntoView {
         })
     });
     let targets = Memo::new(move |_| {
-        view.picture.with(|picture| services(picture).into_iter().chain(ends(picture)).collect::<Vec<_>>())
+        view.picture.with(|picture| {
+            let mut all = services(picture);
+            all.extend(ends(picture));
+            all.extend(second_ends(picture));
+            all
+        })
     });
     // What was chosen may be gone, and at first nothing is chosen: the first of the list then.
     let chosen = move |signal: RwSignal<String>, list: Memo<Vec<(String, String)>>| {

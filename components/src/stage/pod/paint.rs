@@ -246,7 +246,8 @@ impl Painter<'_> {
         self.code(address, at, rect.width * 0.5, 20.0, ink, Align::Right);
         if !sandbox.host_network {
             let at = Point::new(rect.right() - 18.0, rect.center().y + 13.0);
-            self.code("lo  eth0", at, rect.width * 0.3, 15.0, ink, Align::Right);
+            let words = if sandbox.second_ip.is_empty() { "lo  eth0" } else { &sandbox.second_ip };
+            self.code(words, at, rect.width * 0.34, 15.0, ink, Align::Right);
         }
     }
 

@@ -54,7 +54,7 @@ impl Tool<'_, '_, '_> {
                     return fails(1, format!("ipcmk: failed to parse size: '{}'\n", value.unwrap_or("")));
                 };
                 let last =
-                    of_kind.clone().last().and_then(|line| line.split(' ').nth(1)?.parse::<u32>().ok());
+                    of_kind.clone().next_back().and_then(|line| line.split(' ').nth(1)?.parse::<u32>().ok());
                 let id = last.map_or(0, |id| id + 1);
                 if of_kind.count() >= MOST {
                     return fails(1, "ipcmk: create failed: No space left on device\n");
