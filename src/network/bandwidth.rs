@@ -72,8 +72,11 @@ impl Limit {
         if self.bits_per_second == 0 {
             return Duration::ZERO;
         }
-        let micros =
-            |bits: u64| Duration((u128::from(bits) * 1_000_000 / u128::from(self.bits_per_second)) as u64);
+        // At most thirty years, whatever rate and burst somebody writes.
+        let micros = |bits: u64| {
+            let time = u128::from(bits) * 1_000_000 / u128::from(self.bits_per_second);
+            Duration(time.min(1_000_000_000_000_000) as u64)
+        };
         let (took, burst) = (micros(bytes as u64 * 8), micros(self.burst_bits));
         self.free_at = self.free_at.max(now) + took;
         self.free_at.since(now + burst)
