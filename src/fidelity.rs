@@ -167,7 +167,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-apiserver",
         what: "conversion webhooks",
-        message: "conversion webhooks are not called here: objects change nothing but their apiVersion between versions",
+        message: "no program here serves a webhook: a definition that asks one to convert its objects gives them out in the version in which they are stored, and in no other",
     },
     Entry {
         component: "kube-proxy",

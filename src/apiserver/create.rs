@@ -98,6 +98,7 @@ impl ApiServer {
         cycle.companions.append(&mut attributes.companions);
         cycle.warnings.append(&mut attributes.warnings);
         self.see(exchange.id, "Storage", &object);
+        self.convertible(info, &info.storage_version, &object)?;
         Ok(super::custom::stored(info, object))
     }
 }

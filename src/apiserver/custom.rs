@@ -4,7 +4,8 @@
 //! the definition.
 //!
 //! A custom resource is handled in the version of the request, and takes the stored version only when it goes to the
-//! archive; conversion changes nothing but the version's name (strategy `None`).
+//! archive; conversion changes nothing but the version's name (strategy `None`), or fails (strategy `Webhook`: see
+//! `admission/webhooks.rs`).
 //!
 //! Follows apiextensions-apiserver `pkg/registry/customresource` and `pkg/apiserver/customresource_handler.go`.
 
@@ -14,7 +15,6 @@ use crate::api::schema::Strictness;
 use crate::api::status::Status;
 use crate::api::{FieldError, Text, Value, meta, validation};
 use crate::arrange::Arrange;
-use crate::fidelity;
 use crate::message::rest::Request;
 
 use super::update::{same, take};
@@ -143,17 +143,11 @@ pub(super) fn warnings(object: &Value, old: Option<&Value>) -> Vec<Text> {
     warnings
 }
 
-/// What is not done here though a definition asks for it, and formats that nobody knows; only what is new is told.
+/// Formats that nobody knows; only what is new is told.
 pub(super) fn definition_warnings(definition: &Value, old: Option<&Value>) -> Vec<Text> {
     let all = |definition: &Value| {
         let mut warnings: Vec<Text> = Vec::new();
-        let mut asks_for = |what: &str| {
-            warnings.extend(fidelity::message("kube-apiserver", what).map(Text::from));
-        };
         let schemas = || definition.items("spec.versions").iter().map(|own| own.at("schema.openAPIV3Schema"));
-        if definition.text("spec.conversion.strategy") == "Webhook" {
-            asks_for("conversion webhooks");
-        }
         for format in schemas().flat_map(custom::unknown_formats) {
             warnings.push(Text::from(format!("unrecognized format {:?}", format.as_str())));
         }

@@ -275,6 +275,9 @@ impl ApiServer {
     ) -> Result<Change, Status> {
         let catalog = Arc::clone(&self.catalog);
         let route = catalog.route(&exchange.request.resource).ok_or_else(Status::no_such_path)?;
+        if let Some(current) = current {
+            self.convertible(&route.info, &exchange.request.resource.version, &current.object)?;
+        }
         match &cycle.job {
             Job::Create(admitted) => {
                 let admitted = admitted.clone();

@@ -173,6 +173,7 @@ impl ApiServer {
                 };
                 let mut object = pair.value.clone();
                 meta::set_resource_version(&mut object, pair.mod_revision);
+                self.convertible(&route.info, &request.resource.version, &object)?;
                 if !request.subresource.is_empty() {
                     return self.show_subresource(exchange, route, &object, context).map(Step::Answer);
                 }
@@ -192,6 +193,7 @@ impl ApiServer {
                     }
                     let mut object = pair.value.clone();
                     meta::set_resource_version(&mut object, pair.mod_revision);
+                    self.convertible(&route.info, &request.resource.version, &object)?;
                     last = self.catalog.locate(&pair.key).map(|(_, below)| below);
                     if !filter.has_selector() || filter.matches(&object) {
                         items.push(object);
@@ -228,6 +230,7 @@ impl ApiServer {
                     .shelf(number, &key)
                     .cloned()
                     .ok_or_else(|| Status::not_found(&route.info.group_resource(), &request.name))?;
+                self.convertible(&route.info, &request.resource.version, &object)?;
                 if !request.subresource.is_empty() {
                     return self.show_subresource(exchange, route, &object, context).map(Step::Answer);
                 }
@@ -250,6 +253,11 @@ impl ApiServer {
             "0" => 0,
             _ => usize::try_from(request.options.limit).unwrap_or(usize::MAX),
         };
+        // A page without selectors is read from etcd when the cache cannot be filled.
+        let is_page = request.options.limit > 0 && !filter.has_selector();
+        if !is_page {
+            self.fillable(&route.info, number, &request.resource.version)?;
+        }
         let revision = self.feed.revision();
         let mut metadata = object! { "resourceVersion" => revision.to_string() };
         let mut items = Vec::new();
@@ -265,6 +273,7 @@ impl ApiServer {
                     continue;
                 }
                 last = Some(key);
+                self.convertible(&route.info, &request.resource.version, object)?;
                 items.push(object.clone());
             }
             if let (1.., Some(last)) = (remaining, last) {

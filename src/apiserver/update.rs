@@ -160,6 +160,7 @@ impl ApiServer {
         if same(&object, old) {
             return Ok(Change::Same(old.clone()));
         }
+        self.convertible(info, &info.storage_version, &object)?;
         Ok(Change::Put(super::custom::stored(info, object)))
     }
 

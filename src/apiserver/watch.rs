@@ -78,6 +78,7 @@ impl ApiServer {
         let request = Arc::clone(&exchange.request);
         let options = &request.options;
         let filter = Arc::new(Filter::new(&route.info, &request)?);
+        self.fillable(&route.info, number, &request.resource.version)?;
         let revision = parse_revision(&options.resource_version)?;
         let now = context.now();
         let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0).unwrap_or_else(|| {
@@ -154,10 +155,29 @@ impl ApiServer {
 
     /// Tells a change to everybody whom it concerns.
     pub(super) fn tell(&mut self, number: usize, event: &Event, context: &mut Context) {
+        if self.catalog.by_cache.get(number).is_some_and(|info| info.definition.is_some()) {
+            self.end_unfilled(number, event, context);
+        }
         if let Some(cache) = self.caches.get_mut(number) {
             Arc::make_mut(cache).watchers.dispatch(event, |watcher, kind, object| {
                 tell(watcher, kind, object, context);
             });
+        }
+    }
+
+    /// A custom resource that no webhook converts ends the watches of all versions but its own.
+    fn end_unfilled(&mut self, number: usize, event: &Event, context: &mut Context) {
+        let catalog = Arc::clone(&self.catalog);
+        let (Some(cache), Some(info)) = (self.caches.get(number), catalog.by_cache.get(number)) else {
+            return;
+        };
+        let version = |watcher: &Watcher| meta::split_api_version(&watcher.form.api_version).1.to_owned();
+        let is_cut = |watcher: &&Watcher| self.convertible(info, &version(watcher), &event.object).is_err();
+        let cut: Vec<ExchangeId> =
+            cache.watchers.iter().filter(is_cut).map(|watcher| watcher.exchange).collect();
+        for exchange in cut {
+            self.end_stream(exchange);
+            context.send(exchange.0, Message::Closed(Closed { id: exchange.1, why: CloseReason::TimedOut }));
         }
     }
 

@@ -3,16 +3,23 @@
 //! Picture to hold in mind: a form that has to be stamped by an office in another town, where nobody picks up the phone.
 //! Either it is not valid without that stamp, or it goes on as it is.
 //!
-//! Follows `k8s.io/apiserver/pkg/admission/plugin/webhook` and `pkg/util/proxy.ResolveCluster`. No program here serves a
-//! webhook, so every call fails on its way.
+//! Follows `k8s.io/apiserver/pkg/admission/plugin/webhook`, `pkg/util/proxy.ResolveCluster`, and for the webhooks that
+//! convert custom resources apiextensions-apiserver `pkg/apiserver/conversion`. No program here serves a webhook, so every
+//! call fails on its way.
 
 use std::net::IpAddr;
 
 use super::policy::subject_of;
 use super::{Attributes, policy};
-use crate::api::status::Status;
-use crate::api::{Value, cel};
+use crate::api::kind::ResourceInfo;
+use crate::api::status::{Reason, Status};
+use crate::api::{Value, cel, meta};
 use crate::apiserver::ApiServer;
+
+/// Go's words for a request that nobody answers.
+fn unanswered(url: &str, seconds: &str, trouble: &str) -> String {
+    ["Post \"", url, "?timeout=", seconds, "s\": ", trouble].concat()
+}
 
 impl ApiServer {
     /// Calls the webhooks of all configurations on the shelf that are about a request: the first that must be heard and
@@ -48,19 +55,52 @@ impl ApiServer {
             let (url, trouble) = self.reach(hook.at("clientConfig"));
             let seconds = hook.integer("timeoutSeconds").unwrap_or(10).to_string();
             let name = hook.text("name");
-            let words = [
-                "failed calling webhook \"",
-                name,
-                "\": failed to call webhook: Post \"",
-                &url,
-                "?timeout=",
-                &seconds,
-                "s\": ",
-                &trouble,
-            ];
+            let why = unanswered(&url, &seconds, &trouble);
+            let words = ["failed calling webhook \"", name, "\": failed to call webhook: ", &why];
             return Err(Status::internal_error(words.concat()));
         }
         Ok(())
+    }
+
+    /// Whether a stored or sent object can be had in another version: not where a webhook would have to convert it
+    /// (`webhook_converter.go`). Built-in kinds and definitions without a webhook always can.
+    pub(in crate::apiserver) fn convertible(
+        &self,
+        info: &ResourceInfo,
+        version: &str,
+        object: &Value,
+    ) -> Result<(), Status> {
+        let Some(conversion) = info.definition.as_ref().map(|kind| kind.definition().at("spec.conversion"))
+        else {
+            return Ok(());
+        };
+        let (group, own_version) = meta::split_api_version(object.text("apiVersion"));
+        if conversion.text("strategy") != "Webhook" || own_version == version {
+            return Ok(());
+        }
+        let (url, trouble) = self.reach(conversion.at("webhook.clientConfig"));
+        let why = unanswered(&url, "30", &trouble);
+        let kind = [group, "/", own_version, ", Kind=", &info.kind];
+        let words = ["conversion webhook for ", &kind.concat(), " failed: ", &why].concat();
+        Err(Status::new(500, Reason::Unknown, words))
+    }
+
+    /// Why a version's watch cache, which holds all objects in that version, cannot be filled.
+    pub(in crate::apiserver) fn fillable(
+        &self,
+        info: &ResourceInfo,
+        cache: usize,
+        version: &str,
+    ) -> Result<(), Status> {
+        if info.definition.is_none() {
+            return Ok(());
+        }
+        let mut objects = self.caches.get(cache).into_iter().flat_map(|cache| cache.objects.values());
+        objects.try_for_each(|object| self.convertible(info, version, object)).map_err(|status| {
+            let kind = [&info.group, "/", version, ", Kind=", &info.kind].concat();
+            let words = ["storage is (re)initializing: failed to list ", &kind, ": ", &status.message];
+            Status::too_many_requests(words.concat(), 1)
+        })
     }
 
     /// The address that is called, and why nobody answers.
