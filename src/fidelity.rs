@@ -141,11 +141,6 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kube-apiserver",
-        what: "tokens that name a node",
-        message: "an account has no more rights on the node on which its pod runs than on any other: what is allowed for an associated node is not looked at",
-    },
-    Entry {
-        component: "kube-apiserver",
         what: "PodSecurity of old",
         message: "the standards before v1.19 looked at annotations for seccomp: here the fields count for all versions",
     },

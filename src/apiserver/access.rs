@@ -132,11 +132,14 @@ impl ApiServer {
     /// with the first way is told.
     fn impersonate(&self, exchange: &mut Exchange) -> Result<(), Status> {
         let request = Arc::clone(&exchange.request);
-        let Some(other) = &request.options.impersonate else { return Ok(()) };
         let asker = Arc::clone(&exchange.user);
+        exchange.asker = Arc::clone(&asker);
+        let Some(other) = &request.options.impersonate else { return Ok(()) };
         let only_name = other.groups.is_empty();
         let mut problem = None;
+        let own_node = associated_node(&asker).filter(|node| node_name(&other.name) == Some(*node));
         for (mode, fits) in [
+            (":associated-node", only_name && own_node.is_some()),
             (":arbitrary-node", only_name && node_name(&other.name).is_some()),
             (":serviceaccount", only_name && account(&other.name).is_some()),
             (":user-info", node_name(&other.name).is_none() && account(&other.name).is_none()),
@@ -178,6 +181,8 @@ impl ApiServer {
         let mut question = Question { name: &other.name, ..Question::about(asker, &verb, group, "users") };
         let mut user = other.clone();
         if let Some(name) = node_name(&other.name).filter(|_| is_constrained) {
+            // Whichever node it is: an account may speak for its own, so that is granted for all of them.
+            let name = if mode == ":associated-node" { "*" } else { name };
             question = Question { resource: "nodes", name, ..question };
             user.groups = vec![NODES.into()];
         }
@@ -248,6 +253,12 @@ fn node_name(user: &str) -> Option<&str> {
 /// The node that asks: its name, which may be missing (`nodeidentifier.NodeIdentity`).
 pub(super) fn node_of(user: &User) -> Option<&str> {
     user.name.strip_prefix("system:node:").filter(|_| is_in(user, NODES))
+}
+
+/// The node of the pod to which a service account's token was given.
+pub(super) fn associated_node(user: &User) -> Option<&str> {
+    let [node] = user.extra.get("authentication.kubernetes.io/node-name")?.as_array()? else { return None };
+    account(&user.name).and_then(|_| node.as_str())
 }
 
 /// Namespace and name of a service account.

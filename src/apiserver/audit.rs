@@ -23,7 +23,7 @@ pub(super) fn event(exchange: &Exchange, answer: &Answer, now: Time) -> Value {
         "stage" => "ResponseComplete",
         "requestURI" => uri(exchange),
         "verb" => request.verb.name(),
-        "user" => user(&request.user),
+        "user" => exchange.asker.info(),
         "sourceIPs" => crate::array!["127.0.0.1"],
         "userAgent" => &request.user_agent,
         "responseStatus" => object! { "metadata" => object! {}, "code" => u32::from(answer.code) },
@@ -31,7 +31,7 @@ pub(super) fn event(exchange: &Exchange, answer: &Answer, now: Time) -> Value {
         "stageTimestamp" => time::micro_time(now),
     };
     if let Some(other) = &request.options.impersonate {
-        event.set("impersonatedUser", user(other));
+        event.set("impersonatedUser", other.info());
     }
     if request.path.is_empty() {
         let mut name = request.name.clone();
@@ -87,13 +87,6 @@ fn judged<'a>(exchange: &'a Exchange, answer: &'a Answer) -> (&'static str, &'a 
             ("forbid", rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or_default())
         }
         _ => ("", ""),
-    }
-}
-
-fn user(user: &crate::message::rest::User) -> Value {
-    object! {
-        "username" => &user.name,
-        "groups" => Value::array(user.groups.iter().map(Value::from)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Picture to hold in mind: the counter of a hire shop: the clerk writes down which machine goes out, the mechanic only
 //! how the machine fares.
 //!
-//! Follows `pkg/registry/resource/utils.go`. That an account may speak for the node on which its pod runs is not looked at.
+//! Follows `pkg/registry/resource/utils.go`.
 
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::ResourceInfo;
@@ -12,11 +12,20 @@ use crate::api::{Value, meta};
 use crate::arrange::Arrange;
 
 use super::ApiServer;
-use super::access::{Question, forbidden};
+use super::access::{Question, associated_node, forbidden};
 use super::exchange::Exchange;
 use super::rbac::Verdict;
 
 const ADMIN: &str = "resource.kubernetes.io/admin-access";
+
+/// The one node on which what is allocated can be used.
+fn node_of_allocation(allocation: &Value) -> Option<&str> {
+    let [term] = allocation.items("nodeSelector.nodeSelectorTerms") else { return None };
+    let ([], [field]) = (term.items("matchExpressions"), term.items("matchFields")) else { return None };
+    let [node] = field.items("values") else { return None };
+    let is_name = field.text("key") == "metadata.name" && field.text("operator") == "In";
+    node.as_str().filter(|_| is_name)
+}
 
 impl ApiServer {
     /// Of a claim or a template: `old` is what it was before, `Null` for a new one.
@@ -96,12 +105,22 @@ impl ApiServer {
         let mut drivers: Vec<&str> = changed.chain(gone).map(|device| device.text("driver")).collect();
         drivers.arrange();
         drivers.dedup();
-        let verb = ["arbitrary-node:", verb].concat();
-        let shown = ["[", &verb, "]"].concat();
+        let any = ["arbitrary-node:", verb].concat();
+        let own = ["associated-node:", verb].concat();
+        let node = node_of_allocation(status.at("allocation"));
+        let is_own = node.is_some() && associated_node(user) == node;
+        // What is wrong with the first of the ways is told.
+        let (first, shown) = match is_own {
+            true => (&own, ["[", &own, " ", &any, "]"].concat()),
+            false => (&any, ["[", &any, "]"].concat()),
+        };
         for name in drivers {
             let namespace = &exchange.request.namespace;
-            let question = Question { verb: &verb, subresource: "driver", namespace, name, ..about };
-            require("devices", "status.devices", &shown, &question);
+            let question = Question { verb: &any, subresource: "driver", namespace, name, ..about };
+            if is_own && matches!(self.judge(&question), Verdict::Allowed { .. }) {
+                continue;
+            }
+            require("devices", "status.devices", &shown, &Question { verb: first, ..question });
         }
     }
 }

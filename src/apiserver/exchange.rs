@@ -19,6 +19,8 @@ use super::watchers::ExchangeId;
 pub(crate) struct Exchange {
     pub id: ExchangeId,
     pub request: Arc<Request>,
+    /// Who asks, before impersonation.
+    pub asker: Arc<User>,
     /// Who asks, after impersonation.
     pub user: Arc<User>,
     /// The authorizer, and of roles the binding and the rule, that let the request through; empty before that.

@@ -99,6 +99,7 @@ impl ApiServer {
         let total: u64 = durations(id, request.verb.is_read()).iter().sum();
         let exchange = Exchange {
             id,
+            asker: Arc::clone(&request.user),
             user: Arc::clone(&request.user),
             allowed_by: Text::new(),
             request,
@@ -420,6 +421,7 @@ pub(super) fn loopback_user() -> Arc<User> {
         Arc::new(User {
             name: "system:apiserver".into(),
             groups: vec!["system:authenticated".into(), "system:masters".into()],
+            ..User::default()
         })
     });
     Arc::clone(&USER)

@@ -36,7 +36,7 @@ impl Kubeadm {
         let mut connection = Connection::new(server);
         let groups = vec!["system:masters".into(), "system:authenticated".into()];
         // `super-admin.conf`: nobody has bound `kubeadm:cluster-admins` to anything yet.
-        let user = User { name: "kubernetes-super-admin".into(), groups };
+        let user = User::new("kubernetes-super-admin".into(), groups);
         let window = connection.window(Arc::new(user), "kubeadm", 0, 0);
         Kubeadm { connection, window, is_server_up: false, forms: forms.into() }
     }

@@ -60,10 +60,7 @@ impl ControllerManager {
     /// One that talks to `server`; `identity` is its name in the lease: `cp-1_` and a UUID. `authority` is the certificate
     /// of one outside, as PEM, if any; `is_dual`: nodes get pod ranges of both families.
     pub fn new(server: ActorId, identity: &str, authority: &str, is_dual: bool) -> ControllerManager {
-        let user = User {
-            name: "system:kube-controller-manager".into(),
-            groups: vec!["system:authenticated".into()],
-        };
+        let user = User::new("system:kube-controller-manager".into(), vec!["system:authenticated".into()]);
         let mut runner = Runner::new(server, Arc::new(user));
         add(&mut runner, DeploymentController::new(), 1);
         add(&mut runner, ReplicaSetController::new(), 1);

@@ -64,14 +64,10 @@ impl Gateway {
     /// A gateway whose requests go to `server`.
     pub fn new(server: ActorId) -> Gateway {
         let mut connection = Connection::new(server);
-        let administrator = Arc::new(User {
-            name: "kubernetes-admin".into(),
-            groups: vec![
-                "kubeadm:cluster-admins".into(),
-                "system:masters".into(),
-                "system:authenticated".into(),
-            ],
-        });
+        let administrator = Arc::new(User::new(
+            "kubernetes-admin".into(),
+            vec!["kubeadm:cluster-admins".into(), "system:masters".into(), "system:authenticated".into()],
+        ));
         // Clients outside have rate limits of their own.
         let window = connection.window(Arc::clone(&administrator), "", 0, 0);
         Gateway { connection, window, administrator, tray: SortedMap::new(), open: SortedMap::new() }

@@ -176,7 +176,7 @@ fn identify(http: &http::Request, request: &mut Request, administrator: &Arc<Use
     let seen = http.header("x-remote-user");
     request.user = if http.headers.iter().any(|(name, _)| name == "x-remote-user") {
         let groups = http.headers_of("x-remote-group").map(Text::from).collect();
-        Arc::new(User { name: seen.into(), groups })
+        Arc::new(User::new(seen.into(), groups))
     } else {
         Arc::clone(administrator)
     };
@@ -195,7 +195,7 @@ fn identify(http: &http::Request, request: &mut Request, administrator: &Arc<Use
         }
         return Err(Status::bad_request("requested [{Group }] without impersonating a user"));
     }
-    request.options.impersonate = Some(Arc::new(User { name: name.into(), groups }));
+    request.options.impersonate = Some(Arc::new(User::new(name.into(), groups)));
     Ok(())
 }
 

@@ -141,13 +141,15 @@ impl Session<'_, '_, '_> {
         }
     }
     fn sign(&self, mut request: Request) -> Request {
-        let (name, groups) = match self.flags.text("as") {
-            "" => (self.context.user.as_str(), self.context.groups.clone()),
-            name => (name, self.flags.list("as-group")),
+        request.options.bearer_token = self.context.token.as_str().into();
+        let name = match self.flags.text("as") {
+            "" => self.context.user.as_str(),
+            name => name,
         };
         if !name.is_empty() {
+            let groups = self.flags.list("as-group");
             let groups = groups.iter().map(|group| Text::from(group.as_str())).collect();
-            request.options.impersonate = Some(Arc::new(User { name: name.into(), groups }));
+            request.options.impersonate = Some(Arc::new(User::new(name.into(), groups)));
         }
         request
     }

@@ -218,10 +218,10 @@ impl Kubelet {
 impl State {
     fn new(config: Arc<KubeletConfig>) -> State {
         let mut connection = Connection::balanced(config.servers.clone());
-        let user = Arc::new(User {
-            name: arcstr::format!("system:node:{}", config.node_name),
-            groups: vec!["system:nodes".into(), "system:authenticated".into()],
-        });
+        let user = Arc::new(User::new(
+            arcstr::format!("system:node:{}", config.node_name),
+            vec!["system:nodes".into(), "system:authenticated".into()],
+        ));
         connection.window(user.clone(), "kubelet", 50, 100);
         connection.window(user, "kubelet", 50, 100);
         let mut informers = Informers::default();

@@ -67,23 +67,42 @@ impl fmt::Display for Verb {
 }
 
 /// Who asks: the outcome of authentication.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct User {
     pub name: Text,
     pub groups: Vec<Text>,
+    /// Empty for who has none: only service accounts have.
+    pub uid: Text,
+    /// What else a token says, as lists by key: which pod it was given to, and on which node; `Null` for nothing.
+    pub extra: Value,
 }
 
 impl User {
+    pub fn new(name: Text, groups: Vec<Text>) -> User {
+        User { name, groups, ..User::default() }
+    }
     /// A service account, as its token says (`serviceaccount.UserInfo`).
     pub fn service_account(namespace: &str, name: &str) -> User {
-        User {
-            name: arcstr::format!("system:serviceaccount:{namespace}:{name}"),
-            groups: vec![
+        User::new(
+            arcstr::format!("system:serviceaccount:{namespace}:{name}"),
+            vec![
                 "system:serviceaccounts".into(),
                 arcstr::format!("system:serviceaccounts:{namespace}"),
                 "system:authenticated".into(),
             ],
+        )
+    }
+    /// As reviews, policies and the audit log show it: `authentication.k8s.io/v1 UserInfo`.
+    pub fn info(&self) -> Value {
+        let mut info = crate::object! { "username" => &self.name };
+        if !self.uid.is_empty() {
+            info.set("uid", &self.uid);
         }
+        info.set("groups", Value::array(self.groups.iter().map(Value::from)));
+        if !self.extra.is_null() {
+            info.set("extra", &self.extra);
+        }
+        info
     }
 }
 
@@ -141,7 +160,7 @@ pub struct Request {
 }
 
 /// Query parameters, of which a request usually has none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     pub label_selector: Text,
     pub field_selector: Text,

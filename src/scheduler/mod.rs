@@ -109,10 +109,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// One that talks to `server`, on host `host`; `identity` is its name in the lease.
     pub fn new(server: ActorId, host: &str, identity: &str) -> Scheduler {
-        let user = Arc::new(User {
-            name: "system:kube-scheduler".into(),
-            groups: vec!["system:authenticated".into()],
-        });
+        let user = Arc::new(User::new("system:kube-scheduler".into(), vec!["system:authenticated".into()]));
         let mut connection = Connection::new(server);
         let window = connection.window(user.clone(), "kube-scheduler", QPS, BURST);
         let events = connection.window(user.clone(), "kube-scheduler", QPS, BURST);

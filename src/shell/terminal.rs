@@ -82,7 +82,7 @@ impl Terminal {
         let mut connection = Connection::new(server);
         let groups = ["kubeadm:cluster-admins", "system:masters", "system:authenticated"];
         let groups = groups.into_iter().filter(|group| is_master || *group != "system:masters");
-        let user = User { name: "kubernetes-admin".into(), groups: groups.map(Text::from).collect() };
+        let user = User::new("kubernetes-admin".into(), groups.map(Text::from).collect());
         let window = connection.window(Arc::new(user), "kubectl", QUERIES_PER_SECOND, BURST);
         Terminal {
             connection,

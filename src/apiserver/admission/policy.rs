@@ -340,8 +340,6 @@ pub(super) fn subject_of(attributes: &Attributes, version: &Text, object: &Value
     let (group, kind_version) = meta::split_api_version(&api_version);
     let kind = object! { "group" => group, "version" => kind_version, "kind" => kind };
     let resource = object! { "group" => &info.group, "version" => version, "resource" => &info.plural };
-    let user = &attributes.user;
-    let groups: Value = Value::array(user.groups.iter().map(Value::from));
     let (operation, options) = match attributes.operation {
         Operation::Create => ("CREATE", "CreateOptions"),
         Operation::Update => ("UPDATE", "UpdateOptions"),
@@ -357,7 +355,7 @@ pub(super) fn subject_of(attributes: &Attributes, version: &Text, object: &Value
         "resource" => &resource,
         "requestResource" => &resource,
         "operation" => operation,
-        "userInfo" => object! { "username" => &user.name, "groups" => groups },
+        "userInfo" => attributes.user.info(),
         "dryRun" => attributes.dry_run,
         "options" => options,
     };

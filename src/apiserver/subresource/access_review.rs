@@ -19,13 +19,6 @@ use crate::apiserver::exchange::{Answer, Exchange};
 use crate::apiserver::pipeline::method_not_allowed;
 use crate::apiserver::rbac::Verdict;
 
-fn user_info(user: &User) -> Value {
-    object! {
-        "username" => &user.name,
-        "groups" => Value::array(user.groups.iter().map(Value::from)),
-    }
-}
-
 /// A field selector of a review, as a request would carry it; of requirements those that one value meets.
 fn selector(selector: &Value) -> String {
     let raw = selector.text("rawSelector");
@@ -45,7 +38,7 @@ impl ApiServer {
         review.set_default("metadata", Value::object());
         match route.info.kind.as_str() {
             "SelfSubjectReview" => {
-                review.set("status", object! { "userInfo" => user_info(&exchange.user) });
+                review.set("status", object! { "userInfo" => exchange.user.info() });
             }
             "SelfSubjectRulesReview" => {
                 let user = &exchange.user;
@@ -75,7 +68,7 @@ impl ApiServer {
                 let status = match self.bearer(request.body.text("spec.token"), now) {
                     Some(user) => object! {
                         "authenticated" => true,
-                        "user" => user_info(&user),
+                        "user" => user.info(),
                         "audiences" => array![super::token::ISSUER],
                     },
                     None => object! { "authenticated" => false, "error" => "invalid bearer token" },
@@ -95,6 +88,7 @@ impl ApiServer {
                             .filter_map(Value::as_str)
                             .map(Text::from)
                             .collect(),
+                        ..User::default()
                     }
                 };
                 let attributes = spec.at("resourceAttributes");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::{GroupKind, GroupResource};
 use crate::api::status::Status;
-use crate::api::{Value, meta, time};
+use crate::api::{Text, Value, meta, time};
 use crate::language::Context;
 use crate::message::rest::User;
 use crate::sim::Time;
@@ -71,7 +71,20 @@ impl ApiServer {
                 return None;
             }
         }
-        Some(User::service_account(namespace, name))
+        let mut extra = object! {};
+        let mut tell = |key: &str, text: &str| {
+            if !text.is_empty() {
+                let key = ["authentication.kubernetes.io/", key].concat();
+                extra.make_object().insert(key, array![text]);
+            }
+        };
+        tell("credential-id", &["JTI=", claims.text("jti")].concat());
+        for field in ["node", "pod"] {
+            let bound = own.at(field);
+            tell(&[field, "-name"].concat(), bound.text("name"));
+            tell(&[field, "-uid"].concat(), bound.text("uid"));
+        }
+        Some(User { uid: Text::from(meta::uid(account)), extra, ..User::service_account(namespace, name) })
     }
 
     /// What a token is bound to: the claim's name is the kind's.

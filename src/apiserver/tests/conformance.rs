@@ -42,7 +42,7 @@ impl Applier {
         let (group, version) = meta::split_api_version(meta::api_version(object));
         let request = Request {
             id: self.next,
-            user: Arc::new(User { name: "admin".into(), groups: vec!["system:masters".into()] }),
+            user: Arc::new(User::new("admin".into(), vec!["system:masters".into()])),
             user_agent: "kubectl".into(),
             verb: Verb::Create,
             resource: Resource::new(group, version, &info.plural),
@@ -303,7 +303,7 @@ impl Applier {
         self.next += 1;
         let request = Request {
             id: self.next,
-            user: Arc::new(User { name: "admin".into(), groups: vec!["system:masters".into()] }),
+            user: Arc::new(User::new("admin".into(), vec!["system:masters".into()])),
             user_agent: "kubectl".into(),
             verb: Verb::Update,
             resource: Resource::new("", "v1", "resourcequotas"),

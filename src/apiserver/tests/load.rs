@@ -53,10 +53,10 @@ impl Driver {
 
 #[test]
 fn a_thousand_pods_are_created_bound_and_ready() {
-    let user = Arc::new(User {
-        name: "system:kube-scheduler".into(),
-        groups: vec!["system:masters".into(), "system:authenticated".into()],
-    });
+    let user = Arc::new(User::new(
+        "system:kube-scheduler".into(),
+        vec!["system:masters".into(), "system:authenticated".into()],
+    ));
     let mut driver = Driver {
         bench: Bench::new(|config| {
             config.notes_stages = false;

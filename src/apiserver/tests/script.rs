@@ -69,10 +69,10 @@ impl Player {
         let mut options = Options::default();
         let mut request = Request {
             id: self.next_id,
-            user: Arc::new(User {
-                name: "admin".into(),
-                groups: vec!["system:masters".into(), "system:authenticated".into()],
-            }),
+            user: Arc::new(User::new(
+                "admin".into(),
+                vec!["system:masters".into(), "system:authenticated".into()],
+            )),
             user_agent: "script".into(),
             verb: match verb {
                 "get" => Verb::Get,
@@ -122,7 +122,7 @@ impl Player {
                 "show" => paths = value,
                 "ns" => request.namespace = value.into(),
                 "user" => {
-                    let mut user = User { name: value.into(), groups: Vec::new() };
+                    let mut user = User::new(value.into(), Vec::new());
                     if !user.name.is_empty() {
                         user.groups.push("system:authenticated".into());
                     }
@@ -131,7 +131,7 @@ impl Player {
                 "as" => {
                     let mut names = value.split(',').map(Text::from);
                     let name = names.next().unwrap_or_default();
-                    options.impersonate = Some(Arc::new(User { name, groups: names.collect() }));
+                    options.impersonate = Some(Arc::new(User::new(name, names.collect())));
                 }
                 "rv" => options.resource_version = value.into(),
                 "match" => options.resource_version_match = value.into(),

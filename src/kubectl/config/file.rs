@@ -3,7 +3,7 @@
 //! Picture to hold in mind: see [`super`].
 
 use crate::api::{Value, yaml};
-use crate::arrange::{Arrange, Gather};
+use crate::arrange::Arrange;
 use crate::array;
 use crate::object;
 use crate::shell::Cli;
@@ -125,9 +125,10 @@ pub struct Context {
     pub namespace: String,
     /// Empty: the API server's usual address.
     pub server: String,
-    /// Another user than the administrator, with groups; empty for the administrator.
+    /// Another user than the administrator; empty for the administrator.
     pub user: String,
-    pub groups: Vec<String>,
+    /// Of a service account, instead of a user.
+    pub token: String,
 }
 
 impl Context {
@@ -139,9 +140,7 @@ impl Context {
         };
         let mut context = Context::default();
         let token = flags.text("token");
-        if !token.is_empty() {
-            context.become_bearer(token)?;
-        }
+        context.token = token.to_string();
         if name.is_empty() {
             return Ok(context);
         }
@@ -172,33 +171,12 @@ impl Context {
                 return Err(Failure::Message(format!("auth info {user:?} does not exist")));
             }
             Some(entry) if token.is_empty() && !entry.text("user.token").is_empty() => {
-                context.become_bearer(entry.text("user.token"))?;
+                context.token = entry.text("user.token").to_string();
             }
             // A client certificate is taken by the name that the entry has.
             _ if token.is_empty() && user != ADMINISTRATOR => context.user = user,
             _ => {}
         }
         Ok(context)
-    }
-
-    /// Takes over the service account that a token is of.
-    fn become_bearer(&mut self, token: &str) -> Result<(), Failure> {
-        let payload = token.split('.').nth(1).unwrap_or("").replace('-', "+").replace('_', "/");
-        let padded = format!("{payload}{}", "=".repeat((4 - payload.len() % 4) % 4));
-        let bytes = crate::shell::tools::base64_decode(&padded).unwrap_or_default();
-        let claims: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let subject = claims.text("sub").to_string();
-        let parts: Vec<&str> = subject.split(':').gather();
-        let ["system", "serviceaccount", namespace, _] = parts.as_slice() else {
-            let why = "error: You must be logged in to the server (Unauthorized)";
-            return Err(Failure::Exact(why.into()));
-        };
-        self.groups = vec![
-            "system:serviceaccounts".into(),
-            format!("system:serviceaccounts:{namespace}"),
-            "system:authenticated".into(),
-        ];
-        self.user = subject;
-        Ok(())
     }
 }
