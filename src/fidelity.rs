@@ -122,7 +122,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-apiserver",
         what: "CEL",
-        message: "while expressions run, steps are counted instead of cel-go's cost units; of the time zones only UTC is known, and format strings are not checked beforehand",
+        message: "while expressions run, steps are counted instead of cel-go's cost units; of the time zones UTC and offsets such as \"+02:00\" are known, but none by its name (America/New_York), and format strings are not checked beforehand",
     },
     Entry {
         component: "kube-apiserver",
@@ -147,7 +147,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-apiserver",
         what: "devices: CEL",
-        message: "the expressions of device classes and claims are stored, but neither compiled nor evaluated: nothing here allocates devices",
+        message: "the expressions of device classes and claims are compiled, but not evaluated: nothing here allocates devices",
     },
     Entry {
         component: "kube-apiserver",

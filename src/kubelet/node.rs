@@ -58,6 +58,13 @@ const LEASE_DURATION_SECONDS: i64 = 40;
 
 /// `nodeStatusMaxImages`.
 const IMAGES_SHOWN: usize = 50;
+/// What 1.36 knows how to do by default (`component-helpers/nodedeclaredfeatures/features`).
+const DECLARED_FEATURES: [&str; 4] = [
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+];
 
 fn leases() -> Resource {
     Resource::new("coordination.k8s.io", "v1", "leases")
@@ -145,6 +152,7 @@ impl State {
             "allocatable" => &capacity,
             "capacity" => &capacity,
             "daemonEndpoints" => object! { "kubeletEndpoint" => object! { "Port" => 10250 } },
+            "declaredFeatures" => Value::array(DECLARED_FEATURES.map(Value::from)),
             "nodeInfo" => object! {
                 "architecture" => "amd64",
                 "bootID" => uuid(identity(3)),

@@ -37,6 +37,14 @@ pub(super) fn overloads(name: &str) -> Option<&'static str> {
     })
 }
 
+/// `cel.bind`, if the scope knows it.
+pub(super) fn is_bind(node: &Node) -> bool {
+    let is_cel = |target: &Node| matches!(&target.kind, Kind::Name(name) if name == "cel");
+    matches!(&node.kind, Kind::MemberCall(name) if name == "bind")
+        && node.children.len() == 4
+        && is_cel(&node.children[0])
+}
+
 /// Checks a tree: the type that it comes to, and those of its places.
 pub fn check(node: &Node, scope: &Scope, troubles: &mut Vec<Trouble>) -> (Type, Types) {
     let mut checker =
@@ -118,7 +126,17 @@ impl Checker<'_> {
                 };
                 self.resolve(place, sign, sign, &arguments)
             }
-            Kind::MemberCall(name) => self.member_call(node, name),
+            Kind::MemberCall(name) => match (self.is_binding(node), &children[..]) {
+                (true, [_, own, value, body]) => {
+                    let Kind::Name(name) = &own.kind else {
+                        return self
+                            .say(own.place, &["cel.bind() variable names must be simple identifiers"]);
+                    };
+                    let value = self.check(value);
+                    self.within([(name, value), (&Text::new(), DYN)], body)
+                }
+                _ => self.member_call(node, name),
+            },
             Kind::And | Kind::Or => {
                 for child in children {
                     let own = self.check(child);
@@ -343,7 +361,7 @@ impl Checker<'_> {
                 self.findings.fit(&[(&DYN, &range)]);
                 [DYN, DYN]
             }
-            _ if range.is_dyn() || range.is_error() => [DYN, DYN],
+            _ if range == DYN || range.is_error() => [DYN, DYN],
             other => {
                 let shown = other.text();
                 self.say(
@@ -397,6 +415,10 @@ impl Checker<'_> {
             self.resolve(place, "_?_:_", "_?_:_", &[condition, result.clone(), result.clone()]);
         }
         result
+    }
+    /// `cel.bind(name, value, body)`, which selectors of devices alone know.
+    fn is_binding(&self, node: &Node) -> bool {
+        is_bind(node) && self.scope.names.iter().any(|(name, _)| name == "device")
     }
     fn within(&mut self, names: [(&Text, Type); 2], body: &Node) -> Type {
         let before = self.bound.len();

@@ -174,6 +174,7 @@ impl<'a> Coster<'a> {
             (Place::Metadata, "name" | "generateName") => Place::Text,
             (Place::Part(schema, _), name) => match schema.map("properties").get(name) {
                 Some(own) => part(own),
+                None if schema.has("anyName") => part(schema.at("additionalProperties")),
                 None => Place::Nowhere,
             },
             _ => Place::Nowhere,
@@ -186,6 +187,9 @@ impl<'a> Coster<'a> {
             None => self.root,
             Some(Place::Part(schema, _)) => match (schema.at("items"), schema.at("additionalProperties")) {
                 (items @ Value::Object(_), _) if !is_key => part(items),
+                (_, Value::Object(_)) if is_key && schema.has("propertyNames") => {
+                    part(schema.at("propertyNames"))
+                }
                 (_, Value::Object(_)) if is_key => Place::Key,
                 (_, others @ Value::Object(_)) => part(others),
                 _ => Place::Nowhere,
@@ -296,6 +300,14 @@ impl<'a> Coster<'a> {
             Kind::Call(name) => {
                 let arguments: Vec<Known> = children.iter().map(|child| self.known(child)).collect();
                 self.call(node, name, None, &arguments)
+            }
+            Kind::MemberCall(_) if super::check::is_bind(node) => {
+                let value = self.known(&children[2]);
+                let Kind::Name(name) = &children[1].kind else { return value };
+                let own = Known { cost: 0, ..value };
+                let body = self.within([(name, own), (&Text::new(), own)], &children[3]);
+                // A list without items is gone through, so that the name is there in the end.
+                Known { cost: sum(&[value.cost, 10, body.cost]), ..body }
             }
             Kind::MemberCall(name) => {
                 if let Some(Kind::Name(owner)) = children.first().map(|target| &target.kind)

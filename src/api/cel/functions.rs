@@ -9,6 +9,7 @@
 use super::evaluate::{Evaluator, failure, float, no_such_overload};
 use super::lists::of_list;
 use super::{Cel, Failure, libraries};
+use crate::api::field::go_quote;
 use crate::api::float::{Decimal, parse_float};
 use crate::api::quantity::Quantity;
 use crate::api::regex::Regex;
@@ -388,10 +389,26 @@ fn find(evaluator: &mut Evaluator, text: &str, pattern: &str, most: usize) -> Re
     Ok(found)
 }
 
+/// Seconds east of UTC: `UTC`, or hours and minutes as `-02:30`.
+fn offset_s(zone: &str) -> Result<i64, Failure> {
+    let Some((hours, minutes)) = zone.split_once(':') else {
+        return match zone {
+            "" | "UTC" => Ok(0),
+            _ => Err(literal!("of the named time zones only UTC is simulated")),
+        };
+    };
+    let number = |text: &str| match text.parse::<i16>() {
+        Ok(number) => Ok(i64::from(number)),
+        Err(_) => Err(failure(&["strconv.Atoi: parsing ", &go_quote(text), ": invalid syntax"])),
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let minutes = if zone.starts_with('-') { -minutes } else { minutes };
+    Ok((hours * 60 + minutes) * 60)
+}
+
 fn of_timestamp(name: &str, us: i64, rest: &[Cel]) -> Outcome {
-    if !rest.iter().all(|zone| zone.as_str() == Some("UTC")) {
-        return Err(literal!("of the time zones only UTC is simulated"));
-    }
+    let zone = rest.first().and_then(Cel::as_str).unwrap_or("");
+    let us = us.saturating_add(offset_s(zone)? * 1_000_000);
     let Calendar { year, month, day, hour, minute, second } = date(us);
     let unix_s = us.div_euclid(1_000_000);
     Ok(match name {

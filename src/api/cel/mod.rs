@@ -218,6 +218,30 @@ impl Scope {
     }
 }
 
+/// The sizes of a device's parts, as a schema that counts bytes; no definition can say `anyName` or `propertyNames`.
+const DEVICE: &str = r#"{"properties":{"driver":{"type":"string","format":"byte","maxLength":63},
+"attributes":{"type":"object","maxProperties":32,"propertyNames":{"type":"string","format":"byte","maxLength":63},
+"additionalProperties":{"type":"object","anyName":1,"maxProperties":32,
+"propertyNames":{"type":"string","format":"byte","maxLength":32},
+"additionalProperties":{"type":"string","format":"byte","maxLength":64}}},
+"capacity":{"type":"object","maxProperties":32,"propertyNames":{"type":"string","format":"byte","maxLength":63},
+"additionalProperties":{"type":"object","maxProperties":32,
+"propertyNames":{"type":"string","format":"byte","maxLength":32},"additionalProperties":{}}}}}"#;
+
+/// What is wrong with an expression that selects devices, and the most that it costs
+/// (`dynamic-resource-allocation/cel/compile.go`).
+pub fn check_selector(expression: &str) -> Result<u64, String> {
+    let scope = Scope::new(vec![("device".into(), types::known("kubernetes.DRADevice"))]);
+    let compiled = compile(expression, &scope).map_err(|error| ["compilation failed: ", &error].concat())?;
+    if compiled.kind != types::BOOL && compiled.kind != Type::Plain("any") {
+        let mut words = "must evaluate to bool or the unknown type, not ".to_owned();
+        compiled.kind.print(true, &mut words);
+        return Err(words);
+    }
+    let schema: Value = serde_json::from_str(DEVICE).unwrap_or_default();
+    Ok(cost::most(&compiled, &schema, false, &mut cost::Sizes::default()))
+}
+
 /// What is wrong with the validations of a policy when it is about objects of these types, each under its name, as
 /// `status.typeChecking.expressionWarnings` (`TypeChecker.Check`).
 pub fn check_policy(spec: &Value, objects: &[(String, Type)], params: &Type) -> Vec<Value> {

@@ -209,3 +209,28 @@ fn estimates_are_upstreams() {
         cost::most(&compiled, &schema, false, &mut cost::Sizes::default()).to_string()
     });
 }
+
+/// The costs that upstream's own tests expect (`dynamic-resource-allocation/cel/compile_test.go`).
+#[test]
+fn selectors_of_devices_cost_what_they_cost() {
+    let dra = "device.attributes[\"dra.example.com\"]";
+    let capacity = "device.capacity[\"dra.example.com\"]";
+    for (expression, cost) in [
+        ("\"no-such-domain\" in device.attributes".to_owned(), 3),
+        ("device.driver == \"\"".to_owned(), 2),
+        ("device.driver == \"dra.example.com\"".to_owned(), 4),
+        (format!("{dra}.name"), 4),
+        (format!("{dra}[\"name\"]"), 4),
+        (format!("cel.bind(dra, {dra}, dra.name)"), 15),
+        (format!("{dra}.name > 0"), 5),
+        (format!("{dra}.name == \"fish\""), 5),
+        (format!("{dra}.name.isGreaterThan(semver(\"0.0.1\"))"), 6),
+        (format!("{dra}.name.isGreaterThan(semver(\"v0.0.1\", true)) && isSemver(\"v1.0.0\", true)"), 7),
+        (format!("{capacity}.name.isGreaterThan(quantity(\"1Ki\"))"), 6),
+        (format!("\"name\" in {capacity} && {capacity}.name.isGreaterThan(quantity(\"1Ki\"))"), 10),
+        (format!("!(\"name\" in {capacity}) || {capacity}.name.isGreaterThan(quantity(\"1Ki\"))"), 11),
+        (format!("{dra}.a && {dra}.b && {dra}.c"), 12),
+    ] {
+        assert_eq!(check_selector(&expression), Ok(cost), "{expression}");
+    }
+}

@@ -76,6 +76,7 @@ kubernetes.NamespaceMetadata name=s generateName=s namespace=s labels=mss annota
 kubernetes.NamespaceSpec finalizers=ls
 kubernetes.NamespaceStatus conditions=lkubernetes.NamespaceCondition phase=s
 kubernetes.NamespaceCondition status=s type=s lastTransitionTime=t message=s reason=s
+kubernetes.DRADevice driver=s allowMultipleAllocations=b attributes=msms? capacity=msmsQ
 JSONPatch op=s path=s from=s value=*
 ";
 
@@ -129,7 +130,7 @@ impl Type {
     }
     #[inline(never)]
     pub fn is_dyn(&self) -> bool {
-        matches!(self, Type::Plain("dyn"))
+        matches!(self, Type::Plain("dyn" | "any"))
     }
     pub fn is_error(&self) -> bool {
         matches!(self, Type::Plain("!error!"))
@@ -156,6 +157,7 @@ impl Type {
             Type::Plain("null") if is_plain => out.push_str("null_type"),
             Type::Plain("timestamp") if is_plain => out.push_str("google.protobuf.Timestamp"),
             Type::Plain("duration") if is_plain => out.push_str("google.protobuf.Duration"),
+            Type::Plain("any") if is_plain => out.push_str("google.protobuf.Any"),
             Type::Plain(name) => out.push_str(name),
             Type::Struct(own) => out.push_str(&own.name),
             Type::Variable(number) => {
@@ -292,6 +294,8 @@ pub fn read(code: &mut &[u8], fresh: &[u32]) -> Option<Type> {
         b't' => TIMESTAMP,
         b'r' => Type::Plain("duration"),
         b'*' => DYN,
+        // What a protobuf message of any kind is: like dyn, but of no number of things.
+        b'?' => Type::Plain("any"),
         b'P' => Type::Of("net.IP", Arc::default()),
         b'C' => Type::Of("net.CIDR", Arc::default()),
         b'A' | b'B' => Type::Variable(*fresh.get(usize::from(first - b'A'))?),

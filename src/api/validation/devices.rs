@@ -3,7 +3,7 @@
 //! Picture to hold in mind: a hire shop for machines. A customer's form says which sort and how many (the claim), the
 //! catalogue what a sort is (the class).
 //!
-//! Follows `pkg/apis/resource/validation/validation.go`. Expressions are not compiled.
+//! Follows `pkg/apis/resource/validation/validation.go`.
 
 use super::affinity::node_selector;
 use super::errors::{Errors, NOT_POSITIVE};
@@ -13,11 +13,14 @@ use super::meta::{self, SPEC};
 use super::resources::is_extended;
 use super::volume::template_meta;
 use super::volume_source::csi_driver_name;
+use crate::api::cel;
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
 
 pub(super) const MAX_LIST: usize = 32;
 const MAX_TEXT: usize = 10 * 1024;
+/// Of an expression, in cost units.
+const MAX_COST: u64 = 1_000_000;
 
 pub(super) type Check<'a> = &'a mut dyn FnMut(&Value, &FieldPath, &mut Errors);
 
@@ -177,8 +180,17 @@ fn wanted(request: &Value, path: &FieldPath, errors: &mut Errors) {
 fn selector(selector: &Value, path: &FieldPath, errors: &mut Errors) {
     if !selector.has("cel") {
         errors.required(&path.child("cel"), "");
-    } else if selector.text("cel.expression").len() > MAX_TEXT {
-        errors.too_long(&path.child("cel").child("expression"), MAX_TEXT);
+        return;
+    }
+    let own_path = path.child("cel");
+    let (path, expression) = (own_path.child("expression"), selector.text("cel.expression"));
+    if expression.len() > MAX_TEXT {
+        return errors.too_long(&path, MAX_TEXT);
+    }
+    match cel::check_selector(expression) {
+        Err(words) => errors.invalid(&path, expression, words),
+        Ok(cost) if cost > MAX_COST => errors.forbidden(&path, "too complex, exceeds cost limit"),
+        Ok(_) => {}
     }
 }
 

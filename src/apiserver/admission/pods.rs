@@ -174,7 +174,8 @@ impl ApiServer {
         Ok(())
     }
 
-    /// PodResizeValidator: a pod may not grow beyond what its node has.
+    /// NodeDeclaredFeatureValidator: a pod is resized only where its node knows how; PodResizeValidator: it may not grow
+    /// beyond what the node has.
     pub(super) fn check_resize(
         &self,
         attributes: &Attributes,
@@ -188,6 +189,30 @@ impl ApiServer {
         let Some(node) = self.shelf(self.catalog.shelves.nodes, name) else {
             return Err(attributes.forbidden(pod, ["node \"", name, "\" not found"].concat()));
         };
+        let declared = node.items("status.declaredFeatures");
+        let is_resized = |(old, new): (&Value, &Value)| {
+            old.text("restartPolicy") != "Always" && old.at("resources") != new.at("resources")
+        };
+        let (before, after) = (old.items("spec.initContainers"), pod.items("spec.initContainers"));
+        let mut missing = Vec::new();
+        for (feature, is_needed) in [
+            ("InPlacePodLevelResourcesVerticalScaling", old.at("spec.resources") != pod.at("spec.resources")),
+            ("InPlacePodVerticalScalingInitContainers", before.iter().zip(after).any(is_resized)),
+        ] {
+            if is_needed && !declared.iter().any(|own| own.as_str() == Some(feature)) {
+                missing.push(feature);
+            }
+        }
+        if !missing.is_empty() {
+            let words = [
+                "pod update requires features ",
+                &missing.join(", "),
+                " which are not available on node \"",
+                name,
+                "\"",
+            ];
+            return Err(attributes.forbidden(pod, words.concat()));
+        }
         let requests = quota::total(pod, "requests");
         let allocatable = quota::read(node.map("status.allocatable"));
         let mut missing = Vec::new();
