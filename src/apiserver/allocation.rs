@@ -11,7 +11,7 @@ use crate::shared_map::SharedMap;
 
 use crate::api::field::{FieldError, FieldPath};
 use crate::api::kind::ResourceInfo;
-use crate::api::status::Status;
+use crate::api::status::{Reason, Status};
 use crate::api::{Text, Value, meta};
 use crate::language::Context;
 use crate::{array, object};
@@ -35,10 +35,10 @@ const STATIC_PORTS: u16 = 86;
 pub(crate) struct Allocator {
     /// Of services that exist.
     addresses: SharedMap<u32, ()>,
-    ports: SharedMap<(u16, Text), ()>,
+    ports: SharedMap<u16, ()>,
     /// Of requests that are under way.
     held_addresses: Vec<(ExchangeId, u32)>,
-    held_ports: Vec<(ExchangeId, u16, Text)>,
+    held_ports: Vec<(ExchangeId, u16)>,
 }
 
 fn parse_address(text: &str) -> Option<u32> {
@@ -63,15 +63,14 @@ fn addresses_of(service: &Value) -> impl Iterator<Item = u32> {
     service.items("spec.clusterIPs").iter().filter_map(Value::as_str).filter_map(parse_address)
 }
 
-fn ports_of(service: &Value) -> impl Iterator<Item = (u16, Text)> {
+/// A number is one service's, for all protocols.
+fn ports_of(service: &Value) -> impl Iterator<Item = u16> {
     service
         .items("spec.ports")
         .iter()
-        .map(|port| (port.integer("nodePort").unwrap_or(0), port.shared_text("protocol")))
-        .chain([(service.integer("spec.healthCheckNodePort").unwrap_or(0), Text::from("TCP"))])
-        .filter_map(|(port, protocol)| {
-            u16::try_from(port).ok().filter(|port| *port > 0).map(|port| (port, protocol))
-        })
+        .filter_map(|port| port.integer("nodePort"))
+        .chain(service.integer("spec.healthCheckNodePort"))
+        .filter_map(|port| u16::try_from(port).ok().filter(|port| *port > 0))
 }
 
 impl Allocator {
@@ -110,15 +109,14 @@ impl Allocator {
             self.held_addresses.retain(|(holder, _)| *holder != exchange);
         }
         if !self.held_ports.is_empty() {
-            self.held_ports.retain(|(holder, _, _)| *holder != exchange);
+            self.held_ports.retain(|(holder, _)| *holder != exchange);
         }
     }
     fn has_address(&self, address: u32) -> bool {
         self.addresses.contains_key(&address) || self.held_addresses.iter().any(|(_, held)| *held == address)
     }
-    fn has_port(&self, port: u16, protocol: &Text) -> bool {
-        self.ports.contains_key(&(port, protocol.clone()))
-            || self.held_ports.iter().any(|(_, held, other)| *held == port && other == protocol)
+    fn has_port(&self, port: u16) -> bool {
+        self.ports.contains_key(&port) || self.held_ports.iter().any(|(_, held)| *held == port)
     }
     fn claim_address(&mut self, exchange: ExchangeId, text: &str) -> Result<(), String> {
         let Some(address) = parse_address(text) else { return Ok(()) };
@@ -144,7 +142,7 @@ impl Allocator {
         self.held_addresses.push((exchange, address));
         Some(print_address(address))
     }
-    fn claim_port(&mut self, exchange: ExchangeId, port: i64, protocol: &Text) -> Result<(), String> {
+    fn claim_port(&mut self, exchange: ExchangeId, port: i64) -> Result<(), String> {
         let number = u16::try_from(port).ok().filter(|port| PORTS.contains(port)).ok_or_else(|| {
             format!(
                 "provided port is not in the valid range. The range of valid ports is {}-{}",
@@ -152,21 +150,21 @@ impl Allocator {
                 PORTS.end()
             )
         })?;
-        if self.has_port(number, protocol) {
+        if self.has_port(number) {
             return Err("provided port is already allocated".to_owned());
         }
-        self.held_ports.push((exchange, number, protocol.clone()));
+        self.held_ports.push((exchange, number));
         Ok(())
     }
-    fn next_port(&mut self, exchange: ExchangeId, protocol: &Text, context: &mut Context) -> Option<u16> {
+    fn next_port(&mut self, exchange: ExchangeId, context: &mut Context) -> Option<u16> {
         let first = PORTS.start() + STATIC_PORTS;
         let upper = PORTS.end() - first + 1;
         let start = context.random().below(u64::from(upper)) as u16;
         let port = (0..upper)
             .map(|step| first + (start + step) % upper)
             .chain(*PORTS.start()..first)
-            .find(|port| !self.has_port(*port, protocol))?;
-        self.held_ports.push((exchange, port, protocol.clone()));
+            .find(|port| !self.has_port(*port))?;
+        self.held_ports.push((exchange, port));
         Some(port)
     }
 }
@@ -286,7 +284,7 @@ impl ApiServer {
         settle_cluster_ips(service);
         settle_families(service, None)?;
         self.allocate_addresses(exchange, service, cycle, context)?;
-        self.allocate_ports(exchange, service, &[], context)
+        self.allocate_ports(exchange, service, None, context)
     }
 
     fn allocate_addresses(
@@ -350,63 +348,76 @@ impl ApiServer {
         Ok(())
     }
 
-    /// `kept` are the ports that the service had before.
+    /// `kept` are the ports that the service had before, if it is not new (`initNodePorts`, `updateNodePorts`).
     fn allocate_ports(
         &mut self,
         exchange: ExchangeId,
         service: &mut Value,
-        kept: &[(u16, Text)],
+        kept: Option<&[u16]>,
         context: &mut Context,
     ) -> Result<(), Status> {
         let kind = service.shared_text("spec.type");
         if kind != "NodePort" && kind != "LoadBalancer" {
             return Ok(());
         }
-        let ports_path = FieldPath::new("spec.ports");
         let mut ports = service.items("spec.ports").to_vec();
+        // Of a new service entries for one port share a node port: which port has got which.
         let mut by_port: Vec<(i64, i64)> = Vec::new();
         for index in 0..ports.len() {
             let number = ports[index].integer("port").unwrap_or(0);
-            let protocol = ports[index].shared_text("protocol");
             let own = ports[index].integer("nodePort").unwrap_or(0);
             if own == 0 && !wants_node_ports(service) {
                 continue;
             }
-            let given = by_port.iter().find(|(port, _)| *port == number).map(|(_, node_port)| *node_port);
-            // A later entry for the same port may name what this one gets.
-            let named = ports
-                .iter()
-                .filter(|port| port.integer("port") == Some(number))
-                .find_map(|port| port.integer("nodePort").filter(|port| *port > 0));
-            let wanted = if own > 0 { Some(own) } else { given.or(named) };
-            let node_port = match wanted {
-                Some(port) => {
-                    let is_kept =
-                        kept.iter().any(|(old, other)| i64::from(*old) == port && *other == protocol);
-                    if !is_kept && let Err(error) = self.allocator.claim_port(exchange, port, &protocol) {
-                        let path = ports_path.index(index);
-                        let error = FieldError::invalid(&path.child("nodePort"), port, error);
-                        return Err(invalid(service, error));
-                    }
-                    port
+            let wanted = if kept.is_some() {
+                own
+            } else if let Some((_, given)) = by_port.iter().find(|(port, _)| *port == number) {
+                if own == 0 || own == *given {
+                    ports[index].set("nodePort", *given);
+                    continue;
                 }
-                None => {
-                    let next = self.allocator.next_port(exchange, &protocol, context);
+                own
+            } else {
+                // A later entry for the same port may name what this one gets.
+                let same = ports.iter().filter(|port| port.integer("port") == Some(number));
+                same.filter_map(|port| port.integer("nodePort")).find(|port| *port > 0).unwrap_or(0)
+            };
+            let is_had = |port: &u16| i64::from(*port) == wanted;
+            let is_kept = kept.is_some_and(|kept| {
+                kept.iter().any(is_had) || by_port.iter().any(|(_, given)| *given == wanted)
+            });
+            let node_port =
+                if wanted == 0 {
+                    let next = self.allocator.next_port(exchange, context);
                     i64::from(next.ok_or_else(|| {
                         Status::internal_error("failed to allocate a nodePort: range is full")
                     })?)
-                }
-            };
+                } else {
+                    if !is_kept && let Err(error) = self.allocator.claim_port(exchange, wanted) {
+                        let path = FieldPath::new("spec.ports");
+                        let path = path.index(index);
+                        let error = FieldError::invalid(&path.child("nodePort"), wanted, error);
+                        return Err(invalid(service, error));
+                    }
+                    wanted
+                };
             by_port.push((number, node_port));
-            if own != node_port {
-                ports[index].set("nodePort", node_port);
+            ports[index].set("nodePort", node_port);
+            let is_same = |port: &Value| {
+                port.integer("nodePort") == Some(node_port)
+                    && port.text("protocol") == ports[index].text("protocol")
+            };
+            if kept.is_some() && ports[..index].iter().any(is_same) {
+                let node_port = node_port.to_string();
+                let words = ["duplicate nodePort: {", ports[index].text("protocol"), " ", &node_port, "}"];
+                return Err(Status::new(500, Reason::Unknown, words.concat()));
             }
         }
         service.set("spec.ports", ports);
         let needs_health_check =
             kind == "LoadBalancer" && service.text("spec.externalTrafficPolicy") == "Local";
         if needs_health_check && service.integer("spec.healthCheckNodePort").unwrap_or(0) == 0 {
-            let next = self.allocator.next_port(exchange, &"TCP".into(), context);
+            let next = self.allocator.next_port(exchange, context);
             let port = next.ok_or_else(|| {
                 Status::internal_error("failed to allocate a HealthCheck NodePort: range is full")
             })?;
@@ -444,8 +455,8 @@ impl ApiServer {
         if !is_external && was_external && !had_address {
             self.allocate_addresses(exchange, service, cycle, context)?;
         }
-        let kept: Vec<(u16, Text)> = ports_of(old).collect();
-        self.allocate_ports(exchange, service, &kept, context)
+        let kept: Vec<u16> = ports_of(old).collect();
+        self.allocate_ports(exchange, service, Some(&kept), context)
     }
 
     /// The address objects of a service go with it.

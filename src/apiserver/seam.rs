@@ -206,23 +206,25 @@ fn keep_only(object: &mut Value, old: &Value, path: &str) {
     *object = kept;
 }
 
-/// `resize` changes the resources of containers, and nothing else.
+/// `resize` changes the resources of containers and of the pod, and nothing else; what is wrong with the order of
+/// containers is left to the validation (`dropNonResizeUpdates`).
 fn prepare_for_resize(object: &mut Value, old: &Value) {
     let mut resized = old.clone();
-    let mut is_changed = false;
+    validation::take(&mut resized, object, "spec.resources");
     for field in ["spec.containers", "spec.initContainers"] {
-        let wanted = object.items(field);
-        for (index, container) in old.items(field).iter().enumerate() {
-            let Some(new) = wanted.iter().find(|new| new.text("name") == container.text("name")) else {
-                continue;
-            };
-            if new.at("resources") != container.at("resources") {
-                is_changed = true;
-                resized.at_mut(field).make_array()[index].set("resources", new.at("resources"));
+        let (wanted, had) = (object.items(field), old.items(field));
+        let is_same = |(new, old): (&Value, &Value)| new.text("name") == old.text("name");
+        if wanted.len() != had.len() || !wanted.iter().zip(had).all(is_same) {
+            validation::take(&mut resized, object, field);
+            continue;
+        }
+        for (index, new) in wanted.iter().enumerate() {
+            for own in ["resources", "resizePolicy"] {
+                validation::take(&mut resized.at_mut(field).make_array()[index], new, own);
             }
         }
     }
-    if is_changed {
+    if resized.at("spec") != old.at("spec") {
         meta::set_generation(&mut resized, meta::generation(old) + 1);
     }
     *object = resized;

@@ -47,6 +47,7 @@ mod workloads;
 
 pub use config::decode_base64;
 pub use definition::{APPROVAL, approval, is_protected};
+pub use pod_update::take;
 
 use self::errors::Errors;
 use super::custom::{CustomKind, CustomVersion};

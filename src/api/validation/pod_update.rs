@@ -127,7 +127,8 @@ fn only_deleted_gates(new: &Value, old: &Value, errors: &mut Errors) {
 }
 
 /// Makes `target`'s field what it is in `source`.
-fn take(target: &mut Value, source: &Value, path: &str) {
+/// Makes what lies at a path what it is in `source`; nothing where that has nothing.
+pub fn take(target: &mut Value, source: &Value, path: &str) {
     let value = source.at(path);
     if value.is_null() {
         target.remove(path);
@@ -402,6 +403,8 @@ pub fn resize(new: &Value, old: &Value, errors: &mut Errors) {
         errors.invalid(&SPEC, new.text("status.qosClass"), message);
     }
     let (new_spec, old_spec) = (new.at("spec"), old.at("spec"));
+    let mut munged = new_spec.clone();
+    pod_resources(&mut munged, old_spec, errors);
     let before = errors.len();
     for name in ["containers", "initContainers"] {
         let list = SPEC.child(name);
@@ -420,50 +423,80 @@ pub fn resize(new: &Value, old: &Value, errors: &mut Errors) {
     if errors.len() > before {
         return;
     }
-    let mut munged = new_spec.clone();
     for name in ["initContainers", "containers"] {
         let list = SPEC.child(name);
-        for (index, was) in old_spec.items(name).iter().enumerate() {
-            let now = &new_spec.items(name)[index];
+        for (index, (now, was)) in new_spec.items(name).iter().zip(old_spec.items(name)).enumerate() {
+            let item = list.index(index);
+            let path = item.child("resources");
+            removed(now.at("resources"), was.at("resources"), "resource", &path, errors);
+        }
+    }
+    for name in ["containers", "initContainers"] {
+        let list = SPEC.child(name);
+        for (index, (now, was)) in new_spec.items(name).iter().zip(old_spec.items(name)).enumerate() {
             let is_init = name == "initContainers";
             let item = list.index(index);
-            if is_init && was.text("restartPolicy") != "Always" {
-                if !equal(now, was) {
-                    errors.forbidden(&SPEC, "resources for non-sidecar init containers are immutable");
-                }
-                continue;
-            }
-            let resources = item.child("resources");
-            for kind in ["requests", "limits"] {
-                let removed = |key: &str| !now.at("resources").map(kind).contains_key(key);
-                if was.at("resources").map(kind).keys().any(|key| removed(key)) {
-                    let message = format!("resource {kind} cannot be removed");
-                    errors.forbidden(&resources.child(kind), message);
-                }
-            }
             let mut put_back = now.clone();
-            for kind in ["requests", "limits"] {
-                for resource in ["cpu", "memory"] {
-                    take(&mut put_back, was, &format!("resources.{kind}.{resource}"));
-                }
-            }
-            if !equal(&put_back, was) {
-                if is_init {
+            put_back_amounts(&mut put_back, was, "resources.");
+            match equal(&put_back, was) {
+                true => {}
+                false if is_init => {
                     let message = "only cpu and memory resources for init or sidecar containers are mutable";
                     errors.forbidden(&item, message);
-                } else {
-                    errors.forbidden(&SPEC, "only cpu and memory resources are mutable");
+                }
+                false => errors.forbidden(&SPEC, "only cpu and memory resources are mutable"),
+            }
+            if is_init && was.text("restartPolicy") != "Always" && !equal(now, was) {
+                for _ in now
+                    .items("resizePolicy")
+                    .iter()
+                    .filter(|own| own.text("restartPolicy") == "RestartContainer")
+                {
+                    let message = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";
+                    errors.forbidden(&item, message);
                 }
             }
             munged.at_mut(name).make_array()[index] = put_back;
         }
     }
-    for kind in ["requests", "limits"] {
-        for resource in ["cpu", "memory"] {
-            take(&mut munged, old_spec, &format!("resources.{kind}.{resource}"));
-        }
-    }
     if errors.is_empty() && !equal(&munged, old_spec) {
         errors.forbidden(&SPEC, "only cpu and memory resources are mutable");
+    }
+}
+
+/// `validatePodLevelResourcesResize`: puts what may change back as it was in `spec`.
+fn pod_resources(spec: &mut Value, old: &Value, errors: &mut Errors) {
+    let (now, was) = (spec.at("resources").clone(), old.at("resources"));
+    let is_set = |own: &Value| !own.map("requests").is_empty() || !own.map("limits").is_empty();
+    if !is_set(&now) && !is_set(was) {
+        return;
+    }
+    let path = SPEC.child("resources");
+    if now.is_null() {
+        return errors.forbidden(&path, "pod-level resources cannot be removed");
+    }
+    removed(&now, was, "pod-level resource", &path, errors);
+    put_back_amounts(spec, old, "resources.");
+    if was.is_null() && !is_set(spec.at("resources")) {
+        spec.remove("resources");
+    }
+    if !equal(spec.at("resources"), was) {
+        errors.forbidden(&SPEC, "only cpu and memory resources are mutable at pod-level");
+    }
+}
+
+/// `resourcesRemoved`, of requests and limits.
+fn removed(now: &Value, was: &Value, what: &str, path: &FieldPath, errors: &mut Errors) {
+    for kind in ["requests", "limits"] {
+        if was.map(kind).keys().any(|key| !now.map(kind).contains_key(key)) {
+            errors.forbidden(&path.child(kind), [what, " ", kind, " cannot be removed"].concat());
+        }
+    }
+}
+
+/// `dropCPUMemoryUpdates`, of requests and limits below `path`.
+fn put_back_amounts(object: &mut Value, old: &Value, path: &str) {
+    for end in ["requests.cpu", "requests.memory", "limits.cpu", "limits.memory"] {
+        take(object, old, &[path, end].concat());
     }
 }
