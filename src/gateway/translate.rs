@@ -162,6 +162,13 @@ fn read_body(http: &http::Request, request: &mut Request) -> Result<(), Status> 
     if request.body.is_null() {
         return Err(error("unexpected end of JSON input"));
     }
+    // Deletions say in their body what other requests say in their URL.
+    let deletion = match request.subresource.as_str() {
+        "eviction" => request.body.at("deleteOptions"),
+        _ if matches!(request.verb, Verb::Delete | Verb::DeleteCollection) => &request.body,
+        _ => &crate::api::Value::Null,
+    };
+    request.options.dry_run |= !deletion.items("dryRun").is_empty();
     // A collection's create names no object in its URL; the simulated client tells it in the form.
     if request.verb == Verb::Create && request.subresource.is_empty() && request.name.is_empty() {
         request.name = request.body.shared_text("metadata.name");

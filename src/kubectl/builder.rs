@@ -285,6 +285,9 @@ impl Session<'_, '_, '_> {
     }
     /// The objects of `-f`, with what was wrong; read once.
     pub fn read_manifests(&mut self) -> Outcome<Arc<(Vec<Info>, Vec<Failure>)>> {
+        if self.flags.is_set("kustomize") && self.flags.is_set("filename") {
+            return fail("only one of -f or -k can be specified");
+        }
         if self.flags.is_set("kustomize") {
             let message = crate::fidelity::message("kubectl", "kustomize").unwrap_or_default();
             return fail(message);

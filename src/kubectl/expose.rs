@@ -161,6 +161,10 @@ fn service_for(session: &Session, info: &Info) -> Outcome<Value> {
         "" => info.name.clone(),
         name => name.to_string(),
     };
+    let affinity = flags.text("session-affinity");
+    if !matches!(affinity, "" | "None" | "ClientIP") {
+        return fail(["unknown session affinity: ", affinity].concat());
+    }
     let mut service = network::exposing(&name, labels, selector, ports);
     for (flag, field) in [
         ("type", "type"),

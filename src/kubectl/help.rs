@@ -34,9 +34,9 @@ pub fn overview() -> String {
 }
 
 fn listing(commands: &[Command], wanted: impl Fn(&Command) -> bool) -> String {
-    let chosen: Vec<&Command> = commands.iter().filter(|command| wanted(command)).gather();
-    let width = chosen.iter().map(|command| command.name.len()).max().unwrap_or(0).max(11);
-    chosen.iter().map(|command| format!("  {:<width$}     {}\n", command.name, command.summary)).collect()
+    let width = commands.iter().map(|command| command.name.len()).max().unwrap_or(0).max(11);
+    let chosen = commands.iter().filter(|command| wanted(command));
+    chosen.map(|command| format!("  {:<width$}   {}\n", command.name, command.summary)).collect()
 }
 
 /// `kubectl COMMAND --help`.
@@ -105,6 +105,12 @@ pub fn for_words(cli: &mut Cli, words: &[String]) -> Result<(), Stop> {
     }
     cli.print(match found {
         Some((command, name)) => of_command(command, &name),
+        None if !words.is_empty() => {
+            let overview = overview();
+            let groups = overview.splitn(3, "\n\n").last().unwrap_or("");
+            cli.eprint(format!("Unknown help topic [`{}`]\n\n\n{groups}", words.join("` `")));
+            return Ok(());
+        }
         None => overview(),
     });
     Ok(())

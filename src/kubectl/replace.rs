@@ -52,7 +52,7 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail("--dry-run can not be used when --force is set");
     }
     if !session.has_files() {
-        return fail("must specify --filename to replace");
+        return fail("must specify one of -f and -k");
     }
     let manifests = session.read_manifests()?;
     let (infos, bad) = (manifests.0.clone(), manifests.1.clone());

@@ -360,6 +360,12 @@ fn roll_back(session: &mut Session, info: &Info, wanted: i64, dry_run: DryRun) -
             _ => fail(format!("unable to find specified revision {wanted} in history")),
         };
     };
+    if dry_run == DryRun::Client {
+        let mut page = Page::new(session.now());
+        pod::template(&mut page, template);
+        let will = if is_deployment { "" } else { "will roll back to " };
+        return Ok(Some([will, &page.source()].concat()));
+    }
     if is_deployment && object.is_true("spec.paused") {
         return fail(
             "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again",
@@ -371,9 +377,6 @@ fn roll_back(session: &mut Session, info: &Info, wanted: i64, dry_run: DryRun) -
     }
     if template == *object.at("spec.template") {
         return Ok(Some(format!("skipped rollback (current template already matches revision {wanted})")));
-    }
-    if dry_run == DryRun::Client {
-        return Ok(None);
     }
     let (kind, body) = if is_deployment {
         // The old ReplicaSet's annotations come back, but for those that the controller keeps itself.

@@ -255,6 +255,9 @@ pub fn env(session: &mut Session) -> Outcome {
                 .chars()
                 .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
                 .collect();
+            if upper != key.as_str() {
+                session.eprintln(["Warning: key ", key, " transferred to ", &upper].concat());
+            }
             let name_ref = object! { "key" => key, "name" => name };
             let mut from = Value::object();
             from.set(field, name_ref);
@@ -265,16 +268,20 @@ pub fn env(session: &mut Session) -> Outcome {
         if resources.is_empty() && !session.has_files() {
             return fail("one or more resources must be specified as <resource> <name> or <resource>/<name>");
         }
-        return misfit(session, &resources, "at least one environment variable must be provided");
+        // Nothing to change: nothing is said, if the objects are there.
+        let selection = session.select(&resources, Rules::default())?;
+        let (_, failures) = session.fetch(selection)?;
+        return Ok(Failure::many(failures)?);
     }
     let overwrite = flags.switch("overwrite");
     let pattern = flags.text("containers").to_string();
-    change_spec(session, &resources, "env updated", "env update to pod template", |_, _, spec| {
-        let mut clash = None;
+    change_spec(session, &resources, "env updated", "env update to pod template", |session, info, spec| {
+        let (mut clash, mut found) = (None, false);
         each_container(spec, |container| {
             if !is_chosen(&pattern, container.text("name")) {
                 return;
             }
+            found = true;
             let mut variables = container.items("env").to_vec();
             for new in &added {
                 match variables.iter_mut().find(|old| old.text("name") == new.text("name")) {
@@ -296,6 +303,12 @@ pub fn env(session: &mut Session) -> Outcome {
                 container.set("env", variables);
             }
         });
+        if !found {
+            session.eprintln(format!(
+                "Warning: {}/{} does not have any containers matching {pattern:?}",
+                info.mapping.info.kind, info.name
+            ));
+        }
         clash.map_or(Ok(()), fail)
     })
 }
@@ -382,9 +395,6 @@ pub fn resources(session: &mut Session) -> Outcome {
 
 pub fn service_account(session: &mut Session) -> Outcome {
     let mut operands = session.operands().to_vec();
-    if operands.len() < 2 && !session.has_files() {
-        return fail("serviceaccount is required");
-    }
     let Some(account) = operands.pop() else { return fail("serviceaccount is required") };
     change_spec(session, &operands, "serviceaccount updated", "ServiceAccountName", |_, _, spec| {
         spec.set("serviceAccountName", account.as_str());
@@ -402,10 +412,7 @@ pub fn selector(session: &mut Session) -> Outcome {
     let dry_run = session.dry_run()?;
     for_each(session, &operands, Rules::default(), |session, info| {
         if info.mapping.info.kind != "Service" {
-            return fail(format!(
-                "setting a selector is only supported for Services: {}",
-                info.object_name()
-            ));
+            return fail("setting a selector is only supported for Services");
         }
         let mut object = info.object.clone();
         object.set("spec.selector", labels.clone());

@@ -78,7 +78,18 @@ pub fn run(session: &mut Session) -> Outcome {
     for pair in &pairs {
         match pair.strip_suffix('-') {
             Some(spec) => removed.push(parse_taint(spec, false)?),
-            None => added.push(parse_taint(pair, true)?),
+            None => {
+                let new = parse_taint(pair, true)?;
+                let is_same = |own: &Taint| own.key == new.key && own.effect == new.effect;
+                if added.iter().any(is_same) {
+                    let Taint { key, value, effect } = new;
+                    let words = format!(
+                        "duplicated taints with the same key and effect: {{{key} {value} {effect} <nil>}}"
+                    );
+                    return misused("kubectl taint", &words);
+                }
+                added.push(new);
+            }
         }
     }
     let Some((kind, names)) = resources.split_first() else {
@@ -89,7 +100,8 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let mapping = session.resource(kind.split('/').next().unwrap_or(kind))?;
     if mapping.info.plural != "nodes" {
-        return fail(format!("invalid resource type {}, only node types are supported", mapping.info.plural));
+        let kind = kind.split('/').next().unwrap_or(kind).to_ascii_lowercase();
+        return fail(format!("invalid resource type {kind}, only node types are supported"));
     }
     let all = session.flags.switch("all");
     if names.is_empty() && !kind.contains('/') && !all && session.flags.text("selector").is_empty() {

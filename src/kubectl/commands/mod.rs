@@ -129,7 +129,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         subcommands: TOP,
-        ..command("top", "top", "Display resource (CPU/memory) usage", Group::Cluster, &[], usage)
+        ..command("top", "top [flags]", "Display resource (CPU/memory) usage", Group::Cluster, &[], usage)
     },
     command(
         "cordon",
@@ -221,7 +221,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command {
         subcommands: AUTH,
-        ..command("auth", "auth", "Inspect authorization", Group::Troubleshooting, &[], usage)
+        ..command("auth", "auth [flags]", "Inspect authorization", Group::Troubleshooting, &[], usage)
     },
     command(
         "debug",
@@ -384,5 +384,5 @@ fn usage(session: &mut Session, command: &Command) -> Outcome {
     }
     let text = super::help::of_command(command, &session.command.clone());
     session.print(text);
-    Ok(())
+    Err(Failure::Silent(1).into())
 }

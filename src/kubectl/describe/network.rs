@@ -169,8 +169,9 @@ pub fn endpoint_slice(page: &mut Page, slice: &Value) {
 
 /// `backends` says where each `service:port` leads.
 pub fn ingress(page: &mut Page, ingress: &Value, backends: &dyn Fn(&Value) -> String) {
-    page.name(ingress);
-    line!(page, 0, "Labels:\t{}", joined(ingress.map("metadata.labels")));
+    line!(page, 0, "Name:\t{}", ingress.text("metadata.name"));
+    page.labels(ingress);
+    line!(page, 0, "Namespace:\t{}", ingress.text("metadata.namespace"));
     let mut addresses: Vec<&str> = ingress
         .items("status.loadBalancer.ingress")
         .iter()

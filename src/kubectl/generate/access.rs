@@ -5,7 +5,7 @@
 use crate::api::Value;
 use crate::{array, object};
 
-use super::super::failure::{Outcome, Stop, fail};
+use super::super::failure::{Failure, Outcome, Stop, fail};
 use super::super::session::Session;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -87,7 +87,11 @@ fn rules(session: &mut Session, is_cluster: bool) -> Outcome<Vec<Value>> {
                 trouble = None;
             }
             if let Some(failure) = trouble {
-                return Err(failure.into());
+                // The mapper's own error, which goes out as it is.
+                return Err(match failure {
+                    Failure::Message(text) => Failure::Exact(text).into(),
+                    other => other.into(),
+                });
             }
             (group, name)
         };

@@ -26,7 +26,7 @@ pub fn service_account(_: &mut Session, name: &str) -> Outcome<Value> {
 }
 
 /// The pairs of `--from-file`, `--from-literal` and `--from-env-file`.
-fn data(session: &mut Session, kind: &str) -> Outcome<Vec<(String, Text)>> {
+fn data(session: &mut Session, kind: &str, name: &str) -> Outcome<Vec<(String, Text)>> {
     let flags = session.flags.clone();
     let mut pairs: Vec<(String, Text)> = Vec::new();
     if flags.is_set("from-env-file") && (flags.is_set("from-file") || flags.is_set("from-literal")) {
@@ -95,10 +95,12 @@ fn data(session: &mut Session, kind: &str) -> Outcome<Vec<(String, Text)>> {
             ));
         }
         if pairs[..index].iter().any(|(other, _)| other == key) {
-            return fail(format!(
-                "cannot add key {key:?}, another key by that name already exists in {}: {kind}",
-                "Data for"
-            ));
+            return fail(match kind {
+                "Secret" => ["cannot add key ", key, ", another key by that name already exists"].concat(),
+                _ => format!(
+                    "cannot add key {key:?}, another key by that name already exists in Data for {kind} {name:?}"
+                ),
+            });
         }
     }
     Ok(pairs)
@@ -107,7 +109,7 @@ fn data(session: &mut Session, kind: &str) -> Outcome<Vec<(String, Text)>> {
 pub fn config_map(session: &mut Session, name: &str) -> Outcome<Value> {
     let mut map =
         object! { "apiVersion" => "v1", "kind" => "ConfigMap", "metadata" => object! { "name" => name } };
-    for (key, value) in data(session, "ConfigMap")? {
+    for (key, value) in data(session, "ConfigMap", name)? {
         map.at_mut("data").make_object().insert(key.as_str(), value);
     }
     Ok(map)
@@ -143,13 +145,13 @@ fn secret(name: &str, kind: &str, pairs: Vec<(String, Text)>) -> Value {
 }
 
 pub fn secret_generic(session: &mut Session, name: &str) -> Outcome<Value> {
-    let pairs = data(session, "Secret")?;
+    let pairs = data(session, "Secret", name)?;
     Ok(secret(name, session.flags.text("type"), pairs))
 }
 
 pub fn secret_docker(session: &mut Session, name: &str) -> Outcome<Value> {
     let flags = session.flags.clone();
-    let pairs = data(session, "Secret")?;
+    let pairs = data(session, "Secret", name)?;
     if let Some((_, content)) = pairs.into_iter().next() {
         return Ok(secret(
             name,
@@ -186,7 +188,10 @@ pub fn secret_tls(session: &mut Session, name: &str) -> Outcome<Value> {
     for (field, path) in [("tls.crt", cert), ("tls.key", key)] {
         match session.read_file(&path) {
             Ok(text) => pairs.push((field.to_string(), text)),
-            Err(error) => return fail(format!("open {path}: {}", error.message().to_ascii_lowercase())),
+            Err(error) => {
+                let why = error.message().to_ascii_lowercase();
+                return fail(["Cannot read file ", &path, ", open ", &path, ": ", &why].concat());
+            }
         }
     }
     Ok(secret(name, "kubernetes.io/tls", pairs))

@@ -11,10 +11,23 @@ use super::super::session::Session;
 fn ports(session: &Session, node_port: i64) -> Outcome<Vec<Value>> {
     let mut ports = Vec::new();
     for text in session.flags.list("tcp") {
-        let (port, target) = text.split_once(':').unwrap_or((&text, &text));
-        let Ok(number) = port.parse::<i64>() else {
-            return fail(format!("invalid port number: strconv.ParseInt: parsing {port:?}: invalid syntax"));
+        let mut parts = text.split(':');
+        let port = parts.next().unwrap_or("");
+        let Ok(number) = port.parse::<u16>().map(i64::from) else {
+            let is_number = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+            let why = if is_number { "value out of range" } else { "invalid syntax" };
+            return fail(format!("strconv.ParseUint: parsing {port:?}: {why}"));
         };
+        let target = parts.next().unwrap_or(port);
+        let problems = match target.parse::<i64>() {
+            _ if target == port => Vec::new(),
+            Ok(1..=65_535) => Vec::new(),
+            Ok(_) => vec!["must be between 1 and 65535, inclusive".to_owned()],
+            Err(_) => crate::api::validation::format::port_name(target),
+        };
+        if !problems.is_empty() {
+            return fail(problems.join(","));
+        }
         let mut entry = object! {
             "name" => text.replace(':', "-"), "port" => number, "protocol" => "TCP",
             "targetPort" => int_or_string::parse(target),
@@ -93,7 +106,7 @@ pub fn ingress(session: &mut Session, name: &str) -> Outcome<Value> {
     }
     let backend = |text: &str| -> Outcome<Value> {
         let Some((service, port)) = text.split_once(':') else {
-            return fail(format!("{text} is not a valid backend: it must be in the form svcname:port"));
+            return fail("default-backend should be in format servicename:serviceport");
         };
         let port = match port.parse::<i64>() {
             Ok(number) => object! { "number" => number },
