@@ -103,8 +103,8 @@ pub fn run(session: &mut Session) -> Outcome {
     let container = |name: &str| {
         lists.iter().flat_map(|list| pod.items(list)).find(|one| one.text("name") == name).cloned()
     };
-    if !wanted.is_empty() && container(wanted).is_none() {
-        return fail(format!("container {wanted} not found in pod {}", meta::name(&pod)));
+    if !wanted.is_empty() {
+        sources_of(session, &pod, wanted)?;
     }
     if has_line(session) {
         let source = sources_of(session, &pod, wanted)?.into_iter().next();

@@ -52,11 +52,6 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail(format!("cannot exec into a container in a completed pod; current phase is {phase}"));
     }
     let wanted = flags.text("container");
-    let known = ["containers", "initContainers", "ephemeralContainers"];
-    let has = |field: &&str| pod.at("spec").items(field).iter().any(|own| own.text("name") == wanted);
-    if !wanted.is_empty() && !known.iter().any(has) {
-        return fail(format!("container {wanted} not found in pod {}", meta::name(&pod)));
-    }
     let source = sources_of(session, &pod, wanted)?.into_iter().next();
     let container = source.map_or(String::new(), |source| source.container);
     let is_shell = matches!(words[0].rsplit('/').next(), Some("bash" | "sh" | "ash"));

@@ -75,7 +75,21 @@ pub fn run(session: &mut Session) -> Outcome {
             applied.map_err(|error| Failure::Message(error.to_string()))?
         } else {
             let request = patch_request(session, info, kind, body.clone(), "kubectl-patch")?;
-            session.send(request.subresource(flags.text("subresource")))?
+            match session.attempt(request.subresource(flags.text("subresource")))? {
+                Err(Failure::Status(status)) if status.text("reason") == "UnsupportedMediaType" => {
+                    let own = &info.mapping;
+                    let what = [
+                        "application/strategic-merge-patch+json is not supported by ",
+                        &own.resource().api_version(),
+                        ", Kind=",
+                        &own.info.kind,
+                        ": ",
+                        status.text("message"),
+                    ];
+                    return fail(what.concat());
+                }
+                answer => answer?,
+            }
         };
         let changed = {
             let strip = |object: &Value| {

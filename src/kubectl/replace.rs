@@ -60,7 +60,8 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail("no objects passed to replace");
     }
     let manner = Manner {
-        grace_period: Some(if grace < 0 { 0 } else { grace }),
+        // Nothing is removed at once: 0 is taken for 1.
+        grace_period: (grace >= 0).then_some(grace.max(1)),
         propagation: delete::propagation(session)?,
     };
     let failures = session.each(&infos, bad, |session, info, mut failures| {
@@ -114,8 +115,7 @@ fn replace_by_force(session: &mut Session, info: &Info, manner: Manner, format: 
                 true => format!(" from {} namespace", info.namespace),
                 false => String::new(),
             };
-            let word = if manner.grace_period == Some(0) { "force deleted" } else { "deleted" };
-            session.println(format!("{kind} \"{}\" {word}{place}", info.name));
+            session.println(format!("{kind} \"{}\" deleted{place}", info.name));
             let uid = answer.text("metadata.uid").to_string();
             let deadline = session.now() + Duration::from_secs(300);
             delete::wait_until_deleted(session, info, &uid, deadline)?;
