@@ -155,6 +155,11 @@ pub const REGISTRY: &[Entry] = &[
         message: "no program here serves a webhook: who is configured answers as one that cannot be reached, by its failurePolicy",
     },
     Entry {
+        component: "kube-scheduler",
+        what: "NodeDeclaredFeatures",
+        message: "what a node declares that it knows how to do (status.declaredFeatures) counts when a pod is resized, but not when it is placed",
+    },
+    Entry {
         component: "kube-controller-manager",
         what: "controllers that are missing",
         message: "no horizontal-pod-autoscaler, persistentvolume-attach-detach, persistentvolume-expander, resourceclaim, service-cidr, volumeattributesclass-protection, bootstrap-signer or token-cleaner runs here; secrets of type kubernetes.io/service-account-token stay without a token: use \"kubectl create token\"",
