@@ -26,6 +26,17 @@ pub fn namespace(namespace: &mut Value) {
 
 pub fn node(node: &mut Value) {
     present(node, "spec");
+    // The first of the ranges is written twice; where the two differ, the single one counts
+    // (`pkg/apis/core/v1/conversion.go`).
+    let first = node.items("spec.podCIDRs").first().cloned().unwrap_or_default();
+    let one = node.at("spec.podCIDR").clone();
+    if node.text("spec.podCIDR").is_empty() {
+        if !first.is_null() {
+            node.set("spec.podCIDR", first);
+        }
+    } else if one != first {
+        node.set("spec.podCIDRs", Value::array([one]));
+    }
     if !node.has("status.allocatable") && node.has("status.capacity") {
         let capacity = node.at("status.capacity").clone();
         node.set("status.allocatable", capacity);
