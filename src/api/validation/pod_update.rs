@@ -126,7 +126,6 @@ fn only_deleted_gates(new: &Value, old: &Value, errors: &mut Errors) {
     }
 }
 
-/// Makes `target`'s field what it is in `source`.
 /// Makes what lies at a path what it is in `source`; nothing where that has nothing.
 pub fn take(target: &mut Value, source: &Value, path: &str) {
     let value = source.at(path);
