@@ -215,29 +215,31 @@ pub fn Controls(view: View) -> impl IntoView {
             <button type="submit" class="button button-primary" title="Another one like it may come to another endpoint">
                 "Send another"
             </button>
-            <label class="packet-choice load-choice">
-                <select aria-label="load" title="Requests a second; kept: over connections that stay with their endpoint"
-                    on:change=move |event| rate.set(event_target_value(&event).parse().unwrap_or(1))>
-                    {RATES.into_iter().enumerate().map(|(place, (each, is_kept))| view! {
-                        <option value=place selected=move || rate.get() == place>
-                            {each}{if is_kept { "/s kept" } else { "/s" }}
-                        </option>
-                    }).collect_view()}
-                </select>
-            </label>
-            <label class="packet-choice load-choice">
-                <input type="text" size="12" aria-label="Host header of the load" placeholder="Host: …"
-                    title="What the load's requests say in the Host header: an Ingress goes by it"
-                    on:input=move |event| host.set(event_target_value(&event)) />
-            </label>
-            <button type="button" class="button load-button" on:click=move |_| press()
-                disabled=move || !is_loaded.get() && address().is_none()
-                title="From a pod, a node or the outside to a service, a pod or a node's port: who answers, and what fails">
-                {move || if is_loaded.get() { "Stop load" } else { "Send load" }}
-            </button>
-            <Show when=move || has_load.get() && !is_shown()>
-                <button type="button" class="button" on:click=move |_| view.select(Some(Target::Load))>"Show load"</button>
-            </Show>
+            <div class="load-controls">
+                <label class="packet-choice load-choice">
+                    <select aria-label="load" title="Requests a second; kept: over connections that stay with their endpoint"
+                        on:change=move |event| rate.set(event_target_value(&event).parse().unwrap_or(1))>
+                        {RATES.into_iter().enumerate().map(|(place, (each, is_kept))| view! {
+                            <option value=place selected=move || rate.get() == place>
+                                {each}{if is_kept { "/s kept" } else { "/s" }}
+                            </option>
+                        }).collect_view()}
+                    </select>
+                </label>
+                <label class="packet-choice load-choice">
+                    <input type="text" size="12" aria-label="Host header of the load" placeholder="Host: …"
+                        title="What the load's requests say in the Host header: an Ingress goes by it"
+                        on:input=move |event| host.set(event_target_value(&event)) />
+                </label>
+                <button type="button" class="button load-button" on:click=move |_| press()
+                    disabled=move || !is_loaded.get() && address().is_none()
+                    title="From a pod, a node or the outside to a service, a pod or a node's port: who answers, and what fails">
+                    {move || if is_loaded.get() { "Stop load" } else { "Send load" }}
+                </button>
+                <Show when=move || has_load.get() && !is_shown()>
+                    <button type="button" class="button" on:click=move |_| view.select(Some(Target::Load))>"Show load"</button>
+                </Show>
+            </div>
         </form>
     }
 }

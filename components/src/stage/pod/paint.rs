@@ -240,15 +240,18 @@ impl Painter<'_> {
         } else {
             "holds the network, IPC and UTS namespaces"
         };
-        self.text(holds, at, rect.width * 0.62, 15.0, 480, ink, Align::Left);
+        let (second, part) = match sandbox.second_ip.as_str() {
+            _ if sandbox.host_network => ("", 0.0),
+            "" => ("lo  eth0", 0.2),
+            address => (address, 0.42),
+        };
+        let room = rect.width * part;
+        self.text(holds, at, rect.width - room - 48.0, 15.0, 480, ink, Align::Left);
         let address = if sandbox.ip.is_empty() { sandbox.step.as_str() } else { sandbox.ip.as_str() };
         let at = Point::new(rect.right() - 18.0, rect.center().y - 12.0);
         self.code(address, at, rect.width * 0.5, 20.0, ink, Align::Right);
-        if !sandbox.host_network {
-            let at = Point::new(rect.right() - 18.0, rect.center().y + 13.0);
-            let words = if sandbox.second_ip.is_empty() { "lo  eth0" } else { &sandbox.second_ip };
-            self.code(words, at, rect.width * 0.34, 15.0, ink, Align::Right);
-        }
+        let at = Point::new(rect.right() - 18.0, rect.center().y + 13.0);
+        self.code(second, at, room, 15.0, ink, Align::Right);
     }
 
     /// The cable from the pod to the bridge, and from there to the node's network card.
