@@ -69,28 +69,45 @@ pub fn pods(history: &mut Track, count: usize) -> Drive {
 }
 
 /// `count` ConfigMaps are created one after the other by one client, each through the whole pipeline and a quorum of
-/// etcd, until all `of` that there should be then are there.
-pub fn config_maps(history: &mut Track, count: usize, of: usize) -> Drive {
+/// etcd, until all of them are there.
+pub fn config_maps(history: &mut Track, count: usize) -> Drive {
     let one = |number: usize| {
         format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: load-{number}\ndata:\n  key: value\n---\n"
         )
     };
-    let manifest = (of - count..of).map(one).collect();
+    let manifest = (0..count).map(one).collect();
     history.command(Command::WriteFile { path: "maps.yaml".into(), content: Some(manifest) });
-    enter(history, "kubectl create -f maps.yaml");
-    drive(history, |history| objects(history, "/registry/configmaps/default/load-", |_| true, of))
+    enter(history, 0, "kubectl create -f maps.yaml");
+    drive(history, |history| objects(history, "/registry/configmaps/default/load-", |_| true, count))
 }
 
-/// `count` clients that watch ConfigMaps from now on.
-pub fn watchers(history: &mut Track, count: usize) {
-    let line = format!("for i in $(seq {count}); do kubectl get configmaps --watch-only > /dev/null & done");
-    enter(history, &line);
-    history.run_until(history.now() + Duration::from_secs(5));
+/// `count` more clients that watch ConfigMaps, until all of them do. A shell runs no more than two hundred commands at
+/// once, so they come from several.
+pub fn watchers(history: &mut Track, count: usize) -> Drive {
+    const OF_ONE_SHELL: usize = 150;
+    let open = |history: &Track| -> usize {
+        let servers = history.world().processes().iter().filter_map(|process| match &*process.role {
+            Role::ApiServer(server) => Some(server),
+            _ => None,
+        });
+        servers
+            .flat_map(|server| server.watches())
+            .filter(|(_, _, plural, _)| *plural == "configmaps")
+            .count()
+    };
+    let before = open(history);
+    for (session, first) in (1..).zip((0..count).step_by(OF_ONE_SHELL)) {
+        let some = OF_ONE_SHELL.min(count - first);
+        let line =
+            format!("for i in $(seq {some}); do kubectl get configmaps --watch-only > /dev/null & done");
+        enter(history, session, &line);
+    }
+    drive(history, |history| open(history) >= before + count)
 }
 
-fn enter(history: &mut Track, line: &str) {
-    history.command(Command::Exec { session: 0, line: line.into(), stdin: String::new() });
+fn enter(history: &mut Track, session: u64, line: &str) {
+    history.command(Command::Exec { session, line: line.into(), stdin: String::new() });
 }
 
 /// `nodes` nodes without kubelets and `count` pods that nobody has given a node: the workload `SchedulingBasic` of

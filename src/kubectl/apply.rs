@@ -6,7 +6,6 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/apply` (apply.go, patcher.go) and `pkg/util/apply.go`.
 
 use crate::api::{Text, Value, patch};
-use crate::arrange::Gather;
 use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::object;
@@ -75,15 +74,7 @@ pub fn run(session: &mut Session) -> Outcome {
     }
     let format = session.format(false)?;
     let manifests = session.read_manifests()?;
-    let (infos, bad) = (&manifests.0, &manifests.1);
-    let selector = session.flags.text("selector").to_string();
-    let chosen: Vec<Info> = match selector.is_empty() {
-        true => infos.clone(),
-        false => {
-            let selector = crate::api::selector::LabelSelector::parse(&selector).map_err(Failure::Message)?;
-            infos.iter().filter(|info| selector.matches_object(&info.object)).cloned().gather()
-        }
-    };
+    let (chosen, bad) = &*manifests;
     if chosen.is_empty() && bad.is_empty() {
         return fail("no objects passed to apply");
     }
@@ -93,7 +84,7 @@ pub fn run(session: &mut Session) -> Outcome {
         1 => done.failures.push(bad[0].clone()),
         _ => done.failures.push(Failure::Many(bad.clone())),
     }
-    let done = session.each(&chosen, done, |session, info, mut done| {
+    let done = session.each(chosen, done, |session, info, mut done| {
         let result = if server_side {
             apply_on_server(session, info, &format)
         } else {
@@ -416,12 +407,12 @@ pub fn set_last_applied(session: &mut Session) -> Outcome {
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
     let manifests = session.read_manifests()?;
-    let (infos, bad) = (manifests.0.clone(), manifests.1.clone());
-    Failure::many(bad)?;
+    let (infos, bad) = &*manifests;
+    Failure::many(bad.clone())?;
     if infos.is_empty() {
         return fail("no objects passed to set-last-applied");
     }
-    session.each(&infos, (), |session, info, ()| {
+    session.each(infos, (), |session, info, ()| {
         let current = session.send(info.get_request())?;
         let has_record = current.map("metadata.annotations").contains_key(LAST_APPLIED);
         if !has_record && !session.flags.switch("create-annotation") {

@@ -8,7 +8,7 @@ use crate::api::{Value, patch};
 use crate::client::request;
 use crate::message::rest::{PatchType, Request};
 
-use super::builder::{Info, Rules, Selection};
+use super::builder::{Info, Rules};
 use super::failure::{Failure, Outcome, Stop, fail};
 use super::session::{DryRun, Session};
 
@@ -19,16 +19,10 @@ pub fn for_each(
     rules: Rules,
     mut step: impl FnMut(&mut Session, &Info) -> Outcome,
 ) -> Outcome<usize> {
-    let selection = session.select(operands, rules)?;
-    let (infos, failures) = match selection {
-        Selection::Files { infos, failures, .. } => {
-            let (found, missing) = session.fetch_named(infos)?;
-            (found, failures.into_iter().chain(missing).collect())
-        }
-        other => session.fetch(other)?,
-    };
+    let found = session.find(operands, rules)?;
+    let (infos, failures) = &*found;
     let count = infos.len();
-    let failures: Vec<Failure> = session.each(&infos, failures, |session, info, mut failures| {
+    let failures: Vec<Failure> = session.each(infos, failures.clone(), |session, info, mut failures| {
         match step(session, info) {
             Ok(()) => {}
             Err(Stop::Failure(failure)) => failures.push(failure),

@@ -317,9 +317,9 @@ pub fn from_files(session: &mut Session) -> Outcome {
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
     let manifests = session.read_manifests()?;
-    let (infos, bad) = (manifests.0.clone(), manifests.1.clone());
-    let state = (bad, 0usize);
-    let (failures, count) = session.each(&infos, state, |session, info, mut state| {
+    let (infos, bad) = &*manifests;
+    let state = (bad.clone(), 0usize);
+    let (failures, count) = session.each(infos, state, |session, info, mut state| {
         match create_one(session, info, dry_run) {
             Ok(object) => {
                 state.1 += 1;

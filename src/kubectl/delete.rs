@@ -81,37 +81,41 @@ pub fn run(session: &mut Session) -> Outcome {
     if all && labels {
         return fail("setting 'all' parameter but found a non empty selector. ");
     }
-    let selection = session.select(&operands, rules)?;
-    if !output.is_empty() && output != "name" {
-        return fail(format!("unexpected -o output mode: {output}. We only support '-o name'"));
-    }
-    if all && fields {
-        return fail("cannot set --all and --field-selector at the same time");
-    }
+    let chosen = session.settle(|session| {
+        let selection = session.select(&operands, rules)?;
+        if !output.is_empty() && output != "name" {
+            return fail(format!("unexpected -o output mode: {output}. We only support '-o name'"));
+        }
+        if all && fields {
+            return fail("cannot set --all and --field-selector at the same time");
+        }
+        propagation(session)?;
+        match (grace == 0, force) {
+            (true, true) => session.warn("Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."),
+            (false, true) => return fail("--force and --grace-period greater than 0 cannot be specified together"),
+            _ => {}
+        }
+        match selection {
+            Selection::Named { infos, .. } => Ok((infos, Vec::new())),
+            other => session.fetch(other),
+        }
+    })?;
+    let (infos, bad) = &*chosen;
     let manner = Manner { grace_period: (grace >= 0).then_some(grace), propagation: propagation(session)? };
-    match (grace == 0, force) {
-        (true, true) => session.warn("Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."),
-        (false, true) => return fail("--force and --grace-period greater than 0 cannot be specified together"),
-        _ => {}
-    }
     let ignores = match session.flags.is_set("ignore-not-found") {
         true => session.flags.switch("ignore-not-found"),
         false => all || labels || fields,
     };
-    let (infos, mut failures) = match selection {
-        Selection::Named { infos, .. } => (infos, Vec::new()),
-        other => session.fetch(other)?,
-    };
-    if infos.iter().any(|info| !info.mapping.namespaced())
-        && session.has_explicit_namespace()
+    if session.has_explicit_namespace()
         && !rules.all_namespaces
+        && infos.iter().any(|info| !info.mapping.namespaced())
     {
         session.warn("deleting cluster-scoped resources, not scoped to the provided namespace");
     }
     let dry_run = session.dry_run()?;
-    let state = (failures.clone(), Vec::<(usize, Text)>::new(), 0usize);
-    let numbered: Vec<(usize, Info)> = infos.iter().cloned().enumerate().collect();
-    let (errors, deleted, found) = session.each(&numbered, state, |session, (index, info), mut state| {
+    let state = (bad.clone(), Vec::<(usize, Text)>::new(), 0usize);
+    let (failures, deleted, found) = session.each(infos, state, |session, info, mut state| {
+        let index = state.2;
         state.2 += 1;
         if dry_run != DryRun::Client {
             let answer = match info.name.is_empty() {
@@ -123,7 +127,7 @@ pub fn run(session: &mut Session) -> Outcome {
                     let uid = answer.shared_text("metadata.uid");
                     state
                         .1
-                        .push((*index, if uid.is_empty() { answer.shared_text("details.uid") } else { uid }));
+                        .push((index, if uid.is_empty() { answer.shared_text("details.uid") } else { uid }));
                 }
                 Err(failure) if ignores && failure.is_not_found() => return Ok(state),
                 Err(failure) => {
@@ -140,7 +144,6 @@ pub fn run(session: &mut Session) -> Outcome {
         print_deleted(session, info, grace, dry_run);
         Ok(state)
     })?;
-    failures = errors;
     if !failures.is_empty() {
         return Ok(Failure::many(failures)?);
     }

@@ -6,7 +6,7 @@
 //! folders.
 
 use crate::api::{Text, Value, time, yaml};
-use crate::arrange::{Arrange, Gather};
+use crate::arrange::Arrange;
 use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::shell::diff::unified;
@@ -61,18 +61,15 @@ fn compare_all(session: &mut Session) -> Outcome {
         return fail(crate::fidelity::message("kubectl", "apply --prune").unwrap_or_default());
     }
     let manifests = session.read_manifests()?;
-    let (infos, bad) = (manifests.0.clone(), manifests.1.clone());
-    if let Some(failure) = bad.into_iter().next() {
-        return Err(failure.into());
+    let (infos, bad) = &*manifests;
+    if let Some(failure) = bad.first() {
+        return Err(failure.clone().into());
     }
-    let selector = session.flags.text("selector").to_string();
-    let selector = crate::api::selector::LabelSelector::parse(&selector).map_err(Failure::Message)?;
-    let infos: Vec<Info> = infos.into_iter().filter(|info| selector.matches_object(&info.object)).gather();
     let now = session.now();
     // The two temporary folders, which upstream numbers at random.
     let number = now.as_micros() % 10_000_000_000;
     let pairs =
-        session.each(&infos, Vec::new(), |session, info, mut pairs: Vec<(String, String, String)>| {
+        session.each(infos, Vec::new(), |session, info, mut pairs: Vec<(String, String, String)>| {
             let (mut live, mut merged) = versions(session, info)?;
             for object in [&mut live, &mut merged] {
                 if !session.flags.switch("show-managed-fields") {

@@ -471,37 +471,45 @@ fn watch(session: &mut Session, format: &Format, selection: Selection) -> Outcom
         }
     };
     let only = session.flags.switch("watch-only");
-    let first = match &name {
-        Some(name) => session.attempt(
-            request::get(&mapping.resource(), &namespace, name)
-                .options(|options| options.as_table = is_table),
-        )?,
-        None => {
-            session.list(&mapping, &namespace, &labels, &fields, |options| options.as_table = is_table)?
-        }
-    };
-    let first = match first {
-        Ok(first) => first,
-        Err(failure) if failure.is_not_found() && session.flags.switch("ignore-not-found") => return Ok(()),
-        Err(failure) => return Err(failure.into()),
-    };
-    let layout = Layout::new(session, &mapping, wide, false)?;
     let with_event = session.flags.switch("output-watch-events");
-    let mut state = Watching {
-        ticket: None,
-        widths: Vec::new(),
-        columns: first.at("columnDefinitions").clone(),
-        printed_header: false,
-        skip_first: name.is_some(),
-    };
-    if !only {
-        show(session, format, &layout, &mapping, &first, with_event.then_some("ADDED"), &mut state)?;
-    }
-    let version = match &name {
-        Some(_) => "0".to_string(),
-        None => first.text("metadata.resourceVersion").to_string(),
-    };
-    let mut wanted = request::watch(&mapping.resource(), &namespace, &version);
+    let listed = session.settle(|session| {
+        let first = match &name {
+            Some(name) => session.attempt(
+                request::get(&mapping.resource(), &namespace, name)
+                    .options(|options| options.as_table = is_table),
+            )?,
+            None => {
+                session.list(&mapping, &namespace, &labels, &fields, |options| options.as_table = is_table)?
+            }
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(failure) if failure.is_not_found() && session.flags.switch("ignore-not-found") => {
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        let mut state = Watching {
+            ticket: None,
+            widths: Vec::new(),
+            columns: first.at("columnDefinitions").clone(),
+            printed_header: false,
+            skip_first: name.is_some(),
+        };
+        if !only {
+            let layout = Layout::new(session, &mapping, wide, false)?;
+            show(session, format, &layout, &mapping, &first, with_event.then_some("ADDED"), &mut state)?;
+        }
+        let version = match &name {
+            Some(_) => "0".into(),
+            None => first.shared_text("metadata.resourceVersion"),
+        };
+        Ok(Some((state, version)))
+    })?;
+    let Some((state, version)) = &*listed else { return Ok(()) };
+    let layout = Layout::new(session, &mapping, wide, false)?;
+    let mut state = state.clone();
+    let mut wanted = request::watch(&mapping.resource(), &namespace, version);
     wanted.options.allow_watch_bookmarks = false;
     wanted.options.as_table = is_table;
     wanted.options.label_selector = labels.as_str().into();

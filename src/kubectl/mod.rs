@@ -129,12 +129,43 @@ pub fn main(cli: &mut Cli) -> Run<()> {
     }
 }
 
-/// Finds the command among flags, and runs it.
+/// A command line that has been understood.
+struct Begun {
+    command: &'static Command,
+    /// `kubectl get`.
+    name: String,
+    flags: Arc<Flags>,
+    context: Arc<config::Context>,
+}
+
+/// Understands the words once, and runs the command that they name.
 fn dispatch(cli: &mut Cli, arguments: &[String]) -> Result<(), Stop> {
+    let (act, kept) = cli.begin_act();
+    let begun = match kept.and_then(|kept| kept.downcast::<Begun>().ok()) {
+        Some(begun) => begun,
+        None => {
+            let Some(begun) = begin(cli, arguments)? else { return Ok(()) };
+            let begun = Arc::new(begun);
+            cli.end_act(act, begun.clone());
+            begun
+        }
+    };
+    match begun.flags.text("server") {
+        "" => cli.aim(&begun.context.server),
+        server => cli.aim(server),
+    }
+    let (flags, context) = (begun.flags.clone(), begun.context.clone());
+    let mut session = Session { cli, flags, registry: Registry::new(), command: begun.name.clone(), context };
+    (begun.command.run)(&mut session, begun.command)
+}
+
+/// Finds the command among flags, and the cluster that it is for; nothing where all there was to do was to tell of itself.
+fn begin(cli: &mut Cli, arguments: &[String]) -> Result<Option<Begun>, Stop> {
     let Some((command, path, rest)) = locate(arguments)? else {
         if let Some(word) = first_word(arguments) {
             if word == "help" {
-                return help::for_words(cli, &arguments[1..]);
+                help::for_words(cli, &arguments[1..])?;
+                return Ok(None);
             }
             // Upstream looks for a plugin of that name, and wants flags behind it.
             let text = match arguments.first().filter(|first| first.starts_with('-')) {
@@ -145,7 +176,7 @@ fn dispatch(cli: &mut Cli, arguments: &[String]) -> Result<(), Stop> {
         }
         Flags::parse(arguments, &[], "kubectl")?;
         cli.print(help::overview());
-        return Ok(());
+        return Ok(None);
     };
     let name = format!("kubectl {path}");
     let mut allowed: Vec<&'static str> = command.flags.to_vec();
@@ -157,21 +188,14 @@ fn dispatch(cli: &mut Cli, arguments: &[String]) -> Result<(), Stop> {
     };
     if flags.switch("help") {
         cli.print(help::of_command(command, &name));
-        return Ok(());
+        return Ok(None);
     }
     // Whoever mends the kubeconfig must not stumble over it.
     let context = match path.starts_with("config") {
         true => config::Context::default(),
         false => config::Context::read(cli, &flags)?,
     };
-    match flags.text("server") {
-        "" => cli.aim(&context.server),
-        server => cli.aim(server),
-    }
-    let context = Arc::new(context);
-    let mut session =
-        Session { cli, flags: Arc::new(flags), registry: Registry::new(), command: name, context };
-    (command.run)(&mut session, command)
+    Ok(Some(Begun { command, name, flags: Arc::new(flags), context: Arc::new(context) }))
 }
 
 /// The command that `arguments` name, its full name, and what is left of them.

@@ -6,6 +6,7 @@
 //! Follows `k8s.io/kubectl/pkg/cmd/drain` and `pkg/drain`.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::api::{Value, meta, time};
 use crate::client::request;
@@ -18,7 +19,7 @@ use super::apply::delete_options;
 use super::builder::{Info, Rules};
 use super::change::patch_request;
 use super::failure::{Failure, Outcome, Stop, fail, misused};
-use super::session::{DryRun, Session};
+use super::session::{Chosen, DryRun, Session};
 
 pub const CORDON_FLAGS: &[&str] = &["dry-run", "selector"];
 pub const DRAIN_FLAGS: &[&str] = &[
@@ -37,7 +38,7 @@ pub const DRAIN_FLAGS: &[&str] = &[
 /// How long `drain` waits after a refusal by a disruption budget.
 const RETRY: Duration = Duration::from_secs(5);
 
-fn nodes(session: &mut Session) -> Outcome<Vec<Info>> {
+fn nodes(session: &mut Session) -> Outcome<Arc<Chosen>> {
     let operands = session.operands().to_vec();
     let has_selector = !session.flags.text("selector").is_empty();
     if operands.is_empty() && !has_selector {
@@ -54,15 +55,17 @@ fn nodes(session: &mut Session) -> Outcome<Vec<Info>> {
             .iter()
             .map(|operand| operand.trim_start_matches("node/").trim_start_matches("nodes/").to_string()),
     );
-    let selection = session.select(&words, Rules { all_without_selector: true, ..Rules::default() })?;
-    let (infos, failures) = session.fetch(selection)?;
-    Failure::many(failures)?;
-    Ok(infos)
+    let chosen = session.settle(|session| {
+        let selection = session.select(&words, Rules { all_without_selector: true, ..Rules::default() })?;
+        session.fetch(selection)
+    })?;
+    Failure::many(chosen.1.clone())?;
+    Ok(chosen)
 }
 
 pub fn cordon(session: &mut Session, wanted: bool) -> Outcome {
-    let infos = nodes(session)?;
-    barrier(session, &infos, wanted)
+    let nodes = nodes(session)?;
+    barrier(session, &nodes.0, wanted)
 }
 
 fn barrier(session: &mut Session, infos: &[Info], wanted: bool) -> Outcome {
@@ -89,11 +92,11 @@ fn barrier(session: &mut Session, infos: &[Info], wanted: bool) -> Outcome {
 }
 
 pub fn drain(session: &mut Session) -> Outcome {
-    let infos = nodes(session)?;
+    let nodes = nodes(session)?;
     let dry_run = session.dry_run()?;
-    barrier(session, &infos, true)?;
+    barrier(session, &nodes.0, true)?;
     let (fatal, pending) = session.each(
-        &infos,
+        &nodes.0,
         (Vec::new(), Vec::new()),
         |session, info, mut state: (Vec<Failure>, Vec<String>)| {
             match empty(session, info, dry_run) {

@@ -55,7 +55,7 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail("must specify one of -f and -k");
     }
     let manifests = session.read_manifests()?;
-    let (infos, bad) = (manifests.0.clone(), manifests.1.clone());
+    let (infos, bad) = &*manifests;
     if infos.is_empty() && bad.is_empty() {
         return fail("no objects passed to replace");
     }
@@ -64,7 +64,7 @@ pub fn run(session: &mut Session) -> Outcome {
         grace_period: (grace >= 0).then_some(grace.max(1)),
         propagation: delete::propagation(session)?,
     };
-    let failures = session.each(&infos, bad, |session, info, mut failures| {
+    let failures = session.each(infos, bad.clone(), |session, info, mut failures| {
         let result = match force {
             true => replace_by_force(session, info, manner, &format),
             false => replace_one(session, info, dry_run, &format),

@@ -80,8 +80,11 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail("The --current-replicas must specify an integer of -1 or greater");
     }
     let operands = session.operands().to_vec();
-    let selection = session.select(&operands, Rules::default())?;
-    let (infos, failures) = session.fetch(selection)?;
+    let chosen = session.settle(|session| {
+        let selection = session.select(&operands, Rules::default())?;
+        session.fetch(selection)
+    })?;
+    let (infos, failures) = &*chosen;
     let precondition = Precondition::asked_for(session);
     if precondition.as_ref().is_some_and(|condition| !condition.resource_version.is_empty())
         && infos.len() > 1
@@ -89,10 +92,10 @@ pub fn run(session: &mut Session) -> Outcome {
         return fail("cannot use --resource-version with multiple resources");
     }
     if infos.is_empty() {
-        Failure::many(failures)?;
+        Failure::many(failures.clone())?;
         return fail("no objects passed to scale");
     }
-    session.each(&infos, (), |session, info, ()| {
+    session.each(infos, (), |session, info, ()| {
         let mut size = replicas;
         if dry_run != DryRun::Client {
             size = turn(session, info, replicas, precondition.as_ref(), dry_run)?;
@@ -104,7 +107,7 @@ pub fn run(session: &mut Session) -> Outcome {
         }
         session.print_change(&format, &object, "scaled")
     })?;
-    Ok(Failure::many(failures)?)
+    Ok(Failure::many(failures.clone())?)
 }
 
 /// Turns one dial, again if somebody else turned it at the same time, and waits if it is asked to; the new size.

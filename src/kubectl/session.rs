@@ -13,6 +13,7 @@ use crate::message::rest::{CloseReason, Request, Resource, User};
 use crate::shell::{Cli, Halt, Run};
 use crate::sim::{Duration, Time};
 
+use super::builder::Info;
 use super::config::Context;
 use super::failure::{Failure, HOST, Outcome, Stop, fail};
 use super::flag::Flags;
@@ -39,6 +40,9 @@ impl<'p, 'h> DerefMut for Session<'_, 'p, 'h> {
         self.cli
     }
 }
+
+/// Objects, and what could not be had.
+pub type Chosen = (Vec<Info>, Vec<Failure>);
 
 /// How much of a change is done: `--dry-run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +197,21 @@ impl Session<'_, '_, '_> {
     /// Sends one request; a failure ends the command.
     pub fn send(&mut self, request: Request) -> Outcome<Value> {
         Ok(self.attempt(request)??)
+    }
+    /// Does `work` until it is done, and keeps what came of it: a command that goes from one object to the next would else
+    /// look for all of them again before each.
+    pub fn settle<T>(&mut self, work: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<Arc<T>>
+    where
+        T: Send + Sync + 'static,
+    {
+        let (act, kept) = self.cli.begin_act();
+        if let Some(kept) = kept.and_then(|kept| kept.downcast::<(Arc<T>, Registry)>().ok()) {
+            self.registry = kept.1.clone();
+            return Ok(kept.0.clone());
+        }
+        let outcome = Arc::new(work(self)?);
+        self.cli.end_act(act, Arc::new((outcome.clone(), self.registry.clone())));
+        Ok(outcome)
     }
     pub fn open_watch(&mut self, request: Request) -> u64 {
         let request = self.sign(request);

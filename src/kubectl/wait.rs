@@ -14,7 +14,7 @@ use crate::client::{Answer, request};
 use crate::message::rest::WatchType;
 use crate::sim::{Duration, Time};
 
-use super::builder::{Info, Rules, Selection};
+use super::builder::{Info, Rules};
 use super::delete::wait_until_deleted;
 use super::failure::{Failure, Outcome, Stop, fail};
 use super::session::Session;
@@ -172,14 +172,15 @@ pub fn run(session: &mut Session) -> Outcome {
     if conditions.iter().any(|condition| matches!(condition, Condition::Created)) {
         wait_until_found(session, &operands, rules, deadline)?;
     }
-    let (infos, failures) = find(session, &operands, rules)?;
+    let found = session.find(&operands, rules)?;
+    let (infos, failures) = &*found;
     let failures: Vec<Failure> =
-        failures.into_iter().filter(|failure| !(is_for_delete && failure.is_not_found())).gather();
+        failures.iter().filter(|failure| !(is_for_delete && failure.is_not_found())).cloned().gather();
     if infos.is_empty() {
         Failure::many(failures)?;
         return if is_for_delete { Ok(()) } else { fail("no matching resources found") };
     }
-    session.each(&infos, (), |session, info, ()| {
+    session.each(infos, (), |session, info, ()| {
         session.each(&conditions, (), |session, condition, ()| {
             let object = wait_for(session, info, condition, deadline, timeout)?;
             session.print_change(&format, &object, "condition met")
@@ -188,22 +189,13 @@ pub fn run(session: &mut Session) -> Outcome {
     Ok(Failure::many(failures)?)
 }
 
-fn find(session: &mut Session, operands: &[String], rules: Rules) -> Outcome<(Vec<Info>, Vec<Failure>)> {
-    match session.select(operands, rules)? {
-        Selection::Files { infos, failures, .. } => {
-            let (found, missing) = session.fetch_named(infos)?;
-            Ok((found, failures.into_iter().chain(missing).collect()))
-        }
-        other => session.fetch(other),
-    }
-}
-
 fn wait_until_found(session: &mut Session, operands: &[String], rules: Rules, deadline: Time) -> Outcome {
     session.fold((), |session, ()| {
-        let (infos, failures) = find(session, operands, rules)?;
+        let found = session.find(operands, rules)?;
+        let (infos, failures) = &*found;
         let missing = failures.iter().any(Failure::is_not_found);
         if !missing {
-            Failure::many(failures)?;
+            Failure::many(failures.clone())?;
             if !infos.is_empty() {
                 return Ok(ControlFlow::Break(()));
             }

@@ -102,7 +102,7 @@ impl Machine {
         if let Some((_, main)) = around.system.programs().iter().find(|(program, _)| *program == base) {
             let (folder, variables) = (task.shell.folder.clone(), task.shell.variables.clone());
             let process = Box::new(Process::new(*main, words, &folder, variables));
-            task.frames.push(Frame::program(Program::Process { process, wakes: Vec::new() }));
+            task.frames.push(Frame::program(Program::Process { process, wakes: Vec::new(), is_ready: true }));
             return Step::Advanced;
         }
         if around.system.has_tool(&name) {

@@ -79,7 +79,10 @@ impl Machine {
                 if is_read { Turn::Waits } else { Turn::Ended(141) }
             }
             Program::Process { .. } if self.is_clogged(id) => Turn::Waits,
-            Program::Process { process, wakes } => self.poll(id, process, wakes, is_over, around),
+            Program::Process { process, wakes, is_ready } => {
+                *is_ready = !is_over;
+                self.poll(id, process, wakes, is_over, around)
+            }
         };
         let Some(task) = self.tasks.get_mut(&id) else { return Step::Ended };
         match turn {

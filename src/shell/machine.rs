@@ -242,7 +242,10 @@ impl Machine {
         self.is_ready = true;
         match self.tasks.get_mut(&task)?.frames.last_mut()? {
             Frame::Program(program) => match &mut **program {
-                Program::Process { process, .. } => Some(process),
+                Program::Process { process, is_ready, .. } => {
+                    *is_ready = true;
+                    Some(process)
+                }
                 _ => None,
             },
             _ => None,
@@ -293,7 +296,12 @@ impl Machine {
         }
         loop {
             let mut advanced = false;
-            let ids: Vec<u32> = self.tasks.keys().copied().collect();
+            let ids: Vec<u32> = self
+                .tasks
+                .iter()
+                .filter(|(_, task)| !task.is_waiting(around.now))
+                .map(|(id, _)| *id)
+                .gather();
             for id in ids {
                 // Few steps at a turn, so that a pipe's reader keeps up with its writer.
                 for _ in 0..64 {

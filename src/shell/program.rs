@@ -9,12 +9,12 @@
 //! A program is a plain function over [`Cli`]. It must reach the same questions in the same order each time,
 //! so it reads the outside only through `Cli`.
 
+mod acts;
 mod etcd;
 mod node;
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::api::Text;
@@ -42,7 +42,8 @@ pub enum Halt {
 
 pub type Run<T> = Result<T, Halt>;
 
-type Remembered = Arc<dyn Any + Send + Sync>;
+/// What a program has found out.
+pub type Remembered = Arc<dyn Any + Send + Sync>;
 
 /// A program while it runs.
 #[derive(Clone)]
@@ -495,79 +496,6 @@ impl Cli<'_, '_> {
         if self.process.streams.remove(&ticket).is_some() {
             self.host.wishes.push(Wish::Cancel(ticket));
         }
-    }
-
-    /// Runs `step` again and again, each time with what the last one left, until it breaks. What is over is
-    /// forgotten but for that state, so that a long run stays as cheap as a short one.
-    pub fn fold<S: Clone + Send + Sync + 'static>(
-        &mut self,
-        initial: S,
-        mut step: impl FnMut(&mut Self, S) -> Run<ControlFlow<S, S>>,
-    ) -> Run<S> {
-        let index = self.next_entry();
-        let (mut state, mut inner) = match self.journal.entries.get_mut(index) {
-            Some(Entry::Fold { state, said, journal, finished }) => {
-                self.said = *said;
-                let state = state.downcast_ref::<S>().cloned().unwrap_or(initial);
-                if *finished {
-                    return Ok(state);
-                }
-                (state, std::mem::take(journal))
-            }
-            _ => {
-                self.journal.entries.truncate(index);
-                self.journal.entries.push(Entry::Fold {
-                    state: Arc::new(()),
-                    said: self.said,
-                    journal: Journal::default(),
-                    finished: false,
-                });
-                (initial, Journal::default())
-            }
-        };
-        let mut said_before = self.said;
-        loop {
-            let outer = std::mem::replace(&mut self.journal, inner);
-            let outer_cursor = std::mem::replace(&mut self.cursor, 0);
-            let result = step(self, state.clone());
-            inner = std::mem::replace(&mut self.journal, outer);
-            self.cursor = outer_cursor;
-            let (halt, finished) = match result {
-                Ok(ControlFlow::Continue(next)) => {
-                    state = next;
-                    inner = Journal::default();
-                    said_before = self.said;
-                    continue;
-                }
-                Ok(ControlFlow::Break(last)) => {
-                    state = last;
-                    inner = Journal::default();
-                    said_before = self.said;
-                    (None, true)
-                }
-                Err(halt) => (Some(halt), false),
-            };
-            self.journal.entries[index] =
-                Entry::Fold { state: Arc::new(state.clone()), said: said_before, journal: inner, finished };
-            return match halt {
-                Some(halt) => Err(halt),
-                None => Ok(state),
-            };
-        }
-    }
-    /// Runs `step` for each of `items`, with a state that goes along.
-    pub fn each<T, S: Clone + Send + Sync + 'static>(
-        &mut self,
-        items: &[T],
-        initial: S,
-        mut step: impl FnMut(&mut Self, &T, S) -> Run<S>,
-    ) -> Run<S> {
-        let (_, state) = self.fold((0usize, initial), |cli, (index, state)| {
-            let Some(item) = items.get(index) else { return Ok(ControlFlow::Break((index, state))) };
-            let state = step(cli, item, state)?;
-            Ok(ControlFlow::Continue((index + 1, state)))
-        })?;
-        Ok(state)
     }
 }
 

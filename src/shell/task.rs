@@ -122,6 +122,11 @@ impl Task {
             _ => None,
         }
     }
+    /// Whether it waits for answers, and none has come: with many such strands, most have nothing to do at any time.
+    pub fn is_waiting(&self, now: Time) -> bool {
+        let Some(Frame::Program(program)) = self.frames.last() else { return false };
+        matches!(&**program, Program::Process { wakes, is_ready: false, .. } if wakes.iter().all(|wake| *wake > now))
+    }
     /// Whether it is between two commands.
     pub fn is_between_commands(&self) -> bool {
         !matches!(
@@ -246,6 +251,8 @@ pub enum Program {
         process: Box<Process>,
         /// Instants at which it wants to look again.
         wakes: Vec<Time>,
+        /// Something has come for it since it last looked, or may come unannounced.
+        is_ready: bool,
     },
     Service(Service),
     /// `tail -f`: prints what is added to a file.

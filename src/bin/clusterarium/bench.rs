@@ -13,9 +13,9 @@ const USAGE: &str = "\
 Measures the simulation on this machine; prints medians.
 
 Usage:
-  clusterarium bench [NAME ...] [--pods N] [--nodes N] [--services N] [--rounds N]
+  clusterarium bench [NAME ...] [--pods N] [--nodes N] [--services N] [--creates N] [--watchers N] [--rounds N]
 
-Without --pods, --nodes, --services and --rounds a benchmark has the size that its budget is about.
+Without these options a benchmark has the size that its budget is about.
 
 Names:
 ";
@@ -34,69 +34,74 @@ struct Size {
     pods: usize,
     nodes: u32,
     services: usize,
+    creates: usize,
+    watchers: usize,
     rounds: u64,
 }
+
+/// One node, one round, and nothing on it.
+const BARE: Size = Size { pods: 0, nodes: 1, services: 0, creates: 0, watchers: 0, rounds: 1 };
 
 const BENCHES: &[Bench] = &[
     // These two first: what a process once held it seldom gives back.
     Bench {
         name: "history",
         what: "a seek in an hour of history, and its memory",
-        size: Size { pods: 100, nodes: 10, services: 0, rounds: 1 },
+        size: Size { pods: 100, nodes: 10, ..BARE },
         run: history,
     },
     Bench {
         name: "memory",
         what: "pods, and what they take",
-        size: Size { pods: 1000, nodes: 10, services: 0, rounds: 1 },
+        size: Size { pods: 1000, nodes: 10, ..BARE },
         run: memory,
     },
     Bench {
         name: "boot",
         what: "a cluster until its nodes are Ready",
-        size: Size { pods: 0, nodes: 3, services: 0, rounds: 5 },
+        size: Size { nodes: 3, rounds: 5, ..BARE },
         run: boot,
     },
     Bench {
         name: "pods",
         what: "pods from one Deployment to all Ready",
-        size: Size { pods: 1000, nodes: 10, services: 0, rounds: 5 },
+        size: Size { pods: 1000, nodes: 10, rounds: 5, ..BARE },
         run: pods,
     },
     Bench {
         name: "seek",
         what: "a seek in that history",
-        size: Size { pods: 1000, nodes: 10, services: 0, rounds: 3 },
+        size: Size { pods: 1000, nodes: 10, rounds: 3, ..BARE },
         run: seek,
     },
     Bench {
         name: "requests",
         what: "creates through the whole pipeline, one after the other",
-        size: Size { pods: 0, nodes: 1, services: 0, rounds: 3 },
+        size: Size { creates: 5000, rounds: 3, ..BARE },
         run: requests,
     },
     Bench {
         name: "watchers",
-        what: "creates that 1,000 watchers are told of",
-        size: Size { pods: 0, nodes: 1, services: 0, rounds: 3 },
+        what: "creates that watchers are told of",
+        size: Size { creates: 200, watchers: 1000, rounds: 3, ..BARE },
         run: watchers,
     },
     Bench {
         name: "scheduler",
         what: "pods that wait, to all bound",
-        size: Size { pods: 10_000, nodes: 5_000, services: 0, rounds: 1 },
+        size: Size { pods: 10_000, nodes: 5_000, ..BARE },
         run: scheduler,
     },
     Bench {
         name: "rules",
         what: "kube-proxy's rules of all services, in each mode",
-        size: Size { pods: 0, nodes: 1, services: 5000, rounds: 3 },
+        size: Size { services: 5000, rounds: 3, ..BARE },
         run: rules,
     },
     Bench {
         name: "packets",
         what: "a packet traced there and back, in iptables mode",
-        size: Size { pods: 0, nodes: 3, services: 5000, rounds: 1 },
+        size: Size { nodes: 3, services: 5000, ..BARE },
         run: packets,
     },
 ];
@@ -124,12 +129,15 @@ fn options(arguments: &[String]) -> Result<Option<Vec<(&'static Bench, Size)>>, 
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut chosen: Vec<&Bench> = Vec::new();
     let (mut pods, mut nodes, mut services, mut rounds) = (None, None, None, None);
+    let (mut creates, mut watchers) = (None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(None),
             Long("pods") => pods = Some(parser.value()?.parse()?),
             Long("nodes") => nodes = Some(parser.value()?.parse()?),
             Long("services") => services = Some(parser.value()?.parse()?),
+            Long("creates") => creates = Some(parser.value()?.parse()?),
+            Long("watchers") => watchers = Some(parser.value()?.parse()?),
             Long("rounds") => rounds = Some(parser.value()?.parse()?),
             Value(name) => {
                 let bench = BENCHES.iter().find(|bench| name == bench.name);
@@ -147,6 +155,8 @@ fn options(arguments: &[String]) -> Result<Option<Vec<(&'static Bench, Size)>>, 
             pods: pods.unwrap_or(size.pods),
             nodes: nodes.unwrap_or(size.nodes),
             services: services.unwrap_or(size.services),
+            creates: creates.unwrap_or(size.creates),
+            watchers: watchers.unwrap_or(size.watchers),
             rounds: rounds.unwrap_or(size.rounds).max(1),
         };
         (bench, size)
@@ -168,9 +178,10 @@ fn measure((bench, size): (&Bench, Size)) {
         count => format!("{count} {what}, "),
     };
     let (pods, services) = (counted(size.pods, "pods"), counted(size.services, "services"));
+    let (creates, watchers) = (counted(size.creates, "creates"), counted(size.watchers, "watchers"));
     let nodes = size.nodes;
     println!(
-        "{:<10} {:>10.1} ms  {} ({pods}{services}{nodes} nodes: {result})",
+        "{:<10} {:>10.1} ms  {} ({pods}{services}{creates}{watchers}{nodes} nodes: {result})",
         bench.name,
         median.as_secs_f64() * 1000.0,
         bench.what,
@@ -224,24 +235,21 @@ fn scheduler(seed: u64, size: Size) -> (String, Duration) {
 }
 
 fn requests(seed: u64, size: Size) -> (String, Duration) {
-    const REQUESTS: usize = 5000;
     let mut history = benchmark::ready_cluster(seed, size.nodes);
     let start = Instant::now();
-    let drive = benchmark::config_maps(&mut history, REQUESTS, REQUESTS);
+    let drive = benchmark::config_maps(&mut history, size.creates);
     let time = start.elapsed();
-    let rate = REQUESTS as f64 / time.as_secs_f64();
+    let rate = size.creates as f64 / time.as_secs_f64();
     (format!("{rate:.0} requests a second, {}", drive_text(&drive)), time)
 }
 
 fn watchers(seed: u64, size: Size) -> (String, Duration) {
-    const WATCHERS: usize = 1000;
-    const CHANGES: usize = 200;
     let mut history = benchmark::ready_cluster(seed, size.nodes);
-    benchmark::watchers(&mut history, WATCHERS);
+    benchmark::watchers(&mut history, size.watchers);
     let start = Instant::now();
-    let drive = benchmark::config_maps(&mut history, CHANGES, CHANGES);
+    let drive = benchmark::config_maps(&mut history, size.creates);
     let time = start.elapsed();
-    let rate = (WATCHERS * CHANGES) as f64 / time.as_secs_f64();
+    let rate = (size.watchers * size.creates) as f64 / time.as_secs_f64();
     (format!("{rate:.0} watch events a second, {}", drive_text(&drive)), time)
 }
 

@@ -39,14 +39,8 @@ pub fn run(session: &mut Session) -> Outcome {
         all_namespaces: session.flags.switch("all-namespaces"),
         ..Rules::default()
     };
-    let selection = session.select(&operands, rules)?;
-    let (infos, mut failures) = match selection {
-        super::builder::Selection::Files { infos, failures, .. } => {
-            let (found, missing) = session.fetch_named(infos)?;
-            (found, failures.into_iter().chain(missing).collect())
-        }
-        other => session.fetch(other)?,
-    };
+    let found = session.find(&operands, rules)?;
+    let (infos, mut failures) = (&found.0, found.1.clone());
     if let ([kind, prefix], Some(failure)) = (operands.as_slice(), failures.first())
         && failure.is_not_found()
         && infos.is_empty()
@@ -56,7 +50,7 @@ pub fn run(session: &mut Session) -> Outcome {
     let show_events = session.flags.switch("show-events")
         && (session.flags.is_set("show-events") || (infos.len() <= 1 && failures.is_empty()));
     let count = infos.len();
-    let numbered: Vec<(usize, Info)> = infos.into_iter().enumerate().collect();
+    let numbered: Vec<(usize, &Info)> = infos.iter().enumerate().collect();
     let more =
         session.each(&numbered, Vec::new(), |session, (index, info), mut failures: Vec<Failure>| {
             match describe(session, info, show_events) {
