@@ -59,7 +59,7 @@ visit("a load on a service is counted by endpoint, and what fails is told", asyn
   const form = page.getByRole("form", { name: "Packet" });
   await form.getByLabel("from").selectOption("pod/default/client");
   await form.getByLabel("to").selectOption("service/default/web");
-  await form.getByLabel("load").selectOption({ label: "50/s" });
+  await form.getByLabel("load", { exact: true }).selectOption({ label: "50/s" });
   await form.getByRole("button", { name: "Send load" }).click();
   await exec(page, "sleep 10");
   const card = inspector(page);

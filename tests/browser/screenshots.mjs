@@ -140,7 +140,7 @@ const packet = async (page) => {
 /** A load on three pods, while they are replaced. */
 STATES.load = async (page) => {
   const form = await packet(page);
-  await form.getByLabel("load").selectOption({ label: "50/s" });
+  await form.getByLabel("load", { exact: true }).selectOption({ label: "50/s" });
   await form.getByRole("button", { name: "Send load" }).click();
   await run(page, "sleep 10");
   await run(page, "kubectl set image deployment web nginx=nginx:1.28; sleep 6");
