@@ -522,11 +522,14 @@ mod tests {
 
     fn counting(cli: &mut Cli) -> Run<()> {
         cli.println("begin");
-        let sum = cli.each(&[1, 2, 3], 0, |cli, item, sum| {
+        let (_, sum) = cli.fold((1, 0), |cli, (item, sum)| {
+            if item > 3 {
+                return Ok(std::ops::ControlFlow::Break((item, sum)));
+            }
             cli.print(format!("<{item}"));
             cli.sleep(Duration::from_secs(1))?;
             cli.println(">");
-            Ok(sum + item)
+            Ok(std::ops::ControlFlow::Continue((item + 1, sum + item)))
         })?;
         let input = cli.stdin()?;
         cli.println(format!("{sum} {input}"));

@@ -235,22 +235,25 @@ fn scheduler(seed: u64, size: Size) -> (String, Duration) {
 }
 
 fn requests(seed: u64, size: Size) -> (String, Duration) {
-    let mut history = benchmark::ready_cluster(seed, size.nodes);
-    let start = Instant::now();
-    let drive = benchmark::config_maps(&mut history, size.creates);
-    let time = start.elapsed();
-    let rate = size.creates as f64 / time.as_secs_f64();
-    (format!("{rate:.0} requests a second, {}", drive_text(&drive)), time)
+    creates(seed, size, 0)
 }
 
 fn watchers(seed: u64, size: Size) -> (String, Duration) {
+    creates(seed, size, size.watchers)
+}
+
+/// ConfigMaps that so many clients are told of.
+fn creates(seed: u64, size: Size, watchers: usize) -> (String, Duration) {
     let mut history = benchmark::ready_cluster(seed, size.nodes);
-    benchmark::watchers(&mut history, size.watchers);
+    if watchers > 0 {
+        benchmark::watchers(&mut history, watchers);
+    }
     let start = Instant::now();
     let drive = benchmark::config_maps(&mut history, size.creates);
     let time = start.elapsed();
-    let rate = (size.watchers * size.creates) as f64 / time.as_secs_f64();
-    (format!("{rate:.0} watch events a second, {}", drive_text(&drive)), time)
+    let rate = (watchers.max(1) * size.creates) as f64 / time.as_secs_f64();
+    let what = if watchers > 0 { "watch events" } else { "requests" };
+    (format!("{rate:.0} {what} a second, {}", drive_text(&drive)), time)
 }
 
 fn memory(seed: u64, size: Size) -> (String, Duration) {

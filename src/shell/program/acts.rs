@@ -93,18 +93,4 @@ impl Cli<'_, '_> {
             };
         }
     }
-    /// Runs `step` for each of `items`, with a state that goes along.
-    pub fn each<T, S: Clone + Send + Sync + 'static>(
-        &mut self,
-        items: &[T],
-        initial: S,
-        mut step: impl FnMut(&mut Self, &T, S) -> Run<S>,
-    ) -> Run<S> {
-        let (_, state) = self.fold((0usize, initial), |cli, (index, state)| {
-            let Some(item) = items.get(index) else { return Ok(ControlFlow::Break((index, state))) };
-            let state = step(cli, item, state)?;
-            Ok(ControlFlow::Continue((index + 1, state)))
-        })?;
-        Ok(state)
-    }
 }
