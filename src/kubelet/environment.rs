@@ -242,7 +242,8 @@ fn environment(source: &Source, worker: &Worker, container: &Value) -> Result<Ve
     let mut services: SortedMap<Text, Text> = SortedMap::new();
     if let Some(store) = source.services {
         let links = !matches!(pod.at("spec.enableServiceLinks"), Value::Bool(false));
-        if let Some(master) = store.get("default/kubernetes") {
+        // With links the pods of its own namespace see it among the others.
+        if let Some(master) = store.get("default/kubernetes").filter(|_| !links || namespace != "default") {
             service_variables(master, &mut services);
         }
         if links {
@@ -431,10 +432,12 @@ fn service_variables(service: &Value, variables: &mut SortedMap<Text, Text>) {
         return;
     }
     let name = |text: &str| text.to_ascii_uppercase().replace('-', "_");
-    let prefix = name(meta::name(service));
+    let prefix = name(meta::name(service)) + "_";
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_string() };
     let mut set = |suffix: &[&str], value: &str| {
-        variables.insert([&prefix, "_", &suffix.concat()].concat().into(), value.into());
+        let mut name = prefix.clone();
+        suffix.iter().for_each(|part| name.push_str(part));
+        variables.insert(name.into(), value.into());
     };
     set(&["SERVICE_HOST"], ip);
     for (index, port) in ports.iter().enumerate() {
@@ -449,8 +452,7 @@ fn service_variables(service: &Value, variables: &mut SortedMap<Text, Text>) {
         if !port.text("name").is_empty() {
             set(&["SERVICE_PORT_", &name(port.text("name"))], number);
         }
-        for (suffix, value) in
-            [("", &address), ("_PROTO", &scheme), ("_PORT", number), ("_ADDR", &ip.to_string())]
+        for (suffix, value) in [("", address.as_str()), ("_PROTO", &scheme), ("_PORT", number), ("_ADDR", ip)]
         {
             set(&["PORT_", number, "_", protocol, suffix], value);
         }

@@ -44,6 +44,8 @@ pub struct Network {
     trouble: Text,
     pub ipam: Vec<HostLocal>,
     pub config: Value,
+    /// The same as a plugin reads it from its standard input.
+    pub config_text: Text,
 }
 
 /// What ADD made: the CNI result, in the simulator's terms.
@@ -173,6 +175,7 @@ impl Network {
             trouble: trouble.into(),
             ipam,
             config: config.clone(),
+            config_text: config.to_string().into(),
         })
     }
 

@@ -120,7 +120,10 @@ impl Clone for Map {
     #[cfg_attr(published, optimize(speed))]
     fn clone(&self) -> Map {
         let json_bytes = AtomicU32::new(self.json_bytes.load(Ordering::Relaxed));
-        Map { entries: self.entries.clone(), json_bytes }
+        // One clones to change, and most often one field comes in: without room for it all would be moved at once.
+        let mut entries = Vec::with_capacity(self.entries.len() + 1);
+        entries.extend_from_slice(&self.entries);
+        Map { entries, json_bytes }
     }
 }
 

@@ -106,9 +106,10 @@ fn cidr(path: &str, text: &str, notes: &mut Notes) {
 }
 
 /// An amount of bytes that is no whole number.
-fn fractional(list: &Value, name: &str, path: &str, notes: &mut Notes) {
+fn fractional(list: &Value, name: &str, path: &[&str], notes: &mut Notes) {
     let amount = list.get(name).and_then(Quantity::from_value);
     if let Some(amount) = amount.filter(|amount| amount.milli_value() % 1000 != 0) {
+        let path = path.concat();
         note!(notes, "{path}[{name}]: fractional byte value \"{amount}\" is invalid, must be an integer");
     }
 }
@@ -117,7 +118,7 @@ fn fractional(list: &Value, name: &str, path: &str, notes: &mut Notes) {
 fn claim_spec(spec: &Value, path: &str, notes: &mut Notes) {
     for list in ["requests", "limits"] {
         let amounts = spec.at("resources").at(list);
-        fractional(amounts, "storage", &format!("{path}.resources.{list}"), notes);
+        fractional(amounts, "storage", &[path, ".resources.", list], notes);
     }
 }
 

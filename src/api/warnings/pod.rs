@@ -84,9 +84,9 @@ fn spec_and_meta(holder: &Value, base: &str, notes: &mut Notes) {
         }
     }
     volumes(spec, &inside, notes);
-    duplicates(spec.items("hostAliases"), "ip", &format!("{inside}hostAliases"), notes);
+    duplicates(spec, "hostAliases", "ip", &inside, notes);
     let secrets = spec.items("imagePullSecrets");
-    duplicates(secrets, "name", &format!("{inside}imagePullSecrets"), notes);
+    duplicates(spec, "imagePullSecrets", "name", &inside, notes);
     for (index, secret) in secrets.iter().enumerate() {
         if secret.text("name").is_empty() {
             note!(notes, "{inside}imagePullSecrets[{index}].name: invalid empty name \"\"");
@@ -94,7 +94,7 @@ fn spec_and_meta(holder: &Value, base: &str, notes: &mut Notes) {
     }
     if spec.has("overhead") {
         for name in ["memory", "ephemeral-storage"] {
-            fractional(spec.at("overhead"), name, &format!("{inside}overhead"), notes);
+            fractional(spec.at("overhead"), name, &[&inside, "overhead"], notes);
         }
     }
     if !spec.has("securityContext.seccompProfile") && annotations.contains_key(SECCOMP_POD) {
@@ -156,12 +156,12 @@ fn pod_affinity(spec: &Value, inside: &str, notes: &mut Notes) {
     }
 }
 
-fn duplicates(list: &[Value], field: &str, path: &str, notes: &mut Notes) {
+fn duplicates(spec: &Value, list: &str, field: &str, inside: &str, notes: &mut Notes) {
     let mut seen = SortedSet::new();
-    for (index, entry) in list.iter().enumerate() {
+    for (index, entry) in spec.items(list).iter().enumerate() {
         let value = entry.text(field);
         if !seen.insert(value) {
-            note!(notes, "{path}[{index}].{field}: duplicate {field} {value:?}");
+            note!(notes, "{inside}{list}[{index}].{field}: duplicate {field} {value:?}");
         }
     }
 }
@@ -190,7 +190,7 @@ fn one_container(container: &Value, path: &str, holder: &Value, base: &str, note
     let amounts = container.at("resources");
     for resource in ["memory", "ephemeral-storage"] {
         for list in ["limits", "requests"].into_iter().filter(|list| amounts.has(list)) {
-            fractional(amounts.at(list), resource, &format!("{path}.resources.{list}"), notes);
+            fractional(amounts.at(list), resource, &[path, ".resources.", list], notes);
         }
     }
     let mut seen = SortedSet::new();
@@ -305,7 +305,9 @@ fn collisions(known: &[Target], new: &Target) -> Vec<Target> {
     if new.path.is_empty() {
         return Vec::new();
     }
-    let lies_in = |inner: &str, outer: &str| format!("{inner}/").starts_with(&format!("{outer}/"));
+    let lies_in = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     let collides = |other: &&Target| {
         !other.path.is_empty() && (lies_in(&other.path, &new.path) || lies_in(&new.path, &other.path))
     };
@@ -345,14 +347,18 @@ fn source_of(source: &Value) -> Vec<Target> {
 /// `warningsForOverlappingVirtualPaths`.
 fn overlaps(volume: &Value, notes: &mut Notes) {
     let name = volume.text("name");
-    let described: [(&str, Text); 3] = [
-        ("configMap", arcstr::format!("ConfigMap {:?}", volume.text("configMap.name"))),
-        ("secret", arcstr::format!("Secret {:?}", volume.text("secret.secretName"))),
-        ("downwardAPI", "DownwardAPI".into()),
-    ];
-    for (kind, description) in described {
-        let items = volume.at(kind).items("items");
-        collect(name, &description, targets(items, ""), &mut Vec::new(), notes);
+    for (kind, description, field) in [
+        ("configMap", "ConfigMap", "name"),
+        ("secret", "Secret", "secretName"),
+        ("downwardAPI", "DownwardAPI", ""),
+    ] {
+        let source = volume.at(kind);
+        let found = targets(source.items("items"), "");
+        if !found.is_empty() {
+            let source =
+                if field.is_empty() { Text::new() } else { arcstr::format!(" {:?}", source.text(field)) };
+            collect(name, &[description, &source].concat(), found, &mut Vec::new(), notes);
+        }
     }
     let mut known = Vec::new();
     for source in volume.items("projected.sources") {

@@ -116,7 +116,17 @@ impl Container {
     }
     /// Whether its first process is the program `name`.
     pub fn runs(&self, name: &str) -> bool {
-        self.arguments().first().is_some_and(|program| program.rsplit('/').next() == Some(name))
+        self.program().rsplit('/').next() == Some(name)
+    }
+    /// The first of its [arguments](Container::arguments): empty where there is none.
+    pub fn program(&self) -> &str {
+        let own = self.config.command.first();
+        let words = || self.content.entrypoint.first().copied();
+        let rest = || match self.config.args.first() {
+            Some(argument) => Some(argument.as_str()),
+            None => self.content.command.first().copied(),
+        };
+        own.map(Text::as_str).or_else(words).or_else(rest).unwrap_or("")
     }
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })

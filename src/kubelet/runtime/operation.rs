@@ -95,7 +95,7 @@ impl ContainerEngine {
                 };
             }
             Stage::CniAdd => match &state.cni {
-                Some(network) => detail = network.config.to_string().into(),
+                Some(network) => detail = network.config_text.clone(),
                 None => {
                     let error = CNI_NOT_INITIALIZED.to_string();
                     self.sandbox_failed(client, &id, &error, context);
