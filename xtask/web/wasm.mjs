@@ -3,8 +3,6 @@
 // Picture to hold in mind: a book in a foreign language, read for its punctuation: where chapters and words begin and
 // end, and of hardly a word what it means.
 
-import { digitsOf } from "./streams.mjs";
-
 /** How many functions are imported, and the bytes of the others. The module comes from our own compiler. */
 export function functionsOf(wasm) {
   let at = 8;
@@ -53,6 +51,9 @@ export function functionsOf(wasm) {
   }
   return { imported, bodies };
 }
+
+/** How many bytes a number takes: seven bits each. */
+const digitsOf = (number) => (number < 1 << 7 ? 1 : number < 1 << 14 ? 2 : number < 1 << 21 ? 3 : 4);
 
 /** Where the `bodies` of the functions of `wasm` begin, behind their count, and where they end. */
 export function codeOf(wasm, bodies) {
