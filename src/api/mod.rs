@@ -1,5 +1,6 @@
 //! Kubernetes objects as data: what they are made of, how they are read, checked, compared and printed.
 
+pub mod base64;
 pub mod cel;
 pub mod content;
 pub mod cron;

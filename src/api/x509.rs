@@ -6,6 +6,7 @@
 //! DER of RFC 2986 and RFC 5280; a certificate's extensions come as Go's `x509.CreateCertificate` writes them. Signatures
 //! are bytes here: nothing is computed or checked.
 
+use super::base64::STANDARD;
 use super::{Value, pem, time};
 
 const INTEGER: u8 = 0x02;
@@ -59,7 +60,7 @@ impl Request {
     /// # Errors
     /// In Go's words: of `ParseCSR`.
     pub fn read(text: &str) -> Result<Request, &'static str> {
-        let text = pem::decode(text).unwrap_or_default();
+        let text = STANDARD.decode(text).unwrap_or_default();
         let block = pem::blocks(&String::from_utf8_lossy(&text)).into_iter().next();
         match block {
             Some((kind, der)) if kind == "CERTIFICATE REQUEST" => {

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::api::pem::{ALPHABET_OF_URLS, base64_url};
+use crate::api::base64::URL;
 use crate::api::status::Status;
 use crate::api::{Text, Value, meta};
 use crate::language::Context;
@@ -342,37 +342,14 @@ fn expired_continue(request: &Request) -> Answer {
 /// The token for the rest of a list at `revision`, from key `start` on.
 fn write_continue(revision: i64, start: &str) -> String {
     let token = object! { "v" => "meta.k8s.io/v1", "rv" => revision, "start" => start };
-    base64_url(token.to_string().as_bytes())
-}
-
-/// The bytes of a text in URL-safe base64; `None` where a letter is none of its.
-pub(super) fn from_base64_url(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let (mut word, mut bits) = (0_u32, 0);
-    for byte in text.bytes().filter(|byte| *byte != b'=') {
-        let value = ALPHABET_OF_URLS.iter().position(|letter| *letter == byte)?;
-        word = word << 6 | value as u32;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((word >> bits) as u8);
-            word &= (1 << bits) - 1;
-        }
-    }
-    Some(bytes)
+    URL.encode(token.to_string().as_bytes())
 }
 
 /// Revision and start key of a token. An inconsistent rest (`rv` -1) is read at the newest revision.
 fn read_continue(token: &str) -> Result<(u64, String), Status> {
     let invalid = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
-    let bytes = from_base64_url(token).ok_or_else(|| {
-        let known = token
-            .bytes()
-            .filter(|byte| *byte != b'=')
-            .take_while(|byte| ALPHABET_OF_URLS.contains(byte))
-            .count();
-        invalid(&format!("illegal base64 data at input byte {}", known * 6 / 8))
-    })?;
+    let bytes =
+        URL.decode(token).map_err(|at| invalid(&format!("illegal base64 data at input byte {at}")))?;
     let token: Value = serde_json::from_slice(&bytes).map_err(|_| invalid("invalid character"))?;
     if token.text("v") != "meta.k8s.io/v1" {
         return Err(invalid(&format!(

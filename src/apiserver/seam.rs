@@ -94,7 +94,7 @@ fn encode_string_data(secret: &mut Value) {
     let Some(texts) = texts.as_object().filter(|texts| !texts.is_empty()) else { return };
     let data = secret.at_mut("data").make_object();
     for (key, text) in texts.iter() {
-        data.insert(key, crate::api::pem::encode(text.as_str().unwrap_or("").as_bytes()));
+        data.insert(key, crate::api::base64::STANDARD.encode(text.as_str().unwrap_or("").as_bytes()));
     }
 }
 

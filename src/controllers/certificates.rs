@@ -7,8 +7,9 @@
 //! `pkg/apis/certificates/helpers.go`. The cluster's own authority has no key: what stands for its signature under a
 //! certificate is made up. With an authority from outside (`--cluster-signing-cert-file` is not given) others sign.
 
+use crate::api::base64::STANDARD;
 use crate::api::x509::{self, DNS_NAME, EMAIL_ADDRESS, IP_ADDRESS, Issuer, ORGANIZATION, URI};
-use crate::api::{Value, meta, pem, time};
+use crate::api::{Value, meta, time};
 use crate::client::runner::{Keys, Subscriptions};
 use crate::client::store::key_of;
 use crate::client::{Call, Controller, Delta, Interrupt, Selection, Store, request};
@@ -202,7 +203,7 @@ pub fn answer(
     let signed =
         x509::to_be_signed(&asked, request.items("spec.usages"), issuer, algorithm, &serial, valid_s);
     let certificate = x509::certificate(&signed, algorithm, &sign(&signed)?);
-    answered.set("status.certificate", pem::encode(certificate.as_bytes()));
+    answered.set("status.certificate", STANDARD.encode(certificate.as_bytes()));
     Some(answered)
 }
 
@@ -288,7 +289,7 @@ fn is_waste(request: &Value, now: Time) -> bool {
         match condition.text("type") {
             "Approved" if certificate.is_empty() => is_older(since, 24),
             "Approved" => {
-                let text = pem::decode(certificate).unwrap_or_default();
+                let text = STANDARD.decode(certificate).unwrap_or_default();
                 let end_s = x509::not_after_s(&String::from_utf8_lossy(&text));
                 is_older(since, 1) || end_s.is_some_and(|end_s| now_s > end_s)
             }

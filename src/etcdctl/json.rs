@@ -2,6 +2,7 @@
 //!
 //! Picture to hold in mind: a typist who leaves out every line of the form on which nothing stands.
 
+use crate::api::base64::STANDARD;
 use crate::arrange::Gather;
 
 /// An object; a field without a value is left out.
@@ -35,7 +36,7 @@ pub fn string(value: &str) -> Option<String> {
 }
 /// Bytes, in base64; left out when there are none.
 pub fn bytes(value: &str) -> Option<String> {
-    (!value.is_empty()).then(|| format!("\"{}\"", crate::shell::tools::base64_encode(value.as_bytes())))
+    (!value.is_empty()).then(|| format!("\"{}\"", STANDARD.encode(value.as_bytes())))
 }
 
 /// `encoding/json`: what would end a script in HTML is escaped too.

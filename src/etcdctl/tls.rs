@@ -5,9 +5,9 @@
 //! `crypto/tls`.
 
 use super::{Order, Outcome, exit, fail};
+use crate::api::pem;
 use crate::client::Listener;
 use crate::shell::Cli;
-use crate::shell::tools::{base64_decode, base64_encode};
 
 /// Who issues the certificates of etcd in a cluster of kubeadm's.
 const AUTHORITY: &str = "etcd-ca";
@@ -34,26 +34,18 @@ pub fn apiserver_files() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn pem(kind: &str, content: &str) -> String {
-    let encoded = base64_encode(content.as_bytes());
-    let mut text = format!("-----BEGIN {kind}-----\n");
-    for line in encoded.as_bytes().chunks(64) {
-        text += &String::from_utf8_lossy(line);
-        text += "\n";
-    }
-    text + &format!("-----END {kind}-----\n")
-}
 fn certificate(subject: &str, issuer: &str) -> String {
-    pem("CERTIFICATE", &format!("simulated certificate\nsubject: CN={subject}\nissuer: CN={issuer}\n"))
+    let content = format!("simulated certificate\nsubject: CN={subject}\nissuer: CN={issuer}\n");
+    pem::write("CERTIFICATE", content.as_bytes())
 }
 fn key(subject: &str) -> String {
-    pem("RSA PRIVATE KEY", &format!("simulated private key\nsubject: CN={subject}\n"))
+    pem::write("RSA PRIVATE KEY", format!("simulated private key\nsubject: CN={subject}\n").as_bytes())
 }
 
-/// What stands in a file that [`pem`] wrote.
+/// What stands in a file of one block.
 fn content(text: &str, kind: &str) -> Option<String> {
-    let body = text.split_once(&format!("-----BEGIN {kind}-----\n"))?.1.split_once("-----END")?.0;
-    String::from_utf8(base64_decode(&body.replace('\n', ""))?).ok()
+    let (_, bytes) = pem::blocks(text).into_iter().find(|(found, _)| found == kind)?;
+    String::from_utf8(bytes).ok()
 }
 fn field(content: &str, name: &str) -> Option<String> {
     let line = content.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": CN="));

@@ -8,9 +8,10 @@
 //! Follows `text/template` and cli-runtime's `template.go`.
 
 use crate::api::Value;
+use crate::api::base64::STANDARD;
 use crate::api::patch::go_display;
 use crate::arrange::Gather;
-use crate::shell::tools::{base64_decode, printf};
+use crate::shell::tools::printf;
 use crate::sorted::SortedMap;
 
 const MAXIMUM_DEPTH: usize = 50;
@@ -489,9 +490,9 @@ fn call(name: &str, values: &[Value]) -> Result<Value, String> {
         }
         "base64decode" => {
             need(1)?;
-            match base64_decode(&go_display(&values[0])) {
-                Some(bytes) => Value::from(String::from_utf8_lossy(&bytes).into_owned()),
-                None => return Err("error calling base64decode: base64 decode failed".into()),
+            match STANDARD.decode(&go_display(&values[0])) {
+                Ok(bytes) => Value::from(String::from_utf8_lossy(&bytes).into_owned()),
+                Err(_) => return Err("error calling base64decode: base64 decode failed".into()),
             }
         }
         _ => values.first().cloned().unwrap_or_default(),

@@ -223,7 +223,7 @@ fn what_is_asked_for_and_approved_is_signed() {
         parameters.distinguished_name.push(DnType::OrganizationName, "devs");
         parameters.distinguished_name.push(DnType::CommonName, "grace");
         let asked = parameters.serialize_request(&key).unwrap().pem().unwrap();
-        let asked = clusterarium::api::pem::encode(asked.replace("\r\n", "\n").as_bytes());
+        let asked = clusterarium::api::base64::STANDARD.encode(asked.replace("\r\n", "\n").as_bytes());
         const ALL: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
         let body = format!(
             r#"{{"metadata":{{"name":"grace"}},"spec":{{"request":"{asked}","signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"],"expirationSeconds":3600}}}}"#
@@ -244,7 +244,8 @@ fn what_is_asked_for_and_approved_is_signed() {
         .map(|request| request.text("status.certificate").to_owned())
         .find(|certificate| !certificate.is_empty())
         .expect("it is signed");
-        let certificate = String::from_utf8(clusterarium::api::pem::decode(&certificate).unwrap()).unwrap();
+        let certificate =
+            String::from_utf8(clusterarium::api::base64::STANDARD.decode(&certificate).unwrap()).unwrap();
         let answer = ask(&program, &folder, Some(&(certificate, key.serialize_pem())), WHO_AM_I, &[]);
         assert_eq!(told(&answer), "201 grace of devs system:authenticated");
         drop(program);

@@ -12,6 +12,7 @@ use super::{Field, ObjectShape, Schema, SchemaType, Shape};
 use std::cmp::Ordering;
 use std::fmt::Write;
 
+use crate::api::base64::STANDARD;
 use crate::api::field::go_quote;
 use crate::api::quantity::Quantity;
 use crate::api::status::Status;
@@ -191,7 +192,7 @@ impl<'a> Walk<'a> {
                 None
             }
             (Shape::Bytes, Value::String(text)) => {
-                if let Some(at) = base64_error(text) {
+                if let Err(at) = STANDARD.decode(text) {
                     self.note(format!("illegal base64 data at input byte {at}"));
                 }
                 None
@@ -505,39 +506,6 @@ fn zero(type_: SchemaType) -> Option<Value> {
         }
         _ => Value::Null,
     })
-}
-
-/// Where Go's standard decoder finds a text to be no base64, if it does. Line breaks are skipped.
-fn base64_error(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let mut count = 0;
-    let mut index = 0;
-    while index < bytes.len() {
-        match bytes[index] {
-            b'\r' | b'\n' => {}
-            b'=' => {
-                if count % 4 < 2 {
-                    return Some(index);
-                }
-                let rest: Vec<usize> =
-                    (index + 1..bytes.len()).filter(|at| !matches!(bytes[*at], b'\r' | b'\n')).collect();
-                let mut rest = rest.into_iter();
-                if count % 4 == 2 {
-                    match rest.next() {
-                        Some(at) if bytes[at] == b'=' => {}
-                        Some(at) => return Some(at),
-                        None => return Some(bytes.len()),
-                    }
-                }
-                return rest.next();
-            }
-            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/') => count += 1,
-            _ => return Some(index),
-        }
-        index += 1;
-    }
-    // Go counts from the last whole group when the end is missing.
-    (count % 4 != 0).then(|| bytes.len() - count % 4)
 }
 
 /// Go's complaint about a text that is no time of this layout.

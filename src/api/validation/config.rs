@@ -11,6 +11,7 @@ use super::format::{config_map_key, dns1123_subdomain, name_is_label, name_is_su
 use super::go;
 use super::meta::{self, METADATA, SPEC, STATUS};
 use super::semantic::equal;
+use crate::api::base64::STANDARD;
 use crate::api::field::FieldPath;
 use crate::api::meta::annotation;
 use crate::api::value::Value;
@@ -111,33 +112,10 @@ pub fn secret(secret: &Value, errors: &mut Errors) {
     }
 }
 
-/// A base64 text as bytes; what is no base64 (decoding has refused it before) is nothing.
-pub fn decode_base64(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.bytes().filter(|byte| *byte != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return Vec::new(),
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
-}
-
 /// The contents must be a JSON object.
 fn docker_config(secret: &Value, key: &'static str, errors: &mut Errors) {
     let text = secret.map("data").get(key).and_then(Value::as_str).unwrap_or("");
-    let bytes = decode_base64(text);
+    let bytes = STANDARD.decode(text).unwrap_or_default();
     let problem = match serde_json::from_slice::<Value>(&bytes) {
         Ok(Value::Object(_) | Value::Null) => return,
         Ok(other) => format!(

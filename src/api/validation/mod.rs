@@ -45,7 +45,6 @@ mod volume;
 mod volume_source;
 mod workloads;
 
-pub use config::decode_base64;
 pub use definition::{APPROVAL, approval, is_protected};
 pub use pod_update::take;
 

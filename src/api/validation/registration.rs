@@ -7,6 +7,7 @@
 use super::errors::Errors;
 use super::format::{dns1035_label, dns1123_subdomain, name_is_path_segment, port_number};
 use super::meta::{self, METADATA, SPEC};
+use crate::api::base64::STANDARD;
 use crate::api::field::{FieldPath, go_quote};
 use crate::api::value::Value;
 
@@ -38,7 +39,7 @@ pub fn api_service(service: &Value, errors: &mut Errors) {
     };
     between("groupPriorityMinimum", 20_000, errors);
     between("versionPriority", 1000, errors);
-    let bundle = super::config::decode_base64(spec.text("caBundle"));
+    let bundle = STANDARD.decode(spec.text("caBundle")).unwrap_or_default();
     let is_insecure = spec.is_true("insecureSkipTLSVerify");
     let path = SPEC.child("insecureSkipTLSVerify");
     let target = spec.at("service");

@@ -5,6 +5,7 @@
 //! The words are those of Go's `tls.X509KeyPair`, as far as it looks at the PEM armour. What lies in the armour is not
 //! taken apart: a certificate that parses as ASN.1 is taken for one, and no key is compared with it.
 
+use crate::api::base64::STANDARD;
 use crate::api::pem;
 
 /// Whether the bytes begin with an ASN.1 sequence that ends with them.
@@ -25,7 +26,7 @@ fn is_sequence(bytes: &[u8]) -> bool {
 /// What Go's `tls.X509KeyPair` says about a certificate and a key, both in base64 as a Secret has them.
 pub fn problem(certificate: &str, key: &str) -> Option<String> {
     let text =
-        |encoded: &str| String::from_utf8_lossy(&pem::decode(encoded).unwrap_or_default()).into_owned();
+        |encoded: &str| String::from_utf8_lossy(&STANDARD.decode(encoded).unwrap_or_default()).into_owned();
     let found = pem::blocks(&text(certificate));
     let skipped: Vec<&str> = found.iter().map(|(kind, _)| kind.as_str()).collect();
     let Some((_, first)) = found.iter().find(|(kind, _)| kind == "CERTIFICATE") else {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::base64::STANDARD;
 
 fn field(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     wrap(tag, parts)
@@ -25,7 +26,7 @@ fn request() -> Vec<u8> {
 
 #[test]
 fn a_request_is_read_and_becomes_a_certificate() {
-    let text = pem::encode(pem::write("CERTIFICATE REQUEST", &request()).as_bytes());
+    let text = STANDARD.encode(pem::write("CERTIFICATE REQUEST", &request()).as_bytes());
     let request = Request::read(&text).unwrap();
     assert_eq!(request.common_name(), "system:node:n");
     assert_eq!(request.subject(ORGANIZATION), ["system:nodes"]);

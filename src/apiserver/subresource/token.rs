@@ -16,12 +16,11 @@ use crate::message::rest::User;
 use crate::sim::Time;
 use crate::{array, object};
 
-use crate::api::pem::base64_url;
+use crate::api::base64::URL;
 use crate::apiserver::ApiServer;
 use crate::apiserver::admission::{Attributes, Operation};
 use crate::apiserver::catalog::Route;
 use crate::apiserver::exchange::{Answer, Exchange};
-use crate::apiserver::read::from_base64_url;
 
 const DEFAULT_SECONDS: i64 = 3600;
 /// What pods are projected with is extended to a year, and warned about after this.
@@ -37,7 +36,7 @@ fn signature(head: &str, body: &str) -> String {
     for byte in head.bytes().chain([b'.']).chain(body.bytes()) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(5);
     }
-    base64_url(&hash.to_be_bytes())
+    URL.encode(&hash.to_be_bytes())
 }
 
 impl ApiServer {
@@ -49,7 +48,7 @@ impl ApiServer {
         if parts.next().is_some() || signature(head, body) != own_signature {
             return None;
         }
-        let claims: Value = serde_json::from_slice(&from_base64_url(body)?).ok()?;
+        let claims: Value = serde_json::from_slice(&URL.decode(body).ok()?).ok()?;
         let until_s = claims.integer("exp")?;
         if claims.text("iss") != ISSUER
             || time::unix_us(now) >= until_s.checked_mul(1_000_000)?
@@ -186,7 +185,7 @@ impl ApiServer {
             "nbf" => issued,
             "sub" => format!("system:serviceaccount:{}:{}", request.namespace, request.name),
         };
-        let body = base64_url(payload.to_string().as_bytes());
+        let body = URL.encode(payload.to_string().as_bytes());
         let signature = signature(HEAD, &body);
         let mut answer = object! {
             "kind" => "TokenRequest",

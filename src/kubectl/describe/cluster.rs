@@ -2,6 +2,7 @@
 //!
 //! Picture to hold in mind: the house rules, the keys, and the store-rooms.
 
+use crate::api::base64::STANDARD;
 use crate::api::value::Map;
 use crate::api::{Value, meta, volumes};
 use crate::arrange::{Arrange, Gather};
@@ -123,7 +124,7 @@ pub fn secret(page: &mut Page, secret: &Value) {
     line!(page, 0, "Data");
     line!(page, 0, "====");
     for (key, value) in secret.map("data").iter() {
-        let bytes = crate::shell::tools::base64_decode(value.as_str().unwrap_or("")).unwrap_or_default();
+        let bytes = STANDARD.decode(value.as_str().unwrap_or("")).unwrap_or_default();
         if key == "token" && secret.text("type") == "kubernetes.io/service-account-token" {
             line!(page, 0, "{key}:\t{}", String::from_utf8_lossy(&bytes));
         } else {
@@ -140,7 +141,7 @@ pub fn config_map(page: &mut Page, map: &Value) {
     }
     page.raw("\nBinaryData\n====\n");
     for (key, value) in map.map("binaryData").iter() {
-        let bytes = crate::shell::tools::base64_decode(value.as_str().unwrap_or("")).unwrap_or_default();
+        let bytes = STANDARD.decode(value.as_str().unwrap_or("")).unwrap_or_default();
         page.raw(&format!("{key}: {} bytes\n", bytes.len()));
     }
     page.raw("\n");

@@ -2,13 +2,13 @@
 //!
 //! Picture to hold in mind: see [`super`]. Follows `create_configmap.go`, `create_secret*.go`, `create_quota.go` ...
 
+use crate::api::base64::STANDARD;
 use crate::api::field::go_quote;
 use crate::api::sha256::sha256;
 use crate::api::{Text, Value};
 use crate::arrange::Gather;
 use crate::object;
 use crate::shell::files::Entry;
-use crate::shell::tools::base64_encode;
 
 use super::super::apply::go_compact_json;
 use super::super::failure::{Outcome, fail};
@@ -136,7 +136,7 @@ fn secret(name: &str, kind: &str, pairs: Vec<(String, Text)>) -> Value {
     let mut secret =
         object! { "apiVersion" => "v1", "kind" => "Secret", "metadata" => object! { "name" => name } };
     for (key, value) in pairs {
-        secret.at_mut("data").make_object().insert(key.as_str(), base64_encode(value.as_bytes()));
+        secret.at_mut("data").make_object().insert(key.as_str(), STANDARD.encode(value.as_bytes()));
     }
     if !kind.is_empty() {
         secret.set("type", kind);
@@ -167,7 +167,7 @@ pub fn secret_docker(session: &mut Session, name: &str) -> Outcome<Value> {
         );
     }
     // Go writes a struct's fields as they are declared.
-    let auth = base64_encode(format!("{user}:{password}").as_bytes());
+    let auth = STANDARD.encode(format!("{user}:{password}").as_bytes());
     let mut content = ["{\"auths\":{", &go_quote(flags.text("docker-server")), ":{"].concat();
     for (field, text) in [("username", user), ("password", password), ("email", email), ("auth", &auth)] {
         if !text.is_empty() {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::api::Text;
-use crate::api::pem::base64_url;
+use crate::api::base64::URL;
 use crate::api::sha256::{sha224, sha256};
 use crate::arrange::Arrange;
 use crate::network::cni::calico_interface;
@@ -98,7 +98,7 @@ fn limited(prefix: &str, name: &str) -> String {
     if prefix.len() + name.len() <= LONGEST_CHAIN {
         return [prefix, name].concat();
     }
-    [prefix, "_", &base64_url(&sha256(name.as_bytes()))[..LONGEST_CHAIN - 1 - prefix.len()]].concat()
+    [prefix, "_", &URL.encode(&sha256(name.as_bytes()))[..LONGEST_CHAIN - 1 - prefix.len()]].concat()
 }
 
 fn policy_chain(policy: &Policy, is_ingress: bool) -> String {
@@ -118,7 +118,7 @@ fn hashed(chain: &str, rules: &str) -> Vec<Arc<Rule>> {
         }
         hash = sha224(&hashed);
         let mut rule = Rule::read(text);
-        rule.matches.insert(0, Match::Comment(["cali:", &base64_url(&hash)[..16]].concat().into()));
+        rule.matches.insert(0, Match::Comment(["cali:", &URL.encode(&hash)[..16]].concat().into()));
         Arc::new(rule)
     };
     rules.lines().map(with_hash).collect()
@@ -315,7 +315,7 @@ impl Books {
         ports: Vec<PortEntry>,
     ) -> Text {
         let mut name = ["cali40", prefix].concat();
-        name += &base64_url(&sha224(key.as_bytes()))[..LONGEST_SET - name.len()];
+        name += &URL.encode(&sha224(key.as_bytes()))[..LONGEST_SET - name.len()];
         let name = Text::from(name);
         if self.sets.iter().all(|set| set.name != name) {
             self.sets.push(Arc::new(IpSet { name: name.clone(), kind, entries, ports }));

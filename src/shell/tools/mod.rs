@@ -25,7 +25,7 @@ use grep::Grep;
 use lines::{Head, Tail, Uniq, WordCount};
 use sed::Sed;
 use sort::Sort;
-pub use text::{base64_decode, base64_encode, printf, unescape};
+pub use text::{printf, unescape};
 
 /// What a tool writes in answer to one line, or at the end.
 #[derive(Default, Debug)]

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use clusterarium::shell::tools::base64_encode;
+use clusterarium::api::base64::STANDARD;
 
 use super::certificates::Office;
 use super::secret_file;
@@ -16,7 +16,7 @@ use super::secret_file;
 const MARK: &str = "# Written by clusterarium serve; it is overwritten when that is started again.\n";
 
 fn text(address: SocketAddr, office: Option<&Office>) -> String {
-    let data = |pem: &str| base64_encode(pem.as_bytes());
+    let data = |pem: &str| STANDARD.encode(pem.as_bytes());
     let (server, user) = match office {
         None => (
             format!(

@@ -11,8 +11,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use clusterarium::api::base64::STANDARD;
 use clusterarium::api::schema::{Schema, SchemaType, Shape};
-use clusterarium::api::{Text, Value, pem, time};
+use clusterarium::api::{Text, Value, time};
 
 pub const CONTENT_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
@@ -238,7 +239,7 @@ fn value(place: SchemaType, wire: Wire) -> Result<Option<Value>, Error> {
         (Shape::Boolean, Wire::Number(number)) => Value::from(number != 0),
         (Shape::Integer { .. }, Wire::Number(number)) => Value::from(number as i64),
         (Shape::Float, Wire::Fixed64(bytes)) => Value::Float(f64::from_le_bytes(bytes)),
-        (Shape::Bytes, Wire::Bytes(bytes)) => Value::from(pem::encode(bytes)),
+        (Shape::Bytes, Wire::Bytes(bytes)) => Value::from(STANDARD.encode(bytes)),
         (Shape::Quantity, Wire::Bytes(bytes)) => Value::from(text(Fields::find_bytes(bytes, 1)?)?),
         (Shape::IntOrString, Wire::Bytes(bytes)) => match Fields::find_number(bytes, 1)? {
             0 => Value::from(Fields::find_number(bytes, 2)?),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use clusterarium::api::base64::STANDARD;
 use clusterarium::api::{Value, meta, pem, x509};
 use clusterarium::cluster::Cluster;
 use clusterarium::command::Command;
@@ -103,7 +104,7 @@ impl Signer {
 
 /// Whether who asks has the key that he wants a certificate for: the request's signature is by it.
 fn is_own_key(request: &Value) -> bool {
-    let text = pem::decode(request.text("spec.request")).unwrap_or_default();
+    let text = STANDARD.decode(request.text("spec.request")).unwrap_or_default();
     let block = pem::blocks(&String::from_utf8_lossy(&text)).into_iter().next();
     block.is_some_and(|(_, der)| {
         X509CertificationRequest::from_der(&der).is_ok_and(|(_, request)| request.verify_signature().is_ok())
