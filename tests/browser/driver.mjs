@@ -43,7 +43,6 @@ export function launch() {
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 }
 
-/** Opens the page in a browser of its own; what it complains about is gathered in `complaints`. */
 /** In the page: window.firstPicture becomes the instant, in milliseconds, at which machines of the cluster are first drawn. */
 function noteFirstPicture() {
   const look = () => {
@@ -54,6 +53,7 @@ function noteFirstPicture() {
   requestAnimationFrame(look);
 }
 
+/** Opens the page in a browser of its own; what it complains about is gathered in `complaints`. */
 export async function open(browser, address, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, ...options });
   const page = await context.newPage();

@@ -114,7 +114,12 @@ fn wasm() -> Outcome {
 fn browser() -> Outcome {
     let chromium = setup::chromium().ok_or("Chromium is missing")?;
     Command::new("node")
-        .args(["--test", "--test-concurrency=1", "tests/browser/tokens.test.mjs"])
+        .args([
+            "--test",
+            "--test-concurrency=1",
+            "tests/browser/tokens.test.mjs",
+            "tests/browser/streams.test.mjs",
+        ])
         .args(["tests/browser/page.test.mjs", "tests/browser/lenses.test.mjs", "tests/browser/hand.test.mjs"])
         .args(["tests/browser/level.test.mjs", "tests/browser/topology.test.mjs"])
         .env("CHROME", &chromium.to_string_lossy())

@@ -36,7 +36,7 @@ export function split(wasm) {
   });
   const trays = [codes];
   const tray = (number) => (trays[number] ??= []);
-  let [body, at] = [null, 0];
+  let [body, at, copies] = [null, 0, 0];
   const way = {
     codes,
     next: 0,
@@ -56,6 +56,7 @@ export function split(wasm) {
         if (byte < 128) return value;
       }
     },
+    copied: () => (copies += 1),
   };
   for (body of bodies) {
     at = 0;
@@ -72,6 +73,7 @@ export function split(wasm) {
     functions: bodies.length,
     before: before.length,
     after: after.length,
+    copies,
     opcodes,
     pairs,
     trays: filled.map(([number, bytes]) => [number, bytes.length]),

@@ -36,6 +36,8 @@ const isOperand = (code) => code === 0x20 || code === 0x41;
 
 /** Copies of fewer bytes are written out. As a constant such a number takes one byte. */
 const FEW = 64;
+/** No copy takes more bytes when it is written out. */
+const LONGEST = 192;
 
 /**
  * Carries the body of one function. `way.codes` are the opcodes of all functions and `way.next` the place of the next;
@@ -157,8 +159,7 @@ export function join(sorted, asItWas = false) {
   for (const word of trays[OPCODE]) for (const code of words[word]) codes[filled++] = code;
   const read = new Uint32Array(trays.length);
 
-  // More than enough; what is not written to takes no memory.
-  const module = new Uint8Array(2 * head.length);
+  const module = new Uint8Array(head.length + head.copies * LONGEST);
   module.set(before);
   let at = before.length;
   const insert = (place, bytes) => {
