@@ -22,7 +22,7 @@ mod browser {
     /// A pause of the whole tab (a closed lid) is not caught up with.
     const LONGEST_TICK_US: f64 = 250_000.0;
     /// Of each tick, in milliseconds, as much may go to running in, the clerk's own work included.
-    const RUN_IN_MS: f64 = 6.0;
+    const RUN_IN_MS: f64 = 10.0;
 
     thread_local! {
         static CLERK: RefCell<Clerk> = RefCell::new(Clerk::default());

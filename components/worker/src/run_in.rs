@@ -12,11 +12,11 @@ use clusterarium::command::{Command, Scenario};
 use clusterarium::sim::{History, Time};
 
 /// The work: what people do first.
-const LINE: &str = "while true; do kubectl create deployment run-in --image=nginx --replicas=90; \
+const LINE: &str = "while true; do kubectl create deployment run-in --image=nginx --replicas=300; \
                     kubectl rollout status deployment run-in; kubectl delete deployment run-in; sleep 40; done";
 
 /// Events after which it is enough: most of what a rollout needs has been compiled well by then.
-const EVENTS: u64 = 240_000;
+const EVENTS: u64 = 400_000;
 
 /// Events between two looks at the clock: well below a millisecond.
 const STRIDE: u64 = 20;
@@ -36,7 +36,7 @@ impl RunIn {
     pub fn go_on(&mut self, is_open: bool) -> bool {
         match self {
             RunIn::Waiting if is_open => {
-                let mut history = cluster::boot(1, Scenario { workers: 1, ..Scenario::default() });
+                let mut history = cluster::boot(1, Scenario { workers: 10, ..Scenario::default() });
                 history.command(Command::Exec { session: 0, line: LINE.into(), stdin: String::new() });
                 *self = RunIn::Running(Box::new(history));
                 true
