@@ -82,7 +82,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kubectl",
         what: "explain: descriptions",
-        message: "the fields of built-in kinds are listed with their types, but not described",
+        message: "the descriptions of built-in kinds are our own, shorter ones; some rarely used fields have none",
     },
     Entry {
         component: "serve",

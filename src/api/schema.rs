@@ -5,10 +5,12 @@
 //! `kubectl explain`, so they cannot disagree about the roads.
 //!
 //! `schema/builtin.txt` lists the facts of the structs in `k8s.io/api/*/types.go` of 1.36 (its format: see
-//! [`table`]). Custom resources bring their own atlas at run time ([`Schema::structural`]).
+//! [`table`]); `schema/descriptions.txt` says in our own words what they mean ([`descriptions`]). Custom resources
+//! bring their own atlas at run time ([`Schema::structural`]).
 
 mod convert;
 mod decode;
+mod descriptions;
 pub mod openapi;
 mod structural;
 mod table;
@@ -241,12 +243,9 @@ impl<'a> SchemaType<'a> {
     }
     /// Follows a path of fields as `kubectl explain` writes it, through lists and maps.
     pub fn walk(self, path: &str) -> Option<SchemaType<'a>> {
-        path.split('.').filter(|name| !name.is_empty()).try_fold(self, |mut place, name| {
-            while let Some(element) = place.element() {
-                place = element;
-            }
-            place.step(name)
-        })
+        path.split('.')
+            .filter(|name| !name.is_empty())
+            .try_fold(self, |place, name| place.innermost().step(name))
     }
     /// A string, number or boolean, however it is written.
     pub fn is_scalar(self) -> bool {

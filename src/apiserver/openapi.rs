@@ -4,7 +4,7 @@
 //! door the forms that are taken there, for each form its fields.
 //!
 //! Follows `k8s.io/kube-openapi/pkg/{builder,builder3,handler3}` and `k8s.io/apiserver/pkg/endpoints/installer.go`. What
-//! fields mean is not told (see [`crate::fidelity`]); custom resources bring their descriptions along.
+//! fields mean is told in our own words; custom resources bring their descriptions along.
 
 use crate::api::kind::{ResourceInfo, Subresource, Verb, join_api_version};
 use crate::api::schema::openapi::{Dialect, Printer};

@@ -2,8 +2,8 @@
 //!
 //! Picture to hold in mind: an atlas read aloud: each road out of a place, and where it leads.
 //!
-//! Follows `k8s.io/kubectl/pkg/explain/v2` and its plain-text template. What the fields of built-in kinds mean is
-//! not kept here (see [`crate::fidelity`]); custom resources bring their descriptions along.
+//! Follows `k8s.io/kubectl/pkg/explain/v2` and its plain-text template. What the fields of built-in kinds mean stands
+//! in the atlas in our own words; custom resources bring their descriptions along.
 
 use crate::api::Value;
 use crate::api::schema::{Schema, SchemaType};
@@ -25,6 +25,8 @@ struct Road {
     name: String,
     place: Place,
     required: bool,
+    /// `""` if nothing is said of it.
+    description: String,
 }
 
 impl Place {
@@ -55,6 +57,7 @@ impl Place {
                     name: field.info().name.to_string(),
                     place: Place::BuiltIn(field.type_()),
                     required: field.info().required,
+                    description: type_.field_description(&field.info().name).into(),
                 })
                 .collect(),
             Place::Custom(schema) => {
@@ -69,6 +72,7 @@ impl Place {
                         name: name.to_string(),
                         place: place(schema),
                         required: required.contains(&name.as_str()),
+                        description: schema.text("description").into(),
                     })
                     .collect()
             }
@@ -100,18 +104,26 @@ impl Place {
             Place::Custom(schema) => schema.items("enum").iter().map(crate::api::patch::go_display).collect(),
         }
     }
+    /// What is said of the place itself, to which roads add their own words.
     fn description(&self) -> String {
-        match self {
-            Place::BuiltIn(_) => String::new(),
-            Place::Custom(schema) => {
-                let own = schema.text("description");
-                let mut text = if own.is_empty() { String::new() } else { format!("{own}\n") };
-                if let Some(element) = self.element() {
-                    text += &element.description();
-                }
-                text
-            }
+        let mut text = String::new();
+        let own = match self {
+            Place::BuiltIn(type_) if type_.is_kind() => type_.description(),
+            Place::BuiltIn(_) => "",
+            Place::Custom(schema) => schema.text("description"),
+        };
+        add_line(&mut text, own);
+        if let Some(element) = self.element() {
+            text += &element.description();
         }
+        text
+    }
+}
+
+fn add_line(text: &mut String, line: &str) {
+    if !line.is_empty() {
+        text.push_str(line);
+        text.push('\n');
     }
 }
 
@@ -162,11 +174,8 @@ fn field_list(place: &Place, recursive: bool, level: usize, history: &[String], 
         if recursive {
             field_list(&road.place, recursive, level + 1, &history, out);
         } else {
-            let description = match &road.place {
-                Place::Custom(schema) => schema.text("description").to_string(),
-                Place::BuiltIn(_) => String::new(),
-            };
-            let text = if description.is_empty() { "<no description>" } else { &description };
+            let text =
+                if road.description.is_empty() { "<no description>" } else { road.description.as_str() };
             *out += &format!("{}\n\n", wrapped(text, 78 - indentation.min(60), indentation + 2));
         }
     }
@@ -176,6 +185,7 @@ fn field_list(place: &Place, recursive: bool, level: usize, history: &[String], 
 fn page(place: &Place, path: &[&str], recursive: bool) -> Result<String, String> {
     let mut text = String::new();
     let mut place = place.clone();
+    let mut description = String::new();
     for (index, name) in path.iter().enumerate() {
         let missing = || Err(path.last().unwrap_or(name).to_string());
         let Some(road) = place.innermost().roads().into_iter().find(|road| road.name == *name) else {
@@ -191,8 +201,12 @@ fn page(place: &Place, path: &[&str], recursive: bool) -> Result<String, String>
             text += "\n\n";
         }
         place = road.place;
+        description.clear();
+        if let Place::BuiltIn(_) = place {
+            add_line(&mut description, &road.description);
+        }
     }
-    let description = place.description();
+    description += &place.description();
     let description = if description.is_empty() { "<empty>" } else { &description };
     text += &format!("DESCRIPTION:\n{}\n", wrapped(description, 76, 4));
     let mut fields = String::new();

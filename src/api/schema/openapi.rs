@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use super::{BUILT_IN, Field, ListKind, SchemaType, Shape, TypeId, table};
+use super::{BUILT_IN, Field, ListKind, SchemaType, Shape, TypeId, descriptions, table};
 use crate::api::meta::split_api_version;
 use crate::api::value::{Text, Value};
 use crate::arrange::Arrange;
@@ -39,6 +39,10 @@ static KINDS: LazyLock<SortedMap<TypeId, Vec<(Text, Text)>>> = LazyLock::new(|| 
     }
     kinds
 });
+
+pub(super) fn is_kind(id: TypeId) -> bool {
+    KINDS.contains_key(&id)
+}
 
 /// `io.k8s.api.apps.v1`: what the definitions of a group's version begin with.
 fn package(api_version: &str) -> String {
@@ -85,6 +89,18 @@ fn group_version_kind(api_version: &str, kind: &str) -> Value {
     object! { "group" => group, "kind" => kind, "version" => version }
 }
 
+/// With these words on it, if there are any.
+fn described(mut definition: Value, text: &str) -> Value {
+    if !text.is_empty() {
+        definition.set("description", text);
+    }
+    definition
+}
+
+fn common_text(field: &str) -> Value {
+    described(object! { "type" => "string" }, descriptions::common(field))
+}
+
 impl Printer {
     pub fn new(dialect: Dialect) -> Printer {
         Printer { dialect, definitions: SortedMap::new(), waiting: Vec::new() }
@@ -116,14 +132,16 @@ impl Printer {
     pub fn list(&mut self, item: &str, api_version: &str, list_kind: &str) -> Text {
         let package = item.rsplit_once('.').map_or("", |(package, _)| package);
         let name = Text::from(format!("{package}.{list_kind}"));
-        let metadata = self.meta("ListMeta");
+        let metadata = described(self.meta("ListMeta"), descriptions::common("metadata"));
         let items = object! { "type" => "array", "items" => self.within(self.reference(item), false) };
-        let text = object! { "type" => "string" };
         let definition = object! {
             "type" => "object",
             "required" => crate::array!["items"],
             "properties" => object! {
-                "apiVersion" => &text, "kind" => text, "items" => items, "metadata" => metadata,
+                "apiVersion" => common_text("apiVersion"),
+                "kind" => common_text("kind"),
+                "items" => items,
+                "metadata" => metadata,
             },
             "x-kubernetes-group-version-kind" => crate::array![group_version_kind(api_version, list_kind)],
         };
@@ -137,10 +155,9 @@ impl Printer {
             Some(_) => self.foreign(schema, 0),
             None => object! { "type" => "object", "x-kubernetes-preserve-unknown-fields" => true },
         };
-        let text = object! { "type" => "string" };
-        definition.set("properties.apiVersion", &text);
-        definition.set("properties.kind", text);
-        let metadata = self.meta("ObjectMeta");
+        definition.set("properties.apiVersion", common_text("apiVersion"));
+        definition.set("properties.kind", common_text("kind"));
+        let metadata = described(self.meta("ObjectMeta"), descriptions::common("metadata"));
         definition.set("properties.metadata", metadata);
         let api_version = crate::api::kind::join_api_version(group, version);
         definition
@@ -207,7 +224,8 @@ impl Printer {
         let mut properties = Value::object();
         let mut required: Vec<Text> = Vec::new();
         for field in &shape.fields {
-            let value = self.field(place.to(field.type_), field);
+            let value =
+                described(self.field(place.to(field.type_), field), place.field_description(&field.name));
             properties.make_object().insert(&field.name, value);
             if field.required {
                 required.push(field.name.clone());
@@ -224,6 +242,7 @@ impl Printer {
             definition.set("x-kubernetes-map-type", "atomic");
         }
         if let Some(kinds) = KINDS.get(&place.id) {
+            definition = described(definition, place.description());
             let kinds = kinds.iter().map(|(api_version, kind)| group_version_kind(api_version, kind));
             definition.set("x-kubernetes-group-version-kind", Value::array(kinds));
         }

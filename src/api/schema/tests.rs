@@ -299,3 +299,67 @@ fn what_the_real_server_printed_stays_as_it_is() {
     }
     assert!(checked > 400, "{checked}");
 }
+
+/// Words for a name that is not there would never be shown.
+#[test]
+fn every_description_is_short_and_of_something_that_is_there() {
+    let schema = Schema::built_in();
+    let mut shown: Vec<*const u8> = Vec::new();
+    for id in 0..schema.types.len() {
+        let type_ = SchemaType { schema, id: TypeId(id as u32) };
+        if type_.is_kind() {
+            shown.push(type_.description().as_ptr());
+        }
+        shown.extend(type_.fields().map(|field| type_.field_description(&field.info().name).as_ptr()));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (package, type_, name, text) in descriptions::lines() {
+        let place = format!("{package}.{type_}.{name}");
+        if !seen.insert(place.clone()) {
+            wrong.push(format!("twice: {place}"));
+        } else if text.is_empty() {
+            // A type whose fields alone are described.
+            if name != descriptions::OWN {
+                wrong.push(format!("empty: {place}"));
+            }
+        } else if text.chars().count() > 200 || !text.ends_with(['.', '?']) {
+            wrong.push(format!("no short sentence: {place}"));
+        } else if !shown.contains(&descriptions::text(package, type_, name).as_ptr()) {
+            wrong.push(format!("never shown: {place}"));
+        }
+    }
+    for (api_version, kind) in schema.kinds() {
+        if schema.kind(api_version, kind).is_none_or(|kind| kind.description().is_empty()) {
+            wrong.push(format!("not described: {api_version} {kind}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_field_is_described_by_its_own_words_or_its_types_or_by_common_ones() {
+    let pod = Schema::built_in().kind("v1", "Pod").unwrap();
+    for (path, name, begins) in [
+        ("", "kind", "What kind of object"),
+        ("spec", "containers", "The containers, "),
+        ("spec", "restartPolicy", "Whether ended containers"),
+        ("spec", "unicorn", ""),
+    ] {
+        let text = pod.walk(path).unwrap().field_description(name);
+        assert!(text.starts_with(begins) && text.is_empty() == begins.is_empty(), "{path}.{name}: {text}");
+    }
+    let stateful_set = Schema::built_in().kind("apps/v1", "StatefulSet").unwrap();
+    let claims = stateful_set.walk("spec").unwrap().field_description("volumeClaimTemplates");
+    let definitions = {
+        let mut printer = openapi::Printer::new(openapi::Dialect::V3);
+        printer.kind("apps/v1", "StatefulSet");
+        printer.finish()
+    };
+    let definitions = definitions.as_object().unwrap();
+    let spec = definitions.get("io.k8s.api.apps.v1.StatefulSetSpec").unwrap();
+    assert_eq!(spec.text("properties.volumeClaimTemplates.description"), claims);
+    assert!(!spec.has("description"), "the fields of that type have these words");
+    let claim = definitions.get("io.k8s.api.core.v1.PersistentVolumeClaim").unwrap();
+    assert!(claim.has("description") && claim.text("description") != claims);
+}
