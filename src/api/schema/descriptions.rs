@@ -72,10 +72,9 @@ impl SchemaType<'_> {
         let Some(field) = self.field(name).filter(|_| own.is_empty()) else { return own };
         let type_ = field.type_().innermost();
         match type_.description() {
-            "" => common(name),
-            // What a kind is is told besides.
-            _ if type_.is_kind() => common(name),
-            text => text,
+            // A kind's own words are told besides.
+            text if !text.is_empty() && !type_.is_kind() => text,
+            _ => common(name),
         }
     }
     /// The type itself, or what lists and maps of it hold in the end.
@@ -86,7 +85,7 @@ impl SchemaType<'_> {
         }
         type_
     }
-    /// Objects of this type stand for themselves, with `kind` and `apiVersion`.
+    /// Of a built-in type: whether its objects say what they are, with `kind` and `apiVersion`.
     pub fn is_kind(self) -> bool {
         openapi::is_kind(self.id)
     }
