@@ -122,7 +122,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry {
         component: "kube-apiserver",
         what: "CEL",
-        message: "while expressions run, steps are counted instead of cel-go's cost units; of the time zones UTC and offsets such as \"+02:00\" are known, but none by its name (America/New_York), and format strings are not checked beforehand",
+        message: "an operator on an int-or-string field costs what the value there costs; of the time zones UTC and offsets such as \"+02:00\" are known, but none by its name (America/New_York), and format strings are not checked beforehand",
     },
     Entry {
         component: "kube-apiserver",

@@ -143,14 +143,14 @@ struct Coster<'a> {
 }
 
 /// A part of a cost: so many tenths, rounded up.
-fn tenths(size: u64, factor: u64) -> u64 {
+pub(super) fn tenths(size: u64, factor: u64) -> u64 {
     times_factor(size, factor, 10)
 }
 fn times_factor(size: u64, factor: u64, of: u64) -> u64 {
     let whole = u128::from(size) * u128::from(factor);
     u64::try_from(whole.div_ceil(u128::from(of))).unwrap_or(u64::MAX)
 }
-fn sum(all: &[u64]) -> u64 {
+pub(super) fn sum(all: &[u64]) -> u64 {
     all.iter().fold(0, |sum, own| sum.saturating_add(*own))
 }
 

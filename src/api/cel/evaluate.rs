@@ -6,10 +6,10 @@
 use std::cmp::Ordering;
 
 use super::libraries::{Check, Decision};
-use super::parse::{Kind, Macro, Node};
+use super::parse::{Kind, Node};
+use super::price::{is_constant, is_folded};
 use super::{Cel, Failure, functions};
 use crate::api::value::{Text, Value, literal};
-use crate::arrange::Arrange;
 
 /// What went wrong, in parts.
 #[inline(never)]
@@ -17,12 +17,11 @@ pub(super) fn failure(parts: &[&str]) -> Failure {
     Text::from(parts.concat())
 }
 
-/// Steps that one expression may take (`PerCallLimit`), and all for one request (`RuntimeCELCostBudget`).
-const BUDGET: usize = 1_000_000;
-pub const WHOLE_BUDGET: usize = 10 * BUDGET;
-/// Upstream's words for an expression that takes too long.
+/// What one expression may cost (`PerCallLimit`).
+const LIMIT: u64 = 1_000_000;
+/// Upstream's words for an expression that costs more than that.
 pub const COST_EXCEEDED: &str = "operation cancelled: actual cost limit exceeded";
-/// The same, for a request whose expressions take too long together.
+/// The same, for expressions that cost too much together.
 pub const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 /// Variables may stand on the shoulders of others: so high, all in all.
@@ -41,13 +40,31 @@ pub struct Variable<'a> {
     value: Option<Result<Cel, Failure>>,
 }
 
+/// What is left for several expressions together.
+#[derive(Clone, Copy)]
+pub struct Budget {
+    /// In cel-go's units.
+    pub cost: u64,
+    /// Strokes of our own pencil: what upstream holds for cheap can still take long.
+    pub steps: usize,
+}
+
+impl Budget {
+    /// For a custom resource, or a policy with one of its bindings (`RuntimeCELCostBudget`).
+    pub const WHOLE: Budget = Budget { cost: 10 * LIMIT, steps: 20_000_000 };
+    /// The same as to the conditions that a policy or a webhook sets before (`RuntimeCELCostBudgetMatchConditions`).
+    pub const CONDITIONS: Budget = Budget { cost: 2_500_000, ..Budget::WHOLE };
+}
+
 pub struct Evaluator<'a> {
     names: &'a [(&'a str, Cel)],
     variables: Vec<Variable<'a>>,
-    bound: Vec<(Text, Cel)>,
-    steps: usize,
-    /// Steps that are left for all expressions together.
-    pub left: usize,
+    pub(super) bound: Vec<(Text, Cel)>,
+    /// What the expression has cost so far, and the variables that it asked for: each of them is held for an expression
+    /// of its own.
+    pub(super) cost: u64,
+    cost_of_variables: u64,
+    pub left: Budget,
     depth: usize,
     /// Who answers what the authorizer is asked.
     pub judge: Option<&'a Judge<'a>>,
@@ -57,9 +74,10 @@ pub struct Evaluator<'a> {
 pub type Judge<'a> = dyn Fn(&Check, &str) -> Decision + 'a;
 
 impl<'a> Evaluator<'a> {
-    /// `left` is what all its expressions together may cost.
-    pub fn new(names: &'a [(&'a str, Cel)], left: usize) -> Evaluator<'a> {
-        Evaluator { names, variables: Vec::new(), bound: Vec::new(), steps: 0, left, depth: 0, judge: None }
+    pub fn new(names: &'a [(&'a str, Cel)], left: Budget) -> Evaluator<'a> {
+        let (cost, cost_of_variables, depth) = (0, 0, 0);
+        let (variables, bound) = (Vec::new(), Vec::new());
+        Evaluator { names, variables, bound, cost, cost_of_variables, left, depth, judge: None }
     }
     pub fn has_no_variables(&self) -> bool {
         self.variables.is_empty()
@@ -67,28 +85,34 @@ impl<'a> Evaluator<'a> {
     pub fn define(&mut self, name: &'a str, node: Result<Node, Text>) {
         self.variables.push(Variable { name, node, value: None });
     }
-    /// The value of a whole expression, which may cost [`BUDGET`] if so much is left.
+    /// The value of a whole expression, if what is left has paid for it.
     pub fn run(&mut self, node: &Node) -> Result<Cel, Failure> {
-        let before = self.left.min(BUDGET);
-        self.steps = before;
+        (self.cost, self.cost_of_variables) = (0, 0);
         let value = self.evaluate(node);
-        self.left -= before - self.steps;
-        value
+        let cost = self.cost.saturating_add(self.cost_of_variables);
+        let is_paid = cost <= self.left.cost;
+        self.left.cost = self.left.cost.saturating_sub(cost);
+        if is_paid { value } else { Err(literal!(OUT_OF_BUDGET)) }
     }
     #[inline(never)]
     pub(super) fn spend(&mut self, steps: usize) -> Result<(), Failure> {
-        match self.steps.checked_sub(steps) {
-            Some(left) => {
-                self.steps = left;
-                Ok(())
-            }
-            None => {
-                self.steps = 0;
-                Err(literal!(COST_EXCEEDED))
-            }
-        }
+        self.left.steps = self.left.steps.saturating_sub(steps);
+        if self.left.steps == 0 { Err(literal!(COST_EXCEEDED)) } else { Ok(()) }
     }
-    fn evaluate(&mut self, node: &Node) -> Result<Cel, Failure> {
+    /// Adds to what the expression costs.
+    #[inline(never)]
+    pub(super) fn charge(&mut self, cost: u64) -> Result<(), Failure> {
+        self.cost = self.cost.saturating_add(cost);
+        if self.is_cancelled() { Err(literal!(COST_EXCEEDED)) } else { Ok(()) }
+    }
+    pub(super) fn is_of_policy(&self) -> bool {
+        self.names.first().is_some_and(|(name, _)| *name == "object")
+    }
+    /// Whether no "or" can save the expression.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cost > LIMIT || self.left.steps == 0
+    }
+    pub(super) fn evaluate(&mut self, node: &Node) -> Result<Cel, Failure> {
         self.spend(1)?;
         self.depth += 1;
         let result =
@@ -110,6 +134,7 @@ impl<'a> Evaluator<'a> {
                 if matches!(&children[0].kind, Kind::Name(name) if name == "variables")
                     && let Some(value) = self.variable(field)
                 {
+                    self.charge(2)?;
                     return value;
                 }
                 if let "Timestamp" | "Duration" = field.as_str()
@@ -119,37 +144,44 @@ impl<'a> Evaluator<'a> {
                     return self.named(&name);
                 }
                 let owner = self.evaluate(&children[0])?;
-                select(&owner, field)
+                let value = select(&owner, field);
+                self.charge_step(&children[0], &value)?;
+                value
             }
             Kind::OptionalSelect(field) => {
                 let owner = self.evaluate(&children[0])?;
-                self.perhaps(&owner, &Cel::from(field))
+                let value = self.perhaps(&owner, &Cel::from(field));
+                self.charge_step(&children[0], &value)?;
+                value
             }
-            Kind::Has(field) => match self.evaluate(&children[0])? {
-                Cel::Optional(inner) => {
-                    Ok(inner.is_some_and(|inner| field_of(&inner, field).is_some()).into())
-                }
-                owner => Ok(field_of(&owner, field).is_some().into()),
-            },
-            Kind::Index => {
-                let owner = self.evaluate(&children[0])?;
-                let index = self.evaluate(&children[1])?;
-                if let Cel::Optional(_) = owner {
-                    return self.perhaps(&owner, &index);
-                }
-                self.lookup(&owner, &index)?.ok_or_else(|| missing(&owner, &index))
+            Kind::Has(field) => {
+                let owner = self.silently(&children[0])?;
+                self.charge(1)?;
+                let found = match &owner {
+                    Cel::Optional(inner) => inner.as_ref().and_then(|inner| field_of(inner, field)),
+                    owner => field_of(owner, field),
+                };
+                Ok(found.is_some().into())
             }
-            Kind::OptionalIndex => {
+            Kind::Index | Kind::OptionalIndex => {
                 let owner = self.evaluate(&children[0])?;
-                let index = self.evaluate(&children[1])?;
-                self.perhaps(&owner, &index)
+                let index = self.silently(&children[1])?;
+                let value = if matches!((&node.kind, &owner), (Kind::Index, Cel::Optional(_)))
+                    || !matches!(node.kind, Kind::Index)
+                {
+                    self.perhaps(&owner, &index)
+                } else {
+                    self.lookup(&owner, &index).and_then(|own| own.ok_or_else(|| missing(&owner, &index)))
+                };
+                self.charge_step(&children[0], &value)?;
+                value
             }
             Kind::Call(name) => self.call(name, false, children),
             Kind::MemberCall(name) => self.call(name, true, children),
             Kind::And => self.absorb(children, false),
             Kind::Or => self.absorb(children, true),
             Kind::If => match self.evaluate(&children[0])?.as_bool() {
-                Some(is) => self.evaluate(&children[if is { 1 } else { 2 }]),
+                Some(is) => self.silently(&children[if is { 1 } else { 2 }]),
                 None => Err(no_such_overload()),
             },
             Kind::List => {
@@ -157,6 +189,7 @@ impl<'a> Evaluator<'a> {
                 for child in children {
                     items.extend(self.entry(child, child)?);
                 }
+                self.charge(if is_constant(node) { 0 } else { 10 })?;
                 Ok(Cel::list(items))
             }
             Kind::Optional => Err(no_such_overload()),
@@ -165,6 +198,7 @@ impl<'a> Evaluator<'a> {
                 for ((field, _), child) in names.iter().zip(children) {
                     fields.extend(self.entry(child, child)?.map(|value| (field.clone(), value)));
                 }
+                self.charge(40)?;
                 Ok(Cel::Object((name.clone(), fields).into()))
             }
             Kind::Map => {
@@ -183,6 +217,7 @@ impl<'a> Evaluator<'a> {
                     }
                     entries.push((key, value));
                 }
+                self.charge(if is_constant(node) { 0 } else { 30 })?;
                 Ok(Cel::Map(entries.into()))
             }
             Kind::Loop(kind, first, second) => self.go_through(*kind, [first, second], children),
@@ -199,15 +234,12 @@ impl<'a> Evaluator<'a> {
             _ => Err(no_such_overload()),
         }
     }
-    fn all(&mut self, nodes: &[Node]) -> Result<Vec<Cel>, Failure> {
-        nodes.iter().map(|node| self.evaluate(node)).collect()
-    }
     fn named(&mut self, name: &str) -> Result<Cel, Failure> {
-        if let Some((_, value)) = self.bound.iter().rev().find(|(bound, _)| bound == name) {
-            return Ok(value.clone());
-        }
-        if let Some((_, value)) = self.names.iter().find(|(own, _)| *own == name) {
-            return Ok(value.clone());
+        let bound = self.bound.iter().rev().find(|(bound, _)| bound == name).map(|(_, value)| value);
+        let own = || self.names.iter().find(|(own, _)| *own == name).map(|(_, value)| value);
+        if let Some(value) = bound.or_else(own).cloned() {
+            self.charge(1)?;
+            return Ok(value);
         }
         match functions::TYPES.iter().find(|own| **own == name) {
             Some(name) => Ok(Cel::Type(name)),
@@ -223,6 +255,7 @@ impl<'a> Evaluator<'a> {
         // Out of sight while it is worked out: it can only build on others.
         let mut own = self.variables.swap_remove(index);
         let bound = std::mem::take(&mut self.bound);
+        let cost = std::mem::take(&mut self.cost);
         let value = match &own.node {
             Ok(node) => self
                 .evaluate(node)
@@ -234,6 +267,8 @@ impl<'a> Evaluator<'a> {
             failure(&["composited variable \"", name, "\" fails to ", what, ": ", &error])
         });
         self.bound = bound;
+        self.cost_of_variables = self.cost_of_variables.saturating_add(self.cost);
+        self.cost = cost;
         own.value = Some(value.clone());
         self.variables.push(own);
         Some(value)
@@ -257,151 +292,58 @@ impl<'a> Evaluator<'a> {
                 Ok(Some(is)) if is == decides => return Ok(decides.into()),
                 Ok(Some(_)) => {}
                 Ok(None) => trouble = trouble.or_else(|| Some(no_such_overload())),
-                Err(error) if self.steps == 0 => return Err(error),
+                Err(error) if self.is_cancelled() => return Err(error),
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }
         trouble.map_or(Ok((!decides).into()), Err)
     }
-    fn go_through(&mut self, kind: Macro, names: [&Text; 2], parts: &[Node]) -> Result<Cel, Failure> {
-        let range = self.evaluate(&parts[0])?;
-        let Some(body) = parts.last() else { return Err(no_such_overload()) };
-        if matches!(kind, Macro::OptionalMap | Macro::OptionalFlatMap) {
-            let Cel::Optional(inner) = range else { return Err(no_such_overload()) };
-            let Some(inner) = inner else { return Ok(Cel::Optional(None)) };
-            let value = self.with(names, &[Cel::clone(&inner), Cel::NULL], body)?;
-            return match (kind, &value) {
-                (Macro::OptionalMap, _) => Ok(Cel::optional(Some(value))),
-                (_, Cel::Optional(_)) => Ok(value),
-                _ => Err(no_such_overload()),
-            };
-        }
-        let Some(items) = range.items() else { return Err(no_such_overload()) };
-        self.spend(items.len())?;
-        let (mut out, mut entries, mut count, mut trouble) = (Vec::new(), Vec::new(), 0, None);
-        let is_double = !names[1].is_empty();
-        for (index, item) in items.into_iter().enumerate() {
-            let values = match () {
-                () if !is_double => [item, Cel::NULL],
-                () if range.is_list() => [index.into(), item],
-                () => {
-                    let value = self.lookup(&range, &item)?.unwrap_or(Cel::NULL);
-                    [item, value]
-                }
-            };
-            if let Macro::Map
-            | Macro::SortBy
-            | Macro::TransformList
-            | Macro::TransformMap
-            | Macro::TransformMapEntry = kind
-            {
-                let filter = (parts.len() == 3).then(|| &parts[1]);
-                if let Some(filter) = filter
-                    && !self.with(names, &values, filter)?.as_bool().ok_or_else(no_such_overload)?
-                {
-                    continue;
-                }
-                let result = self.with(names, &values, body)?;
-                match kind {
-                    Macro::Map | Macro::TransformList => out.push(result),
-                    Macro::SortBy => entries.push((result, values[0].clone())),
-                    Macro::TransformMap => entries.push((values[0].clone(), result)),
-                    _ => {
-                        for key in result.items().filter(|_| result.is_map()).ok_or_else(no_such_overload)? {
-                            let value = self.lookup(&result, &key)?.unwrap_or(Cel::NULL);
-                            self.insert(&mut entries, key, value)?;
-                        }
-                    }
-                }
-                continue;
-            }
-            let is = match self.with(names, &values, body) {
-                Ok(value) => value.as_bool().ok_or_else(no_such_overload),
-                Err(error) => Err(error),
-            };
-            match (kind, is) {
-                (Macro::All, Ok(false)) => return Ok(false.into()),
-                (Macro::Exists, Ok(true)) => return Ok(true.into()),
-                (Macro::Filter, Ok(true)) => out.push(values[0].clone()),
-                (Macro::ExistsOne, Ok(true)) => count += 1,
-                (Macro::All | Macro::Exists, Err(error)) if self.steps > 0 => {
-                    trouble = trouble.or(Some(error));
-                }
-                (_, Err(error)) => return Err(error),
-                _ => {}
-            }
-        }
-        match (kind, trouble) {
-            (_, Some(error)) => Err(error),
-            (Macro::All, _) => Ok(true.into()),
-            (Macro::Exists, _) => Ok(false.into()),
-            (Macro::ExistsOne, _) => Ok((count == 1).into()),
-            (Macro::TransformMap | Macro::TransformMapEntry, _) => Ok(Cel::Map(entries.into())),
-            (Macro::SortBy, _) => self.sorted(entries),
-            _ => Ok(Cel::list(out)),
-        }
-    }
-    /// Adds to a map what must not be in it yet.
-    fn insert(&mut self, entries: &mut Vec<(Cel, Cel)>, key: Cel, value: Cel) -> Result<(), Failure> {
-        for (other, _) in entries.iter() {
-            if self.equal(other, &key)? {
-                return Err(failure(&["insert failed: key ", &shown(&key), " already exists"]));
-            }
-        }
-        entries.push((key, value));
-        Ok(())
-    }
-    /// What lies behind the keys, in the keys' order.
-    pub(super) fn sorted(&mut self, mut entries: Vec<(Cel, Cel)>) -> Result<Cel, Failure> {
-        let Some((first, _)) = entries.first() else { return Ok(Cel::list(Vec::new())) };
-        let kind = first.type_name();
-        if entries.iter().any(|(key, _)| key.type_name() != kind) {
-            return Err(literal!("list elements must have the same type"));
-        }
-        self.compare(&entries[0].0, &entries[0].0)?
-            .ok_or_else(|| failure(&["list elements must be comparable"]))?;
-        self.spend(entries.len().saturating_mul(entries.len().ilog2() as usize + 1))?;
-        let mut trouble = None;
-        entries.arrange_by(|(a, _), (b, _)| {
-            self.compare(a, b).map(|order| order.unwrap_or(Ordering::Equal)).unwrap_or_else(|error| {
-                trouble = Some(error);
-                Ordering::Equal
-            })
-        });
-        trouble.map_or(Ok(Cel::list(entries.into_iter().map(|(_, value)| value).collect())), Err)
-    }
-    fn with(&mut self, names: [&Text; 2], values: &[Cel; 2], body: &Node) -> Result<Cel, Failure> {
-        let before = self.bound.len();
-        for (name, value) in names.into_iter().zip(values).filter(|(name, _)| !name.is_empty()) {
-            self.bound.push((name.clone(), value.clone()));
-        }
-        let result = self.evaluate(body);
-        self.bound.truncate(before);
-        result
-    }
     fn call(&mut self, name: &str, is_member: bool, nodes: &[Node]) -> Result<Cel, Failure> {
-        if is_member && let Some(Kind::Name(owner)) = nodes.first().map(|node| &node.kind) {
-            let is_bound = self.bound.iter().any(|(bound, _)| bound == owner);
-            if !is_bound && functions::is_library(owner, name) {
-                let arguments = self.all(&nodes[1..])?;
-                return functions::of_library(self, owner, name, &arguments);
+        let library = match nodes.first().map(|node| &node.kind) {
+            Some(Kind::Name(owner))
+                if is_member
+                    && !self.bound.iter().any(|(bound, _)| bound == owner)
+                    && functions::is_library(owner, name) =>
+            {
+                Some(owner)
             }
-        }
-        if is_member && name == "orValue" && nodes.len() == 2 {
+            _ => None,
+        };
+        if is_member && matches!(name, "or" | "orValue") && nodes.len() == 2 {
             return match self.evaluate(&nodes[0])? {
-                Cel::Optional(Some(inner)) => Ok(Cel::clone(&inner)),
+                Cel::Optional(Some(inner)) if name == "orValue" => Ok(Cel::clone(&inner)),
                 Cel::Optional(None) => self.evaluate(&nodes[1]),
+                own @ Cel::Optional(_) => Ok(own),
                 _ => Err(no_such_overload()),
             };
         }
-        let arguments = self.all(nodes)?;
-        match (name, &arguments[..]) {
-            ("==", [a, b]) => Ok(self.equal(a, b)?.into()),
-            ("!=", [a, b]) => Ok((!self.equal(a, b)?).into()),
-            ("in", [item, range]) if range.is_list() => Ok(self.position(range, item)?.is_some().into()),
-            ("in", [key, range]) if range.is_map() => Ok(self.lookup(range, key)?.is_some().into()),
-            ("<" | "<=" | ">" | ">=", [a, b]) => {
-                let Some(order) = self.compare(a, b)? else { return Err(no_such_overload()) };
+        let nodes = &nodes[usize::from(library.is_some())..];
+        let (mut arguments, mut trouble) = (Vec::new(), None);
+        for node in nodes {
+            match self.evaluate(node) {
+                Ok(value) => arguments.push(value),
+                Err(error) if self.is_cancelled() => return Err(error),
+                // One or two are looked at even so, and paid for.
+                Err(error) if nodes.len() > 2 => return Err(error),
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+        }
+        if let Some(error) = trouble {
+            self.charge(1)?;
+            return Err(error);
+        }
+        let value = match (library, name, &arguments[..]) {
+            (Some(owner), ..) => functions::of_library(self, owner, name, &arguments),
+            (_, "==", [a, b]) => self.equal(a, b).map(Cel::from),
+            (_, "!=", [a, b]) => self.equal(a, b).map(|is| (!is).into()),
+            (_, "in", [item, range]) if range.is_list() => {
+                self.position(range, item).map(|own| own.is_some().into())
+            }
+            (_, "in", [key, range]) if range.is_map() => {
+                self.lookup(range, key).map(|own| own.is_some().into())
+            }
+            (_, "<" | "<=" | ">" | ">=", [a, b]) => self.compare(a, b).and_then(|order| {
+                let order = order.ok_or_else(no_such_overload)?;
                 Ok(match name {
                     "<" => order.is_lt(),
                     "<=" => order.is_le(),
@@ -409,10 +351,15 @@ impl<'a> Evaluator<'a> {
                     _ => order.is_ge(),
                 }
                 .into())
-            }
+            }),
             _ if is_member => functions::member(self, name, &arguments),
             _ => functions::global(self, name, &arguments),
+        };
+        if !is_folded(name, nodes) {
+            let owner = library.map_or("", Text::as_str);
+            self.charge_call([owner, name], nodes, &arguments, value.as_ref().ok())?;
         }
+        value
     }
     /// The value at the key of this number.
     pub(super) fn entry_at(&self, map: &Cel, index: usize) -> Cel {
@@ -435,7 +382,7 @@ impl<'a> Evaluator<'a> {
         Ok(None)
     }
     /// What stands at an index or a key.
-    fn lookup(&mut self, owner: &Cel, index: &Cel) -> Result<Option<Cel>, Failure> {
+    pub(super) fn lookup(&mut self, owner: &Cel, index: &Cel) -> Result<Option<Cel>, Failure> {
         if owner.is_list() {
             let index = match index {
                 Cel::Value(Value::Integer(index)) => usize::try_from(*index).ok(),
@@ -577,7 +524,7 @@ fn select(owner: &Cel, field: &str) -> Result<Cel, Failure> {
     }
 }
 
-fn shown(value: &Cel) -> String {
+pub(super) fn shown(value: &Cel) -> String {
     match value {
         Cel::Value(Value::String(text)) => text.to_string(),
         Cel::Value(value) => value.to_string(),

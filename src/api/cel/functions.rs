@@ -263,8 +263,6 @@ pub fn member(evaluator: &mut Evaluator, name: &str, arguments: &[Cel]) -> Outco
             ("hasValue", [], _) => Ok(inner.is_some().into()),
             ("value", [], Some(inner)) => Ok(Cel::clone(inner)),
             ("value", [], None) => Err(literal!("optional.none() dereference")),
-            ("or", [_], Some(_)) => Ok(target.clone()),
-            ("or", [other], None) => Ok(other.clone()),
             _ => Err(no_such_overload()),
         },
         _ => Err(no_such_overload()),

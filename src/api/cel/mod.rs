@@ -6,8 +6,8 @@
 //!
 //! - [`lex`] and [`parse`] from text to a tree, and what is wrong with the text
 //! - [`check`] what is wrong with the tree: its names and [`types`]
-//! - [`evaluate`] from a tree and names to a value
-//! - [`cost`] what working it out may cost at most
+//! - [`evaluate`] from a tree and names to a value, [`loops`] where it goes through lists
+//! - [`cost`] what working it out may cost at most, [`price`] what it has cost
 //! - [`functions`], [`lists`], [`format`](mod@format) and [`libraries`] what can be called
 //! - [`object`] back to JSON, for mutations
 //!
@@ -27,8 +27,10 @@ mod functions;
 mod lex;
 mod libraries;
 mod lists;
+mod loops;
 mod object;
 mod parse;
+mod price;
 #[cfg(test)]
 mod tests;
 pub mod types;
@@ -41,7 +43,7 @@ use libraries::Opaque;
 use types::Type;
 
 pub use check::Scope;
-pub use evaluate::{COST_EXCEEDED, Evaluator, Judge, OUT_OF_BUDGET, WHOLE_BUDGET};
+pub use evaluate::{Budget, COST_EXCEEDED, Evaluator, Judge, OUT_OF_BUDGET};
 pub use libraries::{Check, Decision, authorizer};
 pub use object::{apply_configuration, json_patch};
 pub use parse::{Compiled, Node, compile, parse, uses};

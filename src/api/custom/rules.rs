@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use super::validate::item_before;
 use crate::api::base64::STANDARD;
-use crate::api::cel::{self, COST_EXCEEDED, Cel, Evaluator, Node};
+use crate::api::cel::{self, Budget, COST_EXCEEDED, Cel, Evaluator, Node, OUT_OF_BUDGET};
 use crate::api::field::{BadValue, FieldError, FieldPath, go_quote};
 use crate::api::time_format::{parse_go_duration, parse_unix_micros};
 use crate::api::value::{Text, Value};
 
 /// What the rules of `schema` hold against `object`. `old` is what it was before an update.
 pub fn check_rules(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut walk = Walk { errors: Vec::new(), compiled: Vec::new(), left: cel::WHOLE_BUDGET, is_over: false };
+    let mut walk = Walk { errors: Vec::new(), compiled: Vec::new(), left: Budget::WHOLE, is_over: false };
     if super::has_rules(schema) {
         walk.value(schema, object, old, false, &FieldPath::ROOT);
     }
@@ -32,7 +32,7 @@ struct Walk<'a> {
     errors: Vec<FieldError>,
     /// The rules read so far: items of a list share theirs.
     compiled: Vec<(&'a Value, Arc<Result<Node, Text>>)>,
-    left: usize,
+    left: Budget,
     /// No further rules will be run.
     is_over: bool,
 }
@@ -93,6 +93,9 @@ impl<'a> Walk<'a> {
             return;
         }
         let kind = schema.text("type");
+        if self.left.cost == 0 {
+            return self.end(FieldError::invalid(path, kind, OUT_OF_BUDGET));
+        }
         let own = typed(schema, value);
         let before = old.map(|old| typed(schema, old));
         for rule in rules {
@@ -117,9 +120,6 @@ impl<'a> Walk<'a> {
                     continue;
                 }
             };
-            if self.left == 0 {
-                return self.end(FieldError::invalid(path, kind, cel::OUT_OF_BUDGET));
-            }
             let is_transition = cel::uses(node, "oldSelf");
             let is_optional = rule.is_true("optionalOldSelf");
             if is_transition && old.is_none() && !is_optional {
@@ -144,6 +144,8 @@ impl<'a> Walk<'a> {
                             "'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {shown}"
                         );
                         return self.end(FieldError::invalid(path, kind, detail));
+                    } else if error == OUT_OF_BUDGET {
+                        return self.end(FieldError::invalid(path, kind, OUT_OF_BUDGET));
                     } else {
                         format!("{error} evaluating rule: {shown}")
                     };
@@ -154,13 +156,15 @@ impl<'a> Walk<'a> {
             if unchanged && !is_transition {
                 continue;
             }
-            let detail = self.message(rule, &names).unwrap_or_else(|| match message {
-                "" => format!("failed rule: {text}"),
-                message => message.to_owned(),
-            });
             let field = field_path(schema, rule.text("fieldPath")).unwrap_or_default();
             let inner = path.child(&field);
             let path = if field.is_empty() { path } else { &inner };
+            let detail = match self.message(rule, &names) {
+                Ok(Some(detail)) => detail,
+                Ok(None) if message.is_empty() => format!("failed rule: {text}"),
+                Ok(None) => message.to_owned(),
+                Err(why) => return self.end(FieldError::invalid(path, kind, why)),
+            };
             let quoted =
                 if matches!(kind, "object" | "array") { BadValue::Omitted } else { BadValue::from(value) };
             self.errors.push(match rule.text("reason") {
@@ -171,20 +175,24 @@ impl<'a> Walk<'a> {
             });
         }
     }
-    /// What `messageExpression` comes to, if it comes to a message.
-    fn message(&mut self, rule: &Value, names: &[(&str, Cel)]) -> Option<String> {
+    /// What `messageExpression` comes to, if it comes to a message; an error is that nothing more can be paid for.
+    fn message(&mut self, rule: &Value, names: &[(&str, Cel)]) -> Result<Option<String>, String> {
         let expression = rule.text("messageExpression");
-        let node = cel::parse(expression).ok().filter(|_| !expression.trim().is_empty())?;
+        let node = cel::parse(expression).ok().filter(|_| !expression.trim().is_empty());
+        let Some(node) = node else { return Ok(None) };
         let mut evaluator = Evaluator::new(names, self.left);
         let result = evaluator.run(&node);
         self.left = evaluator.left;
         match result {
-            Ok(value) => cel::message(&value).map(str::to_owned),
-            Err(error) if error == COST_EXCEEDED => Some(format!(
+            Ok(value) => Ok(cel::message(&value).map(str::to_owned)),
+            Err(error) if error == OUT_OF_BUDGET => {
+                Err(error.replace("validation failed", "messageExpression evaluation failed"))
+            }
+            Err(error) if error == COST_EXCEEDED => Err(format!(
                 "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
                 go_quote(expression)
             )),
-            Err(_) => None,
+            Err(_) => Ok(None),
         }
     }
     fn end(&mut self, error: FieldError) {

@@ -7,7 +7,7 @@
 
 use super::policy::{Invocation, evaluate, names, subject_of};
 use super::{Attributes, Operation};
-use crate::api::cel::{self, Evaluator};
+use crate::api::cel::{self, Budget, Evaluator};
 use crate::api::kind::{ResourceInfo, join_api_version};
 use crate::api::patch;
 use crate::api::schema::{Schema, SchemaType, Strictness, decode};
@@ -57,7 +57,7 @@ impl ApiServer {
             let Invocation { policy, binding, params, .. } = invocation;
             let spec = policy.at("spec");
             let subject = subject_of(attributes, &invocation.version, object, old);
-            match self.fits(attributes, spec, &subject, params, &mut (cel::WHOLE_BUDGET / 4)) {
+            match self.fits(attributes, spec, &subject, params, &mut { Budget::WHOLE.steps }) {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) => {
@@ -120,7 +120,7 @@ impl ApiServer {
         let subject = subject_of(attributes, &invocation.version, object, old);
         let names = names(attributes, &subject, &invocation.params, self.namespace_object(attributes));
         let judge = |check: &cel::Check, verb: &str| self.judge_check(attributes, check, verb);
-        let mut evaluator = Evaluator::new(&names, cel::WHOLE_BUDGET);
+        let mut evaluator = Evaluator::new(&names, Budget::WHOLE);
         evaluator.judge = Some(&judge);
         let is_json = mutation.text("patchType") == "JSONPatch";
         let own = mutation.at(if is_json { "jsonPatch" } else { "applyConfiguration" });

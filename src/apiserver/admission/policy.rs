@@ -7,7 +7,7 @@
 //! for each request.
 
 use super::{Attributes, Operation};
-use crate::api::cel::{self, Cel, Evaluator};
+use crate::api::cel::{self, Budget, Cel, Evaluator};
 use crate::api::field::aggregate;
 use crate::api::kind::{ResourceInfo, join_api_version};
 use crate::api::{LabelSelector, Text, Value, meta};
@@ -222,32 +222,30 @@ impl ApiServer {
         Ok(found)
     }
 
-    /// Whether all `matchConditions` hold. They are not told of the namespace.
+    /// Whether all `matchConditions` hold. They are not told of the namespace. `steps` are what is left of those that
+    /// expressions may take for the request.
     pub(super) fn fits(
         &self,
         attributes: &Attributes,
         spec: &Value,
         subject: &Subject,
         params: &Value,
-        left: &mut usize,
+        steps: &mut usize,
     ) -> Result<bool, Text> {
         let bare = names(attributes, subject, params, Value::Null);
         let judge = |check: &cel::Check, verb: &str| self.judge_check(attributes, check, verb);
-        let mut evaluator = Evaluator::new(&bare, *left);
+        let mut evaluator = Evaluator::new(&bare, Budget { steps: *steps, ..Budget::CONDITIONS });
         evaluator.judge = Some(&judge);
         let mut troubles: Vec<Text> = Vec::new();
         let mut fits = true;
         for condition in spec.items("matchConditions") {
             match evaluate(&mut evaluator, spec, condition.text("expression")) {
-                Ok(value) if value.as_bool() == Some(false) => {
-                    fits = false;
-                    break;
-                }
-                Ok(_) => {}
+                Ok(value) => fits &= value.as_bool() != Some(false),
+                Err(error) if error == cel::OUT_OF_BUDGET => return Err(error),
                 Err(error) => troubles.push(error),
             }
         }
-        *left = evaluator.left;
+        *steps = evaluator.left.steps;
         match aggregate(&troubles) {
             Some(error) if fits => Err(error.into()),
             _ => Ok(fits),
@@ -297,28 +295,28 @@ impl ApiServer {
     }
 }
 
-/// What one expression comes to; reading it costs as well.
+/// What one expression comes to; reading it takes steps as well.
 pub(super) fn evaluate<'a>(
     evaluator: &mut Evaluator<'a>,
     spec: &'a Value,
     expression: &str,
 ) -> Result<Cel, Text> {
+    let steps = &mut evaluator.left.steps;
+    *steps = steps.saturating_sub(expression.len());
     if evaluator.has_no_variables() {
         for variable in spec.items("variables") {
             let own = variable.text("expression");
-            evaluator.left = evaluator.left.saturating_sub(own.len());
+            let steps = &mut evaluator.left.steps;
+            *steps = steps.saturating_sub(own.len());
             evaluator.define(variable.text("name"), cel::parse(own));
         }
     }
-    evaluator.left = evaluator.left.saturating_sub(expression.len());
-    if evaluator.left == 0 {
-        return Err(cel::OUT_OF_BUDGET.into());
-    }
     let node = cel::parse(expression)
         .map_err(|error| Text::from(format!("compilation error: compilation failed: {error}")))?;
-    evaluator
-        .run(&node)
-        .map_err(|error| Text::from(format!("expression '{expression}' resulted in error: {error}")))
+    evaluator.run(&node).map_err(|error| match error.as_str() {
+        cel::OUT_OF_BUDGET => error,
+        error => Text::from(format!("expression '{expression}' resulted in error: {error}")),
+    })
 }
 
 /// An object as one of its kind's versions shows it.

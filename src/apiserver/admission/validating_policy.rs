@@ -7,7 +7,7 @@
 
 use super::Attributes;
 use super::policy::{Invocation, Subject, evaluate, names, subject_of};
-use crate::api::cel::{self, Cel, Evaluator};
+use crate::api::cel::{self, Budget, Cel, Evaluator};
 use crate::api::status::{Reason, Status};
 use crate::api::{Text, Value};
 use crate::apiserver::ApiServer;
@@ -55,13 +55,13 @@ impl ApiServer {
             let place = place(&misfit.policy, &misfit.binding);
             refuse(place, misfit.message.clone(), Text::new());
         }
-        let mut left = cel::WHOLE_BUDGET;
+        let mut steps = Budget::WHOLE.steps;
         let mut annotations: Vec<(Text, Text)> = Vec::new();
         for invocation in &invocations {
             let Invocation { policy, binding, version, .. } = invocation;
             let (name, own) = place(policy, binding);
             let subject = subject_of(attributes, version, object, old);
-            let (objections, notes) = self.objections(attributes, invocation, &subject, &mut left);
+            let (objections, notes) = self.objections(attributes, invocation, &subject, &mut steps);
             let actions = binding.items("spec.validationActions");
             let asks_for = |action: &str| actions.iter().any(|own| own.as_str() == Some(action));
             for Objection { index, message, reason, is_final } in objections {
@@ -112,53 +112,82 @@ impl ApiServer {
         Err(status)
     }
 
-    /// What one policy, with one parameter, holds against the request, and its audit annotations.
+    /// What one policy, with one parameter, holds against the request, and its audit annotations. `steps` are what is left
+    /// of those that expressions may take for the request.
     fn objections(
         &self,
         attributes: &Attributes,
         invocation: &Invocation,
         subject: &Subject,
-        left: &mut usize,
+        steps: &mut usize,
     ) -> (Vec<Objection>, Vec<(Text, Text)>) {
         let (spec, params) = (invocation.policy.at("spec"), &invocation.params);
         let is_strict = spec.text("failurePolicy") != "Ignore";
         let (mut objections, mut annotations) = (Vec::new(), Vec::new());
-        match self.fits(attributes, spec, subject, params, left) {
+        // What stands for all that the policy has to say.
+        let only = |error: Text| {
+            let own = if is_strict { vec![Objection::new(error.as_str())] } else { Vec::new() };
+            (own, Vec::new())
+        };
+        match self.fits(attributes, spec, subject, params, steps) {
             Ok(true) => {}
-            Err(error) if is_strict => return (vec![Objection::new(error.as_str())], annotations),
-            _ => return (objections, annotations),
+            Err(error) => return only(error),
+            Ok(false) => return (objections, annotations),
         }
         let whole = names(attributes, subject, params, self.namespace_object(attributes));
         let judge = |check: &cel::Check, verb: &str| self.judge_check(attributes, check, verb);
-        let mut evaluator = Evaluator::new(&whole, *left);
-        evaluator.judge = Some(&judge);
-        let mut ask = |expression: &str| evaluate(&mut evaluator, spec, expression);
-        for (index, validation) in spec.items("validations").iter().enumerate() {
-            match ask(validation.text("expression")) {
-                Ok(value) if value.as_bool() == Some(true) => {}
-                Ok(_) => {
-                    let expression = validation.text("messageExpression");
-                    let own = if expression.is_empty() { None } else { ask(expression).ok() };
-                    let message =
-                        match (own.as_ref().and_then(cel::message), validation.text("message").trim()) {
-                            (Some(own), _) => own.to_owned(),
-                            (None, "") => {
-                                format!("failed expression: {}", validation.text("expression").trim())
-                            }
-                            (None, message) => message.to_owned(),
-                        };
-                    let reason = validation.shared_text("reason");
-                    objections.push(Objection { index, reason, ..Objection::new(message) });
-                }
-                Err(error) if is_strict => {
-                    objections.push(Objection { index, ..Objection::new(error.as_str()) });
-                }
-                Err(_) => {}
+        // Each kind of expression works the variables out for itself; validations and their messages have one budget.
+        let evaluator = |left: Budget| {
+            let mut evaluator = Evaluator::new(&whole, left);
+            evaluator.judge = Some(&judge);
+            evaluator
+        };
+        let mut asked = evaluator(Budget { steps: *steps, ..Budget::WHOLE });
+        let mut outcomes = Vec::new();
+        for validation in spec.items("validations") {
+            match evaluate(&mut asked, spec, validation.text("expression")) {
+                Err(error) if error == cel::OUT_OF_BUDGET => return only(error),
+                outcome => outcomes.push(outcome.map(|value| value.as_bool() == Some(true))),
             }
         }
+        let mut asked = evaluator(asked.left);
+        let mut messages = Vec::new();
+        let mut unpaid = None;
+        for validation in spec.items("validations") {
+            let expression = validation.text("messageExpression");
+            match if expression.is_empty() { Ok(Cel::NULL) } else { evaluate(&mut asked, spec, expression) } {
+                Err(error) if error == cel::OUT_OF_BUDGET => {
+                    unpaid = Some(["failed messageExpression: ", &error].concat());
+                    break;
+                }
+                own => messages.push(own.unwrap_or(Cel::NULL)),
+            }
+        }
+        for (index, (validation, outcome)) in spec.items("validations").iter().zip(outcomes).enumerate() {
+            let trouble = match (outcome, &unpaid) {
+                (Err(error), _) => error.to_string(),
+                (_, Some(error)) => error.clone(),
+                (Ok(true), None) => continue,
+                (Ok(false), None) => {
+                    let own = messages.get(index).and_then(cel::message);
+                    let message = match (own, validation.text("message").trim()) {
+                        (Some(own), _) => own.to_owned(),
+                        (None, "") => ["failed expression: ", validation.text("expression").trim()].concat(),
+                        (None, message) => message.to_owned(),
+                    };
+                    let reason = validation.shared_text("reason");
+                    objections.push(Objection { index, reason, ..Objection::new(message) });
+                    continue;
+                }
+            };
+            if is_strict {
+                objections.push(Objection { index, ..Objection::new(trouble) });
+            }
+        }
+        let mut asked = evaluator(Budget { steps: asked.left.steps, ..Budget::WHOLE });
         for annotation in spec.items("auditAnnotations") {
             let expression = annotation.text("valueExpression").trim();
-            let trouble = match ask(expression) {
+            let trouble = match evaluate(&mut asked, spec, expression) {
                 Ok(value) => match &value {
                     Cel::Value(Value::Null) => continue,
                     Cel::Value(Value::String(text)) => {
@@ -177,12 +206,13 @@ impl ApiServer {
                         value.type_name()
                     ),
                 },
+                Err(error) if error == cel::OUT_OF_BUDGET => return only(error),
                 Err(_) if !is_strict => continue,
                 Err(error) => error.to_string(),
             };
             objections.push(Objection { is_final: true, ..Objection::new(trouble) });
         }
-        *left = evaluator.left;
+        *steps = asked.left.steps;
         (objections, annotations)
     }
 }

@@ -11,9 +11,10 @@ use std::net::IpAddr;
 
 use super::policy::subject_of;
 use super::{Attributes, policy};
+use crate::api::cel::Budget;
 use crate::api::kind::ResourceInfo;
 use crate::api::status::{Reason, Status};
-use crate::api::{Value, cel, meta};
+use crate::api::{Value, meta};
 use crate::apiserver::ApiServer;
 
 /// Go's words for a request that nobody answers.
@@ -47,7 +48,7 @@ impl ApiServer {
             let Some(version) = policy::matched(attributes, hook.items("rules"), is_exact) else { continue };
             let subject = subject_of(attributes, &version, object, old);
             let must_be_heard = hook.text("failurePolicy") != "Ignore";
-            match self.fits(attributes, hook, &subject, &Value::Null, &mut (cel::WHOLE_BUDGET / 4)) {
+            match self.fits(attributes, hook, &subject, &Value::Null, &mut { Budget::WHOLE.steps }) {
                 Ok(true) if must_be_heard => {}
                 Err(error) if must_be_heard => return Err(attributes.forbidden(object, error)),
                 _ => continue,
