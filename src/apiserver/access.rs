@@ -11,9 +11,12 @@
 use std::sync::Arc;
 
 use crate::api::Text;
+use crate::api::field::go_quote;
 use crate::api::kind::GroupResource;
 use crate::api::status::{Reason, Status};
+use crate::api::validation::user_extra;
 use crate::api::value::literal;
+use crate::arrange::Gather;
 use crate::message::rest::{Request, User, Verb};
 use crate::sim::Time;
 
@@ -135,7 +138,7 @@ impl ApiServer {
         let asker = Arc::clone(&exchange.user);
         exchange.asker = Arc::clone(&asker);
         let Some(other) = &request.options.impersonate else { return Ok(()) };
-        let only_name = other.groups.is_empty();
+        let only_name = other.groups.is_empty() && other.uid.is_empty() && other.extra.is_null();
         let mut problem = None;
         let own_node = associated_node(&asker).filter(|node| node_name(&other.name) == Some(*node));
         for (mode, fits) in [
@@ -151,6 +154,7 @@ impl ApiServer {
             match self.impersonate_as(mode, &request, &asker, other) {
                 Ok(user) => {
                     exchange.user = Arc::new(user);
+                    exchange.spoken_by = Some(["impersonate", mode].concat().into());
                     return Ok(());
                 }
                 Err(status) => drop(problem.get_or_insert(status)),
@@ -193,13 +197,41 @@ impl ApiServer {
             }
         }
         permit(&question)?;
-        for name in &other.groups {
-            let question = Question { name, ..Question::about(asker, &verb, group, "groups") };
-            if is_constrained && name == MASTERS {
-                let words = "impersonating the system:masters group is not allowed";
-                return Err(forbidden(&question, words));
+        let groups = Question::about(asker, &verb, group, "groups");
+        let about = |resource| Question::about(asker, &verb, "authentication.k8s.io", resource);
+        if !other.uid.is_empty() {
+            permit(&Question { name: &other.uid, ..about("uids") })?;
+        }
+        if is_constrained && is_in(other, "") {
+            return Err(forbidden(&groups, "impersonating the empty string group is not allowed"));
+        }
+        if is_constrained && is_in(other, MASTERS) {
+            let words = "impersonating the system:masters group is not allowed";
+            return Err(forbidden(&Question { name: MASTERS, ..groups }, words));
+        }
+        // Who wants many things may have been allowed all of them.
+        let may_all = |count: usize, question: Question| {
+            is_constrained && count >= 4 && permit(&Question { name: "*", ..question }).is_ok()
+        };
+        if !may_all(other.groups.len(), groups) {
+            for name in &other.groups {
+                permit(&Question { name, ..groups })?;
             }
-            permit(&question)?;
+        }
+        let extras: Vec<(&str, &str)> = (other.extra.as_object().iter().flat_map(|extra| extra.iter()))
+            .flat_map(|(key, values)| values.as_array().unwrap_or(&[]).iter().map(move |own| (key, own)))
+            .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+            .gather();
+        for (key, value) in extras.iter().filter(|_| is_constrained) {
+            if let Some(words) = misfit(key, value) {
+                let words = ["impersonating ", &words].concat();
+                return Err(forbidden(&about("userextras"), &words));
+            }
+        }
+        if !may_all(extras.len(), Question { subresource: "*", ..about("userextras") }) {
+            for (subresource, name) in extras {
+                permit(&Question { subresource, name, ..about("userextras") })?;
+            }
         }
         let group = if user.name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
         if !is_in(&user, group) && !is_in(&user, UNAUTHENTICATED) {
@@ -243,6 +275,19 @@ impl ApiServer {
             None => Err(String::new()),
         }
     }
+}
+
+/// Why nobody may speak for somebody of whom this is said (`validateExtra`).
+fn misfit(key: &str, value: &str) -> Option<String> {
+    Some(match user_extra(key) {
+        _ if key.is_empty() => "the empty string key in extra is not allowed".to_owned(),
+        Some(error) => ["an invalid key in extra is not allowed: ", &error.to_string()].concat(),
+        None if key.to_lowercase() != key => {
+            ["a non-lowercase key in extra is not allowed: ", &go_quote(key)].concat()
+        }
+        None if value.is_empty() => "the empty string value in extra is not allowed".to_owned(),
+        None => return None,
+    })
 }
 
 /// The node that a user calls himself, whether or not he is one.

@@ -30,8 +30,11 @@ pub(super) fn event(exchange: &Exchange, answer: &Answer, now: Time) -> Value {
         "requestReceivedTimestamp" => time::micro_time(exchange.received),
         "stageTimestamp" => time::micro_time(now),
     };
-    if let Some(other) = &request.options.impersonate {
-        event.set("impersonatedUser", other.info());
+    if let Some(verb) = &exchange.spoken_by {
+        event.set("impersonatedUser", exchange.user.info());
+        if verb != "impersonate" {
+            event.set("authenticationMetadata", object! { "impersonationConstraint" => verb });
+        }
     }
     if request.path.is_empty() {
         let mut name = request.name.clone();

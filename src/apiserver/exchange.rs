@@ -23,6 +23,8 @@ pub(crate) struct Exchange {
     pub asker: Arc<User>,
     /// Who asks, after impersonation.
     pub user: Arc<User>,
+    /// The verb that allowed him to speak for another; none for who speaks for himself.
+    pub spoken_by: Option<Text>,
     /// The authorizer, and of roles the binding and the rule, that let the request through; empty before that.
     pub allowed_by: Text,
     pub received: Time,

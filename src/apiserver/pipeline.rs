@@ -101,6 +101,7 @@ impl ApiServer {
             id,
             asker: Arc::clone(&request.user),
             user: Arc::clone(&request.user),
+            spoken_by: None,
             allowed_by: Text::new(),
             request,
             received: context.now(),

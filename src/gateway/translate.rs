@@ -8,8 +8,9 @@
 
 use std::sync::Arc;
 
+use crate::api::field::go_quote;
 use crate::api::status::{Reason, Status};
-use crate::api::{Text, yaml};
+use crate::api::{Text, Value, yaml};
 use crate::client::request;
 use crate::message::http;
 use crate::message::rest::{PatchType, Request, User, Verb};
@@ -177,8 +178,8 @@ fn read_body(http: &http::Request, request: &mut Request) -> Result<(), Status> 
 }
 
 /// Who asks: whom a proxy has seen (`X-Remote-User`, which only our own listener can say: by a certificate, or nobody), a
-/// service account by its token, somebody who is impersonated, or the administrator, as for one who comes through
-/// `kubectl proxy`.
+/// service account by its token, somebody who is impersonated (`processImpersonationHeaders`), or the administrator, as for
+/// one who comes through `kubectl proxy`.
 fn identify(http: &http::Request, request: &mut Request, administrator: &Arc<User>) -> Result<(), Status> {
     let seen = http.header("x-remote-user");
     request.user = if http.headers.iter().any(|(name, _)| name == "x-remote-user") {
@@ -194,16 +195,44 @@ fn identify(http: &http::Request, request: &mut Request, administrator: &Arc<Use
         request.user = Arc::default();
         request.options.bearer_token = token.trim().into();
     }
-    let name = http.header("impersonate-user");
-    let groups: Vec<Text> = http.headers_of("impersonate-group").map(Text::from).collect();
-    if name.is_empty() {
-        if groups.is_empty() && !http.headers.iter().any(|(name, _)| name.starts_with("impersonate-extra-")) {
-            return Ok(());
+    let groups = http.headers_of("impersonate-group").map(Text::from).collect();
+    let mut other = User::new(http.header("impersonate-user").into(), groups);
+    other.uid = http.header("impersonate-uid").into();
+    for (name, value) in &http.headers {
+        if let Some(key) = name.strip_prefix("impersonate-extra-") {
+            let key = url::decode(key, false).unwrap_or_else(|| key.to_owned());
+            other.add_extra(&key, value);
         }
-        return Err(Status::bad_request("requested [{Group }] without impersonating a user"));
     }
-    request.options.impersonate = Some(Arc::new(User::new(name.into(), groups)));
+    if other != User::default() {
+        if other.name.is_empty() {
+            return Err(Status::bad_request(nobody(&other)));
+        }
+        request.options.impersonate = Some(Arc::new(other));
+    }
     Ok(())
+}
+
+/// What is said of one who names no user, as Go prints it (`%#v`).
+fn nobody(other: &User) -> String {
+    let list = |texts: &mut dyn Iterator<Item = &str>| {
+        ["[]string{", &texts.map(go_quote).collect::<Vec<_>>().join(", "), "}"].concat()
+    };
+    let groups = match &other.groups[..] {
+        [] => "[]string(nil)".to_owned(),
+        groups => list(&mut groups.iter().map(Text::as_str)),
+    };
+    let entries: Vec<String> = (other.extra.as_object().iter().flat_map(|extra| extra.iter()))
+        .map(|(key, values)| {
+            let values = values.as_array().unwrap_or(&[]);
+            [&go_quote(key), ":", &list(&mut values.iter().filter_map(Value::as_str))].concat()
+        })
+        .collect();
+    let extra = if entries.is_empty() { "(nil)".to_owned() } else { format!("{{{}}}", entries.join(", ")) };
+    format!(
+        "requested &user.DefaultInfo{{Name:\"\", UID:{}, Groups:{groups}, Extra:map[string][]string{extra}}} without impersonating a user name",
+        go_quote(&other.uid)
+    )
 }
 
 fn method_not_allowed() -> Status {
@@ -305,7 +334,18 @@ mod tests {
                 "/api/v1/pods",
                 &[("impersonate-group", "x")],
                 "",
-                "400 requested [{Group }] without impersonating a user",
+                "400 requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"x\"}, Extra:map[string][]string(nil)} without impersonating a user name",
+            ),
+            (
+                "GET",
+                "/api/v1/pods",
+                &[
+                    ("impersonate-extra-a%2fb", "c"),
+                    ("impersonate-uid", "1"),
+                    ("impersonate-extra-a%2fb", "d"),
+                ],
+                "",
+                "400 requested &user.DefaultInfo{Name:\"\", UID:\"1\", Groups:[]string(nil), Extra:map[string][]string{\"a/b\":[]string{\"c\", \"d\"}}} without impersonating a user name",
             ),
         ];
         for (method, target, headers, body, expected) in cases {

@@ -153,7 +153,14 @@ impl Session<'_, '_, '_> {
         if !name.is_empty() {
             let groups = self.flags.list("as-group");
             let groups = groups.iter().map(|group| Text::from(group.as_str())).collect();
-            request.options.impersonate = Some(Arc::new(User::new(name.into(), groups)));
+            let mut user = User::new(name.into(), groups);
+            user.uid = self.flags.text("as-uid").into();
+            for (key, value) in self.flags.list("as-user-extra").iter().filter_map(|own| own.split_once('='))
+            {
+                // A header's name has no capitals.
+                user.add_extra(&key.to_lowercase(), value);
+            }
+            request.options.impersonate = Some(Arc::new(user));
         }
         request
     }

@@ -92,6 +92,12 @@ impl User {
             ],
         )
     }
+    /// Adds one of the things that can be said of a user beside name, groups and UID.
+    pub fn add_extra(&mut self, key: &str, value: &str) {
+        let mut values = self.extra.get(key).and_then(Value::as_array).unwrap_or(&[]).to_vec();
+        values.push(value.into());
+        self.extra.make_object().put(key, Value::from(values));
+    }
     /// As reviews, policies and the audit log show it: `authentication.k8s.io/v1 UserInfo`.
     pub fn info(&self) -> Value {
         let mut info = crate::object! { "username" => &self.name };

@@ -50,8 +50,15 @@ pub use pod_update::take;
 
 use self::errors::Errors;
 use super::custom::{CustomKind, CustomVersion};
-use super::field::{BadValue, FieldError};
+use super::field::{BadValue, FieldError, FieldPath};
 use super::value::Value;
+
+/// What is wrong with the key of something that is said of a user beside his name.
+pub fn user_extra(key: &str) -> Option<FieldError> {
+    let mut errors = Errors::new();
+    network::domain_prefixed_path(key, &FieldPath::ROOT.child("extra").child("key"), &mut errors);
+    errors.into_list().into_iter().next()
+}
 
 /// A list of internal structs, as an error quotes it.
 fn field_list(kind: &'static str, value: &Value) -> BadValue {

@@ -138,6 +138,13 @@ impl Context {
             "" => file.current(),
             name => name.to_string(),
         };
+        let is_said = |flag: &&str| !flags.list(flag).iter().all(String::is_empty);
+        if flags.text("as").is_empty() && ["as-uid", "as-group", "as-user-extra"].iter().any(is_said) {
+            let user = file.find("contexts", &name).map_or("", |entry| entry.text("context.user"));
+            return Err(Failure::Exact(format!(
+                "error: requesting uid, groups or user-extra for {user} without impersonating a user"
+            )));
+        }
         let mut context = Context::default();
         let token = flags.text("token");
         context.token = token.to_string();
