@@ -22,7 +22,7 @@ pub const FLAGS: &[&str] = &[
     "allow-missing-template-keys",
     "cascade",
     "dry-run",
-    "field-manager",
+    "field-manager@kubectl-client-side-apply",
     "filename",
     "force",
     "force-conflicts",
@@ -30,7 +30,7 @@ pub const FLAGS: &[&str] = &[
     "kustomize",
     "openapi-patch",
     "output",
-    "overwrite",
+    "overwrite@true",
     "prune",
     "prune-allowlist",
     "recursive",
@@ -41,7 +41,7 @@ pub const FLAGS: &[&str] = &[
     "template",
     "timeout",
     "validate",
-    "wait",
+    "wait@false",
 ];
 const MAXIMUM_RETRIES: u32 = 5;
 

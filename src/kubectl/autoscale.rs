@@ -18,7 +18,7 @@ pub const FLAGS: &[&str] = &[
     "cpu",
     "cpu-percent",
     "dry-run",
-    "field-manager",
+    "field-manager@kubectl-autoscale",
     "filename",
     "kustomize",
     "max",

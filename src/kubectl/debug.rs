@@ -25,7 +25,7 @@ pub const FLAGS: &[&str] = &[
     "container",
     "copy-to",
     "custom",
-    "env",
+    "=env",
     "filename",
     "image:text",
     "image-pull-policy",

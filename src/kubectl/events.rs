@@ -22,7 +22,7 @@ pub const FLAGS: &[&str] = &[
     "all-namespaces",
     "allow-missing-template-keys",
     "chunk-size",
-    "for",
+    "for:text",
     "no-headers",
     "output",
     "show-managed-fields",

@@ -15,7 +15,7 @@ use super::logs::{Use, pods_of, sources_of};
 use super::session::Session;
 
 pub const FLAGS: &[&str] =
-    &["container", "filename", "kustomize", "pod-running-timeout@1m0s", "q=quiet", "i=stdin", "t=tty"];
+    &["container", "filename", "pod-running-timeout@1m0s", "q=quiet", "i=stdin", "t=tty"];
 
 pub fn run(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();

@@ -61,7 +61,8 @@ pub fn of_command(command: &Command, name: &str) -> String {
         Some((first, rest)) if first == command.name => format!("{name} {rest}"),
         _ => format!("{parent} {}", command.usage),
     };
-    text += &format!("Usage:\n  {usage} [options]\n\n");
+    let options = if usage.contains("[options]") { "" } else { " [options]" };
+    text += &format!("Usage:\n  {usage}{options}\n\n");
     if !command.subcommands.is_empty() {
         text += &format!("Use \"{name} <command> --help\" for more information about a given command.\n");
     }
@@ -72,8 +73,9 @@ fn option(flag: &Flag) -> String {
     let default = match flag.kind {
         // klog's own type has no default to show.
         Kind::Text if flag.long == "vmodule" => String::new(),
+        Kind::Optional("true") => flag.default.into(),
         Kind::Text | Kind::Optional(_) => format!("'{}'", flag.default),
-        Kind::List | Kind::Array => "[]".into(),
+        Kind::List | Kind::Array => format!("[{}]", flag.default),
         _ if flag.default.is_empty() => "0".into(),
         _ => flag.default.to_string(),
     };

@@ -193,7 +193,7 @@ fn begin(cli: &mut Cli, arguments: &[String]) -> Result<Option<Begun>, Stop> {
     // Whoever mends the kubeconfig must not stumble over it.
     let context = match path.starts_with("config") {
         true => config::Context::default(),
-        false => config::Context::read(cli, &flags)?,
+        false => config::Context::read(cli, &flags.without(&allowed))?,
     };
     Ok(Some(Begun { command, name, flags: Arc::new(flags), context: Arc::new(context) }))
 }

@@ -15,7 +15,7 @@ use super::session::{DryRun, Session};
 pub const FLAGS: &[&str] = &[
     "allow-missing-template-keys",
     "dry-run",
-    "field-manager",
+    "field-manager@kubectl-patch",
     "filename",
     "kustomize",
     "local",
@@ -26,7 +26,7 @@ pub const FLAGS: &[&str] = &[
     "show-managed-fields",
     "subresource",
     "template",
-    "type",
+    "type@strategic",
 ];
 
 pub fn run(session: &mut Session) -> Outcome {

@@ -19,7 +19,7 @@ pub const FLAGS: &[&str] = &[
     "allow-missing-template-keys",
     "cascade",
     "dry-run",
-    "field-manager",
+    "field-manager@kubectl-replace",
     "filename",
     "force",
     "grace-period",
@@ -33,7 +33,7 @@ pub const FLAGS: &[&str] = &[
     "template",
     "timeout",
     "validate",
-    "wait",
+    "wait@false",
 ];
 
 pub fn run(session: &mut Session) -> Outcome {

@@ -118,8 +118,8 @@ impl Session<'_, '_, '_> {
     /// `--field-manager`, or this command's own.
     pub fn field_manager(&self, default: &str) -> Text {
         match self.flags.text("field-manager") {
-            "" => default.into(),
-            manager => manager.into(),
+            manager if self.flags.is_set("field-manager") && !manager.is_empty() => manager.into(),
+            _ => default.into(),
         }
     }
 

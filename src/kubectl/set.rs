@@ -78,7 +78,7 @@ pub const SELECTOR_FLAGS: &[&str] = &[
     "filename",
     "local",
     "output",
-    "recursive",
+    "recursive@true",
     "resource-version",
     "show-managed-fields",
     "template",

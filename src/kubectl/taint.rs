@@ -19,7 +19,7 @@ pub const FLAGS: &[&str] = &[
     "all",
     "allow-missing-template-keys",
     "dry-run",
-    "field-manager",
+    "field-manager@kubectl-taint",
     "output",
     "overwrite",
     "selector",

@@ -12,7 +12,7 @@ pub const NODE_FLAGS: &[&str] =
     &["no-headers", "selector", "show-capacity", "show-swap", "sort-by", "use-protocol-buffers@true"];
 pub const POD_FLAGS: &[&str] = &[
     "all-namespaces",
-    "containers",
+    "=containers:switch",
     "field-selector",
     "no-headers",
     "selector",

@@ -120,7 +120,7 @@ pub const COMMANDS: &[Command] = &[
         subcommands: CLUSTER_INFO,
         ..command(
             "cluster-info",
-            "cluster-info",
+            "cluster-info [flags]",
             "Display cluster information",
             Group::Cluster,
             &[],
@@ -284,7 +284,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     command(
         "kustomize",
-        "kustomize DIR",
+        "kustomize DIR [flags]",
         "Build a kustomization target from a directory or URL",
         Group::Advanced,
         &[],
@@ -316,7 +316,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     command(
         "api-resources",
-        "api-resources",
+        "api-resources [flags]",
         "Print the supported API resources on the server",
         Group::Other,
         resources::FLAGS,
@@ -352,7 +352,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     command(
         "version",
-        "version",
+        "version [flags]",
         "Print the client and server version information",
         Group::Other,
         &["client", "output"],

@@ -159,7 +159,7 @@ pub const CERTIFICATE: &[Command] = &[
 ];
 pub const CLUSTER_INFO: &[Command] = &[command(
     "dump",
-    "dump",
+    "dump [flags]",
     "Dump relevant information for debugging and diagnosis",
     Group::None,
     cluster_info::DUMP_FLAGS,
@@ -229,7 +229,7 @@ pub const AUTH: &[Command] = &[
 pub const CONFIG: &[Command] = &[
     command(
         "current-context",
-        "current-context",
+        "current-context [flags]",
         "Display the current-context",
         Group::None,
         &[],
@@ -261,7 +261,7 @@ pub const CONFIG: &[Command] = &[
     ),
     command(
         "get-clusters",
-        "get-clusters",
+        "get-clusters [flags]",
         "Display clusters defined in the kubeconfig",
         Group::None,
         &[],
@@ -277,7 +277,7 @@ pub const CONFIG: &[Command] = &[
     ),
     command(
         "get-users",
-        "get-users",
+        "get-users [flags]",
         "Display users defined in the kubeconfig",
         Group::None,
         &[],
@@ -304,7 +304,14 @@ pub const CONFIG: &[Command] = &[
         "set-cluster NAME [--server=server] [--certificate-authority=path/to/certificate/authority] [--insecure-skip-tls-verify=true] [--tls-server-name=example.com]",
         "Set a cluster entry in kubeconfig",
         Group::None,
-        &["embed-certs", "proxy-url"],
+        &[
+            "certificate-authority",
+            "embed-certs",
+            "insecure-skip-tls-verify",
+            "proxy-url",
+            "=server",
+            "tls-server-name",
+        ],
         |session, _| config::set_cluster(session),
     ),
     command(
@@ -312,7 +319,7 @@ pub const CONFIG: &[Command] = &[
         "set-context [NAME | --current] [--cluster=cluster_nickname] [--user=user_nickname] [--namespace=namespace]",
         "Set a context entry in kubeconfig",
         Group::None,
-        &["current"],
+        &["cluster", "current", "=namespace", "user"],
         |session, _| config::set_context(session),
     ),
     command(
@@ -320,7 +327,7 @@ pub const CONFIG: &[Command] = &[
         "set-credentials NAME [--client-certificate=path/to/certfile] [--client-key=path/to/keyfile] [--token=bearer_token] [--username=basic_user] [--password=basic_password] [--auth-provider=provider_name] [--auth-provider-arg=key=value] [--exec-command=exec_command] [--exec-api-version=exec_api_version] [--exec-arg=arg] [--exec-env=key=value]",
         "Set a user entry in kubeconfig",
         Group::None,
-        &["embed-certs"],
+        &["client-certificate", "client-key", "embed-certs", "password", "token", "username"],
         |session, _| config::set_credentials(session),
     ),
     command(
@@ -344,7 +351,7 @@ pub const CONFIG: &[Command] = &[
     },
     command(
         "view",
-        "view",
+        "view [flags]",
         "Display merged kubeconfig settings or a specified kubeconfig file",
         Group::None,
         config::VIEW_FLAGS,
@@ -355,7 +362,7 @@ pub const CONFIG: &[Command] = &[
 const GENERATOR_FLAGS: &[&str] = &[
     "allow-missing-template-keys",
     "dry-run",
-    "field-manager",
+    "field-manager@kubectl-create",
     "output",
     "save-config",
     "show-managed-fields",
@@ -415,7 +422,7 @@ pub const CREATE: &[Command] = &[
         aliases: &["svc"],
         ..command(
             "service",
-            "service",
+            "service [flags]",
             "Create a service using a specified subcommand",
             Group::None,
             &[],
@@ -428,12 +435,22 @@ pub const CREATE: &[Command] = &[
         "token SERVICE_ACCOUNT_NAME",
         "Request a service account token",
         Group::None,
-        &["audience", "bound-object-kind", "bound-object-name", "bound-object-uid", "duration", "output"],
+        &[
+            "allow-missing-template-keys",
+            "audience",
+            "bound-object-kind",
+            "bound-object-name",
+            "bound-object-uid",
+            "duration",
+            "output",
+            "show-managed-fields",
+            "template",
+        ],
         |session, _| create::token(session),
     ),
 ];
 const SECRET: &[Command] =
-    &[named(13, "generic", &[]), named(14, "docker-registry", &[]), named(15, "tls", &[])];
+    &[named(14, "docker-registry", &[]), named(13, "generic", &[]), named(15, "tls", &[])];
 const SERVICE: &[Command] = &[
     named(16, "clusterip", &[]),
     named(17, "externalname", &[]),

@@ -13,11 +13,13 @@ mod table;
 
 pub use table::{Flag, Kind, find, global};
 
-/// How a command names a flag that it takes: `labels`; `f=follow` to give it another short form; `timeout@30s` to
-/// give it another default; `raw:switch` or `prefix:text` where it takes something else than with other commands.
+/// How a command names a flag that it takes: `labels`; `f=follow` to give it another short form, `=env` to give it none;
+/// `timeout@30s` to give it another default; `raw:switch` or `prefix:text` where it takes something else than with other
+/// commands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
-    short: Option<char>,
+    /// `Some(None)`: it has none with this command.
+    short: Option<Option<char>>,
     pub long: &'static str,
     default: Option<&'static str>,
     kind: Option<Kind>,
@@ -31,11 +33,12 @@ impl Entry {
         };
         let (text, kind) = match text.split_once(':') {
             Some((text, "switch")) => (text, Some(Kind::Switch)),
+            Some((text, "number")) => (text, Some(Kind::Number)),
             Some((text, _)) => (text, Some(Kind::Text)),
             None => (text, None),
         };
         let (short, long) = match text.split_once('=') {
-            Some((short, long)) => (short.chars().next(), long),
+            Some((short, long)) => (Some(short.chars().next()), long),
             None => (None, text),
         };
         Entry { short, long, default, kind }
@@ -44,7 +47,7 @@ impl Entry {
     pub fn flag(&self) -> Option<Flag> {
         let shared = find(self.long)?;
         Some(Flag {
-            short: self.short.or(shared.short),
+            short: self.short.unwrap_or(shared.short),
             kind: self.kind.unwrap_or(shared.kind),
             default: match (self.default, self.kind) {
                 (Some(default), _) => default,
@@ -110,6 +113,13 @@ impl Flags {
         self.values.entry(name).or_default().push(value.into());
     }
 
+    /// Without what was said to flags that the command has for itself: `--user` of a role binding is not the kubeconfig's.
+    pub fn without(&self, own: &[&'static str]) -> Flags {
+        let mut flags = self.clone();
+        flags.values.retain(|name, _| !own.iter().any(|text| Entry::read(text).long == *name));
+        flags
+    }
+
     /// Reads `arguments` with the flags named in `allowed` (see [`entry`]) besides the global ones. `command` is
     /// named in the hint of an error.
     pub fn parse(arguments: &[String], allowed: &[&'static str], command: &str) -> Result<Flags, Failure> {
@@ -146,9 +156,11 @@ impl Flags {
                 return Err(usage(if is_long {
                     format!("unknown flag: {written}")
                 } else {
-                    let cluster = arguments
-                        .iter()
-                        .find(|argument| argument.starts_with('-') && argument.contains(&written[1..]));
+                    let cluster = arguments.iter().find(|argument| {
+                        argument.starts_with('-')
+                            && !argument.starts_with("--")
+                            && argument.contains(&written[1..])
+                    });
                     format!("unknown shorthand flag: '{}' in {}", &written[1..], cluster.unwrap_or(&written))
                 }));
             };

@@ -35,7 +35,7 @@ pub fn deployment(session: &mut Session, name: &str) -> Outcome<Value> {
     if images.len() > 1 && !command.is_empty() {
         return fail("cannot specify multiple --image options and command");
     }
-    let port = session.flags.text("port").to_string();
+    let port = session.flags.number("port").filter(|port| *port >= 0);
     let replicas = session.flags.number("replicas").unwrap_or(1);
     let mut names: Vec<String> = Vec::new();
     let mut containers = Vec::new();
@@ -50,7 +50,7 @@ pub fn deployment(session: &mut Session, name: &str) -> Outcome<Value> {
         if !command.is_empty() {
             container.set("command", command.clone());
         }
-        if let Ok(port) = port.parse::<i64>()
+        if let Some(port) = port
             && containers.is_empty()
         {
             container.set("ports", array![object! { "containerPort" => port }]);
