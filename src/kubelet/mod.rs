@@ -468,20 +468,27 @@ impl State {
             None => worker.observe(&event.container_id, None),
         }
         worker.has_changed = true;
+        self.set_relist(context);
+    }
+    /// Has the next relist made; where nobody waits for one, it would find nothing.
+    fn set_relist(&mut self, context: &mut Context) {
         if !self.is_relist_set {
             self.is_relist_set = true;
-            // The generic PLEG's ticker: whole seconds since the start.
-            let since = context.now().since(self.started_at).0;
-            let next = (since / RELIST_PERIOD.0 + 1) * RELIST_PERIOD.0;
-            context.timer(Duration(next - since), Timer::Kubelet(KubeletTimer::Relist));
+            let next = self.relisted_at(context) + RELIST_PERIOD;
+            context.timer(next.since(context.now()), Timer::Kubelet(KubeletTimer::Relist));
         }
+    }
+    /// The last beat of the generic PLEG: whole seconds since the start.
+    fn relisted_at(&self, context: &Context) -> Time {
+        let since = context.now().since(self.started_at).0;
+        self.started_at + Duration(since / RELIST_PERIOD.0 * RELIST_PERIOD.0)
     }
     fn relist(&mut self, context: &mut Context) {
         self.is_relist_set = false;
         let changed: Vec<Text> = self
             .workers
             .iter()
-            .filter(|(_, worker)| worker.has_changed)
+            .filter(|(_, worker)| worker.has_changed || worker.is_waiting)
             .map(|(uid, _)| uid.clone())
             .collect();
         for uid in changed {
@@ -491,10 +498,12 @@ impl State {
     /// Looks at what the runtime has of one pod, and lets its worker look, too.
     fn relist_pod(&mut self, uid: &Text, context: &mut Context) {
         let Some(worker) = self.worker(uid) else { return };
-        if !std::mem::take(&mut worker.has_changed) {
+        let is_waiting = worker.is_waiting;
+        if std::mem::take(&mut worker.has_changed) {
+            self.remove_dead_containers(uid, context);
+        } else if !is_waiting {
             return;
         }
-        self.remove_dead_containers(uid, context);
         self.sync(uid, context);
     }
 }

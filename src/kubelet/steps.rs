@@ -37,6 +37,18 @@ impl State {
             worker.is_pending = true;
             return;
         }
+        let (synced_at, looked_at, is_finished) =
+            (worker.synced_at, worker.looked_at, worker.stage == Stage::Finished);
+        if !is_finished && synced_at.is_some() && looked_at.max(Some(self.relisted_at(context))) <= synced_at
+        {
+            if let Some(worker) = self.worker(uid) {
+                worker.is_waiting = true;
+            }
+            self.set_relist(context);
+            return;
+        }
+        let Some(worker) = self.worker(uid) else { return };
+        worker.is_waiting = false;
         match worker.stage {
             Stage::Syncing => self.sync_pod(uid, context),
             Stage::Terminating => self.sync_terminating(uid, context),
@@ -384,10 +396,16 @@ impl State {
             self.worker_ended(uid, context);
             return;
         }
-        let has_changed = self.workers.get(uid).is_some_and(|worker| worker.has_changed);
         let has_acted = work.stage == Stage::Syncing && work.failure.is_none() && work.has_acted;
+        if let Some(worker) = self.worker(uid) {
+            worker.synced_at = Some(now);
+            if has_acted {
+                worker.looked_at = Some(now + Duration(1));
+            }
+        }
+        let has_changed = self.workers.get(uid).is_some_and(|worker| worker.has_changed);
         if has_acted && has_changed && !is_transition {
-            // What was just done is looked at now, not with the next relist.
+            // What was just done is looked at now, not with the next relist (`RequestPodRelist`).
             self.relist_pod(uid, context);
             return;
         }

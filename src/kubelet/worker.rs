@@ -59,6 +59,12 @@ pub struct Worker {
     pub sandboxes: Vec<SandboxStatus>,
     /// The runtime has said something since the last relist.
     pub has_changed: bool,
+    /// When the clerk was last done, and when the pod alone was looked at: before he begins anew, he wants to know what
+    /// has become of it (`podCache.GetNewerThan`).
+    pub synced_at: Option<Time>,
+    pub looked_at: Option<Time>,
+    /// He waits for the next relist.
+    pub is_waiting: bool,
     pub status: StatusEntry,
     /// Why containers could not be started.
     pub reasons: Reasons,
@@ -246,6 +252,9 @@ impl Worker {
             wake: 0,
             seen_at: now,
             sandboxes: Vec::new(),
+            synced_at: None,
+            looked_at: None,
+            is_waiting: false,
             has_changed: false,
             status: StatusEntry::default(),
             reasons: Reasons::new(),
