@@ -255,6 +255,10 @@ fn settle_cluster_ips(service: &mut Value) {
     }
 }
 
+fn node_port_of(port: &Value) -> i64 {
+    port.integer("nodePort").unwrap_or(0)
+}
+
 fn wants_node_ports(service: &Value) -> bool {
     match service.text("spec.type") {
         "NodePort" => true,
@@ -348,7 +352,7 @@ impl ApiServer {
         Ok(())
     }
 
-    /// `kept` are the ports that the service had before, if it is not new (`initNodePorts`, `updateNodePorts`).
+    /// `kept` are the ports that the service had before, if it is not new.
     fn allocate_ports(
         &mut self,
         exchange: ExchangeId,
@@ -360,59 +364,10 @@ impl ApiServer {
         if kind != "NodePort" && kind != "LoadBalancer" {
             return Ok(());
         }
-        let mut ports = service.items("spec.ports").to_vec();
-        // Of a new service entries for one port share a node port: which port has got which.
-        let mut by_port: Vec<(i64, i64)> = Vec::new();
-        for index in 0..ports.len() {
-            let number = ports[index].integer("port").unwrap_or(0);
-            let own = ports[index].integer("nodePort").unwrap_or(0);
-            if own == 0 && !wants_node_ports(service) {
-                continue;
-            }
-            let wanted = if kept.is_some() {
-                own
-            } else if let Some((_, given)) = by_port.iter().find(|(port, _)| *port == number) {
-                if own == 0 || own == *given {
-                    ports[index].set("nodePort", *given);
-                    continue;
-                }
-                own
-            } else {
-                // A later entry for the same port may name what this one gets.
-                let same = ports.iter().filter(|port| port.integer("port") == Some(number));
-                same.filter_map(|port| port.integer("nodePort")).find(|port| *port > 0).unwrap_or(0)
-            };
-            let is_had = |port: &u16| i64::from(*port) == wanted;
-            let is_kept = kept.is_some_and(|kept| {
-                kept.iter().any(is_had) || by_port.iter().any(|(_, given)| *given == wanted)
-            });
-            let node_port =
-                if wanted == 0 {
-                    let next = self.allocator.next_port(exchange, context);
-                    i64::from(next.ok_or_else(|| {
-                        Status::internal_error("failed to allocate a nodePort: range is full")
-                    })?)
-                } else {
-                    if !is_kept && let Err(error) = self.allocator.claim_port(exchange, wanted) {
-                        let path = FieldPath::new("spec.ports");
-                        let path = path.index(index);
-                        let error = FieldError::invalid(&path.child("nodePort"), wanted, error);
-                        return Err(invalid(service, error));
-                    }
-                    wanted
-                };
-            by_port.push((number, node_port));
-            ports[index].set("nodePort", node_port);
-            let is_same = |port: &Value| {
-                port.integer("nodePort") == Some(node_port)
-                    && port.text("protocol") == ports[index].text("protocol")
-            };
-            if kept.is_some() && ports[..index].iter().any(is_same) {
-                let node_port = node_port.to_string();
-                let words = ["duplicate nodePort: {", ports[index].text("protocol"), " ", &node_port, "}"];
-                return Err(Status::new(500, Reason::Unknown, words.concat()));
-            }
-        }
+        let ports = match kept {
+            None => self.first_ports(exchange, service, context)?,
+            Some(kept) => self.changed_ports(exchange, service, kept, context)?,
+        };
         service.set("spec.ports", ports);
         let needs_health_check =
             kind == "LoadBalancer" && service.text("spec.externalTrafficPolicy") == "Local";
@@ -424,6 +379,88 @@ impl ApiServer {
             service.set("spec.healthCheckNodePort", u32::from(port));
         }
         Ok(())
+    }
+
+    /// The ports of a new service with their node ports: entries for one port share one (`initNodePorts`).
+    fn first_ports(
+        &mut self,
+        exchange: ExchangeId,
+        service: &Value,
+        context: &mut Context,
+    ) -> Result<Vec<Value>, Status> {
+        let mut ports = service.items("spec.ports").to_vec();
+        // Which port has got which.
+        let mut by_port: Vec<(i64, i64)> = Vec::new();
+        for index in 0..ports.len() {
+            let number = ports[index].integer("port").unwrap_or(0);
+            let own = node_port_of(&ports[index]);
+            if own == 0 && !wants_node_ports(service) {
+                continue;
+            }
+            let given = by_port.iter().find(|(port, _)| *port == number).map(|(_, given)| *given);
+            let node_port = match given {
+                Some(given) if own == 0 || own == given => given,
+                Some(_) => self.take_port(exchange, service, (index, own), context)?,
+                None => {
+                    // A later entry for the same port may name what this one gets.
+                    let same = ports.iter().filter(|port| port.integer("port") == Some(number));
+                    let wanted = same.map(node_port_of).find(|port| *port > 0).unwrap_or(0);
+                    self.take_port(exchange, service, (index, wanted), context)?
+                }
+            };
+            by_port.push((number, node_port));
+            ports[index].set("nodePort", node_port);
+        }
+        Ok(ports)
+    }
+
+    /// The ports of a service that changes: it may go on with what it had (`updateNodePorts`).
+    fn changed_ports(
+        &mut self,
+        exchange: ExchangeId,
+        service: &Value,
+        kept: &[u16],
+        context: &mut Context,
+    ) -> Result<Vec<Value>, Status> {
+        let mut ports = service.items("spec.ports").to_vec();
+        for index in 0..ports.len() {
+            let own = node_port_of(&ports[index]);
+            if own == 0 && !wants_node_ports(service) {
+                continue;
+            }
+            let is_had = kept.iter().any(|port| i64::from(*port) == own)
+                || own != 0 && ports[..index].iter().any(|port| node_port_of(port) == own);
+            let node_port =
+                if is_had { own } else { self.take_port(exchange, service, (index, own), context)? };
+            ports[index].set("nodePort", node_port);
+            let protocol = ports[index].text("protocol");
+            let is_same = |port: &Value| node_port_of(port) == node_port && port.text("protocol") == protocol;
+            if ports[..index].iter().any(is_same) {
+                let words = ["duplicate nodePort: {", protocol, " ", &node_port.to_string(), "}"];
+                return Err(Status::new(500, Reason::Unknown, words.concat()));
+            }
+        }
+        Ok(ports)
+    }
+
+    /// The node port `wanted` for the port at `index`, or if that is 0 the next that is free.
+    fn take_port(
+        &mut self,
+        exchange: ExchangeId,
+        service: &Value,
+        (index, wanted): (usize, i64),
+        context: &mut Context,
+    ) -> Result<i64, Status> {
+        if wanted == 0 {
+            let next = self.allocator.next_port(exchange, context).map(i64::from);
+            return next
+                .ok_or_else(|| Status::internal_error("failed to allocate a nodePort: range is full"));
+        }
+        self.allocator.claim_port(exchange, wanted).map_err(|error| {
+            let (ports, field) = (FieldPath::new("spec.ports"), "nodePort");
+            invalid(service, FieldError::invalid(&ports.index(index).child(field), wanted, error))
+        })?;
+        Ok(wanted)
     }
 
     /// A service changes: it keeps what it has, gets what its new type needs, gives back what it no longer needs.
