@@ -92,11 +92,16 @@ enum Entry {
     /// A call to a container engine.
     Spoken(node::Spoken),
     Alarm(Time),
-    Fold {
+    /// A fold at one of its steps: what the last one left, how much had been said by then, and what this one has asked.
+    Step {
         state: Remembered,
         said: usize,
         journal: Journal,
-        finished: bool,
+    },
+    /// What came of an act, and how much had been said by its end.
+    Over {
+        outcome: Remembered,
+        said: usize,
     },
 }
 
@@ -208,7 +213,7 @@ impl Journal {
                     *slot = Some(answer);
                 }
             }
-            Some(Entry::Fold { journal, .. }) => journal.deliver(ticket, answer),
+            Some(Entry::Step { journal, .. }) => journal.deliver(ticket, answer),
             _ => {}
         }
     }

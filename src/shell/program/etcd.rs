@@ -65,7 +65,7 @@ impl Journal {
                     *slot = Some(EtcdReply { response: Some(response), took: now.since(*began) });
                 }
             }
-            Some(Entry::Fold { journal, .. }) => journal.deliver_etcd(ticket, response, now),
+            Some(Entry::Step { journal, .. }) => journal.deliver_etcd(ticket, response, now),
             _ => {}
         }
     }

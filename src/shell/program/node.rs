@@ -43,7 +43,7 @@ impl Journal {
     fn deliver_node(&mut self, ticket: u64, reply: NodeReply) {
         match self.entries.last_mut() {
             Some(Entry::Spoken(spoken)) if spoken.ticket == ticket => spoken.reply = Some(reply),
-            Some(Entry::Fold { journal, .. }) => journal.deliver_node(ticket, reply),
+            Some(Entry::Step { journal, .. }) => journal.deliver_node(ticket, reply),
             _ => {}
         }
     }
