@@ -12,7 +12,7 @@ use crate::object;
 use crate::sim::Duration;
 
 use super::builder::Info;
-use super::failure::{Failure, Outcome, Stop, fail, misused};
+use super::failure::{Failure, Outcome, fail, misused};
 use super::print::{Format, list_of};
 use super::session::{DryRun, Session};
 
@@ -45,13 +45,6 @@ pub const FLAGS: &[&str] = &[
 ];
 const MAXIMUM_RETRIES: u32 = 5;
 
-#[derive(Clone, Default)]
-struct Done {
-    failures: Vec<Failure>,
-    objects: Vec<Value>,
-    count: usize,
-}
-
 pub fn run(session: &mut Session) -> Outcome {
     if session.flags.switch("prune") {
         return fail(crate::fidelity::message("kubectl", "apply --prune").unwrap_or_default());
@@ -78,36 +71,18 @@ pub fn run(session: &mut Session) -> Outcome {
     if chosen.is_empty() && bad.is_empty() {
         return fail("no objects passed to apply");
     }
-    let mut done = Done::default();
-    match bad.len() {
-        0 => {}
-        1 => done.failures.push(bad[0].clone()),
-        _ => done.failures.push(Failure::Many(bad.clone())),
-    }
-    let done = session.each(chosen, done, |session, info, mut done| {
-        let result = if server_side {
-            apply_on_server(session, info, &format)
-        } else {
-            apply_one(session, info, &format)
-        };
-        match result {
-            Ok(object) => {
-                done.count += 1;
-                done.objects.extend(object);
-            }
-            Err(Stop::Failure(failure)) => done.failures.push(failure),
-            Err(halt) => return Err(halt),
-        }
-        Ok(done)
+    let bad: Vec<Failure> = Failure::many(bad.clone()).err().into_iter().collect();
+    let done = session.each_alone(chosen, &bad, |session, info| {
+        if server_side { apply_on_server(session, info, &format) } else { apply_one(session, info, &format) }
     })?;
-    if prints_objects(&format) && !done.objects.is_empty() {
-        let shown = match done.objects.as_slice() {
+    if prints_objects(&format) && !done.1.is_empty() {
+        let shown = match done.1.as_slice() {
             [one] => one.clone(),
             several => list_of(several.to_vec()),
         };
         session.print_object(&format, &shown)?;
     }
-    Ok(Failure::many(done.failures)?)
+    Ok(Failure::many(done.0.clone())?)
 }
 
 /// Whether objects are gathered and shown at the end instead of a line each.
@@ -115,13 +90,12 @@ fn prints_objects(format: &Format) -> bool {
     !matches!(format, Format::Human { .. } | Format::Name)
 }
 
-/// Prints a line, or hands the object back to be shown at the end.
-fn finish(session: &mut Session, format: &Format, object: Value, operation: &str) -> Outcome<Option<Value>> {
-    if prints_objects(format) {
-        return Ok(Some(object));
+/// Prints a line, unless the object is shown at the end.
+fn finish(session: &mut Session, format: &Format, object: Value, operation: &str) -> Outcome<Value> {
+    if !prints_objects(format) {
+        session.print_change(format, &object, operation)?;
     }
-    session.print_change(format, &object, operation)?;
-    Ok(None)
+    Ok(object)
 }
 
 /// What the user writes now, with itself in the annotation.
@@ -209,7 +183,7 @@ pub fn get_or_namespace(session: &mut Session, info: &Info) -> Outcome<Result<Va
     Ok(Err(failure))
 }
 
-fn apply_one(session: &mut Session, info: &Info, format: &Format) -> Outcome<Option<Value>> {
+fn apply_one(session: &mut Session, info: &Info, format: &Format) -> Outcome<Value> {
     let generate_name = info.object.text("metadata.generateName");
     if info.name.is_empty() && !generate_name.is_empty() {
         return fail(format!("from {generate_name}: cannot use generate name with apply"));
@@ -345,7 +319,7 @@ pub fn create_request(
     }))
 }
 
-fn apply_on_server(session: &mut Session, info: &Info, format: &Format) -> Outcome<Option<Value>> {
+fn apply_on_server(session: &mut Session, info: &Info, format: &Format) -> Outcome<Value> {
     let dry_run = session.dry_run()?;
     let (manager, validation) = (session.field_manager("kubectl"), session.field_validation()?);
     let force = session.flags.switch("force-conflicts");

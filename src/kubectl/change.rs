@@ -9,7 +9,7 @@ use crate::client::request;
 use crate::message::rest::{PatchType, Request};
 
 use super::builder::{Info, Rules};
-use super::failure::{Failure, Outcome, Stop, fail};
+use super::failure::{Failure, Outcome, fail};
 use super::session::{DryRun, Session};
 
 /// Fetches what `operands` name and runs `step` for each; failures are gathered and told at the end.
@@ -22,15 +22,9 @@ pub fn for_each(
     let found = session.find(operands, rules)?;
     let (infos, failures) = &*found;
     let count = infos.len();
-    let failures: Vec<Failure> = session.each(infos, failures.clone(), |session, info, mut failures| {
-        match step(session, info) {
-            Ok(()) => {}
-            Err(Stop::Failure(failure)) => failures.push(failure),
-            Err(halt) => return Err(halt),
-        }
-        Ok(failures)
-    })?;
-    Failure::many(failures)?;
+    let done =
+        session.each_alone(infos, failures, |session, info| step(session, info).map(|()| Value::Null))?;
+    Failure::many(done.0.clone())?;
     Ok(count)
 }
 

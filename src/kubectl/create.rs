@@ -11,7 +11,7 @@ use crate::object;
 
 use super::apply::{create_request, with_annotation};
 use super::builder::Info;
-use super::failure::{Failure, Outcome, Stop, fail, misused};
+use super::failure::{Failure, Outcome, fail, misused};
 use super::generate::{access, config, network, workload};
 use super::session::{DryRun, Session};
 
@@ -318,22 +318,15 @@ pub fn from_files(session: &mut Session) -> Outcome {
     let dry_run = session.dry_run()?;
     let manifests = session.read_manifests()?;
     let (infos, bad) = &*manifests;
-    let state = (bad.clone(), 0usize);
-    let (failures, count) = session.each(infos, state, |session, info, mut state| {
-        match create_one(session, info, dry_run) {
-            Ok(object) => {
-                state.1 += 1;
-                session.print_change(&format, &object, "created")?;
-            }
-            Err(Stop::Failure(failure)) => state.0.push(failure),
-            Err(halt) => return Err(halt),
-        }
-        Ok(state)
-    })?;
-    if failures.is_empty() && count == 0 {
+    if infos.is_empty() && bad.is_empty() {
         return fail("no objects passed to create");
     }
-    Ok(Failure::many(failures)?)
+    let done = session.each_alone(infos, bad, |session, info| {
+        let object = create_one(session, info, dry_run)?;
+        session.print_change(&format, &object, "created")?;
+        Ok(Value::Null)
+    })?;
+    Ok(Failure::many(done.0.clone())?)
 }
 
 fn create_one(session: &mut Session, info: &Info, dry_run: DryRun) -> Outcome<Value> {

@@ -113,10 +113,8 @@ pub fn run(session: &mut Session) -> Outcome {
         session.warn("deleting cluster-scoped resources, not scoped to the provided namespace");
     }
     let dry_run = session.dry_run()?;
-    let state = (bad.clone(), Vec::<(usize, Text)>::new(), 0usize);
-    let (failures, deleted, found) = session.each(infos, state, |session, info, mut state| {
-        let index = state.2;
-        state.2 += 1;
+    let done = session.each_alone(infos, bad, |session, info| {
+        let mut uid = Value::Null;
         if dry_run != DryRun::Client {
             let answer = match info.name.is_empty() {
                 true => Err(Failure::Message("resource name may not be empty".into())),
@@ -124,30 +122,21 @@ pub fn run(session: &mut Session) -> Outcome {
             };
             match answer {
                 Ok(answer) => {
-                    let uid = answer.shared_text("metadata.uid");
-                    state
-                        .1
-                        .push((index, if uid.is_empty() { answer.shared_text("details.uid") } else { uid }));
+                    let own = answer.shared_text("metadata.uid");
+                    uid = if own.is_empty() { answer.shared_text("details.uid") } else { own }.into();
                 }
-                Err(failure) if ignores && failure.is_not_found() => return Ok(state),
-                Err(failure) => {
-                    let failure = if info.source.is_empty() {
-                        failure
-                    } else {
-                        failure.with_source("deleting", &info.source)
-                    };
-                    state.0.push(failure);
-                    return Ok(state);
-                }
+                Err(failure) if ignores && failure.is_not_found() => return Ok(Value::Null),
+                Err(failure) if info.source.is_empty() => return Err(failure.into()),
+                Err(failure) => return Err(failure.with_source("deleting", &info.source).into()),
             }
         }
         print_deleted(session, info, grace, dry_run);
-        Ok(state)
+        Ok(uid)
     })?;
-    if !failures.is_empty() {
-        return Ok(Failure::many(failures)?);
+    if !done.0.is_empty() {
+        return Ok(Failure::many(done.0.clone())?);
     }
-    if found == 0 {
+    if infos.is_empty() {
         session.println("No resources found");
         return Ok(());
     }
@@ -159,9 +148,10 @@ pub fn run(session: &mut Session) -> Outcome {
         timeout => timeout.max(0) as u64,
     };
     let deadline = session.now() + Duration(timeout_us);
-    let waited = session.each(&deleted, (), |session, (index, uid), ()| match infos.get(*index) {
-        Some(info) => wait_until_deleted(session, info, uid, deadline),
-        None => Ok(()),
+    // Without failures there is one for each.
+    let deleted: Vec<(&Info, &Value)> = infos.iter().zip(&done.1).filter(|(_, uid)| !uid.is_null()).collect();
+    let waited = session.each(&deleted, (), |session, (info, uid), ()| {
+        wait_until_deleted(session, info, uid.as_str().unwrap_or(""), deadline)
     });
     match waited {
         Err(Stop::Failure(failure)) if matches!(failure.reason(), "Forbidden" | "MethodNotAllowed") => Ok(()),

@@ -5,13 +5,14 @@
 //!
 //! Follows `k8s.io/kubectl/pkg/cmd/replace/replace.go`.
 
+use crate::api::Value;
 use crate::client::request;
 use crate::sim::Duration;
 
 use super::apply::{create_request, with_annotation};
 use super::builder::Info;
 use super::delete::{self, Manner};
-use super::failure::{Failure, Outcome, Stop, fail};
+use super::failure::{Failure, Outcome, fail};
 use super::print::Format;
 use super::session::{DryRun, Session};
 
@@ -64,19 +65,14 @@ pub fn run(session: &mut Session) -> Outcome {
         grace_period: (grace >= 0).then_some(grace.max(1)),
         propagation: delete::propagation(session)?,
     };
-    let failures = session.each(infos, bad.clone(), |session, info, mut failures| {
-        let result = match force {
+    let done = session.each_alone(infos, bad, |session, info| {
+        match force {
             true => replace_by_force(session, info, manner, &format),
             false => replace_one(session, info, dry_run, &format),
-        };
-        match result {
-            Ok(()) => {}
-            Err(Stop::Failure(failure)) => failures.push(failure),
-            Err(halt) => return Err(halt),
         }
-        Ok(failures)
+        .map(|()| Value::Null)
     })?;
-    Ok(Failure::many(failures)?)
+    Ok(Failure::many(done.0.clone())?)
 }
 
 fn replace_one(session: &mut Session, info: &Info, dry_run: DryRun, format: &Format) -> Outcome {

@@ -18,6 +18,22 @@ use super::config::Context;
 use super::failure::{Failure, HOST, Outcome, Stop, fail};
 use super::flag::Flags;
 
+/// What came of one item, before which others were: a list that is copied with each step has to share what it has.
+struct Link {
+    result: Result<Value, Failure>,
+    before: Option<Arc<Link>>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // One after the other: each within the next would be too deep.
+        let mut next = self.before.take();
+        while let Some(mut link) = next.and_then(Arc::into_inner) {
+            next = link.before.take();
+        }
+    }
+}
+
 /// A command while it runs.
 pub struct Session<'c, 'p, 'h> {
     pub cli: &'c mut Cli<'p, 'h>,
@@ -238,6 +254,38 @@ impl Session<'_, '_, '_> {
             Ok(ControlFlow::Continue((index + 1, state)))
         })?;
         Ok(state)
+    }
+    /// The same for steps that stand alone: one that fails does not keep the others from being done. What came of them is
+    /// kept, with `bad` as what has failed before.
+    pub fn each_alone<T>(
+        &mut self,
+        items: &[T],
+        bad: &[Failure],
+        mut step: impl FnMut(&mut Session, &T) -> Outcome<Value>,
+    ) -> Outcome<Arc<(Vec<Failure>, Vec<Value>)>> {
+        self.settle(|session| {
+            let last = session.each(items, None, |session, item, before| {
+                let result = match step(session, item) {
+                    Ok(value) => Ok(value),
+                    Err(Stop::Failure(failure)) => Err(failure),
+                    Err(halt) => return Err(halt),
+                };
+                Ok(Some(Arc::new(Link { result, before })))
+            })?;
+            let (mut failures, mut values) = (Vec::new(), Vec::new());
+            let mut next = &last;
+            while let Some(link) = next {
+                match &link.result {
+                    Ok(value) => values.push(value.clone()),
+                    Err(failure) => failures.push(failure.clone()),
+                }
+                next = &link.before;
+            }
+            failures.extend(bad.iter().rev().cloned());
+            failures.reverse();
+            values.reverse();
+            Ok((failures, values))
+        })
     }
     /// [`Cli::fold`] for steps that may fail.
     pub fn fold<S: Clone + Send + Sync + 'static>(

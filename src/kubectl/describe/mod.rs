@@ -40,7 +40,7 @@ pub fn run(session: &mut Session) -> Outcome {
         ..Rules::default()
     };
     let found = session.find(&operands, rules)?;
-    let (infos, mut failures) = (&found.0, found.1.clone());
+    let (infos, failures) = (&found.0, &found.1);
     if let ([kind, prefix], Some(failure)) = (operands.as_slice(), failures.first())
         && failure.is_not_found()
         && infos.is_empty()
@@ -51,17 +51,12 @@ pub fn run(session: &mut Session) -> Outcome {
         && (session.flags.is_set("show-events") || (infos.len() <= 1 && failures.is_empty()));
     let count = infos.len();
     let numbered: Vec<(usize, &Info)> = infos.iter().enumerate().collect();
-    let more =
-        session.each(&numbered, Vec::new(), |session, (index, info), mut failures: Vec<Failure>| {
-            match describe(session, info, show_events) {
-                Ok(text) if *index == 0 => session.print(text),
-                Ok(text) => session.print(format!("\n\n{text}")),
-                Err(super::failure::Stop::Failure(failure)) => failures.push(failure),
-                Err(halt) => return Err(halt),
-            }
-            Ok(failures)
-        })?;
-    failures.extend(more);
+    let done = session.each_alone(&numbered, failures, |session, (index, info)| {
+        let text = describe(session, info, show_events)?;
+        session.print(if *index == 0 { text } else { ["\n\n", &text].concat() });
+        Ok(Value::Null)
+    })?;
+    let failures = done.0.clone();
     if count == 0 && failures.is_empty() {
         let message = match rules.all_namespaces {
             true => "No resources found".to_string(),

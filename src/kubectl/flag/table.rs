@@ -1,9 +1,10 @@
 //! Every flag that some command takes: its name, what it takes, what it says of itself.
 //!
 //! Picture to hold in mind: the back of the switchboard (see [`super`]): each wire with its tag. The tags are lines of
-//! `flags.txt`: long name, letter (`-` for none), kind (see [`Kind`]), default (`""` for none), help.
+//! `flags.txt`, by long name: that, letter (`-` for none), kind (see [`Kind`]), default (`""` for none), help.
 
 use crate::arrange::Gather;
+use crate::sorted::search;
 use std::sync::LazyLock;
 
 /// What a flag takes.
@@ -67,5 +68,18 @@ pub fn global() -> &'static [Flag] {
 
 /// A flag by its name.
 pub fn find(name: &str) -> Option<&'static Flag> {
-    TABLE.shared.iter().chain(&TABLE.global).find(|flag| flag.long == name)
+    let among = |flags: &'static [Flag]| {
+        let place = search(flags.len(), &mut |index| flags[index].long.cmp(name)).ok()?;
+        flags.get(place)
+    };
+    among(&TABLE.shared).or_else(|| among(&TABLE.global))
+}
+
+#[test]
+fn flags_stand_by_name() {
+    for flags in [&TABLE.global, &TABLE.shared] {
+        assert!(flags.windows(2).all(|pair| pair[0].long < pair[1].long));
+    }
+    assert_eq!(find("output").map(|flag| flag.short), Some(Some('o')));
+    assert!(find("outputs").is_none());
 }
