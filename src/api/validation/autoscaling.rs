@@ -17,15 +17,15 @@ const MAX_WINDOW_SECONDS: i64 = 3600;
 
 pub fn autoscaler(version: &str, autoscaler: &Value, errors: &mut Errors) {
     meta::object_meta(autoscaler, true, name_is_subdomain, errors);
-    autoscaler_spec(version, autoscaler.at("spec"), errors);
+    autoscaler_spec(version, autoscaler.at("spec"), &Value::Null, errors);
 }
 
 pub fn autoscaler_update(version: &str, new: &Value, old: &Value, errors: &mut Errors) {
     meta::object_meta_update(new, old, errors);
-    autoscaler_spec(version, new.at("spec"), errors);
+    autoscaler_spec(version, new.at("spec"), old.at("spec"), errors);
 }
 
-fn autoscaler_spec(version: &str, spec: &Value, errors: &mut Errors) {
+fn autoscaler_spec(version: &str, spec: &Value, old: &Value, errors: &mut Errors) {
     let min = spec.integer("minReplicas");
     let max = spec.integer("maxReplicas").unwrap_or(0);
     let max_path = SPEC.child("maxReplicas");
@@ -40,7 +40,14 @@ fn autoscaler_spec(version: &str, spec: &Value, errors: &mut Errors) {
     if min.is_some_and(|min| max < min) {
         errors.invalid(&max_path, max, "must be greater than or equal to `minReplicas`");
     }
-    object_reference(spec.at("scaleTargetRef"), &SPEC.child("scaleTargetRef"), errors);
+    let (target, before, path) =
+        (spec.at("scaleTargetRef"), old.at("scaleTargetRef"), SPEC.child("scaleTargetRef"));
+    object_reference(target, &path, errors);
+    let is_known = ["apiVersion", "kind"].iter().all(|name| target.text(name) == before.text(name));
+    if before.is_null() || !is_known {
+        // In the core group there is nothing else to scale.
+        group_of_reference(target, target.text("kind") == "ReplicationController", &path, errors);
+    }
     if version == "v1" {
         if let Some(target) = spec.integer("targetCPUUtilizationPercentage").filter(|target| *target < 1) {
             let metrics = SPEC.child("metrics");
@@ -80,11 +87,15 @@ fn object_reference(reference: &Value, path: &FieldPath, errors: &mut Errors) {
             );
         }
     }
+}
+
+/// `ValidateAPIVersion`.
+fn group_of_reference(reference: &Value, may_be_core: bool, path: &FieldPath, errors: &mut Errors) {
     let version = reference.text("apiVersion");
     if version.matches('/').count() > 1 {
         let message = format!("unexpected GroupVersion string: {version}");
         errors.invalid(&path.child("apiVersion"), version, message);
-    } else if !version.contains('/') && version != "v1" && !version.is_empty() {
+    } else if !may_be_core && version.split_once('/').is_none_or(|(group, _)| group.is_empty()) {
         errors.invalid(&path.child("apiVersion"), version, "apiVersion must specify API group");
     }
 }
@@ -132,7 +143,9 @@ fn metric_source(field: &str, source: &Value, path: &FieldPath, errors: &mut Err
     match field {
         "object" | "external" | "pods" => {
             if field == "object" {
-                object_reference(source.at("describedObject"), &path.child("describedObject"), errors);
+                let (object, path) = (source.at("describedObject"), path.child("describedObject"));
+                object_reference(object, &path, errors);
+                group_of_reference(object, true, &path, errors);
             }
             let name = source.text("metric.name");
             let name_path = path.child("metric.name");

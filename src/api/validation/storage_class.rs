@@ -14,6 +14,7 @@ use super::storage::volume_spec;
 use super::volume_source::csi_driver_name;
 use crate::api::field::FieldPath;
 use crate::api::value::Value;
+use crate::arrange::{Arrange, Gather};
 
 const MAX_BYTES: usize = 256 * 1024;
 const MAX_PARAMETERS: usize = 512;
@@ -67,6 +68,18 @@ fn parameters(parameters: &Value, may_be_empty: bool, errors: &mut Errors) {
     }
 }
 
+/// What a term allows, whatever the order in which it says so.
+fn meaning(term: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    for expression in term.items("matchLabelExpressions") {
+        let mut values: Vec<&str> = expression.items("values").iter().filter_map(Value::as_str).gather();
+        values.arrange();
+        all.push([expression.text("key"), "=", &values.join(",")].concat());
+    }
+    all.arrange();
+    all
+}
+
 fn topologies(terms: &[Value], errors: &mut Errors) {
     let list = FieldPath::new("allowedTopologies");
     for (index, term) in terms.iter().enumerate() {
@@ -91,7 +104,11 @@ fn topologies(terms: &[Value], errors: &mut Errors) {
                 errors.duplicate(&path.child("key"), key);
             }
         }
-        if terms[..index].iter().any(|other| equal(other, term)) {
+        // Upstream compares with as many empty terms, too, as there are terms.
+        let own = meaning(term);
+        let empty = if own.is_empty() { terms.len() } else { 0 };
+        let same = terms[..index].iter().filter(|other| meaning(other) == own).count();
+        for _ in 0..empty + same {
             errors.duplicate(&expressions_path, "");
         }
     }
