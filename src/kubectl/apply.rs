@@ -11,7 +11,7 @@ use crate::message::rest::PatchType;
 use crate::object;
 use crate::sim::Duration;
 
-use super::builder::Info;
+use super::builder::{Info, MISSING};
 use super::failure::{Failure, Outcome, fail, misused};
 use super::print::{Format, list_of};
 use super::session::{DryRun, Session};
@@ -380,6 +380,9 @@ pub const SET_LAST_APPLIED_FLAGS: &[&str] = &[
 pub fn set_last_applied(session: &mut Session) -> Outcome {
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
+    if !session.has_files() {
+        return fail(MISSING);
+    }
     let manifests = session.read_manifests()?;
     let (infos, bad) = &*manifests;
     Failure::many(bad.clone())?;

@@ -169,12 +169,6 @@ fn list(session: &mut Session, namespace: &str) -> Outcome {
 }
 
 pub fn who_am_i(session: &mut Session) -> Outcome {
-    if let Some(operand) = session.operands().first() {
-        return Err(Failure::Exact(format!(
-            "error: unknown command {operand:?} for \"kubectl auth whoami\""
-        ))
-        .into());
-    }
     let format = session.format(false)?;
     let answer = review(session, "authentication.k8s.io", "SelfSubjectReview", Value::Null)?;
     if !matches!(format, Format::Human { .. }) {

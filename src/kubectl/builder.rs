@@ -75,14 +75,15 @@ pub struct Rules {
     pub single_type: bool,
 }
 
-const MISSING: &str = "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'";
+pub const MISSING: &str = "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'";
 
 impl Session<'_, '_, '_> {
     /// Reads what the operands and `-f`, `-l`, `--field-selector`, `--all` name.
     pub fn select(&mut self, operands: &[String], rules: Rules) -> Outcome<Selection> {
         let (labels, fields) =
             (self.flags.text("selector").to_string(), self.flags.text("field-selector").to_string());
-        let select_all = self.flags.switch("all");
+        // The other commands look at `--all` only where there are no names.
+        let select_all = self.flags.switch("all") && self.command == "kubectl delete";
         if self.has_files() {
             if !operands.is_empty() {
                 return fail(
@@ -125,7 +126,8 @@ impl Session<'_, '_, '_> {
         };
         let mappings = self.mappings(types, rules)?;
         if names.is_empty() {
-            if labels.is_empty() && fields.is_empty() && !select_all && !rules.all_without_selector {
+            let takes_all = rules.all_without_selector || self.flags.switch("all");
+            if labels.is_empty() && fields.is_empty() && !takes_all {
                 return fail("resource(s) were provided, but no name was specified");
             }
             return Ok(Selection::Listed {

@@ -61,7 +61,8 @@ fn page(info: &Info) -> Value {
 fn lend(session: &mut Session) -> Outcome {
     let operands = session.operands().to_vec();
     let mut infos = Vec::new();
-    let gathered = for_each(session, &operands, Rules::default(), |_, info| {
+    let rules = Rules { all_without_selector: true, ..Rules::default() };
+    let gathered = for_each(session, &operands, rules, |_, info| {
         infos.push(info.clone());
         Ok(())
     });

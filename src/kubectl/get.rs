@@ -12,11 +12,11 @@ use crate::api::jsonpath::{self, JsonPath};
 use crate::api::status::Status;
 use crate::arrange::{Arrange, Gather};
 use crate::client::{Answer, request, url};
-use crate::message::rest::{Request, WatchType};
+use crate::message::rest::{Options, Request, WatchType};
 use crate::{array, object};
 
 use super::builder::{Info, Rules, Selection, infos_of_list, list_failure};
-use super::failure::{Failure, Outcome, fail};
+use super::failure::{Failure, Outcome, Stop, fail};
 use super::print::{Format, list_of};
 use super::session::{Mapping, Session};
 use super::tab_writer::{TABLE, align, align_remembering};
@@ -70,6 +70,13 @@ pub fn run(session: &mut Session) -> Outcome {
         all_namespaces: session.flags.switch("all-namespaces"),
         single_type: watches,
     };
+    if watches && session.flags.is_set("sort-by") {
+        let warning = match session.flags.switch("watch") {
+            true => "warning: --watch requested, --sort-by will be ignored for watch events received",
+            false => "warning: --watch-only requested, --sort-by will be ignored",
+        };
+        session.eprintln(warning);
+    }
     let selection = session.select(&operands, rules)?;
     if watches {
         return watch(session, &format, selection);
@@ -118,7 +125,9 @@ fn objects(session: &mut Session, format: &Format, selection: Selection) -> Outc
     if infos.is_empty() && session.flags.switch("ignore-not-found") {
         return Ok(Failure::many(failures)?);
     }
-    sort_infos(session, &mut infos)?;
+    if !single {
+        sort_infos(session, &mut infos)?;
+    }
     let shown = match infos.as_slice() {
         [one] if single => one.object.clone(),
         several => list_of(several.iter().map(|info| info.object.clone()).collect()),
@@ -129,29 +138,25 @@ fn objects(session: &mut Session, format: &Format, selection: Selection) -> Outc
 
 fn sort_infos(session: &mut Session, infos: &mut [Info]) -> Outcome {
     let field = session.flags.text("sort-by").to_string();
-    if field.is_empty() {
+    if field.is_empty() || infos.is_empty() {
         return Ok(());
     }
-    let path = sort_path(&field)?;
-    if !infos.is_empty() && infos.iter().all(|info| sort_key(&path, &info.object).0 == 0) {
-        return unsortable(&field);
-    }
+    let path = sortable(&field, infos.iter().map(|info| &info.object))?;
     infos.arrange_by_key(|info| sort_key(&path, &info.object));
     Ok(())
 }
 
-/// No object has the field.
-fn unsortable(field: &str) -> Outcome {
-    let path = jsonpath::relaxed(field).unwrap_or_default();
-    fail(format!("couldn't find any field with path {path:?} in the list of objects"))
-}
-
-fn sort_path(field: &str) -> Outcome<JsonPath> {
+/// The field to sort by, which at least one object must have.
+fn sortable<'a>(field: &str, mut objects: impl Iterator<Item = &'a Value>) -> Outcome<JsonPath> {
     let relaxed = jsonpath::relaxed(field).map_err(Failure::Message)?;
-    match JsonPath::parse(&relaxed) {
-        Ok(path) => Ok(path.allow_missing_keys(true)),
-        Err(error) => fail(error),
+    let path = match JsonPath::parse(&relaxed) {
+        Ok(path) => path.allow_missing_keys(true),
+        Err(error) => return fail(error),
+    };
+    if objects.any(|object| sort_key(&path, object).0 != 0) {
+        return Ok(path);
     }
+    fail(format!("couldn't find any field with path {relaxed:?} in the list of objects"))
 }
 
 /// Numbers by size, quantities by amount, texts by letters; what is missing comes first.
@@ -215,23 +220,23 @@ fn tables(session: &mut Session, wide: bool, selection: Selection) -> Outcome {
         }
     }
     let failures = kept(session, failures);
+    let field = session.flags.text("sort-by").to_string();
+    let all: Vec<&Value> = blocks.iter().flat_map(|(_, tables)| tables).gather();
+    if !field.is_empty() && all.len() > 1 {
+        // Upstream looks for the field in the tables themselves.
+        sortable(&field, all.into_iter())?;
+    }
     let with_kind = blocks.len() > 1 && blocks.iter().any(|(mapping, _)| *mapping != blocks[0].0);
     let (mut printed, mut with_namespace) = (false, false);
     for (mapping, tables) in blocks {
         let mut layout = Layout::new(session, &mapping, wide, with_kind)?;
         // Once asked for, upstream's printers do not forget the column.
         layout.with_namespace |= with_namespace;
-        if let Some(path) = &layout.sort {
-            let mut rows = tables.iter().flat_map(|table| table.items("rows")).peekable();
-            if rows.peek().is_some() && rows.all(|row| sort_key(path, row.at("object")).0 == 0) {
-                let field = session.flags.text("sort-by").to_string();
-                return unsortable(&field);
-            }
-        }
         let mut text = String::new();
         let mut header_done = false;
         for table in &tables {
-            let rows = layout.rows(table, None);
+            // What cannot be sorted is not shown, and nobody says so.
+            let Ok(rows) = layout.rows(table, table.items("columnDefinitions"), None) else { continue };
             if rows.is_empty() {
                 continue;
             }
@@ -298,16 +303,13 @@ struct Layout {
     label_columns: Vec<String>,
     /// Put before names: `deployment.apps/`.
     kind_prefix: Option<String>,
-    sort: Option<JsonPath>,
+    /// Empty, or the field to sort by.
+    sort: String,
 }
 
 impl Layout {
     fn new(session: &Session, mapping: &Mapping, wide: bool, with_kind: bool) -> Outcome<Layout> {
         let flags = &session.flags;
-        let sort = match flags.text("sort-by") {
-            "" => None,
-            field => Some(sort_path(field)?),
-        };
         Ok(Layout {
             wide,
             no_headers: flags.switch("no-headers"),
@@ -315,7 +317,7 @@ impl Layout {
             show_labels: flags.switch("show-labels"),
             label_columns: flags.list("label-columns"),
             kind_prefix: (with_kind || flags.switch("show-kind")).then(|| mapping.short_kind() + "/"),
-            sort,
+            sort: flags.text("sort-by").into(),
         })
     }
     fn is_seen(&self, column: &Value) -> bool {
@@ -339,21 +341,18 @@ impl Layout {
         }
         cells.join("\t") + "\n"
     }
-    fn rows(&self, table: &Value, event: Option<&str>) -> String {
-        let columns = table.items("columnDefinitions");
-        self.rows_with(table, columns, event)
-    }
-    /// Rows whose columns an earlier table named.
-    fn rows_with(&self, table: &Value, columns: &[Value], event: Option<&str>) -> String {
+    /// Rows of a table, whose columns perhaps an earlier table named.
+    fn rows(&self, table: &Value, columns: &[Value], event: Option<&str>) -> Outcome<String> {
         let mut rows: Vec<&Value> = table.items("rows").iter().collect();
-        if let Some(path) = &self.sort {
-            rows.arrange_by_key(|row| sort_key(path, row.at("object")));
+        if !self.sort.is_empty() && rows.len() > 1 {
+            let path = sortable(&self.sort, rows.iter().map(|row| row.at("object")))?;
+            rows.arrange_by_key(|row| sort_key(&path, row.at("object")));
         }
         let is_name = |column: &Value| column.text("format") == "name" && column.text("type") == "string";
         let name_column = columns.iter().position(is_name);
         let mut text = String::new();
         for row in rows {
-            let mut cells: Vec<String> = event.map(|event| format!("{event:<10}")).into_iter().collect();
+            let mut cells: Vec<String> = event.map(|event| format!("{event:<8}")).into_iter().collect();
             if self.with_namespace {
                 cells.push(row.text("object.metadata.namespace").to_string());
             }
@@ -381,7 +380,7 @@ impl Layout {
             text += &cells.join("\t");
             text.push('\n');
         }
-        text
+        Ok(text)
     }
 }
 
@@ -439,7 +438,7 @@ fn raw(session: &mut Session) -> Outcome {
     Ok(())
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Watching {
     ticket: Option<u64>,
     widths: Vec<usize>,
@@ -447,6 +446,43 @@ struct Watching {
     printed_header: bool,
     /// The first event of a watch on one object repeats what was printed.
     skip_first: bool,
+}
+
+/// Several objects are shown before it turns out that they cannot be watched.
+fn watch_many(session: &mut Session, format: &Format, infos: &[Info]) -> Outcome {
+    let (is_table, wide) =
+        (matches!(format, Format::Human { .. }), matches!(format, Format::Human { wide: true }));
+    let with_objects = !session.flags.text("sort-by").is_empty();
+    let mut found = Vec::new();
+    for info in infos {
+        let request = info.get_request().options(|options| {
+            options.as_table = is_table;
+            options.table_objects = with_objects;
+        });
+        found.push(match session.attempt(request)? {
+            Err(failure) if failure.is_not_found() && session.flags.switch("ignore-not-found") => {
+                return Ok(());
+            }
+            object => object?,
+        });
+    }
+    if let Some(first) = infos.first()
+        && !session.flags.switch("watch-only")
+    {
+        let layout = Layout::new(session, &first.mapping, wide, false)?;
+        let event = session.flags.switch("output-watch-events").then_some("ADDED");
+        let mut state = Watching::default();
+        for object in &found {
+            show(session, format, &layout, &first.mapping, object, event, &mut state)?;
+        }
+    }
+    if session.flags.list("filename").len() != 1 {
+        return fail("you may only watch a single resource or type of resource at a time");
+    }
+    fail(format!(
+        "watch is only supported on individual resources and resource collections - {} resources were found",
+        infos.len()
+    ))
 }
 
 /// `-w`: the list, then what changes, until it is stopped.
@@ -461,10 +497,7 @@ fn watch(session: &mut Session, format: &Format, selection: Selection) -> Outcom
         }
         Selection::Named { mut infos, .. } | Selection::Files { mut infos, .. } => {
             if infos.len() != 1 {
-                return fail(format!(
-                    "watch is only supported on individual resources and resource collections - {} resources were found",
-                    infos.len()
-                ));
+                return watch_many(session, format, &infos);
             }
             let info = infos.remove(0);
             (info.mapping, info.namespace, Some(info.name), String::new(), String::new())
@@ -472,15 +505,17 @@ fn watch(session: &mut Session, format: &Format, selection: Selection) -> Outcom
     };
     let only = session.flags.switch("watch-only");
     let with_event = session.flags.switch("output-watch-events");
+    let with_objects = !session.flags.text("sort-by").is_empty();
     let listed = session.settle(|session| {
+        let shape = |options: &mut Options| {
+            options.as_table = is_table;
+            options.table_objects = with_objects;
+        };
         let first = match &name {
-            Some(name) => session.attempt(
-                request::get(&mapping.resource(), &namespace, name)
-                    .options(|options| options.as_table = is_table),
-            )?,
-            None => {
-                session.list(&mapping, &namespace, &labels, &fields, |options| options.as_table = is_table)?
+            Some(name) => {
+                session.attempt(request::get(&mapping.resource(), &namespace, name).options(shape))?
             }
+            None => session.list(&mapping, &namespace, &labels, &fields, shape)?,
         };
         let first = match first {
             Ok(first) => first,
@@ -585,7 +620,12 @@ fn show(
     if let Some(columns) = object.get("columnDefinitions").filter(|columns| !columns.is_empty()) {
         state.columns = columns.clone();
     }
-    let rows = layout.rows_with(object, state.columns.as_array().unwrap_or(&[]), event);
+    let rows = match layout.rows(object, state.columns.as_array().unwrap_or(&[]), event) {
+        Err(Stop::Failure(failure)) => {
+            return Err(failure.with_prefix("unable to output the provided object: ").into());
+        }
+        rows => rows?,
+    };
     if rows.is_empty() {
         return Ok(());
     }

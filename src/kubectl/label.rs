@@ -55,7 +55,8 @@ pub fn annotate(session: &mut Session) -> Outcome {
 
 /// Splits operands into objects and changes (`key=value`, `key-`).
 pub fn resources_and_pairs(operands: &[String], noun: &str) -> Outcome<(Vec<String>, Vec<String>)> {
-    let is_pair = |word: &str| word.contains('=') || (word.ends_with('-') && word.len() > 1);
+    let is_pair =
+        |word: &str| word.find('=').is_some_and(|place| place > 0) || (word.ends_with('-') && word.len() > 1);
     let first = operands.iter().position(|word| is_pair(word)).unwrap_or(operands.len());
     if let Some(late) = operands[first..].iter().find(|word| !is_pair(word)) {
         return fail(format!("all resources must be specified before {noun} changes: {late}"));
@@ -81,7 +82,7 @@ fn mark(session: &mut Session, kind: &Kind) -> Outcome {
                 }
                 added.insert(key, value);
             }
-            None => removed.push(pair.trim_end_matches('-').to_string()),
+            None => removed.push(pair.strip_suffix('-').unwrap_or(pair).to_string()),
         }
     }
     let both: Vec<&String> = removed.iter().filter(|key| added.contains_key(key)).gather();

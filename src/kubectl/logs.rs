@@ -16,7 +16,7 @@ use super::attach;
 use super::builder::Info;
 use super::delete::{Manner, delete_request};
 use super::failure::{Failure, Outcome, Stop, fail, misused};
-use super::session::{DryRun, Session};
+use super::session::{DryRun, Mapping, Session};
 
 pub const FLAGS: &[&str] = &[
     "all-containers",
@@ -65,31 +65,33 @@ pub fn run(session: &mut Session) -> Outcome {
         }
         container = inline.clone();
     }
-    if !flags.text("since-time").is_empty() {
-        if flags.duration_us("since").is_some_and(|since| since != 0) {
-            return fail("at most one of `sinceTime` or `sinceSeconds` may be specified");
-        }
-        let text = flags.text("since-time");
-        if crate::api::time::parse_rfc3339(text).is_none() {
-            return fail(format!(
-                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
-            ));
-        }
-    }
-    if flags.switch("all-containers") && !container.is_empty() {
+    let time = flags.text("since-time");
+    if !time.is_empty() && crate::api::time::parse_rfc3339(time).is_none() {
         return fail(format!(
-            "--all-containers=true should not be specified with container name {container}"
+            "parsing time {time:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {time:?} as \"2006\""
         ));
     }
-    if flags.number("limit-bytes").is_some_and(|bytes| bytes < 0) {
-        return fail("--limit-bytes must be greater than 0");
-    }
-    if flags.duration_us("since").is_some_and(|since| since < 0) {
-        return fail("--since must be greater than 0");
-    }
+    let since = flags.duration_us("since").unwrap_or(0);
     let tail = flags.number("tail").unwrap_or(-1);
-    if tail < -1 {
-        return fail("--tail must be greater than or equal to -1");
+    let problem = if !time.is_empty() && since != 0 {
+        "at most one of `sinceTime` or `sinceSeconds` may be specified"
+    } else if flags.switch("all-containers") && !container.is_empty() {
+        &["--all-containers=true should not be specified with container name ", &container].concat()
+    } else if flags.number("limit-bytes").is_some_and(|bytes| bytes < 0) {
+        "--limit-bytes must be greater than 0"
+    } else if since < 0 {
+        "--since must be greater than 0"
+    } else if tail < -1 {
+        "--tail must be greater than or equal to -1"
+    } else {
+        ""
+    };
+    if !problem.is_empty() {
+        // What is wrong with the object is told first.
+        if let Some(operand) = operands.first() {
+            object_of(session, operand, Use::Logs)?;
+        }
+        return fail(problem);
     }
     let pods = match operands.first() {
         Some(operand) => pods_of(session, operand, Use::Logs)?,
@@ -132,22 +134,26 @@ pub enum Use {
     Attach,
 }
 
+/// What an operand names.
+fn object_of(session: &mut Session, operand: &str, used: Use) -> Outcome<(Mapping, Value)> {
+    let namespace = session.namespace();
+    let (kind, name) = operand.split_once('/').unwrap_or(("pods", operand));
+    let mapping = session.resource(kind)?;
+    match session.attempt(request::get(&mapping.resource(), &namespace, name))? {
+        Ok(object) => Ok((mapping, object)),
+        Err(failure) if failure.is_not_found() && used == Use::Logs => {
+            fail(format!("error from server (NotFound): {} in namespace {namespace:?}", failure.text()))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 /// The pods of an operand: a pod's name, or a workload's, of which one pod is chosen unless all are asked for. Waits
 /// for the first as long as `--pod-running-timeout` says.
 pub fn pods_of(session: &mut Session, operand: &str, used: Use) -> Outcome<Vec<Value>> {
     let namespace = session.namespace();
-    let (kind, name) = operand.split_once('/').unwrap_or(("pods", operand));
-    let mapping = session.resource(kind)?;
-    let object = match session.attempt(request::get(&mapping.resource(), &namespace, name))? {
-        Ok(object) => object,
-        Err(failure) if failure.is_not_found() && used == Use::Logs => {
-            return fail(format!(
-                "error from server (NotFound): {} in namespace {namespace:?}",
-                failure.text()
-            ));
-        }
-        Err(failure) => return Err(failure.into()),
-    };
+    let (mapping, object) = object_of(session, operand, used)?;
+    let name = meta::name(&object);
     if mapping.info.kind == "Pod" {
         return Ok(vec![object]);
     }

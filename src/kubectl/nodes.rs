@@ -46,7 +46,7 @@ fn nodes(session: &mut Session) -> Outcome<Arc<Chosen>> {
         return misused(&command, &["USAGE: ", &name, " NODE [flags]"].concat());
     }
     if !operands.is_empty() && has_selector {
-        let words = "error: cannot specify both a node name and a --selector option";
+        let words = "cannot specify both a node name and a --selector option";
         return misused(&session.command, words);
     }
     let mut words = vec!["nodes".to_string()];

@@ -11,6 +11,7 @@ use super::builder::Info;
 use super::change::overridden;
 use super::failure::{Outcome, fail, misused};
 use super::generate::{network, workload};
+use super::print::Format;
 use super::session::{DryRun, Session};
 
 pub const FLAGS: &[&str] = &[
@@ -135,7 +136,11 @@ pub fn run(session: &mut Session) -> Outcome {
     if attaches {
         return super::logs::follow_run(session, &info, flags.switch("rm"));
     }
-    for object in &objects {
+    for (index, object) in objects.iter().enumerate() {
+        // Upstream's own line, besides the printer's.
+        if index > 0 && matches!(format, Format::Yaml) {
+            session.println("---");
+        }
         session.print_change(&format, object, "created")?;
     }
     Ok(())

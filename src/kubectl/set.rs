@@ -4,18 +4,22 @@
 //!
 //! Follows `k8s.io/kubectl/pkg/cmd/set`.
 
-use crate::api::{Value, patch};
+mod env;
+
+use crate::api::selector::{LabelSelector, Operator};
+use crate::api::{Text, Value, patch};
 use crate::arrange::Gather;
-use crate::client::request;
 use crate::message::rest::PatchType;
 use crate::object;
 
-use super::builder::{Info, Rules};
+use super::builder::{Info, MISSING, Rules};
 use super::change::{for_each, patch_request};
-use super::failure::{Failure, Outcome, fail};
-use super::generate::{config, workload};
-use super::print::Format;
+use super::failure::{Failure, Outcome, Stop, fail};
+use super::generate::config;
+use super::label::resources_and_pairs;
 use super::session::{DryRun, Session};
+
+pub use env::env;
 
 pub const FLAGS: &[&str] = &[
     "all",
@@ -113,47 +117,70 @@ fn spec_path(kind: &str) -> Option<&'static str> {
     }
 }
 
-/// Splits `deployment/web a=b` into objects and pairs; only words with `=` (or ending in `-`) are pairs.
-fn split(session: &Session) -> (Vec<String>, Vec<String>) {
-    session
-        .operands()
-        .iter()
-        .cloned()
-        .partition(|word| !(word.contains('=') || (word.ends_with('-') && word.len() > 1)))
-}
-
 /// What is wrong with the objects is told before what is wrong with the change, `words`.
 fn misfit(session: &mut Session, resources: &[String], words: &str) -> Outcome {
-    let rules = Rules { all_without_selector: session.flags.switch("all"), ..Rules::default() };
+    let rules = rules(session, resources)?;
     let selection = session.select(resources, rules)?;
     let (_, failures) = session.fetch(selection)?;
     Failure::many(failures)?;
     fail(words)
 }
 
-/// Changes the pod spec of each object, sends the difference, and tells of it.
+/// Which objects are meant, and what their flags may not say together.
+fn rules(session: &Session, resources: &[String]) -> Outcome<Rules> {
+    let flags = &session.flags;
+    if flags.switch("local") {
+        if session.dry_run()? == DryRun::Server {
+            return fail("cannot specify --local and --dry-run=server - did you mean --dry-run=client?");
+        }
+        if !resources.is_empty()
+            && !matches!(session.command.as_str(), "kubectl set env" | "kubectl set serviceaccount")
+        {
+            return fail(
+                "you must specify resources by --filename when --local is set.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'",
+            );
+        }
+    }
+    if flags.switch("all") && !flags.text("selector").is_empty() {
+        return fail("cannot set --all and --selector at the same time");
+    }
+    if flags.switch("local") && !session.has_files() {
+        return fail(MISSING);
+    }
+    Ok(Rules { all_without_selector: flags.switch("all"), ..Rules::default() })
+}
+
+/// What a change is called.
+struct Words {
+    done: &'static str,
+    failed: &'static str,
+    /// Told of as well where it changes nothing.
+    always: bool,
+}
+
+/// Changes the pod spec of each object, sends the difference, and tells of it. What `change` gives back is wrong, but
+/// does not keep the rest of the change from being made.
 fn change_spec(
     session: &mut Session,
     resources: &[String],
-    word: &str,
-    failed: &str,
-    mut change: impl FnMut(&mut Session, &Info, &mut Value) -> Outcome,
+    words: &Words,
+    mut change: impl FnMut(&mut Session, &Info, &mut Value) -> Outcome<Vec<Failure>>,
 ) -> Outcome {
     let format = session.format(false)?;
     let (dry_run, local) = (session.dry_run()?, session.flags.switch("local"));
-    let rules = Rules { all_without_selector: session.flags.switch("all"), ..Rules::default() };
+    let rules = rules(session, resources)?;
     for_each(session, resources, rules, |session, info| {
         let kind = info.mapping.info.kind.to_string();
         let Some(path) = spec_path(&kind) else {
             return fail(format!(
-                "error: {} the object is not a pod or does not have a pod template: {}",
+                "error: {} the object is not a pod or does not have a pod template: *{}.{kind}",
                 info.object_name(),
-                info.mapping.kind_go_string()
+                info.mapping.version
             ));
         };
         let mut object = info.object.clone();
         let mut spec = object.at(path).clone();
-        change(session, info, &mut spec)?;
+        let mut problems = change(session, info, &mut spec)?;
         object.set(path, spec);
         let difference = match patch::place_of(&object) {
             Some(place) => patch::two_way(&info.object, &object, place)
@@ -161,17 +188,23 @@ fn change_spec(
             None => patch::json_merge_diff(&info.object, &object),
         };
         // What changes nothing is passed over in silence.
-        if difference.is_empty() && matches!(format, Format::Human { .. }) {
-            return Ok(());
-        }
-        if dry_run != DryRun::Client && !local {
+        let mut told = words.always || !difference.is_empty();
+        if told && dry_run != DryRun::Client && !local {
             let request = patch_request(session, info, PatchType::StrategicMerge, difference, "kubectl-set")?;
-            object = match session.attempt(request)? {
-                Ok(object) => object,
-                Err(failure) => return fail(format!("failed to patch {failed}: {}", failure.text())),
-            };
+            match session.attempt(request)? {
+                Ok(changed) => object = changed,
+                Err(failure) => {
+                    let why =
+                        [&format!("failed to patch {} ", words.failed), failure.text().as_str()].concat();
+                    problems.push(Failure::Message(why));
+                    told = false;
+                }
+            }
         }
-        session.print_change(&format, &object, word)
+        if told {
+            session.print_change(&format, &object, words.done)?;
+        }
+        Ok(Failure::many(problems)?)
     })?;
     Ok(())
 }
@@ -185,8 +218,16 @@ fn each_container(spec: &mut Value, mut act: impl FnMut(&mut Value)) {
     }
 }
 
+fn no_container(name: &str) -> Failure {
+    Failure::Message(["error: unable to find container named ", name].concat())
+}
+
 pub fn image(session: &mut Session) -> Outcome {
-    let (resources, pairs) = split(session);
+    let (resources, pairs) = resources_and_pairs(session.operands(), "image")?;
+    let bad: Vec<&str> = pairs.iter().map(String::as_str).filter(|pair| !pair.contains('=')).gather();
+    if !bad.is_empty() {
+        return fail(["invalid image format: ", &bad.join(", ")].concat());
+    }
     if pairs.is_empty() {
         return misfit(session, &resources, "at least one image update is required");
     }
@@ -194,7 +235,9 @@ pub fn image(session: &mut Session) -> Outcome {
         let words = "all containers are already specified by *, but saw more than one container_name=container_image pairs";
         return misfit(session, &resources, words);
     }
-    change_spec(session, &resources, "image updated", "image update to pod template", |_, _, spec| {
+    let words = Words { done: "image updated", failed: "image update to pod template:", always: false };
+    change_spec(session, &resources, &words, |_, _, spec| {
+        let mut problems = Vec::new();
         for pair in &pairs {
             let (name, image) = pair.split_once('=').unwrap_or((pair, ""));
             let mut found = false;
@@ -205,156 +248,27 @@ pub fn image(session: &mut Session) -> Outcome {
                 }
             });
             if !found {
-                return fail(format!("error: unable to find container named {name:?}"));
+                problems.push(no_container(&format!("{name:?}")));
             }
         }
-        Ok(())
+        Ok(problems)
     })
 }
 
-/// Whether `-c PATTERN` means this container.
+/// Whether `-c PATTERN` means this container, as upstream looks for the parts between the stars.
 fn is_chosen(pattern: &str, name: &str) -> bool {
-    match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
-        _ if pattern == "*" => true,
-        (Some(prefix), _) => name.starts_with(prefix),
-        (_, Some(suffix)) => name.ends_with(suffix),
-        _ => pattern == name,
+    if pattern == "*" || !pattern.contains('*') {
+        return pattern == "*" || pattern == name;
     }
-}
-
-pub fn env(session: &mut Session) -> Outcome {
-    let (resources, mut pairs) = split(session);
-    pairs.extend(session.flags.list("env"));
-    let flags = session.flags.clone();
-    if flags.switch("list") {
-        return list_env(session, &resources);
-    }
-    let (mut added, mut removed) = (Vec::new(), Vec::new());
-    for pair in &pairs {
-        match pair.split_once('=') {
-            Some((name, value)) => added.push(object! { "name" => name, "value" => value }),
-            None => removed.push(pair.trim_end_matches('-').to_string()),
+    let last = pattern.matches('*').count();
+    let mut place = 0;
+    for (index, part) in pattern.split('*').enumerate().filter(|(_, part)| !part.is_empty()) {
+        match name.get(place..).and_then(|rest| rest.find(part)) {
+            Some(next) if next >= place && (index < last || name.len() == part.len() + next) => place = next,
+            _ => return false,
         }
     }
-    if let Some((kind, name)) = flags.text("from").split_once('/') {
-        let mapping = session.resource(kind)?;
-        let field = match mapping.info.kind.as_str() {
-            "ConfigMap" => "configMapKeyRef",
-            "Secret" => "secretKeyRef",
-            _ => return fail("unsupported resource specified in --from"),
-        };
-        let namespace = session.namespace();
-        let source = session.send(request::get(&mapping.resource(), &namespace, name))?;
-        let keys = flags.list("keys");
-        for (key, _) in source
-            .map("data")
-            .iter()
-            .filter(|(key, _)| keys.is_empty() || keys.iter().any(|k| k == key.as_str()))
-        {
-            let upper: String = key
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-                .collect();
-            if upper != key.as_str() {
-                session.eprintln(["Warning: key ", key, " transferred to ", &upper].concat());
-            }
-            let name_ref = object! { "key" => key, "name" => name };
-            let mut from = Value::object();
-            from.set(field, name_ref);
-            added.push(object! { "name" => format!("{}{upper}", flags.text("prefix")), "valueFrom" => from });
-        }
-    }
-    if added.is_empty() && removed.is_empty() {
-        if resources.is_empty() && !session.has_files() {
-            return fail("one or more resources must be specified as <resource> <name> or <resource>/<name>");
-        }
-        // Nothing to change: nothing is said, if the objects are there.
-        let selection = session.select(&resources, Rules::default())?;
-        let (_, failures) = session.fetch(selection)?;
-        return Ok(Failure::many(failures)?);
-    }
-    let overwrite = flags.switch("overwrite");
-    let pattern = flags.text("containers").to_string();
-    change_spec(session, &resources, "env updated", "env update to pod template", |session, info, spec| {
-        let (mut clash, mut found) = (None, false);
-        each_container(spec, |container| {
-            if !is_chosen(&pattern, container.text("name")) {
-                return;
-            }
-            found = true;
-            let mut variables = container.items("env").to_vec();
-            for new in &added {
-                match variables.iter_mut().find(|old| old.text("name") == new.text("name")) {
-                    Some(old) if !overwrite => {
-                        clash = Some(format!(
-                            "'{}' already has a value ({}), and --overwrite is false",
-                            old.text("name"),
-                            old.text("value")
-                        ));
-                    }
-                    Some(old) => *old = new.clone(),
-                    None => variables.push(new.clone()),
-                }
-            }
-            variables.retain(|variable| !removed.iter().any(|name| name == variable.text("name")));
-            if variables.is_empty() {
-                container.remove("env");
-            } else {
-                container.set("env", variables);
-            }
-        });
-        if !found {
-            session.eprintln(format!(
-                "Warning: {}/{} does not have any containers matching {pattern:?}",
-                info.mapping.info.kind, info.name
-            ));
-        }
-        clash.map_or(Ok(()), fail)
-    })
-}
-
-fn list_env(session: &mut Session, resources: &[String]) -> Outcome {
-    let rules = Rules { all_without_selector: session.flags.switch("all"), ..Rules::default() };
-    let pattern = session.flags.text("containers").to_string();
-    for_each(session, resources, rules, |session, info| {
-        let Some(path) = spec_path(&info.mapping.info.kind) else { return Ok(()) };
-        let mut spec = info.object.at(path).clone();
-        let mut text = String::new();
-        each_container(&mut spec, |container| {
-            if !is_chosen(&pattern, container.text("name")) {
-                return;
-            }
-            text += &format!(
-                "# {} {}, container {}\n",
-                info.mapping.info.kind,
-                info.name,
-                container.text("name")
-            );
-            for variable in container.items("env") {
-                let name = variable.text("name");
-                let from = variable.at("valueFrom");
-                text += &match from.as_object().and_then(|map| map.iter().next()) {
-                    None => format!("{name}={}\n", variable.text("value")),
-                    Some((kind, source)) => {
-                        let what = match kind.as_str() {
-                            "configMapKeyRef" => {
-                                format!("configmap {}, key {}", source.text("name"), source.text("key"))
-                            }
-                            "secretKeyRef" => {
-                                format!("secret {}, key {}", source.text("name"), source.text("key"))
-                            }
-                            "fieldRef" => format!("field path {}", source.text("fieldPath")),
-                            _ => format!("resource field {}", source.text("resource")),
-                        };
-                        format!("# {name} from {what}\n")
-                    }
-                };
-            }
-        });
-        session.print(text);
-        Ok(())
-    })?;
-    Ok(())
+    true
 }
 
 pub fn resources(session: &mut Session) -> Outcome {
@@ -364,55 +278,79 @@ pub fn resources(session: &mut Session) -> Outcome {
         let words = "you must specify an update to requests or limits (in the form of --requests/--limits)";
         return misfit(session, &operands, words);
     }
-    let (limits, requests) =
-        (config::quantities(flags.text("limits"))?, config::quantities(flags.text("requests"))?);
+    let amounts = config::quantities(flags.text("limits"))
+        .and_then(|limits| Ok((limits, config::quantities(flags.text("requests"))?)));
+    let (limits, requests) = match amounts {
+        Ok(amounts) => amounts,
+        Err(Stop::Failure(failure)) => return misfit(session, &operands, &failure.text()),
+        Err(halt) => return Err(halt),
+    };
     let pattern = flags.text("containers").to_string();
-    change_spec(
-        session,
-        &operands,
-        "resource requirements updated",
-        "resources update to pod template",
-        |_, _, spec| {
-            let mut found = false;
-            each_container(spec, |container| {
-                if !is_chosen(&pattern, container.text("name")) {
-                    return;
+    let words = Words {
+        done: "resource requirements updated",
+        failed: "resources update to pod template",
+        always: false,
+    };
+    change_spec(session, &operands, &words, |_, _, spec| {
+        let mut found = false;
+        each_container(spec, |container| {
+            if !is_chosen(&pattern, container.text("name")) {
+                return;
+            }
+            found = true;
+            for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
+                for (name, amount) in amounts.as_object().into_iter().flat_map(|map| map.iter()) {
+                    container
+                        .at_mut(&format!("resources.{field}"))
+                        .make_object()
+                        .insert(name.clone(), amount.clone());
                 }
-                found = true;
-                for (field, amounts) in [("limits", &limits), ("requests", &requests)] {
-                    for (name, amount) in amounts.as_object().into_iter().flat_map(|map| map.iter()) {
-                        container
-                            .at_mut(&format!("resources.{field}"))
-                            .make_object()
-                            .insert(name.clone(), amount.clone());
-                    }
-                }
-            });
-            if found { Ok(()) } else { fail(format!("error: unable to find container named {pattern}")) }
-        },
-    )
+            }
+        });
+        Ok(if found { Vec::new() } else { vec![no_container(&pattern)] })
+    })
 }
 
 pub fn service_account(session: &mut Session) -> Outcome {
     let mut operands = session.operands().to_vec();
     let Some(account) = operands.pop() else { return fail("serviceaccount is required") };
-    change_spec(session, &operands, "serviceaccount updated", "ServiceAccountName", |_, _, spec| {
+    let words = Words { done: "serviceaccount updated", failed: "ServiceAccountName", always: true };
+    change_spec(session, &operands, &words, |_, _, spec| {
         spec.set("serviceAccountName", account.as_str());
-        Ok(())
+        Ok(Vec::new())
     })
 }
 
 pub fn selector(session: &mut Session) -> Outcome {
     let mut operands = session.operands().to_vec();
-    let Some(text) = operands.pop().filter(|_| !operands.is_empty()) else {
-        return fail("one or more resources must be specified as <resource> <name> or <resource>/<name>");
-    };
-    let labels = workload::labels(&text)?;
+    let Some(text) = operands.pop() else { return fail("one selector is required") };
+    let selector = LabelSelector::parse(&text)
+        .map_err(|why| Failure::Message(format!("couldn't parse the selector string {text:?}: {why}")))?;
+    let (mut labels, mut expressions) = (Value::object(), Vec::new());
+    for requirement in selector.requirements() {
+        let values: Vec<&str> = requirement.values.iter().map(Text::as_str).gather();
+        let operator = match requirement.operator {
+            Operator::Equals | Operator::DoubleEquals => {
+                labels.make_object().insert(requirement.key.clone(), values.concat());
+                continue;
+            }
+            Operator::In => "In",
+            Operator::NotIn => "NotIn",
+            Operator::Exists => "Exists",
+            Operator::DoesNotExist => "DoesNotExist",
+            other => return fail(format!("{:?} is not a valid label selector operator", other.as_str())),
+        };
+        expressions.push(format!("{{{} {operator} [{}]}}", requirement.key, values.join(" ")));
+    }
     let format = session.format(false)?;
     let dry_run = session.dry_run()?;
     for_each(session, &operands, Rules::default(), |session, info| {
         if info.mapping.info.kind != "Service" {
             return fail("setting a selector is only supported for Services");
+        }
+        if !expressions.is_empty() {
+            let expressions = expressions.join(" ");
+            return fail(format!("match expression [{expressions}] not supported on this object"));
         }
         let mut object = info.object.clone();
         object.set("spec.selector", labels.clone());
@@ -430,9 +368,6 @@ pub fn selector(session: &mut Session) -> Outcome {
 pub fn subject(session: &mut Session) -> Outcome {
     let flags = session.flags.clone();
     let (users, groups, accounts) = (flags.list("user"), flags.list("group"), flags.list("serviceaccount"));
-    if flags.switch("all") && !flags.text("selector").is_empty() {
-        return fail("cannot set --all and --selector at the same time");
-    }
     if users.is_empty() && groups.is_empty() && accounts.is_empty() {
         let words = "you must specify at least one value of user, group or serviceaccount";
         let operands = session.operands().to_vec();
@@ -449,15 +384,25 @@ pub fn subject(session: &mut Session) -> Outcome {
         let Some((namespace, name)) =
             account.split_once(':').filter(|(_, name)| !name.is_empty() && !name.contains(':'))
         else {
-            return fail("serviceaccount must be <namespace>:<name>");
+            let operands = session.operands().to_vec();
+            return misfit(session, &operands, "serviceaccount must be <namespace>:<name>");
         };
-        let namespace = if namespace.is_empty() { session.namespace() } else { namespace.to_string() };
+        let mut namespace = namespace.to_string();
+        if namespace.is_empty() {
+            let operands = session.operands().to_vec();
+            let rules = rules(session, &operands)?;
+            let chosen = session.find(&operands, rules)?;
+            if chosen.0.iter().any(|info| info.mapping.info.kind == "ClusterRoleBinding") {
+                return fail("serviceaccount must be <namespace>:<name>, namespace must be specified");
+            }
+            namespace = session.namespace();
+        }
         subjects.push(object! { "kind" => "ServiceAccount", "name" => name, "namespace" => namespace });
     }
     let format = session.format(false)?;
     let (dry_run, local) = (session.dry_run()?, flags.switch("local"));
     let operands = session.operands().to_vec();
-    let rules = Rules { all_without_selector: flags.switch("all"), ..Rules::default() };
+    let rules = rules(session, &operands)?;
     for_each(session, &operands, rules, |session, info| {
         if !matches!(info.mapping.info.kind.as_str(), "RoleBinding" | "ClusterRoleBinding") {
             let why = "setting subjects is only supported for RoleBinding/ClusterRoleBinding";

@@ -103,6 +103,19 @@ pub fn run(session: &mut Session) -> Outcome {
         let kind = kind.split('/').next().unwrap_or(kind).to_ascii_lowercase();
         return fail(format!("invalid resource type {kind}, only node types are supported"));
     }
+    let mut both: Vec<String> = Vec::new();
+    for new in &added {
+        let clashes = removed
+            .iter()
+            .filter(|gone| gone.key == new.key && (gone.effect.is_empty() || gone.effect == new.effect));
+        both.extend(clashes.map(|gone| format!("{}={}", gone.key, gone.effect)));
+    }
+    if !both.is_empty() {
+        return fail(format!(
+            "can not both modify and remove the following taint(s) in the same command: {}",
+            both.join(", ")
+        ));
+    }
     let all = session.flags.switch("all");
     if names.is_empty() && !kind.contains('/') && !all && session.flags.text("selector").is_empty() {
         return fail("at least one resource name must be specified since 'all' parameter is not set");

@@ -53,7 +53,8 @@ impl Session<'_, '_, '_> {
             }
         }
         let validates = self.flags.text("validate");
-        let validates = !matches!(validates, "false" | "ignore");
+        let validates = !matches!(validates, "false" | "ignore")
+            && matches!(self.command.as_str(), "kubectl apply" | "kubectl create" | "kubectl replace");
         let documents = self.cli.once(|_| read_documents(&texts, validates));
         // Custom resources are looked up once, if a document is of a kind that is not built in.
         let is_unknown = |found: &Found| matches!(found, Found::Object { object, .. } if find_mapping(&self.registry, object).is_none());
@@ -163,6 +164,13 @@ fn check_type(object: &Value) -> Result<(), String> {
 fn flatten(object: Value, source: &str, found: &mut Vec<Found>, depth: usize) {
     let bad =
         |problem: String| Found::Bad(Failure::Message(format!("unable to decode {source:?}: {problem}")));
+    if object.as_object().is_none() {
+        let name = object.type_name();
+        found.push(bad(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {name} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+        )));
+        return;
+    }
     if object.text("kind").is_empty() {
         found.push(bad(format!("Object 'Kind' is missing in '{object}'")));
         return;

@@ -201,7 +201,12 @@ pub const COMMANDS: &[Command] = &[
         "Forward one or more local ports to a pod",
         Group::Troubleshooting,
         &["address", "pod-running-timeout@1m0s"],
-        simplified,
+        |session, command| match session.operands() {
+            [] | [_] => {
+                misused(&session.command, "TYPE/NAME and list of ports are required for port-forward")
+            }
+            _ => simplified(session, command),
+        },
     ),
     command(
         "proxy",
@@ -377,12 +382,19 @@ fn simplified(_: &mut Session, command: &Command) -> Outcome {
     Err(Failure::Message(message.into()).into())
 }
 
-/// A command that is nothing without a subcommand: its help.
+/// A command that is nothing without a subcommand: its help, which for most of them is an error.
 fn usage(session: &mut Session, command: &Command) -> Outcome {
+    let text = super::help::of_command(command, &session.command.clone());
+    if command.name == "certificate" {
+        session.print(text);
+        return Ok(());
+    }
     if let Some(word) = session.operands().first() {
         return misused(&session.command, &format!("unknown command {word:?}"));
     }
-    let text = super::help::of_command(command, &session.command.clone());
-    session.print(text);
+    match command.name {
+        "rollout" => session.print(text),
+        _ => session.eprint(text),
+    }
     Err(Failure::Silent(1).into())
 }

@@ -21,7 +21,8 @@ fn words<const COUNT: usize>(session: &mut Session) -> Outcome<[String; COUNT]> 
                 let text = help::of_command(command, &session.command);
                 session.print(text);
             }
-            fail(format!("Unexpected args: [{}]", given.join(" ")))
+            let first = if session.command.ends_with("set-credentials") { "u" } else { "U" };
+            fail(format!("{first}nexpected args: [{}]", given.join(" ")))
         }
     }
 }

@@ -64,7 +64,7 @@ fn data(session: &mut Session, kind: &str, name: &str) -> Outcome<Vec<(String, T
         }
     }
     for literal in flags.list("from-literal") {
-        let Some((key, value)) = literal.split_once('=') else {
+        let Some((key, value)) = literal.split_once('=').filter(|(key, _)| !key.is_empty()) else {
             return fail(format!("invalid literal source {literal}, expected key=value"));
         };
         // The shell may have left one layer of quotes.
@@ -83,8 +83,13 @@ fn data(session: &mut Session, kind: &str, name: &str) -> Outcome<Vec<(String, T
         for line in
             text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))
         {
-            let (key, value) = line.split_once('=').unwrap_or((line, ""));
-            pairs.push((key.to_string(), value.into()));
+            let (key, value) = match line.split_once('=') {
+                Some((key, value)) => (key, Text::from(value)),
+                // Taken from around.
+                None => (line, session.cli.variable(line).unwrap_or("").into()),
+            };
+            check_variable(key)?;
+            pairs.push((key.to_string(), value));
         }
     }
     for (index, (key, _)) in pairs.iter().enumerate() {
@@ -104,6 +109,28 @@ fn data(session: &mut Session, kind: &str, name: &str) -> Outcome<Vec<(String, T
         }
     }
     Ok(pairs)
+}
+
+/// The names of variables that kubectl takes (`IsEnvVarName`); the API server takes more.
+pub fn check_variable(name: &str) -> Outcome {
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let mut problems = Vec::new();
+    if name.is_empty()
+        || name.starts_with(|letter: char| letter.is_ascii_digit())
+        || !name.chars().all(is_word)
+    {
+        problems.push("a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')");
+    }
+    match name {
+        "." => problems.push("must not be '.'"),
+        ".." => problems.push("must not be '..'"),
+        name if name.starts_with("..") => problems.push("must not start with '..'"),
+        _ => {}
+    }
+    match problems.as_slice() {
+        [] => Ok(()),
+        problems => fail(format!("{name:?} is not a valid key name: {}", problems.join(";"))),
+    }
 }
 
 pub fn config_map(session: &mut Session, name: &str) -> Outcome<Value> {

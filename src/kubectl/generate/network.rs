@@ -80,8 +80,12 @@ pub fn service_load_balancer(session: &mut Session, name: &str) -> Outcome<Value
     service(session, name, "LoadBalancer", 0)
 }
 pub fn service_external_name(session: &mut Session, name: &str) -> Outcome<Value> {
+    let target = session.flags.text("external-name").to_string();
+    if !crate::api::content::dns1123_subdomain(&target).is_empty() {
+        return fail(["invalid service external name ", &target].concat());
+    }
     let mut service = service(session, name, "ExternalName", 0)?;
-    service.set("spec.externalName", session.flags.text("external-name"));
+    service.set("spec.externalName", target);
     Ok(service)
 }
 
@@ -178,7 +182,9 @@ pub fn ingress(session: &mut Session, name: &str) -> Outcome<Value> {
     }
     let mut metadata = object! { "name" => name };
     for annotation in flags.list("annotation") {
-        let (key, value) = annotation.split_once('=').unwrap_or((&annotation, ""));
+        let Some((key, value)) = annotation.split_once('=') else {
+            return fail(format!("annotation {annotation} is invalid and should be in format key=[value]"));
+        };
         metadata.at_mut("annotations").make_object().insert(key, value);
     }
     Ok(object! {
