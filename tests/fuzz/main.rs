@@ -94,6 +94,7 @@ fn may_be_500(message: &str) -> bool {
         "list element types are not identical",
         "expected a []interface {}, but received a",
         "target.name: Required value",
+        "duplicate nodePort: {",
     ];
     SAID.iter().any(|said| message.contains(said))
 }
