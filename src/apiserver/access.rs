@@ -282,7 +282,7 @@ fn misfit(key: &str, value: &str) -> Option<String> {
     Some(match user_extra(key) {
         _ if key.is_empty() => "the empty string key in extra is not allowed".to_owned(),
         Some(error) => ["an invalid key in extra is not allowed: ", &error.to_string()].concat(),
-        None if key.to_lowercase() != key => {
+        None if key.to_ascii_lowercase() != key => {
             ["a non-lowercase key in extra is not allowed: ", &go_quote(key)].concat()
         }
         None if value.is_empty() => "the empty string value in extra is not allowed".to_owned(),

@@ -174,7 +174,7 @@ impl Session<'_, '_, '_> {
             for (key, value) in self.flags.list("as-user-extra").iter().filter_map(|own| own.split_once('='))
             {
                 // A header's name has no capitals.
-                user.add_extra(&key.to_lowercase(), value);
+                user.add_extra(&key.to_ascii_lowercase(), value);
             }
             request.options.impersonate = Some(Arc::new(user));
         }
