@@ -81,7 +81,7 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         component: "kubectl",
-        what: "explain: descriptions",
+        what: "explain, OpenAPI: descriptions",
         message: "the descriptions of built-in kinds are our own, shorter ones; some rarely used fields have none",
     },
     Entry {
@@ -113,11 +113,6 @@ pub const REGISTRY: &[Entry] = &[
         component: "serve",
         what: "signatures of tokens",
         message: "a token of a service account carries a checksum instead of a signature: damage is noticed, forgery is not",
-    },
-    Entry {
-        component: "serve",
-        what: "OpenAPI descriptions",
-        message: "the documents tell the fields of built-in kinds and their types, but not what they mean",
     },
     Entry {
         component: "kube-apiserver",
