@@ -41,6 +41,11 @@ impl Alphabet {
     /// The bytes; else where the text is found to be no base64 (`CorruptInputError`). Line breaks are skipped.
     pub fn decode(&self, text: &str) -> Result<Vec<u8>, usize> {
         let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+        self.decode_into(text, &mut bytes).map(|()| bytes)
+    }
+
+    /// The same, and of what is none the bytes that came before, even of four letters that are not whole.
+    pub fn decode_into(&self, text: &str, bytes: &mut Vec<u8>) -> Result<(), usize> {
         let mut source = text.bytes().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n'));
         // Letters of the last four that have come, and their bits.
         let (mut count, mut word) = (0, 0_u32);
@@ -52,11 +57,7 @@ impl Alphabet {
                         other => return Err(other.map_or(text.len(), |(at, _)| at)),
                     }
                 }
-                match source.next() {
-                    Some((at, _)) => return Err(at),
-                    None => count += 4,
-                }
-                break;
+                return source.next().map_or(Ok(()), |(at, _)| Err(at));
             }
             let value = match byte {
                 b'A'..=b'Z' => byte - b'A',
@@ -67,20 +68,18 @@ impl Alphabet {
                 _ => return Err(at),
             };
             word = word << 6 | u32::from(value);
-            count += 1;
-            if count == 4 {
-                bytes.extend_from_slice(&word.to_be_bytes()[1..]);
-                (count, word) = (0, 0);
+            count = (count + 1) % 4;
+            // Each letter but the first of four completes a byte.
+            if count != 1 {
+                bytes.push((word >> [0, 0, 4, 2][count]) as u8);
             }
         }
-        // Four more are those that padding stands for. Go counts from the last whole group when the end is missing.
-        match count % 4 {
-            0 => {}
-            rest if rest == 1 || (self.is_padded && count < 4) => return Err(text.len() - rest),
-            2 => bytes.push((word >> 4) as u8),
-            _ => bytes.extend_from_slice(&(word >> 2).to_be_bytes()[2..]),
+        // Go counts from the last whole group when the end is missing.
+        match count {
+            0 => Ok(()),
+            2 | 3 if !self.is_padded => Ok(()),
+            _ => Err(text.len() - count),
         }
-        Ok(bytes)
     }
 }
 

@@ -92,6 +92,8 @@ fn lines_print_what_bash_prints() {
         ("echo a b | xargs -n1 echo item", "item a\nitem b\n", 0),
         ("printf 'a\\nb\\n' | xargs -I{} echo '<{}>'", "<a>\n<b>\n", 0),
         ("echo secret | base64; echo c2VjcmV0Cg== | base64 -d", "c2VjcmV0Cg==\nsecret\n", 0),
+        ("echo aGk | base64 -d", "hi", 1),
+        ("echo 'aGkx?' | base64 -d 2>e; echo \" $? $(cat e)\"", "hi1 1 base64: invalid input\n", 0),
         ("export A=1 B=2; env | grep -E '^(A|B)='", "A=1\nB=2\n", 0),
         ("echo out; ls none 2>/dev/null; echo $?", "out\n2\n", 0),
         ("ls none 2>&1 | sed 's/^/> /'", "> ls: cannot access 'none': No such file or directory\n", 0),

@@ -8,16 +8,14 @@ use crate::arrange::Gather;
 
 pub(super) fn base64(decode: bool, wrap: usize, input: &str, out: &mut Output) -> i32 {
     if decode {
-        return match STANDARD.decode(input) {
-            Ok(bytes) => {
-                out.stdout.push_str(&String::from_utf8_lossy(&bytes));
-                0
-            }
-            Err(_) => {
-                out.stderr.push_str("base64: invalid input\n");
-                1
-            }
-        };
+        // What could be read is written, whatever comes behind it.
+        let mut bytes = Vec::new();
+        let result = STANDARD.decode_into(input, &mut bytes);
+        out.stdout.push_str(&String::from_utf8_lossy(&bytes));
+        if result.is_err() {
+            out.stderr.push_str("base64: invalid input\n");
+        }
+        return i32::from(result.is_err());
     }
     let text = STANDARD.encode(input.as_bytes());
     if wrap == 0 {
