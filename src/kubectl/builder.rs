@@ -230,10 +230,10 @@ impl Session<'_, '_, '_> {
             }
         }
     }
-    /// What `operands` or files name, as the server has it; looked for once.
+    /// What `operands` or files name, as the server has it, or as the files do with `--local`; looked for once.
     pub fn find(&mut self, operands: &[String], rules: Rules) -> Outcome<Arc<Chosen>> {
         self.settle(|session| match session.select(operands, rules)? {
-            Selection::Files { infos, failures, .. } => {
+            Selection::Files { infos, failures, .. } if !session.flags.switch("local") => {
                 let (found, missing) = session.fetch_named(infos)?;
                 Ok((found, failures.into_iter().chain(missing).collect()))
             }

@@ -7,6 +7,7 @@
 
 use crate::api::Value;
 use crate::api::base64::STANDARD;
+use crate::api::field::go_quote;
 use crate::api::quantity::Quantity;
 use crate::arrange::{Arrange, Gather};
 use crate::client::request;
@@ -303,15 +304,15 @@ fn field(object: &Value, path: &str) -> Result<String, String> {
             "metadata.annotations" | "metadata.labels" => {
                 Ok(object.map(map).get(key).and_then(Value::as_str).unwrap_or("").to_string())
             }
-            _ => Err(format!("fieldPath {path:?} does not support subscript")),
+            _ => Err(["fieldPath ", &go_quote(path), " does not support subscript"].concat()),
         };
     }
     match path {
         "metadata.annotations" | "metadata.labels" => {
             let pairs = object.map(path).iter();
-            let lines: Vec<String> =
-                pairs.map(|(key, value)| format!("{key}={:?}", value.as_str().unwrap_or(""))).collect();
-            Ok(lines.join("\n"))
+            let line =
+                |(key, value): (&_, &Value)| format!("{key}={}", go_quote(value.as_str().unwrap_or("")));
+            Ok(pairs.map(line).collect::<Vec<String>>().join("\n"))
         }
         "metadata.name" | "metadata.namespace" | "metadata.uid" => Ok(object.text(path).to_string()),
         _ => Err(["unsupported fieldPath: ", path].concat()),
