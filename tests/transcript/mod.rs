@@ -2,9 +2,10 @@
 //!
 //! Picture to hold in mind: the minutes of a meeting that is held again, word for word.
 //!
-//! Lines behind `$ ` are entered (`> ` goes on with one), what stands below is printed: `! ` marks the standard error,
-//! `= ` an exit code other than 0, `~` an empty line, `%` a missing line end, `? ` the annotations of an audit event (`as` whom, `by` which way to speak for him). Lines behind `@ ` do something to the
-//! cluster; lines behind `# ` and empty ones are the author's, the first of them says which cluster it is.
+//! Lines behind `$ ` are entered (`> ` goes on with one), what stands below is printed: `! ` marks the standard
+//! error, `= ` an exit code other than 0, `~` an empty line, `%` a missing line end, `? ` the annotations of an
+//! audit event (`as` whom, `by` which way to speak for him). Lines behind `@ ` do something to the cluster; lines
+//! behind `# ` and empty ones are the author's, the first of them says which cluster it is.
 //! `CLUSTERARIUM_UPDATE=1` writes the answers anew; read the difference before you keep it.
 
 use std::path::Path;
