@@ -110,7 +110,8 @@ fn run(seed: u64, requests: u64, corpus: &Corpus, score: &mut Score) {
         let told = || format!("{:?}\nanswered {} {}", act.request, answer.code, answer.body);
         assert!(
             answer.code < 500
-                || matches!(answer.code, 503 | 504)
+                // Not implemented: what is left out on purpose.
+                || matches!(answer.code, 501 | 503 | 504)
                 || answer.code == 500 && may_be_500(answer.body.text("message")),
             "no answer of a real server's: {}",
             told()
