@@ -14,6 +14,7 @@ use crate::api::Text;
 use crate::api::field::go_quote;
 use crate::api::kind::GroupResource;
 use crate::api::status::{Reason, Status};
+use crate::api::validation::format::name_is_subdomain;
 use crate::api::validation::user_extra;
 use crate::api::value::literal;
 use crate::arrange::Gather;
@@ -290,9 +291,9 @@ fn misfit(key: &str, value: &str) -> Option<String> {
     })
 }
 
-/// The node that a user calls himself, whether or not he is one.
+/// The node that a user calls himself, whether or not he is one (`isNodeUsername`).
 fn node_name(user: &str) -> Option<&str> {
-    user.strip_prefix("system:node:").filter(|name| !name.is_empty())
+    user.strip_prefix("system:node:").filter(|name| name_is_subdomain(name, false).is_empty())
 }
 
 /// The node that asks: its name, which may be missing (`nodeidentifier.NodeIdentity`).

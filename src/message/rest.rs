@@ -71,9 +71,10 @@ impl fmt::Display for Verb {
 pub struct User {
     pub name: Text,
     pub groups: Vec<Text>,
-    /// Empty for who has none: only service accounts have.
+    /// Empty for who has none: only service accounts have, and whom somebody speaks for who names one.
     pub uid: Text,
-    /// What else a token says, as lists by key: which pod it was given to, and on which node; `Null` for nothing.
+    /// What else a token says, as lists by key: which pod it was given to, and on which node. Or what somebody says who
+    /// speaks for the user. `Null` for nothing.
     pub extra: Value,
 }
 

@@ -88,7 +88,7 @@ impl<'a> Evaluator<'a> {
     /// The value of a whole expression, if what is left has paid for it.
     pub fn run(&mut self, node: &Node) -> Result<Cel, Failure> {
         (self.cost, self.cost_of_variables) = (0, 0);
-        let value = self.evaluate(node);
+        let value = self.settled(node);
         let cost = self.cost.saturating_add(self.cost_of_variables);
         let is_paid = cost <= self.left.cost;
         self.left.cost = self.left.cost.saturating_sub(cost);
@@ -144,7 +144,7 @@ impl<'a> Evaluator<'a> {
                     return self.named(&name);
                 }
                 let owner = self.evaluate(&children[0])?;
-                let value = select(&owner, field);
+                let value = self.select(&owner, field);
                 self.charge_step(&children[0], &value)?;
                 value
             }
@@ -158,8 +158,8 @@ impl<'a> Evaluator<'a> {
                 let owner = self.silently(&children[0])?;
                 self.charge(1)?;
                 let found = match &owner {
-                    Cel::Optional(inner) => inner.as_ref().and_then(|inner| field_of(inner, field)),
-                    owner => field_of(owner, field),
+                    Cel::Optional(inner) => inner.as_ref().and_then(|inner| self.field_of(inner, field)),
+                    owner => self.field_of(owner, field),
                 };
                 Ok(found.is_some().into())
             }
@@ -257,10 +257,7 @@ impl<'a> Evaluator<'a> {
         let bound = std::mem::take(&mut self.bound);
         let cost = std::mem::take(&mut self.cost);
         let value = match &own.node {
-            Ok(node) => self
-                .evaluate(node)
-                .and_then(|value| self.measure(&value, MAXIMUM_NESTING).map(|()| value))
-                .map_err(|error| ("evaluate", error)),
+            Ok(node) => self.settled(node).map_err(|error| ("evaluate", error)),
             Err(error) => Err(("compile", error.clone())),
         };
         let value = value.map_err(|(what, error)| {
@@ -273,8 +270,13 @@ impl<'a> Evaluator<'a> {
         self.variables.push(own);
         Some(value)
     }
+    /// A value that is kept: it must be small enough to be gone through, with all that lies in it more than once.
+    fn settled(&mut self, node: &Node) -> Result<Cel, Failure> {
+        let value = self.evaluate(node)?;
+        self.measure(&value, MAXIMUM_NESTING).map(|()| value)
+    }
     fn measure(&mut self, value: &Cel, left: usize) -> Result<(), Failure> {
-        self.spend(1)?;
+        self.spend(8)?;
         let Some(left) = left.checked_sub(1) else { return Err(literal!(COST_EXCEEDED)) };
         match value {
             Cel::List(items) => items.iter().try_for_each(|item| self.measure(item, left)),
@@ -393,7 +395,7 @@ impl<'a> Evaluator<'a> {
             return Ok(index.and_then(|index| owner.item(index)));
         }
         match (owner, index.as_str()) {
-            (Cel::Value(Value::Object(_)) | Cel::Map(_), Some(name)) => Ok(owner.field(name)),
+            (Cel::Value(Value::Object(_)) | Cel::Map(_), Some(name)) => Ok(self.field(owner, name)),
             (Cel::Map(entries), None) => {
                 for (key, value) in entries.iter() {
                     if self.equal(key, index)? {
@@ -406,6 +408,32 @@ impl<'a> Evaluator<'a> {
             _ => Err(no_such_overload()),
         }
     }
+    /// A field under its own name. Those of a map that was made here are gone through.
+    fn field(&mut self, owner: &Cel, name: &str) -> Option<Cel> {
+        if let Cel::Map(entries) = owner {
+            // Whoever has none left is told at the next step.
+            drop(self.spend(entries.len() / 16));
+        }
+        owner.field(name)
+    }
+    /// A field, under its own name or as rules spell what is no identifier: `a__dash__b` for `a-b`.
+    #[inline(never)]
+    fn field_of(&mut self, owner: &Cel, name: &str) -> Option<Cel> {
+        self.field(owner, name).or_else(|| owner.field(&super::unescaped(name).filter(|own| own != name)?))
+    }
+    #[inline(never)]
+    fn select(&mut self, owner: &Cel, field: &str) -> Result<Cel, Failure> {
+        match owner {
+            Cel::Optional(inner) => {
+                Ok(Cel::optional(inner.as_ref().and_then(|inner| self.field_of(inner, field))))
+            }
+            Cel::Object(_) => Ok(owner.field(field).unwrap_or(Cel::NULL)),
+            _ if owner.is_map() => {
+                self.field_of(owner, field).ok_or_else(|| failure(&["no such key: ", field]))
+            }
+            _ => Err(no_such_overload()),
+        }
+    }
     /// `a.?b` and `a[?b]`.
     fn perhaps(&mut self, owner: &Cel, index: &Cel) -> Result<Cel, Failure> {
         let owner = match owner {
@@ -414,7 +442,7 @@ impl<'a> Evaluator<'a> {
             other => other,
         };
         let found = match index.as_str() {
-            Some(name) if !owner.is_list() => field_of(owner, name),
+            Some(name) if !owner.is_list() => self.field_of(owner, name),
             _ => self.lookup(owner, index)?,
         };
         Ok(Cel::optional(found))
@@ -427,11 +455,10 @@ impl<'a> Evaluator<'a> {
             return Ok(true);
         }
         if a.is_list() && b.is_list() {
-            let mut same = a.count() == b.count();
-            for index in 0..a.count() {
-                if let (true, Some(a), Some(b)) = (same, a.item(index), b.item(index)) {
-                    same = self.equal(&a, &b)?;
-                }
+            let (mut same, mut index) = (a.count() == b.count(), 0);
+            while same && let (Some(a), Some(b)) = (a.item(index), b.item(index)) {
+                same = self.equal(&a, &b)?;
+                index += 1;
             }
             return Ok(same);
         }
@@ -439,6 +466,7 @@ impl<'a> Evaluator<'a> {
             if a.count() != b.count() {
                 return Ok(false);
             }
+            self.spend(a.count() / 8)?;
             for key in a.items().unwrap_or_default() {
                 let (Some(a), Some(b)) = (self.lookup(a, &key)?, self.lookup(b, &key)?) else {
                     return Ok(false);
@@ -509,25 +537,10 @@ pub(super) fn float(value: &Cel) -> Option<f64> {
     }
 }
 
-/// A field, under its own name or as rules spell what is no identifier: `a__dash__b` for `a-b`.
-fn field_of(owner: &Cel, name: &str) -> Option<Cel> {
-    owner.field(name).or_else(|| owner.field(&super::unescaped(name).filter(|own| own != name)?))
-}
-
-#[inline(never)]
-fn select(owner: &Cel, field: &str) -> Result<Cel, Failure> {
-    match owner {
-        Cel::Optional(inner) => Ok(Cel::optional(inner.as_ref().and_then(|inner| field_of(inner, field)))),
-        Cel::Object(_) => Ok(owner.field(field).unwrap_or(Cel::NULL)),
-        _ if owner.is_map() => field_of(owner, field).ok_or_else(|| failure(&["no such key: ", field])),
-        _ => Err(no_such_overload()),
-    }
-}
-
 pub(super) fn shown(value: &Cel) -> String {
     match value {
         Cel::Value(Value::String(text)) => text.to_string(),
-        Cel::Value(value) => value.to_string(),
+        Cel::Value(own) if !value.is_list() && !value.is_map() => own.to_string(),
         Cel::Uint(number) => number.to_string(),
         _ => value.type_name().to_owned(),
     }

@@ -131,6 +131,7 @@ fn shown(
         for (index, key) in item.items().unwrap_or_default().iter().enumerate() {
             let Some(mut part) = shown(evaluator, key, true, depth + 1)? else { return Ok(None) };
             if item.is_map() {
+                evaluator.spend(index / 16)?;
                 let value = evaluator.entry_at(item, index);
                 let Some(value) = shown(evaluator, &value, true, depth + 1)? else { return Ok(None) };
                 part = [&part, ":", &value].concat();

@@ -318,7 +318,7 @@ fn of_text(evaluator: &mut Evaluator, name: &str, text: &str, rest: &[Cel]) -> O
         ("indexOf" | "lastIndexOf", [_, from], Some(part), _) => {
             let from = position(from, text.chars().count())?;
             let mut places = text.char_indices().map(|(place, _)| place).chain([text.len()]).enumerate();
-            evaluator.spend(text.len())?;
+            evaluator.spend(text.len().saturating_mul(part.len() / 64 + 1))?;
             let fits = |(_, place): &(usize, usize)| text[*place..].starts_with(part);
             let found = if name == "indexOf" {
                 places.skip(from).find(fits)
@@ -481,6 +481,7 @@ pub fn of_library(evaluator: &mut Evaluator, owner: &str, name: &str, arguments:
         ("sets", _, [a, b]) if a.is_list() && b.is_list() => {
             let subset =
                 |evaluator: &mut Evaluator, all: &Cel, some: &Cel, wanted: bool| -> Result<bool, Failure> {
+                    evaluator.spend(some.count() / 8)?;
                     for item in some.items().unwrap_or_default() {
                         if evaluator.position(all, &item)?.is_some() != wanted {
                             return Ok(false);

@@ -127,9 +127,10 @@ fn flatten(
 ) -> Result<(), Failure> {
     for item in items {
         evaluator.spend(1)?;
-        match item.items().filter(|_| levels > 0 && item.is_list()) {
-            Some(inner) => flatten(evaluator, inner, levels - 1, out)?,
-            None => out.push(item),
+        if levels > 0 && item.is_list() {
+            flatten(evaluator, item.items().unwrap_or_default(), levels - 1, out)?;
+        } else {
+            out.push(item);
         }
     }
     Ok(())

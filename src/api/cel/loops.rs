@@ -30,7 +30,7 @@ impl Evaluator<'_> {
                 return Ok(Cel::Optional(None));
             };
             // It is worked out twice: to see whether there is a value, and to take it.
-            let twice = self.cost - before;
+            let twice = self.cost.saturating_sub(before);
             self.charge(twice + 2 + u64::from(kind == Macro::OptionalMap))?;
             let value = self.with(names, &[Cel::clone(&inner), Cel::NULL], body)?;
             return match (kind, &value) {

@@ -68,22 +68,6 @@ pub(super) fn is_text(value: &Cel) -> bool {
     matches!(value, Cel::Bytes(_) | Cel::Value(Value::String(_)))
 }
 
-/// What it costs to look at all of a value (`traversalCost`).
-fn traversal(value: &Cel) -> u64 {
-    let bytes = |length: usize| length as u64 / 10;
-    match value {
-        Cel::Bytes(own) => bytes(own.len()),
-        Cel::Value(Value::String(text)) => bytes(text.len()),
-        Cel::List(items) => items.iter().map(traversal).sum(),
-        Cel::Map(entries) => entries.iter().map(|(key, value)| traversal(key) + traversal(value)).sum(),
-        Cel::Value(Value::Array(items)) => items.iter().map(|own| traversal(&own.into())).sum(),
-        Cel::Value(Value::Object(map)) => {
-            map.iter().map(|(name, own)| bytes(name.len()) + traversal(&own.into())).sum()
-        }
-        _ => 1,
-    }
-}
-
 /// How long a pattern a named format stands for.
 fn pattern(format: &str) -> u64 {
     match format {
@@ -100,9 +84,10 @@ fn pattern(format: &str) -> u64 {
 impl Evaluator<'_> {
     /// The value of what is only a part of a path: coming to its first step is not charged for.
     pub(super) fn silently(&mut self, node: &Node) -> Result<Cel, Failure> {
+        let before = self.cost;
         let value = self.evaluate(node);
-        if is_path(node) && !matches!(root(node).kind, Kind::If) {
-            self.cost = self.cost.saturating_sub(1);
+        if is_path(node) && !matches!(root(node).kind, Kind::If) && self.cost > before {
+            self.cost -= 1;
         }
         value
     }
@@ -110,6 +95,27 @@ impl Evaluator<'_> {
     pub(super) fn charge_step(&mut self, owner: &Node, value: &Result<Cel, Failure>) -> Result<(), Failure> {
         let is_taken = !matches!(value, Ok(Cel::Optional(None)));
         self.charge(u64::from(!is_path(owner)) + u64::from(is_taken))
+    }
+    /// What it costs to look at all of a value (`traversalCost`). What lies in it more than once is looked at as often:
+    /// it ends where there are no steps left, and whoever has none left is told at the next one.
+    fn traversal(&mut self, value: &Cel) -> u64 {
+        if self.spend(1).is_err() {
+            return 0;
+        }
+        let bytes = |length: usize| length as u64 / 10;
+        match value {
+            Cel::Bytes(own) => bytes(own.len()),
+            Cel::Value(Value::String(text)) => bytes(text.len()),
+            Cel::List(items) => items.iter().map(|own| self.traversal(own)).sum(),
+            Cel::Map(entries) => {
+                entries.iter().map(|(key, own)| self.traversal(key) + self.traversal(own)).sum()
+            }
+            Cel::Value(Value::Array(items)) => items.iter().map(|own| self.traversal(&own.into())).sum(),
+            Cel::Value(Value::Object(map)) => {
+                map.iter().map(|(name, own)| bytes(name.len()) + self.traversal(&own.into())).sum()
+            }
+            _ => 1,
+        }
     }
     /// How many characters, bytes, items or entries a value has (`actualSize`).
     fn size(&mut self, value: Option<&Cel>) -> u64 {
@@ -163,7 +169,7 @@ impl Evaluator<'_> {
                 sum(&[10, tenths(length, 1), length.div_ceil(2) * 50])
             }
             ("", "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf") => {
-                first.map_or(0, traversal)
+                first.map_or(0, |own| self.traversal(own))
             }
             ("", "ip") if !first.is_some_and(is_text) => 1,
             (

@@ -12,18 +12,27 @@ fn subject() -> Value {
     .unwrap()
 }
 
+/// Costs more than one expression may, and less than several together.
+const DEAR: &str = "lists.range(200).filter(a, lists.range(2000).all(b, b >= 0)).size()";
+
 /// The value as JSON or as a literal, or `! ` and the words of the error.
 fn outcome(source: &str) -> String {
+    outcome_within(source, Budget::WHOLE)
+}
+
+fn outcome_within(source: &str, budget: Budget) -> String {
     let names = [("self", Cel::Value(subject()))];
     let mut scope = Scope::new(vec![("self".into(), types::DYN)]).with_variables();
     scope.patches = true;
-    scope.variables = ["one", "two", "bad"].map(|name| (name.into(), types::INT)).to_vec();
+    scope.variables = ["one", "two", "bad", "dear"].map(|name| (name.into(), types::INT)).to_vec();
     let compiled = match compile(source, &scope) {
         Ok(compiled) => compiled,
         Err(error) => return format!("! {error}"),
     };
-    let mut evaluator = Evaluator::new(&names, Budget::WHOLE);
-    for (name, source) in [("one", "self.replicas + 1"), ("two", "variables.one * 2"), ("bad", "1 / 0")] {
+    let mut evaluator = Evaluator::new(&names, budget);
+    for (name, source) in
+        [("one", "self.replicas + 1"), ("two", "variables.one * 2"), ("bad", "1 / 0"), ("dear", DEAR)]
+    {
         evaluator.define(name, parse(source));
     }
     match evaluator.run(&compiled.node) {
@@ -180,10 +189,45 @@ fn costs_are_limited() {
         "{ten}.all(a, {ten}.all(b, {ten}.all(c, '{}'.matches('(a+)+$') || true)))",
         "a".repeat(60) + "b"
     );
-    assert_eq!(outcome(&loops), format!("! {COST_EXCEEDED}"));
-    // Not dear, but long.
-    outcome(&evil);
-    outcome(&doubles);
+    let exceeded = format!("! {COST_EXCEEDED}");
+    assert_eq!(outcome(&loops), exceeded);
+    assert!(outcome(&doubles).contains("expression recursion limit exceeded"));
+    // As upstream has it, a variable is an expression of its own, and an "or" can do without it.
+    assert_eq!(
+        outcome("variables.dear == 1"),
+        format!("! composited variable \"dear\" fails to evaluate: {COST_EXCEEDED}")
+    );
+    assert_eq!(outcome("variables.dear == 1 || true"), "true");
+    // Not dear, but long: what lies in a list more than once, what is gone through for next to nothing, and what seems
+    // to give back more than it takes.
+    let shared = format!("dyn([1]{}[0])", ".map(a, [a, a])".repeat(36));
+    let none = "(true ? int : int) == (true ? int : int)";
+    let map = "lists.range(20000).transformMap(k, v, v)";
+    let big = "[lists.range(100000)].all(l, lists.range(9000)";
+    for source in [
+        evil,
+        format!("{shared}.indexOf([]) == -1 || true"),
+        format!("{shared}.lastIndexOf([]) == -1 || true"),
+        format!("{shared}.sum() == [] || true"),
+        format!("{shared}.min() == [] || true"),
+        format!("{shared}.isSorted() || true"),
+        format!("{shared} == {shared}"),
+        format!("{shared}.flatten(40) == []"),
+        format!("{shared}.distinct() == []"),
+        format!("sets.contains({shared}, {shared})"),
+        format!("'%s'.format([{shared}]) == ''"),
+        shared,
+        format!("{big}.all(x, sets.contains([], l) || true))"),
+        format!("[{map}].all(m, lists.range(20000).all(x, !has(m.missing)))"),
+        format!("lists.range(200000).all(x, x + x >= 0{})", format!(" && {none}").repeat(8)),
+    ] {
+        let budget = Budget { steps: 300_000, ..Budget::WHOLE };
+        assert_eq!(outcome_within(&source, budget), exceeded, "{source}");
+    }
+    // What need not be gone through is not.
+    assert_eq!(outcome(&format!("{big}.all(x, [l].flatten(0) != [x]))")), "true");
+    let maybe = format!("{none} && {none} && {none} ? optional.of(1) : optional.of(2)");
+    assert_eq!(outcome(&format!("self.replicas > 0 && ({maybe}).optMap(x, x).hasValue()")), "true");
     // Each variable holds the one before twice.
     let names: Vec<String> = (0..200).map(|number| format!("v{number}")).collect();
     for body in ["[variables.vX, variables.vX]", "[variables.vX]", "variables.vX + variables.vX"] {

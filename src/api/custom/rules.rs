@@ -180,6 +180,8 @@ impl<'a> Walk<'a> {
         let expression = rule.text("messageExpression");
         let node = cel::parse(expression).ok().filter(|_| !expression.trim().is_empty());
         let Some(node) = node else { return Ok(None) };
+        // It is read anew for each item.
+        self.left.steps = self.left.steps.saturating_sub(expression.len());
         let mut evaluator = Evaluator::new(names, self.left);
         let result = evaluator.run(&node);
         self.left = evaluator.left;

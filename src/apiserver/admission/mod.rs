@@ -19,8 +19,10 @@ mod storage;
 mod validating_policy;
 mod webhooks;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use crate::api::cel::Budget;
 use crate::api::kind::ResourceInfo;
 use crate::api::status::Status;
 use crate::api::{Text, Value, meta};
@@ -57,6 +59,8 @@ pub(crate) struct Attributes<'a> {
     /// Of the audit event.
     pub annotations: Vec<(Text, Text)>,
     pub exchange: ExchangeId,
+    /// What is left of the steps that all expressions together may take.
+    pub steps: Cell<usize>,
 }
 
 impl<'a> Attributes<'a> {
@@ -76,6 +80,7 @@ impl<'a> Attributes<'a> {
             warnings: Vec::new(),
             annotations: Vec::new(),
             exchange: exchange.id,
+            steps: Cell::new(Budget::WHOLE.steps),
         }
     }
     /// Something that the audit event is to tell; what it tells of `key` already stays.

@@ -57,7 +57,7 @@ impl ApiServer {
             let Invocation { policy, binding, params, .. } = invocation;
             let spec = policy.at("spec");
             let subject = subject_of(attributes, &invocation.version, object, old);
-            match self.fits(attributes, spec, &subject, params, &mut { Budget::WHOLE.steps }) {
+            match self.fits(attributes, spec, &subject, params) {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) => {
@@ -124,8 +124,8 @@ impl ApiServer {
         evaluator.judge = Some(&judge);
         let is_json = mutation.text("patchType") == "JSONPatch";
         let own = mutation.at(if is_json { "jsonPatch" } else { "applyConfiguration" });
-        let value =
-            evaluate(&mut evaluator, spec, own.text("expression")).map_err(|error| error.to_string())?;
+        let value = evaluate(attributes, &mut evaluator, spec, own.text("expression"))
+            .map_err(|error| error.to_string())?;
         let info = attributes.info;
         let place = place_of(info, &invocation.version, &subject.object);
         // What a subresource carries may be of another kind.

@@ -10,6 +10,7 @@ use super::{Attributes, Operation};
 use crate::api::cel::{self, Budget, Cel, Evaluator};
 use crate::api::field::aggregate;
 use crate::api::kind::{ResourceInfo, join_api_version};
+use crate::api::value::literal;
 use crate::api::{LabelSelector, Text, Value, meta};
 use crate::apiserver::access::Question;
 use crate::apiserver::rbac::Verdict;
@@ -222,30 +223,27 @@ impl ApiServer {
         Ok(found)
     }
 
-    /// Whether all `matchConditions` hold. They are not told of the namespace. `steps` are what is left of those that
-    /// expressions may take for the request.
+    /// Whether all `matchConditions` hold. They are not told of the namespace.
     pub(super) fn fits(
         &self,
         attributes: &Attributes,
         spec: &Value,
         subject: &Subject,
         params: &Value,
-        steps: &mut usize,
     ) -> Result<bool, Text> {
         let bare = names(attributes, subject, params, Value::Null);
         let judge = |check: &cel::Check, verb: &str| self.judge_check(attributes, check, verb);
-        let mut evaluator = Evaluator::new(&bare, Budget { steps: *steps, ..Budget::CONDITIONS });
+        let mut evaluator = Evaluator::new(&bare, Budget::CONDITIONS);
         evaluator.judge = Some(&judge);
         let mut troubles: Vec<Text> = Vec::new();
         let mut fits = true;
         for condition in spec.items("matchConditions") {
-            match evaluate(&mut evaluator, spec, condition.text("expression")) {
+            match evaluate(attributes, &mut evaluator, spec, condition.text("expression")) {
                 Ok(value) => fits &= value.as_bool() != Some(false),
                 Err(error) if error == cel::OUT_OF_BUDGET => return Err(error),
                 Err(error) => troubles.push(error),
             }
         }
-        *steps = evaluator.left.steps;
         match aggregate(&troubles) {
             Some(error) if fits => Err(error.into()),
             _ => Ok(fits),
@@ -295,25 +293,36 @@ impl ApiServer {
     }
 }
 
-/// What one expression comes to; reading it takes steps as well.
+/// What one expression comes to. Reading it takes of the request's steps as well, and is left where there are none.
 pub(super) fn evaluate<'a>(
+    attributes: &Attributes,
     evaluator: &mut Evaluator<'a>,
     spec: &'a Value,
     expression: &str,
 ) -> Result<Cel, Text> {
-    let steps = &mut evaluator.left.steps;
-    *steps = steps.saturating_sub(expression.len());
+    let read = |text: &str| {
+        let left = attributes.steps.get().saturating_sub(text.len());
+        attributes.steps.set(left);
+        if left == 0 { None } else { Some(cel::parse(text)) }
+    };
+    let exhausted = || literal!(cel::COST_EXCEEDED);
     if evaluator.has_no_variables() {
         for variable in spec.items("variables") {
-            let own = variable.text("expression");
-            let steps = &mut evaluator.left.steps;
-            *steps = steps.saturating_sub(own.len());
-            evaluator.define(variable.text("name"), cel::parse(own));
+            let own = read(variable.text("expression"));
+            evaluator.define(variable.text("name"), own.unwrap_or_else(|| Err(exhausted())));
         }
     }
-    let node = cel::parse(expression)
-        .map_err(|error| Text::from(format!("compilation error: compilation failed: {error}")))?;
-    evaluator.run(&node).map_err(|error| match error.as_str() {
+    let outcome = match read(expression) {
+        None => Err(exhausted()),
+        Some(Err(error)) => return Err(format!("compilation error: compilation failed: {error}").into()),
+        Some(Ok(node)) => {
+            evaluator.left.steps = attributes.steps.get();
+            let outcome = evaluator.run(&node);
+            attributes.steps.set(evaluator.left.steps);
+            outcome
+        }
+    };
+    outcome.map_err(|error| match error.as_str() {
         cel::OUT_OF_BUDGET => error,
         error => Text::from(format!("expression '{expression}' resulted in error: {error}")),
     })

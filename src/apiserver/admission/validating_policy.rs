@@ -55,13 +55,12 @@ impl ApiServer {
             let place = place(&misfit.policy, &misfit.binding);
             refuse(place, misfit.message.clone(), Text::new());
         }
-        let mut steps = Budget::WHOLE.steps;
         let mut annotations: Vec<(Text, Text)> = Vec::new();
         for invocation in &invocations {
             let Invocation { policy, binding, version, .. } = invocation;
             let (name, own) = place(policy, binding);
             let subject = subject_of(attributes, version, object, old);
-            let (objections, notes) = self.objections(attributes, invocation, &subject, &mut steps);
+            let (objections, notes) = self.objections(attributes, invocation, &subject);
             let actions = binding.items("spec.validationActions");
             let asks_for = |action: &str| actions.iter().any(|own| own.as_str() == Some(action));
             for Objection { index, message, reason, is_final } in objections {
@@ -112,14 +111,12 @@ impl ApiServer {
         Err(status)
     }
 
-    /// What one policy, with one parameter, holds against the request, and its audit annotations. `steps` are what is left
-    /// of those that expressions may take for the request.
+    /// What one policy, with one parameter, holds against the request, and its audit annotations.
     fn objections(
         &self,
         attributes: &Attributes,
         invocation: &Invocation,
         subject: &Subject,
-        steps: &mut usize,
     ) -> (Vec<Objection>, Vec<(Text, Text)>) {
         let (spec, params) = (invocation.policy.at("spec"), &invocation.params);
         let is_strict = spec.text("failurePolicy") != "Ignore";
@@ -129,7 +126,7 @@ impl ApiServer {
             let own = if is_strict { vec![Objection::new(error.as_str())] } else { Vec::new() };
             (own, Vec::new())
         };
-        match self.fits(attributes, spec, subject, params, steps) {
+        match self.fits(attributes, spec, subject, params) {
             Ok(true) => {}
             Err(error) => return only(error),
             Ok(false) => return (objections, annotations),
@@ -142,10 +139,10 @@ impl ApiServer {
             evaluator.judge = Some(&judge);
             evaluator
         };
-        let mut asked = evaluator(Budget { steps: *steps, ..Budget::WHOLE });
+        let mut asked = evaluator(Budget::WHOLE);
         let mut outcomes = Vec::new();
         for validation in spec.items("validations") {
-            match evaluate(&mut asked, spec, validation.text("expression")) {
+            match evaluate(attributes, &mut asked, spec, validation.text("expression")) {
                 Err(error) if error == cel::OUT_OF_BUDGET => return only(error),
                 outcome => outcomes.push(outcome.map(|value| value.as_bool() == Some(true))),
             }
@@ -155,7 +152,11 @@ impl ApiServer {
         let mut unpaid = None;
         for validation in spec.items("validations") {
             let expression = validation.text("messageExpression");
-            match if expression.is_empty() { Ok(Cel::NULL) } else { evaluate(&mut asked, spec, expression) } {
+            match if expression.is_empty() {
+                Ok(Cel::NULL)
+            } else {
+                evaluate(attributes, &mut asked, spec, expression)
+            } {
                 Err(error) if error == cel::OUT_OF_BUDGET => {
                     unpaid = Some(["failed messageExpression: ", &error].concat());
                     break;
@@ -184,10 +185,10 @@ impl ApiServer {
                 objections.push(Objection { index, ..Objection::new(trouble) });
             }
         }
-        let mut asked = evaluator(Budget { steps: asked.left.steps, ..Budget::WHOLE });
+        let mut asked = evaluator(Budget::WHOLE);
         for annotation in spec.items("auditAnnotations") {
             let expression = annotation.text("valueExpression").trim();
-            let trouble = match evaluate(&mut asked, spec, expression) {
+            let trouble = match evaluate(attributes, &mut asked, spec, expression) {
                 Ok(value) => match &value {
                     Cel::Value(Value::Null) => continue,
                     Cel::Value(Value::String(text)) => {
@@ -212,7 +213,6 @@ impl ApiServer {
             };
             objections.push(Objection { is_final: true, ..Objection::new(trouble) });
         }
-        *steps = asked.left.steps;
         (objections, annotations)
     }
 }

@@ -11,7 +11,6 @@ use std::net::IpAddr;
 
 use super::policy::subject_of;
 use super::{Attributes, policy};
-use crate::api::cel::Budget;
 use crate::api::kind::ResourceInfo;
 use crate::api::status::{Reason, Status};
 use crate::api::{Value, meta};
@@ -48,7 +47,7 @@ impl ApiServer {
             let Some(version) = policy::matched(attributes, hook.items("rules"), is_exact) else { continue };
             let subject = subject_of(attributes, &version, object, old);
             let must_be_heard = hook.text("failurePolicy") != "Ignore";
-            match self.fits(attributes, hook, &subject, &Value::Null, &mut { Budget::WHOLE.steps }) {
+            match self.fits(attributes, hook, &subject, &Value::Null) {
                 Ok(true) if must_be_heard => {}
                 Err(error) if must_be_heard => return Err(attributes.forbidden(object, error)),
                 _ => continue,
