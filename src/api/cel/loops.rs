@@ -51,8 +51,8 @@ impl Evaluator<'_> {
             Macro::Filter => (0, 0, 13, 1),
             Macro::TransformMap => (0, 0, 3, 1),
             Macro::TransformMapEntry => (0, 0, 2, 1),
-            Macro::SortBy => (2, 0, if is_constant(body) { 2 } else { 12 }, 1),
-            _ => (0, 0, if is_constant(body) { 2 } else { 12 }, 1),
+            Macro::SortBy => (2, 0, 12, 1),
+            _ => (0, 0, 12, 1),
         };
         self.charge(start)?;
         let (last, mut decided) = (items.len().saturating_sub(1), None);
@@ -79,7 +79,7 @@ impl Evaluator<'_> {
                     continue;
                 }
                 let result = self.with(names, &values, body)?;
-                self.charge(more)?;
+                self.charge(if more == 12 && is_constant(body) { 2 } else { more })?;
                 match kind {
                     Macro::Map | Macro::TransformList => out.push(result),
                     Macro::SortBy => entries.push((result, values[0].clone())),
