@@ -28,10 +28,13 @@ pub fn check_rules(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<F
     walk.errors
 }
 
+/// A rule, and whether it asks what was before.
+type Compiled = Result<(Node, bool), Text>;
+
 struct Walk<'a> {
     errors: Vec<FieldError>,
     /// The rules read so far: items of a list share theirs.
-    compiled: Vec<(&'a Value, Arc<Result<Node, Text>>)>,
+    compiled: Vec<(&'a Value, Arc<Compiled>)>,
     left: Budget,
     /// No further rules will be run.
     is_over: bool,
@@ -108,19 +111,21 @@ impl<'a> Walk<'a> {
             let compiled = match known {
                 Some((_, compiled)) => Arc::clone(compiled),
                 None => {
-                    let compiled = Arc::new(cel::parse(rule.text("rule")));
+                    let compiled = Arc::new(cel::parse(rule.text("rule")).map(|node| {
+                        let is_transition = cel::uses(&node, "oldSelf");
+                        (node, is_transition)
+                    }));
                     self.compiled.push((rule, Arc::clone(&compiled)));
                     compiled
                 }
             };
-            let node = match &*compiled {
-                Ok(node) => node,
+            let (node, is_transition) = match &*compiled {
+                Ok((node, is_transition)) => (node, *is_transition),
                 Err(error) => {
                     self.errors.push(FieldError::invalid(path, kind, format!("rule compile error: {error}")));
                     continue;
                 }
             };
-            let is_transition = cel::uses(node, "oldSelf");
             let is_optional = rule.is_true("optionalOldSelf");
             if is_transition && old.is_none() && !is_optional {
                 continue;
