@@ -80,7 +80,7 @@ export function carry(way) {
     else if (code === 0xfc) {
       const more = way.number(OTHER);
       for (let numbers = more < 8 ? 0 : more < 15 && more % 2 === 0 ? 2 : 1; numbers > 0; numbers -= 1) way.number(OTHER);
-      if (more === 10 && before === 0x41 && constant < FEW) way.copied?.(constant);
+      if (more === 10 && before === 0x41 && constant >>> 0 < FEW) way.copied?.(constant);
     } else if ([0x25, 0x26, 0x3f, 0x40, 0xd0, 0xd2].includes(code)) way.number(OTHER);
   }
 }
@@ -198,7 +198,7 @@ export function join(sorted, asItWas = false) {
     [locals, copies] = [parameters[index], false];
     carry(way);
     if (copies) {
-      // Another group of locals: two of 32 bits.
+      // Another group of locals: two of 32 bits. There are as many groups as types, so their count has one digit.
       insert(declared, [2, 0x7f]);
       module[body] += 1;
     }
