@@ -198,7 +198,7 @@ export function join(sorted, asItWas = false) {
     [locals, copies] = [parameters[index], false];
     carry(way);
     if (copies) {
-      // Another group of locals: two of 32 bits. There are as many groups as types, so their count has one digit.
+      // Another group of locals: two of 32 bits. wasm-opt makes one of each type, so their count has one digit.
       insert(declared, [2, 0x7f]);
       module[body] += 1;
     }
