@@ -57,7 +57,7 @@ for (let round = 0; round < ROUNDS; round += 1) {
 
   // A page of its own, a few seconds after its cluster lives: no watchers beside, and the engine run in.
   const fresh = await open(browser, address, { viewport: { width: 1280, height: 720 } });
-  await new Promise((resolve) => setTimeout(resolve, 4000));
+  await new Promise((resolve) => setTimeout(resolve, 8000));
   const bench = await fresh.page.evaluate(() => window.clusterarium.benchmark());
   add("three workers until Ready, ms", bench.boot_ms);
   add("1,000 pods on 10 nodes until Ready, ms", bench.pods_ms);
