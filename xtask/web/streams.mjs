@@ -106,7 +106,7 @@ function copying(bytes, from, to) {
 }
 
 /** A number as its digits, of seven bits each. */
-function digits(number) {
+export function digits(number) {
   const all = [];
   for (; number > 127; number >>>= 7) all.push((number & 127) | 128);
   return [...all, number];

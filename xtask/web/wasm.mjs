@@ -3,6 +3,8 @@
 // Picture to hold in mind: a book in a foreign language, read for its punctuation: where chapters and words begin and
 // end, and of hardly a word what it means.
 
+import { digits } from "./streams.mjs";
+
 /** How many functions are imported, and the bytes of the others. The module comes from our own compiler. */
 export function functionsOf(wasm) {
   let at = 8;
@@ -52,14 +54,11 @@ export function functionsOf(wasm) {
   return { imported, bodies };
 }
 
-/** How many bytes a number takes: seven bits each. */
-const digitsOf = (number) => (number < 1 << 7 ? 1 : number < 1 << 14 ? 2 : number < 1 << 21 ? 3 : 4);
-
 /** Where the `bodies` of the functions of `wasm` begin, behind their count, and where they end. */
 export function codeOf(wasm, bodies) {
   const [first, last] = [bodies[0], bodies[bodies.length - 1]];
   // Before a body stands its length, of as few bytes as will do.
-  return { start: first.byteOffset - wasm.byteOffset - digitsOf(first.length), end: last.byteOffset - wasm.byteOffset + last.length };
+  return { start: first.byteOffset - wasm.byteOffset - digits(first.length).length, end: last.byteOffset - wasm.byteOffset + last.length };
 }
 
 /** Opcodes that two numbers follow, and those that one follows; other numbers of operands are told below. */

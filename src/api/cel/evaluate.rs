@@ -166,9 +166,7 @@ impl<'a> Evaluator<'a> {
             Kind::Index | Kind::OptionalIndex => {
                 let owner = self.evaluate(&children[0])?;
                 let index = self.silently(&children[1])?;
-                let value = if matches!((&node.kind, &owner), (Kind::Index, Cel::Optional(_)))
-                    || !matches!(node.kind, Kind::Index)
-                {
+                let value = if matches!(owner, Cel::Optional(_)) || matches!(node.kind, Kind::OptionalIndex) {
                     self.perhaps(&owner, &index)
                 } else {
                     self.lookup(&owner, &index).and_then(|own| own.ok_or_else(|| missing(&owner, &index)))
